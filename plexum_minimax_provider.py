@@ -1,0 +1,4010 @@
+#!/usr/bin/env python3
+"""Serve MiniMax models to a Plexum gateway, over JSON lines.
+
+This file is the whole product: copy it anywhere with Python 3.8 or newer and
+``requests``.  The gateway (the *host*) starts it as a subprocess and writes one JSON
+object per line to its stdin; one JSON object per line comes back on its stdout.
+
+    host -> plugin   turn (a TurnRequest), cancel, ping, describe
+    plugin -> host   (warning | retry | heartbeat)*
+                     [ turn_start (block_start | *_delta | block_end | ...)* ]
+                     (turn_end | error)
+                     and, for no turn: pong, manifest, error without id
+
+Every turn ends in exactly one ``turn_end`` or ``error``.  Blocks are Messages API
+blocks, verbatim in both directions, so that what MiniMax sent can go back to it
+unchanged.  The README has the whole contract.
+
+As a library, stable for those who vendor the file: ``MiniMaxProvider``,
+``ProviderError``, the events they yield, and the names in ``__all__``.
+
+    with MiniMaxProvider(api_key="...") as provider:
+        for event in provider.turn({"messages": [{"role": "user", "content": "hi"}]}):
+            ...
+
+Terms: the same licence as Plexum's.  This file travels alone; keep this paragraph.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 8):
+    sys.stderr.write("plexum-minimax-provider needs Python 3.8 or newer.\n")
+    raise SystemExit(3)
+if __name__ == "__main__":
+    # The script's own directory goes last: a json.py lying about must not win.
+    sys.path.append(sys.path.pop(0))
+
+import json
+import os
+import re
+import threading
+import time
+from collections import deque
+
+# Everything else is imported where it is first needed: `describe` and `--version`
+# answer before `requests` could even be found, and also where it is missing.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any, Callable, Dict, Iterable, Iterator, NoReturn, Tuple
+
+    JSON = Dict[str, Any]
+    Warn = Callable[[str, str], None]
+    Message = Tuple[str, str, Any]  # path, role, content
+
+__version__ = "1.0.0"
+__all__ = [
+    "MODELS",
+    "OPTIONS",
+    "EventTranslator",
+    "MiniMaxProvider",
+    "ProviderError",
+    "SSEDecoder",
+    "ServerSentEvent",
+    "build_request",
+]
+
+# How the file keeps its shape:
+# 1. A section uses only sections above it.
+# 2. Tables, errors, SSE and both translators do no I/O: no clock, no environment, no
+#    files.  What they need of those comes as an argument.
+# 3. Only the HTTP client touches `requests`, and it alone turns its exceptions into
+#    ours.  It yields bytes and knows no event names.
+# 4. Only the plugin loop reads stdin and writes the wire, through callables handed in.
+# 5. Only `main` reads argv and decides exit codes.
+
+
+# ---------------------------------------------------------------------------
+# Tables: what is known, as data
+# ---------------------------------------------------------------------------
+
+NAME = "plexum-minimax-provider"
+PROTOCOL = 1
+
+# Hosts by region (MiniMax's text-anthropic-api page, 2026-11).
+REGIONS = {
+    "global": "https://api.minimax.io/anthropic",
+    "cn": "https://api.minimaxi.com/anthropic",
+}
+HOSTS = {
+    "api.minimax.io": "global",
+    "api.minimaxi.com": "cn",
+    "api.minimax.cn": "cn",  # newer documents prefer it; the same deployment
+}
+API_VERSION = "2023-06-01"
+# Response headers that identify a request, the first one present wins (2026-11).
+REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
+
+# What a key's first characters say of the wallet it spends.  A hint, never a reason
+# to refuse: the server decides (token-plan FAQ, 2026-11).
+KEY_KINDS = (
+    ("sk-cp-", "plan key (sk-cp-)", "the quota of your Token, Coding or M Plan"),
+    ("sk-api-", "pay-as-you-go key (sk-api-)", "the balance of your account"),
+    ("eyJ", "OAuth or older key (eyJ)", "whatever wallet it was issued for"),
+    ("", "key of unknown kind", "whatever wallet it was issued for"),
+)
+
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+
+# How a family of models takes `thinking`: what is sent when a turn asks for it on or
+# off (None: nothing), why "off" cannot be had, and whether it takes an effort.  Models
+# outside the table are sent what the turn says.  (2026-11)
+FAMILIES: dict[str, JSON] = {
+    "M2": {"on": None, "off": None, "always": True, "effort": False},
+    "M3": {
+        "on": {"type": "adaptive"},
+        "off": {"type": "disabled"},
+        "always": False,
+        "effort": False,
+    },
+    # An effort left out means max, about ten times the tokens: one is always sent.
+    "M3.1": {"on": None, "off": None, "always": True, "effort": True},
+}
+
+
+def _model(
+    family: str,
+    context: int,
+    output: int,
+    kinds: str,
+    prices: tuple[float | None, ...] = (None,) * 4,
+    status: str = "current",
+    retired: str | None = None,
+    above: tuple[int, tuple[float | None, ...]] | None = None,
+) -> JSON:
+    wallets = ("input", "output", "cache_read", "cache_write")
+    return {
+        "family": family,
+        "context_window": context,
+        "max_output_tokens": output,
+        "input": kinds.split(),
+        "prices": dict(zip(wallets, prices)),
+        "prices_above": above
+        and {"input_tokens": above[0], **dict(zip(wallets, above[1]))},
+        "status": status,
+        "retired": retired,
+    }
+
+
+# Tokens (the context counts input and output together) and USD per million tokens:
+# input, output, cache read, cache write, None where unknown; `above` is the price of
+# requests with more input than that.  (Model and price pages, users' reports, 2026-11)
+_MEDIA, _GONE = "text image video", "2026-11-18"
+_M2_PRICES = (0.30, 1.20, 0.03, 0.375)
+MODELS: dict[str, JSON] = {
+    "MiniMax-M3.1-Flash": _model(
+        "M3.1", 1000000, 524288, _MEDIA, (0.15, 0.60, 0.015, None)
+    ),
+    "MiniMax-M3": _model(
+        "M3",
+        1000000,
+        524288,  # 131,072 is advised
+        _MEDIA,
+        (0.30, 1.20, 0.06, None),
+        above=(512000, (0.60, 2.40, 0.12, None)),
+    ),
+    "MiniMax-M2.7": _model(
+        "M2", 204800, 131072, "text", (0.30, 1.20, 0.06, 0.375), "retired", _GONE
+    ),
+    "MiniMax-M2.7-highspeed": _model(
+        "M2", 204800, 131072, "text", (0.60, 2.40, 0.06, 0.375), "retired", _GONE
+    ),
+    "MiniMax-M2.5": _model("M2", 204800, 131072, "text", _M2_PRICES, "retired", _GONE),
+    "MiniMax-M2.5-highspeed": _model(
+        "M2", 204800, 131072, "text", status="retired", retired=_GONE
+    ),
+    "MiniMax-M2.1": _model("M2", 204800, 131072, "text", _M2_PRICES, "legacy"),
+    "MiniMax-M2.1-highspeed": _model("M2", 204800, 131072, "text", status="legacy"),
+    "MiniMax-M2": _model("M2", 204800, 128000, "text", _M2_PRICES, "legacy"),
+}
+_CANONICAL = {name.lower(): name for name in MODELS}
+MODELS_TO_USE = " or ".join(
+    n for n, row in MODELS.items() if row["status"] == "current"
+)
+
+
+def canonical_model(name: str) -> str:
+    """The id to send for `name`: no `minimax/` prefix, the table's spelling."""
+    if name.lower().startswith("minimax/"):
+        name = name[len("minimax/") :]
+    return _CANONICAL.get(name.lower(), name)
+
+
+# Every error code of the contract: may the same turn succeed later, how many times
+# slower than usual to try again, and what the person in front of it can do.
+_RETRY, _FINAL = True, False
+ERRORS: dict[str, tuple[bool, int, str]] = {
+    "invalid_json": (_FINAL, 1, "Send one JSON object per line, UTF-8, ended by LF."),
+    "invalid_request": (_FINAL, 1, "Correct the field that the message names."),
+    "line_too_long": (_FINAL, 1, "Send less, or raise max_line_bytes in the config."),
+    "duplicate_id": (_FINAL, 1, "Use an id again only after its turn has ended."),
+    "busy": (_RETRY, 1, "Wait for a turn to end, or raise max_queued_turns."),
+    "shutting_down": (_RETRY, 1, "Send the turn to a new process."),
+    "config": (_FINAL, 1, "Correct the setting; the next turn reads it again."),
+    "auth": (
+        _FINAL,
+        1,
+        "{host} (region {region}) did not accept the {key_kind}. Keys do not cross "
+        'regions: if yours was issued by the other platform, set "region" to '
+        '"{other_region}" ({other_host}); otherwise copy the key again into api_key.',
+    ),
+    "permission": (
+        _FINAL,
+        1,
+        "{host} knows the {key_kind} but does not let it use {model}: check what the "
+        "key may do on the platform, or try another model ({models}).",
+    ),
+    "insufficient_balance": (
+        _FINAL,
+        1,
+        "The {key_kind} spends {wallet} at {host}, and it is empty. Plan quota and "
+        "account balance are separate wallets: top up this one, or set api_key to a "
+        "key of the other ({other_key_kind}).",
+    ),
+    "quota_exhausted": (
+        _FINAL,
+        1,
+        "The {key_kind} spends {wallet}; its 5-hour or weekly window is used up. Wait "
+        "for the reset, choose a bigger plan, or set api_key to a pay-as-you-go key "
+        "(sk-api-). A quota of 0/0 means that the plan does not include {model}.",
+    ),
+    "model_unavailable": (
+        _FINAL,
+        1,
+        "{host} does not serve {model} to the {key_kind}. Use {models}; -highspeed "
+        "models are not part of the base plans.",
+    ),
+    "not_found": (
+        _FINAL,
+        1,
+        "There is no Messages API at {url}. base_url normally is {base} (region "
+        "global) or {base_cn} (region cn); leave it empty to use the region's.",
+    ),
+    "context_too_long": (
+        _FINAL,
+        1,
+        "Input and max_tokens together must fit the {context} tokens of {model}: "
+        "shorten or compact the history, or lower max_tokens.",
+    ),
+    "content_filtered": (
+        _FINAL,
+        1,
+        "MiniMax's content filter stopped the input or the output: rephrase it.",
+    ),
+    "rejected": (
+        _FINAL,
+        1,
+        "{host} refused the request for {model} as it stands: correct what the "
+        "message names. Sending it again unchanged gives the same answer.",
+    ),
+    "rate_limited": (
+        _RETRY,
+        4,
+        "The limit of {host} counts per account and minute: send fewer turns at a "
+        "time (max_concurrent_turns) or space them out.",
+    ),
+    "overloaded": (_RETRY, 2, "{host} is overloaded: try again in a minute."),
+    "upstream": (_RETRY, 1, "{host} failed, not the request: try again later."),
+    "network": (
+        _RETRY,
+        1,
+        "Check that this machine reaches {host}: DNS, firewall, proxy.{environment}",
+    ),
+    "timeout": (
+        _RETRY,
+        1,
+        "{host} was too slow for {model}: raise the limit that the message names, in "
+        "the config, or check the network.{environment}",
+    ),
+    "stream_cut": (
+        _RETRY,
+        1,
+        "Something between here and {host} ended the answer early; nothing of it was "
+        "taken as complete.{environment}",
+    ),
+    "empty_response": (_RETRY, 1, "{host} sent an empty answer: try again."),
+    "protocol": (
+        _RETRY,
+        1,
+        "{url} did not answer in the form of the Messages API; if it keeps doing so, "
+        "check base_url and what stands in between.{environment}",
+    ),
+    "internal": (_FINAL, 1, "A defect of the plugin: the traceback is on its stderr."),
+}
+
+# MiniMax's own codes (errorcode page and reports, 2026-11) -> ours.  The last number
+# in parentheses that stands here is the code: token counts stand in parentheses too.
+MINIMAX_CODES = {
+    1000: "upstream",
+    1001: "upstream",
+    1013: "upstream",
+    1024: "upstream",
+    1033: "upstream",
+    1002: "rate_limited",
+    2045: "rate_limited",
+    1041: "rate_limited",
+    2064: "overloaded",
+    1004: "auth",
+    2049: "auth",
+    1008: "insufficient_balance",
+    1026: "content_filtered",
+    1027: "content_filtered",
+    1039: "context_too_long",
+    1042: "rejected",
+    2013: "rejected",
+    2056: "quota_exhausted",
+    2061: "model_unavailable",
+}
+# HTTP statuses, where no code of MiniMax's decides; the rest goes by its hundreds.
+HTTP_STATUSES = {
+    401: "auth",
+    402: "insufficient_balance",
+    403: "permission",
+    408: "upstream",
+    409: "upstream",
+    429: "rate_limited",
+    529: "overloaded",
+}
+HTTP_CLASSES = {1: "protocol", 3: "rejected", 4: "rejected"}  # others: upstream
+# Error types of both families, for errors in mid-stream, which have no status.
+ERROR_TYPES = {
+    "authentication_error": "auth",
+    "authorized_error": "auth",
+    "permission_error": "permission",
+    "insufficient_balance_error": "insufficient_balance",
+    "billing_error": "insufficient_balance",
+    "rate_limit_error": "rate_limited",
+    "overloaded_error": "overloaded",
+    "api_error": "upstream",
+    "server_error": "upstream",
+    "timeout_error": "upstream",
+    "not_found_error": "model_unavailable",
+    "invalid_request_error": "rejected",
+    "bad_request_error": "rejected",
+    "request_too_large": "rejected",
+}
+# 2013 has about 15 meanings, told apart by text only; `rejected` gives way to these.
+ERROR_TEXTS = (
+    ("context window", "context_too_long"),
+    ("unknown model", "model_unavailable"),
+    ("plan not support model", "model_unavailable"),
+    ("(0/0 used)", "model_unavailable"),
+)
+
+# Warning codes of the contract; `warn` takes no other.
+WARNINGS = frozenset(
+    "unknown_field ignored_field system_role_moved max_tokens_lowered history_repaired "
+    "image_replaced thinking_mapped effort_ignored retired_model model_differs "
+    "thinking_used_all_tokens tool_markup_in_text unknown_delta".split()
+)
+TERMINAL = frozenset(("turn_end", "error"))
+
+# Texts that leak out of the model's own format (users' reports, 2026-11).
+END_MARKER = "[e~["
+TOOL_MARKUP = ("<minimax:tool_call>", "]<]minimax[>[")
+
+MIB = 1 << 20
+# Limits that no setting changes, each with its reason.
+MAX_EVENT_BYTES = 16 * MIB  # one SSE event: eight times a whole maximal answer
+MAX_STREAM_BYTES = 512 * MIB  # one response: memory must end somewhere
+MAX_ERROR_BODY = 64 * 1024  # an error body that is longer says nothing more
+MAX_IMAGE_BYTES = 10 * MIB  # MiniMax refuses larger ones (2026-11)
+MAX_DIGITS = 4300  # of an integer: what Python itself reads since 3.11
+MAX_DEPTH = 500  # of nested JSON: well below every Python's recursion limit
+MAX_UNREAD = 1000  # pongs and line errors kept for a host that does not read
+MAX_UNREAD_ENDS = 100000  # ends of turns that never ran, for such a host
+MAX_TEXT = 600  # characters of an upstream text in a message for people
+ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
+LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
+DRAIN_SECONDS = 0.05  # after message_stop, for the body to end
+MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
+CANCEL_POLL_SECONDS = 0.1  # how often a caller's threading.Event is looked at
+HEARTBEAT_SECONDS = 5.0
+MAX_BACKOFF_SECONDS = 60.0
+MAX_RETRY_AFTER = 1e9  # a longer Retry-After, in seconds, is told as this
+EXIT_SECONDS = 1.0  # after SIGTERM, for the turns to say how they ended
+
+
+# ---------------------------------------------------------------------------
+# JSON and errors
+# ---------------------------------------------------------------------------
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text[:20]}... is too large")
+    return value
+
+
+def _short_int(text: str) -> int:
+    if len(text.lstrip("-")) > MAX_DIGITS:
+        raise ValueError("an integer has more than %d digits" % MAX_DIGITS)
+    return int(text)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant).decode
+_decode_long = json.JSONDecoder(
+    parse_float=_finite, parse_int=_short_int, parse_constant=_no_constant
+).decode
+_decode_raw = json.JSONDecoder(
+    parse_float=_finite,
+    parse_int=_short_int,
+    parse_constant=_no_constant,
+    strict=False,
+).decode
+# ASCII and compact; raises ValueError for what JSON cannot say.
+dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def load_json(text: str, control_characters: bool = False) -> Any:
+    """Parse one JSON value that every Python can also write again.
+
+    Refuses NaN, infinities, integers of over MAX_DIGITS digits and nesting of over
+    MAX_DEPTH levels; `control_characters` admits raw ones inside strings.  Raises
+    ValueError, and nothing else, with a reason that quotes none of the text.
+    """
+    # Only a text of that length can hold an integer of that many digits.
+    decode = _decode if len(text) <= MAX_DIGITS else _decode_long
+    try:
+        value = (_decode_raw if control_characters else decode)(text)
+    except json.JSONDecodeError as error:
+        raise ValueError("%s at character %d" % (error.msg, error.pos + 1)) from None
+    except RecursionError:
+        raise ValueError("nested deeper than %d levels" % MAX_DEPTH) from None
+    if len(text) > 2 * MAX_DEPTH and not _is_shallow(text, value):
+        raise ValueError("nested deeper than %d levels" % MAX_DEPTH)
+    return value
+
+
+def _is_shallow(text: str, value: Any) -> bool:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return True
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, (dict, list))
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return True
+    return False
+
+
+class ProviderError(Exception):
+    """A turn, or a line, that failed.
+
+    `code` is one of ERRORS; `message` says what happened, `hint` what to do about it.
+    `details` holds what is known of retry_after (seconds), reset_at (ISO 8601),
+    http_status, provider_code and request_id.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        hint: str = "",
+        retryable: bool | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.retryable = ERRORS[code][0] if retryable is None else retryable
+        self.details = {k: v for k, v in details.items() if v is not None}
+
+    def to_dict(self) -> JSON:
+        """The `error` object of the contract."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint or ERRORS[self.code][2],
+            "retryable": self.retryable,
+            **self.details,
+        }
+
+
+class _Cancelled(Exception):
+    """The host, or the process's end, wants no more of this turn."""
+
+
+def _wrong(path: str, problem: str) -> NoReturn:
+    raise ProviderError("invalid_request", f"{path} {problem}")
+
+
+def _broken(problem: str) -> NoReturn:
+    raise ProviderError("protocol", problem)
+
+
+def plain_text(text: str, limit: int = MAX_TEXT) -> str:
+    """`text` of unknown origin as one printable line of at most `limit` characters."""
+    head = text[: 20 * limit]
+    line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
+    return line if len(line) <= limit else line[:limit] + "..."
+
+
+class Redactor:
+    """Masks keys wherever eight or more of their characters stand in a row."""
+
+    SPAN = 8
+
+    def __init__(self) -> None:
+        self._pieces: set[str] = set()
+
+    def add(self, key: str) -> None:
+        """Mask `key` from now on; its public prefix stays readable."""
+        prefix = next(row[0] for row in KEY_KINDS if key.startswith(row[0]))
+        secret = key[len(prefix) :]
+        spans = range(len(secret) - self.SPAN + 1)
+        self._pieces.update(secret[i : i + self.SPAN] for i in spans)
+        if not spans and len(key) > 3:  # too short to be real: masked as a whole
+            self._pieces.add(key)
+
+    def text(self, text: str) -> str:
+        """`text` with every trace of the keys replaced by asterisks."""
+        if not any(piece in text for piece in self._pieces):
+            return text
+        masked = list(text)
+        for piece in self._pieces:
+            start = text.find(piece)
+            while start >= 0:
+                masked[start : start + len(piece)] = "*" * len(piece)
+                start = text.find(piece, start + 1)
+        return "".join(masked)
+
+    def value(self, value: Any) -> Any:
+        """`value` with all strings in it, keys of objects included, masked."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(str(k)): self.value(v) for k, v in value.items()}
+        return [self.value(v) for v in value] if isinstance(value, list) else value
+
+
+# Every key this process has loaded: the one place that redacts.
+SECRETS = Redactor()
+
+# Events that hold the model's own content, which is never masked.
+_CONTENT_EVENTS = frozenset(
+    ("block_start", "text_delta", "thinking_delta", "input_delta", "block_end")
+)
+
+
+def redact_event(event: JSON) -> JSON:
+    """`event` as it may leave: no key in anything but the model's own content."""
+    if event["type"] in _CONTENT_EVENTS:
+        return event
+    content = ("message", "partial")
+    return {k: v if k in content else SECRETS.value(v) for k, v in event.items()}
+
+
+# The number in parentheses, and a moment with its zone, of an upstream's text.
+_CODE = re.compile(r"\((\d{4})\)")
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)"
+)
+
+
+def is_error_payload(payload: Any) -> bool:
+    """Whether an upstream's JSON is one of the known error envelopes."""
+    if not isinstance(payload, dict):
+        return False
+    kind, base = payload.get("type"), payload.get("base_resp")
+    return (
+        bool(payload.get("error"))
+        or (isinstance(kind, str) and (kind == "error" or kind.endswith("_error")))
+        or (isinstance(base, dict) and str(base.get("status_code", 0)) != "0")
+    )
+
+
+def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError:
+    """The error that an upstream reported, by MiniMax's code first, then the status.
+
+    `payload` is the parsed body or None, `status` the HTTP status or None in
+    mid-stream, `text` the body for people.  The hint is left to the caller.
+    """
+    body = payload if isinstance(payload, dict) else {}
+    inner = body.get("error", body)
+    inner = inner if isinstance(inner, dict) else {"message": inner}
+    base = body.get("base_resp")
+    base = base if isinstance(base, dict) else {}
+    said = inner.get("message") or base.get("status_msg") or body.get("message") or ""
+    said = plain_text(said if isinstance(said, str) and said else text)
+    number = _minimax_code(said, base.get("status_code"), inner.get("code"))
+    if number is None and status in (None, 200):
+        status = _number(inner.get("http_code"))
+    code = _error_code(number, status, inner.get("type"), said, bool(body))
+    moment = _MOMENT.search(said) if code == "quota_exhausted" else None
+    shown = "" if status in (None, 200) else "HTTP %d: " % status
+    request_id = body.get("request_id")
+    return ProviderError(
+        code,
+        shown + (said or "no further text"),
+        http_status=status if shown else None,
+        provider_code=number,
+        reset_at=moment and moment.group(),
+        request_id=request_id if isinstance(request_id, str) else None,
+    )
+
+
+def _number(value: Any) -> int | None:
+    text = str(value)
+    return int(text) if text.isdigit() and len(text) < 10 else None
+
+
+def _minimax_code(said: str, *stated: Any) -> int | None:
+    numbers = [_number(value) for value in stated]
+    numbers += [int(text) for text in reversed(_CODE.findall(said))]
+    return next((n for n in numbers if n in MINIMAX_CODES), None)
+
+
+def _error_code(
+    number: int | None, status: int | None, kind: Any, said: str, is_api: bool
+) -> str:
+    kind = kind if isinstance(kind, str) else ""
+    if number is not None:
+        code = MINIMAX_CODES[number]
+    elif status == 404:
+        code = ERROR_TYPES.get(kind, "rejected") if is_api else "not_found"
+    elif status is not None and status != 200:
+        code = HTTP_STATUSES.get(status) or HTTP_CLASSES.get(status // 100, "upstream")
+    else:
+        code = ERROR_TYPES.get(kind, "upstream")
+    if code == "rejected":
+        low = said.lower()
+        code = next((c for text, c in ERROR_TEXTS if text in low), code)
+    return code
+
+
+# ---------------------------------------------------------------------------
+# SSE: bytes in, events out
+# ---------------------------------------------------------------------------
+
+
+class ServerSentEvent:
+    """One event of a stream: `event` (its name, "message" by default) and `data`.
+
+    `bare` is true for a line that is no SSE field but opens a JSON object: MiniMax was
+    seen to send errors so.
+    """
+
+    __slots__ = ("event", "data", "bare")
+
+    def __init__(self, event: str, data: str, bare: bool = False) -> None:
+        self.event = event
+        self.data = data
+        self.bare = bare
+
+
+class SSELimitError(ValueError):
+    """An event, or a line, larger than the decoder's limit."""
+
+
+class SSEDecoder:
+    """Incremental decoder of `text/event-stream` (WHATWG HTML, section 9.2.6).
+
+    `feed(chunk)` takes bytes cut anywhere and returns the events they complete;
+    `close()` returns what a body held that ended without its last blank line, which
+    the specification would drop and MiniMax's servers need.  `id` and `retry` are
+    read past: nothing here reconnects.  Raises SSELimitError when a line or the data
+    of an event exceeds `max_event_bytes`, and from then on.
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._limit = max_event_bytes
+        self._line: list[bytes] = []  # pieces of the line that is not ended yet
+        self._line_size = 0
+        self._name = ""
+        self._data: list[bytes] = []  # data lines of the event under way
+        self._data_size = 0
+        self._first = True  # the first line may open with a byte order mark
+        self._after_cr = False  # the last chunk ended in CR: LF may follow
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        if self._line_size + self._data_size > self._limit:
+            raise self._too_large()
+        if self._after_cr and chunk:
+            chunk = chunk[1:] if chunk[:1] == b"\n" else chunk
+            self._after_cr = False
+        if not chunk:
+            return []
+        self._after_cr = chunk[-1:] == b"\r"
+        lines = chunk.splitlines()  # of bytes: at LF, CR and CRLF, and nowhere else
+        rest = b"" if chunk[-1:] in b"\r\n" else lines.pop()
+        if lines and self._line:
+            self._line.append(lines[0])
+            lines[0] = b"".join(self._line)
+            self._line, self._line_size = [], 0
+        events = self._read(lines)
+        if rest:
+            self._line.append(rest)
+            self._line_size += len(rest)
+        if self._line_size + self._data_size > self._limit:
+            raise self._too_large()
+        return events
+
+    def close(self) -> list[ServerSentEvent]:
+        lines, self._line, self._line_size = [b"".join(self._line), b""], [], 0
+        return self._read(lines if lines[0] else [b""])
+
+    def _read(self, lines: list[bytes]) -> list[ServerSentEvent]:
+        events = []
+        if self._first and lines:
+            self._first = False
+            if lines[0].startswith(b"\xef\xbb\xbf"):
+                lines[0] = lines[0][3:]
+        for line in lines:
+            if not line:
+                if self._data:
+                    data = b"\n".join(self._data).decode("utf-8", "replace")
+                    events.append(ServerSentEvent(self._name or "message", data))
+                    self._data, self._data_size = [], 0
+                self._name = ""
+                continue
+            field, _, value = line.partition(b":")
+            if value[:1] == b" ":
+                value = value[1:]
+            if field == b"data":
+                self._data.append(value)
+                self._data_size += len(value) + 1
+                if self._data_size > self._limit:
+                    raise self._too_large()
+            elif field == b"event":
+                self._name = value.decode("utf-8", "replace")
+            elif line[:1] == b"{":
+                text = line.decode("utf-8", "replace")
+                events.append(ServerSentEvent("message", text, bare=True))
+        return events
+
+    def _too_large(self) -> SSELimitError:
+        return SSELimitError("one event holds over %d bytes" % self._limit)
+
+
+# ---------------------------------------------------------------------------
+# Request translation: TurnRequest -> Messages body
+# ---------------------------------------------------------------------------
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_integer(value)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+# Fields that are sent as given: what they must be, and whether MiniMax is known to
+# ignore them (text-anthropic-api page, 2026-11).
+_AS_GIVEN = {
+    "temperature": (_is_number, "must be a number", False),
+    "top_p": (_is_number, "must be a number", False),
+    "top_k": (_is_integer, "must be an integer", True),
+    "stop_sequences": (_is_texts, "must be a list of strings", True),
+    "metadata": (_is_object, "must be an object", False),
+    "service_tier": (_is_text, "must be a string", False),
+}
+LINE_FIELDS = ("type", "id")
+TURN_FIELDS = (
+    *LINE_FIELDS,
+    "model",
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "max_tokens",
+    *_AS_GIVEN,
+    "thinking",
+    "effort",
+    "extra_body",
+    "stream",
+)
+MESSAGE_FIELDS = ("role", "content")
+# Where a Go host's zero values stand for "not given".
+_ABSENT: tuple[Any, ...] = ("", None, [])
+
+
+def _fold(key: str) -> str:
+    return key.replace("_", "").lower()
+
+
+def fold_keys(
+    line: JSON, fields: Iterable[str], path: str = ""
+) -> tuple[JSON, list[str]]:
+    """The known fields of `line` by their own names, and the names of the others.
+
+    MaxTokens, maxTokens and max_tokens are one field.  Two spellings with different
+    values raise ProviderError.
+    """
+    names = {_fold(field): field for field in fields}
+    known: JSON = {}
+    unknown = []
+    for key, value in line.items():
+        field = names.get(_fold(str(key)))
+        if field is None:
+            unknown.append(path + str(key))
+        elif field in known and not _same(known[field], value):
+            _wrong(path + field, "is given twice, in two spellings with two values")
+        else:
+            known[field] = value
+    return known, unknown
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)
+
+
+def no_images(path: str) -> JSON:
+    """The reader of image files where there is none."""
+    raise ValueError("image files are not read here")
+
+
+def build_request(
+    turn: JSON,
+    model: str = "MiniMax-M3",
+    max_tokens: int = 4096,
+    effort: str = "medium",
+    read_image: Callable[[str], JSON] = no_images,
+) -> tuple[JSON, list[JSON]]:
+    """Translate a TurnRequest into the body of POST /v1/messages.
+
+    `model`, `max_tokens` and `effort` are the defaults of the configuration;
+    `read_image(path)` returns an image source or raises ValueError.  Returns the body
+    and the `warning` events; `turn` is left as it was.  Raises ProviderError
+    (`invalid_request`) with the path of the first wrong field.
+    """
+    warnings: list[JSON] = []
+
+    def warn(code: str, text: str) -> None:
+        warnings.append({"type": "warning", "code": code, "text": plain_text(text)})
+
+    fields, unknown = fold_keys(turn, TURN_FIELDS)
+    name = _optional(fields, "model", _is_text, "must be a string") or model
+    name = canonical_model(name)
+    facts = MODELS.get(name, {})
+    images = _Images(name, facts, read_image, warn)
+    messages, moved = _messages(fields, images, unknown, warn)
+    body: JSON = {
+        "model": name,
+        "max_tokens": _max_tokens(fields, max_tokens, name, facts, warn),
+        "messages": messages,
+        "system": _system(fields.get("system"), moved),
+        "tools": _tools(fields.get("tools"), warn),
+        "tool_choice": _tool_choice(fields.get("tool_choice")),
+    }
+    for field, (check, problem, ignored) in _AS_GIVEN.items():
+        body[field] = _optional(fields, field, check, problem)
+        if ignored and body[field] is not None:
+            warn("ignored_field", f"{field} is sent, but MiniMax ignores it")
+    body.update(_thinking(fields, name, facts, effort, warn))
+    body = {key: value for key, value in body.items() if value is not None}
+    body["stream"] = True
+    body.update(_extra_body(fields))
+    if unknown:
+        warn("unknown_field", "not sent, because unknown: " + ", ".join(unknown))
+    if facts.get("retired"):
+        text = "%s was retired on %s; use %s"
+        warn("retired_model", text % (name, facts["retired"], MODELS_TO_USE))
+    return body, warnings
+
+
+def _optional(
+    fields: JSON, name: str, check: Callable[[Any], bool], problem: str
+) -> Any:
+    value = fields.get(name)
+    if value is None or value == "" or value == []:
+        return None
+    return value if check(value) else _wrong(name, problem)
+
+
+def _max_tokens(fields: JSON, default: int, name: str, facts: JSON, warn: Warn) -> int:
+    wanted: Any = fields.get("max_tokens")
+    if wanted is None or _same(wanted, 0):
+        wanted = default
+    if not _is_integer(wanted) or wanted < 0:
+        _wrong("max_tokens", "must be an integer above 0")
+    limit = facts.get("max_output_tokens", wanted)
+    if wanted > limit:
+        text = "max_tokens %d is above the limit of %s: %d is sent"
+        warn("max_tokens_lowered", text % (min(wanted, 10**12), name, limit))
+    return int(min(wanted, limit))
+
+
+def _extra_body(fields: JSON) -> JSON:
+    extra = _optional(fields, "extra_body", _is_object, "must be an object") or {}
+    for key in extra:
+        if str(key).lower() in ("messages", "stream"):
+            _wrong("extra_body." + str(key), "is not for extra_body to set")
+    return dict(extra)
+
+
+def _thinking(
+    fields: JSON, name: str, facts: JSON, default_effort: str, warn: Warn
+) -> JSON:
+    """The `thinking` and `output_config` of the model's family."""
+    wanted = fields.get("thinking")
+    if wanted is not None and not isinstance(wanted, (bool, dict)):
+        _wrong("thinking", "must be true, false or an object")
+    effort = fields.get("effort") or None
+    if effort is not None and effort not in EFFORTS:
+        _wrong("effort", "must be one of " + ", ".join(EFFORTS))
+    kind = wanted.get("type") if isinstance(wanted, dict) else wanted
+    family = FAMILIES.get(facts.get("family", ""))
+    if family is None:
+        sent: Any = wanted
+        if isinstance(wanted, bool):
+            sent = {"type": "adaptive" if wanted else "disabled"}
+        return {"thinking": sent, "output_config": effort and {"effort": effort}}
+    if kind is not None and kind not in (
+        True,
+        False,
+        "enabled",
+        "adaptive",
+        "disabled",
+    ):
+        _wrong("thinking.type", "must be enabled, adaptive or disabled")
+    if isinstance(wanted, dict) and kind is None:
+        _wrong("thinking.type", "is missing")
+    off = kind in (False, "disabled")
+    if off and kind is not None and family["always"]:
+        warn("thinking_mapped", f"{name} always thinks: it cannot be switched off")
+    if effort is not None and not family["effort"]:
+        warn("effort_ignored", f"{name} knows no effort: it is not sent")
+    level = (effort or default_effort) if family["effort"] else None
+    return {
+        "thinking": None if kind is None else family["off" if off else "on"],
+        "output_config": level and {"effort": level},
+    }
+
+
+def _system(given: Any, moved: list[JSON]) -> Any:
+    """`system` as given, then the texts of the system messages."""
+    blocks = _blocks(given, "system") if isinstance(given, list) else given
+    if isinstance(blocks, list):
+        for n, block in enumerate(blocks):
+            if block["type"] != "text":
+                _wrong("system[%d].type" % n, "must be text")
+        blocks = [block for block in blocks if not _is_blank(block)]
+    elif blocks is not None and not isinstance(blocks, str):
+        _wrong("system", "must be a string or a list of text blocks")
+    elif blocks is not None and not blocks.strip():
+        blocks = None
+    if not moved:
+        return blocks or None
+    if blocks is None or isinstance(blocks, str):
+        blocks = [{"type": "text", "text": blocks}] if blocks else []
+    return blocks + moved
+
+
+def _tools(given: Any, warn: Warn) -> list[JSON] | None:
+    if given in _ABSENT:
+        return None
+    if not isinstance(given, list):
+        _wrong("tools", "must be a list")
+    tools: list[JSON] = []
+    names = set()
+    for n, tool in enumerate(given):
+        path = "tools[%d]" % n
+        if not isinstance(tool, dict):
+            _wrong(path, "must be an object")
+        name = tool.get("name")
+        if not isinstance(name, str) or not name:
+            _wrong(path + ".name", "must be a non-empty string")
+        if name in names:
+            _wrong(path + ".name", "is the name of an earlier tool too")
+        names.add(name)
+        if tool.get("type") in (None, "custom"):
+            tools.append({**tool, "input_schema": _schema(tool, path)})
+        else:
+            text = "%s is a tool that another vendor's server runs: it is not sent"
+            warn("ignored_field", text % path)
+    return tools or None
+
+
+def _schema(tool: JSON, path: str) -> JSON:
+    """The tool's schema, which MiniMax wants to be that of an object."""
+    schema = tool.get("input_schema")
+    if not schema and schema is not False:
+        return {"type": "object", "properties": {}}
+    if not isinstance(schema, dict):
+        _wrong(path + ".input_schema", "must be an object")
+    if schema.get("type", "object") != "object":
+        _wrong(path + ".input_schema.type", 'must be "object"')
+    return schema if "type" in schema else {"type": "object", **schema}
+
+
+def _tool_choice(given: Any) -> Any:
+    if isinstance(given, str) and given in ("auto", "any", "none"):
+        return {"type": given}
+    if given is None or given == "":
+        return None
+    if not isinstance(given, dict) or not isinstance(given.get("type"), str):
+        _wrong("tool_choice", 'must be "auto", "any", "none" or an object with a type')
+    return given
+
+
+# --- messages and their blocks
+
+
+def _messages(
+    fields: JSON, images: _Images, unknown: list[str], warn: Warn
+) -> tuple[list[JSON], list[JSON]]:
+    """The messages to send, and the blocks of the system messages among them."""
+    given = fields.get("messages")
+    if not isinstance(given, list) or not given:
+        _wrong("messages", "must be a list of at least one message")
+    messages: list[Message] = []
+    moved: list[JSON] = []
+    for n, message in enumerate(given):
+        path = "messages[%d]" % n
+        if not isinstance(message, dict):
+            _wrong(path, "must be an object")
+        known, others = fold_keys(message, MESSAGE_FIELDS, path + ".")
+        unknown.extend(others)
+        role, content = known.get("role"), known.get("content")
+        if role == "system":
+            warn("system_role_moved", path + " is moved to system: MiniMax wants it so")
+            text = [{"type": "text", "text": content}]
+            moved += _system(content if isinstance(content, list) else text, []) or []
+        elif role in ("user", "assistant"):
+            messages.append((path, role, _content(content, path, images, warn)))
+        else:
+            _wrong(path + ".role", "must be user or assistant")
+    if messages and messages[-1][1] == "user" and _is_empty(messages[-1][2]):
+        _wrong(messages[-1][0] + ".content", "is blank: there is nothing to answer")
+    repaired = _repair_history(messages, warn)
+    sent = [{"role": r, "content": c} for _, r, c in repaired if not _is_empty(c)]
+    if not sent:
+        _wrong("messages", "hold nothing that could be sent")
+    return sent, moved
+
+
+def _is_empty(content: Any) -> bool:
+    return not (content.strip() if isinstance(content, str) else content)
+
+
+def _is_blank(block: JSON) -> bool:
+    return block["type"] == "text" and not block["text"].strip()
+
+
+def _blocks(content: Any, path: str) -> list[JSON]:
+    """`content` as a list of blocks whose types are known to be strings."""
+    if not isinstance(content, list):
+        _wrong(path, "must be a string or a list of blocks")
+    for n, block in enumerate(content):
+        where = "%s[%d]" % (path, n)
+        if not isinstance(block, dict):
+            _wrong(where, "must be a block, an object with a type")
+        kind = block.get("type")
+        if not isinstance(kind, str):
+            _wrong(where + ".type", "must be a string")
+        for field, problem in _NEEDED.get(kind, {}).items():
+            if not isinstance(block.get(field), str):
+                _wrong(f"{where}.{field}", problem)
+    return content
+
+
+# What a block of a kind cannot be without; other kinds are sent as they are.
+_NEEDED = {
+    "text": {"text": "must be a string"},
+    "tool_use": {"id": "must be a string", "name": "must be a string"},
+    "tool_result": {"tool_use_id": "must be a string"},
+}
+
+
+def _content(content: Any, path: str, images: _Images, warn: Warn) -> Any:
+    """`content` as it is to be sent: images resolved, blank texts left out."""
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return []
+    path += ".content"
+    sent = []
+    for n, block in enumerate(_blocks(content, path)):
+        where = "%s[%d]" % (path, n)
+        if block["type"] == "image":
+            block = images.block(block, where)
+        elif block["type"] == "tool_result":
+            block = _tool_result(block, where, images, warn)
+        elif block["type"] == "tool_use" and not isinstance(block.get("input"), dict):
+            if block.get("input") is not None:
+                _wrong(where + ".input", "must be an object")
+            warn("history_repaired", where + ".input was missing: {} is sent")
+            block = {**block, "input": {}}
+        if not _is_blank(block):
+            sent.append(block)
+    return sent
+
+
+def _tool_result(block: JSON, path: str, images: _Images, warn: Warn) -> JSON:
+    if "content" not in block:
+        return block
+    content = _content(block["content"], path, images, warn)
+    if _is_empty(content):
+        warn("history_repaired", path + ".content was blank: a placeholder is sent")
+        content = "(no output)"
+    return {**block, "content": content}
+
+
+class _Images:
+    """Image blocks for one model: sources verbatim, shorthands resolved."""
+
+    _MEDIA = (
+        (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+        (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+        (re.compile(rb"GIF8[79]a"), "image/gif"),
+        (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    )
+
+    def __init__(
+        self, model: str, facts: JSON, read: Callable[[str], JSON], warn: Warn
+    ) -> None:
+        self._refusal = ""
+        if facts and "image" not in facts["input"]:
+            self._refusal = f"{model} takes no images"
+        self._read = read
+        self._warn = warn
+
+    @classmethod
+    def media_type(cls, head: bytes) -> str | None:
+        """The type of the image that begins with `head`, None if it is none we know."""
+        return next((kind for magic, kind in cls._MEDIA if magic.match(head)), None)
+
+    def block(self, block: JSON, path: str) -> JSON:
+        """The block to send for an image, or a text in its place."""
+        try:
+            if self._refusal:
+                raise ValueError(self._refusal)
+            return self._resolved(block, path)
+        except ValueError as error:
+            self._warn("image_replaced", f"{path} is replaced by a text: {error}")
+            return {"type": "text", "text": f"[image left out: {error}]"}
+
+    def _resolved(self, block: JSON, path: str) -> JSON:
+        short = [k for k in ("url", "data_base64", "path") if block.get(k) is not None]
+        if isinstance(block.get("source"), dict) and not short:
+            return block
+        if len(short) != 1 or "source" in block:
+            _wrong(path, "must have one of source, url, data_base64 and path")
+        value, kind = block[short[0]], block.get("media_type")
+        if not isinstance(value, str) or not value:
+            _wrong(f"{path}.{short[0]}", "must be a non-empty string")
+        if kind is not None and not isinstance(kind, str):
+            _wrong(path + ".media_type", "must be a string")
+        used = (short[0], "media_type")
+        rest = {k: v for k, v in block.items() if k not in used}
+        return {**rest, "source": _SOURCES[short[0]](self, value, kind)}
+
+    def _from_url(self, value: str, kind: str | None) -> JSON:
+        return {"type": "url", "url": value}
+
+    def _from_base64(self, value: str, kind: str | None) -> JSON:
+        import base64
+
+        if len(value) > MAX_IMAGE_BYTES * 4 // 3 + 4:
+            raise ValueError("it is larger than %d MB" % (MAX_IMAGE_BYTES // MIB))
+        try:
+            head = base64.b64decode(value[:32] + "=" * (-len(value[:32]) % 4))
+        except ValueError:
+            head = b""
+        kind = kind or self.media_type(head)
+        if kind is None:
+            raise ValueError("it is no PNG, JPEG, GIF or WebP, and has no media_type")
+        return {"type": "base64", "media_type": kind, "data": value}
+
+    def _from_path(self, value: str, kind: str | None) -> JSON:
+        return self._read(value)
+
+
+_SOURCES = {
+    "url": _Images._from_url,
+    "data_base64": _Images._from_base64,
+    "path": _Images._from_path,
+}
+
+
+# --- history repair: each tool_use has exactly one adjacent tool_result
+
+_NO_RESULT = "No result: the call was interrupted."
+
+
+def _repair_history(messages: list[Message], warn: Warn) -> list[Message]:
+    """Pair tool calls and results, because one unpaired call fails every later turn.
+
+    Messages in a row of the same role count as one turn, as upstream reads them.
+    """
+    repaired: list[Message] = []
+    calls: list[str] = []  # of the assistant turn just before
+    for run in _runs(messages):
+        path, role, _ = run[0]
+        if role == "assistant":
+            run, calls = _calls_of(run, warn)
+            repaired += run
+            continue
+        repaired += _answered(run, calls, warn)
+        calls = []
+    if calls:
+        repaired += _answered([("messages", "user", [])], calls, warn)
+    return repaired
+
+
+def _runs(messages: list[Message]) -> list[list[Message]]:
+    runs: list[list[Message]] = []
+    for message in messages:
+        if runs and runs[-1][0][1] == message[1]:
+            runs[-1].append(message)
+        else:
+            runs.append([message])
+    return runs
+
+
+def _calls_of(run: list[Message], warn: Warn) -> tuple[list[Message], list[str]]:
+    """An assistant turn without stray results and repeated calls, and its call ids."""
+    ids: list[str] = []
+    kept: list[Message] = []
+    for path, role, content in run:
+        blocks = []
+        for block in content if isinstance(content, list) else ():
+            if block["type"] == "tool_result":
+                _dropped(warn, path, block["tool_use_id"], "an assistant's tool_result")
+            elif block["type"] == "tool_use" and block["id"] in ids:
+                _dropped(warn, path, block["id"], "a second tool_use")
+            else:
+                blocks.append(block)
+                if block["type"] == "tool_use":
+                    ids.append(block["id"])
+        kept.append((path, role, blocks if isinstance(content, list) else content))
+    if any(_has_call(content) for _, _, content in kept[:-1]):
+        warn(
+            "history_repaired", run[0][0] + " and the next are joined: they make calls"
+        )
+        joined = [block for message in kept for block in _as_blocks(message[2])]
+        kept = [(run[0][0], "assistant", joined)]
+    return kept, ids
+
+
+def _has_call(content: Any) -> bool:
+    return any(b["type"] == "tool_use" for b in content if isinstance(b, dict))
+
+
+def _as_blocks(content: Any) -> list[JSON]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content.strip() else []
+    return list(content)
+
+
+def _dropped(warn: Warn, path: str, call: str, what: str) -> None:
+    warn("history_repaired", f"{path}: {what} for {call} is dropped")
+
+
+def _answered(run: list[Message], calls: list[str], warn: Warn) -> list[Message]:
+    """A user turn that opens with exactly one result for each of `calls`."""
+    results: dict[str, JSON] = {}
+    kept: list[Message] = []
+    for path, role, content in run:
+        blocks = []
+        for block in content if isinstance(content, list) else ():
+            call = block["tool_use_id"] if block["type"] == "tool_result" else None
+            if block["type"] == "tool_use":
+                _dropped(warn, path, block["id"], "a user's tool_use")
+            elif call is not None and call not in calls:
+                _dropped(warn, path, call, "a tool_result without its call")
+            elif call in results:
+                _dropped(warn, path, call, "a second tool_result")
+            else:
+                blocks.append(block)
+                if call is not None:
+                    results[call] = block
+        kept.append((path, role, blocks if isinstance(content, list) else content))
+    if not calls:
+        return kept
+    path, found = run[0][0], list(results.values())
+    if _as_blocks(kept[0][2])[: len(found)] != found:
+        warn("history_repaired", path + ": tool results are moved to the front")
+    for call in calls:
+        if call not in results:
+            warn("history_repaired", f"{path}: a result for {call} is made up")
+            found.append(
+                {
+                    "type": "tool_result",
+                    "tool_use_id": call,
+                    "is_error": True,
+                    "content": _NO_RESULT,
+                }
+            )
+    rest = [(p, r, _without_results(content)) for p, r, content in kept]
+    rest[0] = (path, "user", found + _as_blocks(rest[0][2]))
+    return rest
+
+
+def _without_results(content: Any) -> Any:
+    if isinstance(content, str):
+        return content
+    return [block for block in content if block["type"] != "tool_result"]
+
+
+# ---------------------------------------------------------------------------
+# Event translator: upstream events -> TurnEvents
+# ---------------------------------------------------------------------------
+
+# Deltas by their type: where the fragment stands, the field of the block it belongs
+# to, and the event that tells of it (None: only the finished block does).
+_DELTAS: dict[str, tuple[str, str, tuple[str, str] | None]] = {
+    "text_delta": ("text", "text", ("text_delta", "text")),
+    "thinking_delta": ("thinking", "thinking", ("thinking_delta", "text")),
+    "input_json_delta": ("partial_json", "input", ("input_delta", "json")),
+    "signature_delta": ("signature", "signature", None),
+    "citations_delta": ("citation", "citations", None),
+}
+# The deltas that blocks of a known kind take; unknown kinds take all of them.
+_TAKES = {
+    "text": ("text_delta", "citations_delta"),
+    "thinking": ("thinking_delta", "signature_delta"),
+    "redacted_thinking": (),
+    "tool_use": ("input_json_delta",),
+}
+# The block that a delta opens if upstream never did.
+_OPENS: dict[str, JSON] = {
+    "text_delta": {"type": "text", "text": ""},
+    "thinking_delta": {"type": "thinking", "thinking": ""},
+    "input_json_delta": {"type": "tool_use", "input": {}},
+    "signature_delta": {"type": "thinking", "thinking": ""},
+    "citations_delta": {"type": "text", "text": ""},
+}
+# Content that `content_block_start` may hold already: told as if a delta had it.
+_GIVEN = {"text": "text_delta", "thinking": "thinking_delta"}
+# A message of these kinds only, with no text in it, was all thinking.
+_THOUGHT = ("thinking", "redacted_thinking", "text")
+
+
+class EventTranslator:
+    """Translate the upstream events of one message into TurnEvents.
+
+    `translate(payload)` yields the events that one upstream payload gives;
+    `conclude()` those that end a message which ended well; `close()` the `block_end`s
+    of a message which did not.  Raises ProviderError (`protocol`, `empty_response`, or
+    what an upstream `error` event says), and is of no further use after that but for
+    `close()`, `message()` and what it knows of the message.
+    """
+
+    def __init__(self, asked_model: str = "") -> None:
+        self.asked_model = asked_model
+        self.model: str | None = None  # the one that answers
+        self.message_id: str | None = None
+        self.usage: JSON = {}  # the last value of each field that was not null
+        self.stop_reason: str | None = None
+        self.stopped = False  # message_stop was seen
+        self.started = False  # turn_start was sent
+        self._begun = False  # message_start was seen
+        self._open: dict[int, JSON] = {}  # states of open blocks, by upstream index
+        self._ended: set[int] = set()  # upstream indexes of blocks that ended
+        self._content: dict[int, JSON] = {}  # blocks that may go back, by our index
+        self._count = 0  # blocks started
+        self._kinds: set[Any] = set()  # types of the blocks started
+        self._bad_call: str | None = None  # why a tool call cannot be used
+        self._unknown: set[str] = set()  # kinds of deltas already warned of
+        self._warned: set[str] = set()  # other warnings already given
+
+    # What a caller asks
+
+    @property
+    def complete(self) -> bool:
+        """A stop reason was seen and no block is open: the end may come any time."""
+        return self.stop_reason is not None and all(
+            state["stopped"] for state in self._open.values()
+        )
+
+    @property
+    def any_block(self) -> bool:
+        """A block has started: nothing may be replayed any more."""
+        return self._count > 0
+
+    def message(self) -> JSON | None:
+        """The assistant message that may be sent back, None if it has no content."""
+        content = [self._content[index] for index in sorted(self._content)]
+        return {"role": "assistant", "content": content} if content else None
+
+    # What a caller does
+
+    def translate(self, payload: JSON) -> Iterator[JSON]:
+        kind = payload.get("type")
+        handler = _ON.get(kind) if isinstance(kind, str) else None
+        if handler is not None:
+            return handler(self, payload)
+        if is_error_payload(payload):
+            return self._on_error(payload)
+        return iter(())  # an event of tomorrow
+
+    def conclude(self) -> Iterator[JSON]:
+        yield from self.close()
+        if not self._count and self.stop_reason is None:
+            raise ProviderError("empty_response", "the answer ended without content")
+        if self.stop_reason is None:
+            used = "tool_use" in self._kinds
+            self.stop_reason = "tool_use" if used else "end_turn"
+        if self.stop_reason == "tool_use" and self._bad_call is not None:
+            _broken(self._bad_call)
+        yield from self._start()
+        if self.stop_reason == "max_tokens" and self._only_thought():
+            text = (
+                "max_tokens ran out while the model was thinking: raise it, since "
+                "thinking counts toward it, or lower the effort"
+            )
+            yield {"type": "warning", "code": "thinking_used_all_tokens", "text": text}
+
+    def close(self) -> Iterator[JSON]:
+        states = sorted(self._open.items(), key=lambda item: int(item[1]["index"]))
+        for index, state in states:
+            yield from self._end(index, state, state["stopped"])
+
+    # Handlers, one per upstream event
+
+    def _on_message_start(self, payload: JSON) -> Iterator[JSON]:
+        message = _object(payload, "message")
+        message_id = message.get("id")
+        if self._begun:
+            if message_id != self.message_id:
+                _broken("a second message began inside the first")
+            return
+        self._begun = True
+        self.message_id = message_id if isinstance(message_id, str) else None
+        model = message.get("model")
+        self.model = model if isinstance(model, str) and model else None
+        self._use(message.get("usage"))
+        asked = self.asked_model
+        if self.model and asked and self.model.lower() != asked.lower():
+            text = f"{asked} was asked for, {plain_text(self.model, 80)} answers"
+            yield {"type": "warning", "code": "model_differs", "text": text}
+        content = message.get("content")
+        for index, block in enumerate(content if isinstance(content, list) else ()):
+            if not isinstance(block, dict):
+                _broken("message_start holds content that is no block")
+            yield from self._begin(index, block)
+            yield from self._end(index, self._open[index], True)
+
+    def _on_block_start(self, payload: JSON) -> Iterator[JSON]:
+        index, block = _index(payload), _object(payload, "content_block")
+        if index in self._open:  # it was never closed, but another takes its place
+            state = self._open[index]
+            yield from self._end(index, state, state["stopped"], last=False)
+        yield from self._begin(index, block)
+
+    def _on_block_delta(self, payload: JSON) -> Iterator[JSON]:
+        index, delta = _index(payload), _object(payload, "delta")
+        kind: Any = delta.get("type")
+        row = _DELTAS.get(kind) if isinstance(kind, str) else None
+        state = self._open.get(index)
+        if row is None or not (state is None or kind in state["takes"]):
+            yield from self._on_unknown_delta(str(kind))
+            return
+        source, field, event = row
+        fragment = delta.get(source)
+        if fragment is None or fragment == "":
+            return
+        if not isinstance(fragment, str) and field != "citations":
+            _broken(f"the {source} of a {kind} is no string")
+        if state is None:
+            if index in self._ended:
+                _broken("content for block %d came after its end" % index)
+            yield from self._begin(index, dict(_OPENS[kind]))
+            state = self._open[index]
+        if state["stopped"]:
+            _broken("content for block %d came after its end" % index)
+        yield from self._add(state, field, event, fragment)
+
+    def _on_unknown_delta(self, kind: str) -> Iterator[JSON]:
+        kind = plain_text(kind, 40)
+        if kind not in self._unknown and len(self._unknown) < 100:
+            self._unknown.add(kind)
+            text = f"content of the unknown or misplaced kind {kind} was dropped"
+            yield {"type": "warning", "code": "unknown_delta", "text": text}
+
+    def _on_block_stop(self, payload: JSON) -> Iterator[JSON]:
+        index = _index(payload)
+        state = self._open.get(index)
+        if state is None:
+            return
+        state["stopped"] = True
+        # A whole end marker waits: only what comes next tells whether it is the end.
+        if state["held"].get("text") != END_MARKER:
+            yield from self._end(index, state, True)
+
+    def _on_message_delta(self, payload: JSON) -> Iterator[JSON]:
+        self._use(payload.get("usage"))
+        delta = payload.get("delta")
+        reason = delta.get("stop_reason") if isinstance(delta, dict) else None
+        if isinstance(reason, str) and reason:
+            self.stop_reason = reason
+            yield from self._end_stopped(last=True)
+
+    def _on_message_stop(self, payload: JSON) -> Iterator[JSON]:
+        self.stopped = True
+        return iter(())
+
+    def _on_ping(self, payload: JSON) -> Iterator[JSON]:
+        yield {"type": "heartbeat"}
+
+    def _on_error(self, payload: JSON) -> Iterator[JSON]:
+        raise upstream_error(payload, None, dump_json(payload))
+
+    # Blocks
+
+    def _start(self) -> Iterator[JSON]:
+        if not self.started:
+            self.started = True
+            start = {"model": self.model, "message_id": self.message_id}
+            yield {"type": "turn_start", **start}
+
+    def _begin(self, index: int, block: JSON) -> Iterator[JSON]:
+        yield from self._start()
+        yield from self._end_stopped(last=False)
+        for state in self._open.values():
+            if state["held"].get("text", "")[:1] == END_MARKER[0]:
+                yield from self._flush(state)  # it is not the last block any more
+        kind = block.get("type")
+        shown, given = dict(block), {}
+        for field in _GIVEN:  # both are named like the kind they belong to
+            if isinstance(block.get(field), str):
+                given[field], shown[field] = block[field], ""
+            elif kind == field:
+                if block.get(field) is not None:
+                    _broken(f"the {field} of a {kind} block is no string")
+                shown[field] = ""
+        if kind == "tool_use" or isinstance(block.get("input"), dict):
+            given["input"], shown["input"] = block.get("input"), {}
+        state = {
+            "index": self._count,
+            "block": shown,
+            "input": given.pop("input", None),
+            "parts": {},  # fragments, by the field they belong to
+            "held": {},  # ends of fragments that wait for the next one, likewise
+            "takes": _TAKES.get(kind, _DELTAS) if isinstance(kind, str) else _DELTAS,
+            "stopped": False,  # upstream closed it, but its end marker waits
+        }
+        self._open[index] = state
+        self._ended.discard(index)
+        self._count += 1
+        self._kinds.add(kind if isinstance(kind, str) else None)
+        yield {"type": "block_start", "index": state["index"], "block": shown}
+        for field, text in given.items():
+            if text:
+                yield from self._add(state, field, _DELTAS[_GIVEN[field]][2], text)
+
+    def _add(
+        self,
+        state: JSON,
+        field: str,
+        event: tuple[str, str] | None,
+        fragment: Any,
+    ) -> Iterator[JSON]:
+        """Add a fragment to a block, and tell of it but for an end that must wait."""
+        if isinstance(fragment, str):
+            held = state["held"].pop(field, "")
+            if held:
+                fragment = _joined(held + fragment)
+            keep = self._waiting(state, field, fragment)
+            if keep:
+                state["held"][field] = fragment[len(fragment) - keep :]
+                fragment = fragment[: len(fragment) - keep]
+        if not fragment:
+            return
+        state["parts"].setdefault(field, []).append(fragment)
+        if event is not None:
+            name, key = event
+            yield {"type": name, "index": state["index"], key: fragment}
+
+    def _waiting(self, state: JSON, field: str, text: str) -> int:
+        """How many characters at the end of `text` wait: half a pair, or a marker."""
+        end = text[-1]
+        if "\ud800" <= end <= "\udbff":
+            return 1
+        if end in END_MARKER and field == "text" and self._may_end(state):
+            for size in range(len(END_MARKER), 0, -1):
+                if text.endswith(END_MARKER[:size]):
+                    return size
+        return 0
+
+    def _may_end(self, state: JSON) -> bool:
+        is_last = state["index"] == self._count - 1
+        return bool(is_last and state["block"].get("type") == "text")
+
+    def _flush(self, state: JSON) -> Iterator[JSON]:
+        for field, text in list(state["held"].items()):
+            del state["held"][field]
+            state["parts"].setdefault(field, []).append(text)
+            event = next(row[2] for row in _DELTAS.values() if row[1] == field)
+            if event is not None:
+                yield {"type": event[0], "index": state["index"], event[1]: text}
+
+    def _end_stopped(self, last: bool) -> Iterator[JSON]:
+        for index, state in list(self._open.items()):
+            if state["stopped"]:
+                yield from self._end(index, state, True, last)
+
+    def _end(
+        self, index: int, state: JSON, closed: bool, last: bool = True
+    ) -> Iterator[JSON]:
+        """End a block; `last`: as far as is known, it is the message's last one."""
+        if last and self._may_end(state) and state["held"].get("text") == END_MARKER:
+            del state["held"]["text"]
+        yield from self._flush(state)
+        del self._open[index]
+        self._ended.add(index)
+        block = dict(state["block"])
+        for field, parts in state["parts"].items():
+            if field != "input":
+                whole: Any = parts if field == "citations" else "".join(parts)
+                given: Any = block.get(field)
+                block[field] = given + whole if type(given) is type(whole) else whole
+        end = {"type": "block_end", "index": state["index"], "block": block}
+        if "input" in block or "input" in state["parts"]:
+            yield from self._finish_input(state, block, end, closed)
+        elif not closed:
+            end["incomplete"] = True
+        yield from self._markup(block)
+        yield end
+        if "incomplete" not in end or (block.get("type") == "text" and block["text"]):
+            self._content[state["index"]] = block
+
+    def _finish_input(
+        self, state: JSON, block: JSON, end: JSON, closed: bool
+    ) -> Iterator[JSON]:
+        """Parse a call's input once it is whole: never a prefix, never a guess."""
+        raw = "".join(state["parts"].get("input", ()))
+        given = state["input"]
+        if not raw and given not in (None, "", {}):
+            raw = given if isinstance(given, str) else dump_json(given)
+            yield {"type": "input_delta", "index": state["index"], "json": raw}
+        value = _tool_input(raw)
+        named = all(isinstance(block.get(f), str) and block[f] for f in ("id", "name"))
+        problem = None
+        if not closed:
+            problem = "was never finished"
+        elif value is None:
+            problem = "has an input that is not one JSON object"
+        elif block.get("type") == "tool_use" and not named:
+            problem = "has no id or no name"
+        if problem is None:
+            block["input"] = value
+            return
+        block.pop("input", None)
+        end["incomplete"] = True
+        end["input_json"] = raw
+        name = plain_text(str(block.get("name")), 80)
+        self._bad_call = f"the tool call {name} {problem}"
+
+    def _markup(self, block: JSON) -> Iterator[JSON]:
+        text = block.get("text")
+        if block.get("type") != "text" or "markup" in self._warned:
+            return
+        if isinstance(text, str) and any(mark in text for mark in TOOL_MARKUP):
+            self._warned.add("markup")
+            text = (
+                "the text holds a tool call's markup: the model failed to make a call"
+            )
+            yield {"type": "warning", "code": "tool_markup_in_text", "text": text}
+
+    def _only_thought(self) -> bool:
+        if "thinking" not in self._kinds or self._kinds - set(_THOUGHT):
+            return False
+        return not any(b.get("text", "").strip() for b in self._content.values())
+
+    def _use(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            self.usage.update((k, v) for k, v in usage.items() if v is not None)
+
+
+_ON: dict[str, Callable[[EventTranslator, JSON], Iterator[JSON]]] = {
+    "message_start": EventTranslator._on_message_start,
+    "content_block_start": EventTranslator._on_block_start,
+    "content_block_delta": EventTranslator._on_block_delta,
+    "content_block_stop": EventTranslator._on_block_stop,
+    "message_delta": EventTranslator._on_message_delta,
+    "message_stop": EventTranslator._on_message_stop,
+    "ping": EventTranslator._on_ping,
+    "error": EventTranslator._on_error,
+}
+
+
+def _object(payload: JSON, field: str) -> JSON:
+    value = payload.get(field)
+    if not isinstance(value, dict):
+        _broken("{} has no {} object".format(plain_text(str(payload["type"]), 40), field))
+    return value
+
+
+def _index(payload: JSON) -> int:
+    index = payload.get("index")
+    if not _is_integer(index):
+        _broken("{} has no index".format(plain_text(str(payload["type"]), 40)))
+    return int(index)  # type: ignore[arg-type]
+
+
+def _joined(text: str) -> str:
+    """`text` with the halves of surrogate pairs that came apart joined again."""
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        data = text.encode("utf-16-le", "surrogatepass")
+        return data.decode("utf-16-le", "surrogatepass")
+
+
+def _tool_input(raw: str) -> JSON | None:
+    """The object that `raw` is, None if it is anything else; no text is no input."""
+    if not raw:
+        return {}
+    for control_characters in (False, True):
+        try:
+            value = load_json(raw, control_characters)
+        except ValueError:
+            continue
+        return value if isinstance(value, dict) else None
+    return None
+
+
+# ---------------------------------------------------------------------------
+# Configuration
+# ---------------------------------------------------------------------------
+
+
+def _option(
+    kind: str,
+    default: Any,
+    text: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    env: str | None = None,
+) -> JSON:
+    return {
+        "type": kind,
+        "default": default,
+        "help": text,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "env": env,
+    }
+
+
+_DAY = 86400
+# Every setting, once: validation, --help, the manifest and the keywords of
+# MiniMaxProvider come from here.  `env` names a variable that wins over the file.
+OPTIONS: dict[str, JSON] = {
+    "api_key": _option(
+        "string", "", "MiniMax API key, sk-cp-... or sk-api-...", env="MINIMAX_API_KEY"
+    ),
+    "region": _option(
+        "string",
+        "global",
+        "platform that issued the key",
+        choices=tuple(REGIONS),
+        env="MINIMAX_REGION",
+    ),
+    "base_url": _option(
+        "string",
+        "",
+        "URL before /v1/messages; wins over region",
+        env="MINIMAX_BASE_URL",
+    ),
+    "model": _option("string", "MiniMax-M3", "model of turns that name none"),
+    "max_tokens_default": _option(
+        "integer", 4096, "max_tokens of turns that set none", 1, 10**7
+    ),
+    "effort": _option(
+        "string",
+        "medium",
+        "effort of turns that set none, for models that take one",
+        choices=EFFORTS,
+    ),
+    "connect_timeout": _option(
+        "number", 10, "seconds for DNS, TCP, TLS and proxy together", 0.001, _DAY
+    ),
+    "first_event_timeout": _option(
+        "number",
+        300,
+        "seconds from request sent to first event, pings aside",
+        0.001,
+        _DAY,
+    ),
+    "idle_timeout": _option(
+        "number", 300, "seconds between events, pings aside", 0.001, _DAY
+    ),
+    "turn_timeout": _option(
+        "number", 3600, "seconds for a whole turn", 0.001, 30 * _DAY
+    ),
+    "max_retries": _option(
+        "integer", 3, "further attempts while no content has come", 0, 100
+    ),
+    "retry_base_delay": _option(
+        "number", 1, "seconds before the first retry; doubles each time", 0, _DAY
+    ),
+    "retry_after_max": _option(
+        "number", 60, "longest Retry-After to wait for, in seconds", 0, _DAY
+    ),
+    "max_concurrent_turns": _option(
+        "integer", 16, "turns served at a time; further ones wait", 1, 10000
+    ),
+    "max_queued_turns": _option(
+        "integer", 256, "turns that may wait; further ones are busy", 0, 10**6
+    ),
+    "max_line_bytes": _option(
+        "integer", 64 * MIB, "longest line read from stdin", 1, 1024 * MIB
+    ),
+    "allow_image_paths": _option(
+        "boolean", True, "whether image blocks may name a file by path"
+    ),
+}
+_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "string": (_is_text, "a string"),
+    "integer": (_is_integer, "an integer"),
+    "number": (_is_number, "a number"),
+    "boolean": (lambda value: isinstance(value, bool), "true or false"),
+}
+
+
+def default_settings() -> JSON:
+    """The value of every option when nothing is configured."""
+    return {name: row["default"] for name, row in OPTIONS.items()}
+
+
+def check_setting(name: str, value: Any, where: str) -> Any:
+    """The value to use for option `name`, whose origin is `where`.
+
+    Raises ProviderError (`config`) that names both and quotes no secret.
+    """
+    row = OPTIONS[name]
+    if value is None or (value == "" and row["type"] == "string"):
+        return row["default"]
+    fits, wanted = _TYPES[row["type"]]
+    problem = ""
+    if not fits(value):
+        problem = f"must be {wanted}{_instead_of(value)}"
+    elif row["choices"] and value not in row["choices"]:
+        problem = "must be one of " + ", ".join(row["choices"]) + _instead_of(value)
+    elif row["low"] is not None and not row["low"] <= value <= row["high"]:
+        limits = row["low"], row["high"], _instead_of(value)
+        problem = "must be at least {:g} and at most {:g}{}".format(*limits)
+    elif name in _CHECKS:
+        value, problem = _CHECKS[name](value)
+    if problem:
+        raise ProviderError("config", f"{where}: {name} {problem}")
+    return value
+
+
+def _instead_of(value: Any) -> str:
+    """ ", not ..." with the wrong value, unless that could be a secret."""
+    if isinstance(value, str) and not re.match(r"[\w. ]{1,12}$", value, re.ASCII):
+        return ""
+    return ", not " + plain_text(str(value), 20)
+
+
+def _check_key(value: str) -> tuple[str, str]:
+    value = value.strip()
+    odd = next((n for n, c in enumerate(value) if not "!" <= c <= "~"), None)
+    if odd is None and len(value) <= 8192:
+        return value, ""
+    what = (
+        "is too long" if odd is None else "has a character at position %d" % (odd + 1)
+    )
+    return "", what + ("" if odd is None else " that no HTTP header can hold")
+
+
+def _check_base_url(value: str) -> tuple[str, str]:
+    """The base without the endings people paste along, and what is wrong with it."""
+    from urllib.parse import urlsplit
+
+    value = value.strip()
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "", "is not a URL"
+    if any(not "!" <= c <= "~" or c == "\\" for c in value) or not host:
+        return "", "is not a URL with a host"
+    if parts.username is not None or parts.password is not None:
+        return "", "must not hold credentials: the key has a setting of its own"
+    if parts.scheme not in ("http", "https"):
+        return "", "must begin with https://"
+    if parts.scheme == "http" and not is_loopback(host):
+        return "", "must begin with https://: plain http would show the key to others"
+    if parts.query or parts.fragment:
+        return "", "must not have a query or a fragment"
+    path = parts.path.rstrip("/")
+    for ending in ("/v1/messages", "/v1"):
+        if path.endswith(ending):
+            path = path[: -len(ending)].rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path}", ""
+
+
+_CHECKS: dict[str, Callable[[str], tuple[str, str]]] = {
+    "api_key": _check_key,
+    "base_url": _check_base_url,
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only be this machine."""
+    return host in ("localhost", "::1") or bool(
+        re.match(r"127(\.\d{1,3}){3}$", host, re.ASCII)
+    )
+
+
+def key_kind(key: str) -> tuple[str, str]:
+    """What `key` looks like, and the wallet it spends."""
+    row = next(row for row in KEY_KINDS if key.startswith(row[0]))
+    return row[1], row[2]
+
+
+def config_path(environ: Any) -> str:
+    """Where the configuration file is, whether it exists or not."""
+    if environ.get("PLEXUM_MINIMAX_CONFIG"):
+        return str(environ["PLEXUM_MINIMAX_CONFIG"])
+    root = environ.get("PLEXUM_PROFILE_ROOT") or os.path.expanduser("~/.plexum")
+    return os.path.join(root, "plugins", NAME, "config.json")
+
+
+class ConfigFile:
+    """The settings of the file and the environment, read again when the file changed.
+
+    `load()` returns them or raises ProviderError (`config`).
+    """
+
+    def __init__(self, path: str | None = None, environ: Any = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self.path = path or config_path(self._environ)
+        self._lock = threading.Lock()
+        self._seen: Any = None  # the file's state when it was read
+        self._outcome: JSON | ProviderError = {}
+
+    def load(self) -> JSON:
+        with self._lock:
+            seen = self._state()
+            if seen != self._seen:
+                self._seen = seen
+                try:
+                    self._outcome = self._read()
+                except ProviderError as error:
+                    self._outcome = error
+            outcome = self._outcome
+        if isinstance(outcome, ProviderError):
+            raise ProviderError("config", outcome.message, outcome.hint)
+        return outcome
+
+    def _state(self) -> Any:
+        try:
+            at = os.stat(self.path)
+        except (OSError, ValueError):
+            return "absent"
+        return at.st_mtime_ns, at.st_ctime_ns, at.st_size, at.st_ino, at.st_mode
+
+    def _read(self) -> JSON:
+        given, settings = self._parse(), default_settings()
+        for name, row in OPTIONS.items():
+            where, value = self.path, given.get(name)
+            if row["env"] and self._environ.get(row["env"]):
+                where, value = (
+                    "environment variable {}".format(row["env"]),
+                    self._environ[row["env"]],
+                )
+            settings[name] = check_setting(name, value, where)
+        unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
+        if unknown:
+            log(f"{self.path}: unknown settings are ignored: {unknown}")
+        if settings["api_key"]:
+            SECRETS.add(settings["api_key"])
+        return settings
+
+    def _parse(self) -> JSON:
+        try:
+            data, mode = read_file(self.path, MIB)
+            text = data.decode("utf-8-sig")
+            given = load_json(text) if text.strip() else {}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            if isinstance(error, UnicodeDecodeError):
+                reason = "it is not UTF-8"
+            problem = f"{self.path} cannot be used: {reason}"
+            raise ProviderError("config", problem) from None
+        if not isinstance(given, dict):
+            raise ProviderError("config", self.path + " must hold a JSON object")
+        if mode & 0o077 and os.name == "posix" and given.get("api_key"):
+            log(f"{self.path} can be read by others: chmod 600 it")
+        return given
+
+
+def log(text: str) -> None:
+    """Write one line for the operator to stderr, if it can take it at once.
+
+    Printable, without keys, cut at 2,000 characters.  A host that does not drain
+    stderr costs lines of log, never a turn.
+    """
+    data = f"{NAME}: {plain_text(SECRETS.text(text), 2000)}\n"
+    try:
+        if os.name == "posix":
+            import select
+
+            if not select.select([], [2], [], 0)[1]:
+                return
+        os.write(2, data.encode("ascii", "backslashreplace"))
+    except (OSError, ValueError):
+        pass
+
+
+def log_traceback() -> None:
+    """Write the exception being handled to stderr."""
+    import traceback
+
+    for line in traceback.format_exc().splitlines():
+        log(line)
+
+
+def read_file(path: str, limit: int) -> tuple[bytes, int]:
+    """Up to `limit` bytes of the regular file at `path`, and its mode.
+
+    Raises OSError, or ValueError with a reason if it is no such file.
+    """
+    import stat
+
+    # A FIFO must not be waited for, nor a terminal be taken over.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    fd = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError("it is not a regular file")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(limit), mode
+    finally:
+        os.close(fd)
+
+
+def read_image_file(path: str) -> JSON:
+    """The source of an image block for the file at `path`.
+
+    Raises ValueError, with a reason fit for a warning, unless it is a regular file of
+    up to MAX_IMAGE_BYTES that is a PNG, JPEG, GIF or WebP by its first bytes.
+    """
+    import base64
+
+    try:
+        data, _ = read_file(path, MAX_IMAGE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from None
+    if len(data) > MAX_IMAGE_BYTES:
+        raise ValueError("it is larger than %d MB" % (MAX_IMAGE_BYTES // MIB))
+    kind = _Images.media_type(data[:16])
+    if kind is None:
+        raise ValueError("it is no PNG, JPEG, GIF or WebP")
+    text = base64.b64encode(data).decode("ascii")
+    return {"type": "base64", "media_type": kind, "data": text}
+
+
+# ---------------------------------------------------------------------------
+# Deadlines and cancel: the one thing that ends a wait
+# ---------------------------------------------------------------------------
+
+_NEVER = float("inf")
+# What a turn may wait for, by the setting that limits it.
+_STEPS = {
+    "dns": ("connect_timeout", "looking up the address of {host}"),
+    "tcp": ("connect_timeout", "connecting to {host}"),
+    "tls": ("connect_timeout", "the proxy or TLS handshake with {host}"),
+    "upload": ("first_event_timeout", "sending the request to {host}"),
+    "headers": ("first_event_timeout", "the response headers of {host}"),
+    "first": ("first_event_timeout", "the first event of {host}"),
+    "idle": ("idle_timeout", "the next event of {host}"),
+    "body": ("idle_timeout", "the rest of the error of {host}"),
+    "end": ("idle_timeout", "the end of the answer of {host}"),
+    "turn": ("turn_timeout", "the whole turn"),
+}
+
+
+class Watch:
+    """The deadlines of one turn and its cancel.
+
+    The turn's thread says what it waits for: `arm(step, seconds)` begins a budget,
+    `resume()` and `pause()` run it only while the network is waited for.  When a
+    budget is spent, or `stop()` is called from anywhere, the turn's socket is shut
+    down, which ends any call that blocks on it, and `check()` raises the reason.
+    """
+
+    def __init__(self, cancel: threading.Event | None = None) -> None:
+        self.cancel = cancel  # a caller's own; our host calls `stop()`
+        self.accepted = time.monotonic()
+        self.host = ""
+        self.due = _NEVER  # when the clock is to look at this turn
+        self.reason: Exception | None = None  # why the wait, or the turn, ended
+        self._final = False
+        self.connection: Any = None  # the one that serves the attempt
+        self.fresh = False  # it was opened for this attempt
+        self._turn_due, self._turn_seconds = _NEVER, 0.0
+        self._step, self._seconds, self._left = "turn", 0.0, _NEVER
+        self._since = 0.0
+        self._line: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+
+    def start(self, turn_timeout: float) -> None:
+        self._turn_seconds = turn_timeout
+        self._turn_due = self.due = time.monotonic() + turn_timeout
+        CLOCK.add(self)
+
+    def finish(self) -> None:
+        CLOCK.remove(self)
+        self.detach()
+
+    def arm(self, step: str, seconds: float) -> None:
+        """Wait for `step` from now on, for `seconds` at most."""
+        self.rearm(step, seconds)
+        self.resume()
+
+    def rearm(self, step: str, seconds: float) -> None:
+        """The same, from the next `resume()` on."""
+        self._step, self._seconds, self._left = step, seconds, seconds
+
+    def step(self, step: str) -> None:
+        """What is waited for now, on the budget that already runs."""
+        self._step = step
+
+    def resume(self) -> None:
+        self.check()
+        self._since = time.monotonic()
+        self.due = min(self._since + self._left, self._turn_due)
+        CLOCK.expect(self.due)
+
+    def pause(self) -> None:
+        self._left -= time.monotonic() - self._since
+        self.due = self._turn_due
+
+    @property
+    def remaining(self) -> float:
+        return max(self.due - time.monotonic(), 0.001)
+
+    @property
+    def turn_remaining(self) -> float:
+        return self._turn_due - time.monotonic()
+
+    def check(self) -> None:
+        if self.reason is not None:
+            raise self.reason
+
+    def stop(self, reason: Exception, final: bool = True) -> None:
+        """End whatever is waited for; unless `final`, the turn may try once more."""
+        with self._lock:
+            if self.reason is None or (final and not self._final):
+                self.reason, self._final = reason, final
+            self.due = _NEVER
+            if self._line is not None:
+                _shut_down(self._line)
+            self._news.set()
+
+    def renew(self) -> None:
+        """Begin another attempt, unless the turn is over."""
+        with self._lock:
+            if not self._final:
+                self.reason = None
+        self.check()
+
+    def expire(self, now: float) -> None:
+        """Called by the clock: end the wait if its time is over."""
+        if self.cancel is not None and self.cancel.is_set():
+            self.stop(_Cancelled())
+        elif self.due <= now:
+            is_turn = self._turn_due <= now
+            step = "turn" if is_turn else self._step
+            seconds = self._turn_seconds if is_turn else self._seconds
+            limit, waited_for = _STEPS[step]
+            text = "%s took longer than %g s (%s)"
+            text %= (waited_for.format(host=self.host), seconds, limit)
+            self.stop(ProviderError("timeout", text), final=is_turn)
+
+    def sleep(self, seconds: float) -> None:
+        self._left = _NEVER
+        self.resume()
+        until = self._since + seconds
+        while time.monotonic() < until:
+            self._news.wait(max(until - time.monotonic(), 0))
+            self._news.clear()
+            self.check()
+
+    def wait_for(self, call: Callable[[], Any]) -> Any:
+        """What `call()` returns or raises, which nothing can interrupt: if the wait
+        ends first, the thread that is in it is left behind, with nothing to say."""
+        outcome: list[tuple[bool, Any]] = []
+
+        def run() -> None:
+            try:
+                outcome.append((True, call()))
+            except Exception as error:
+                outcome.append((False, error))
+            self._news.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        while not outcome:
+            self._news.wait()
+            self._news.clear()
+            self.check()
+        succeeded, value = outcome[0]
+        if not succeeded:
+            raise value
+        return value
+
+    def attach(self, sock: socket.socket) -> None:
+        """Shut `sock` down when the turn is stopped.
+
+        A duplicate is kept: TLS takes the descriptor out of the object it wraps, and
+        http.client closes its own before the body is read.
+        """
+        import socket
+
+        line = socket.socket(fileno=os.dup(sock.fileno()))
+        with self._lock:
+            old, self._line = self._line, line
+            if self.reason is not None:
+                _shut_down(line)
+        if old is not None:
+            old.close()
+
+    def detach(self, drop: bool = False) -> None:
+        with self._lock:
+            line, self._line = self._line, None
+        if line is not None:
+            if drop:
+                _shut_down(line)
+            line.close()
+
+
+def _shut_down(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(2)
+    except OSError:
+        pass  # it was not connected, or the other end was faster
+
+
+class _Clock:
+    """The thread that looks at every running turn when its time may be over.
+
+    It lives while there are turns.  A budget that is prolonged needs no word to it:
+    it wakes, finds nothing due, and sleeps on.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._watches: set[Watch] = set()
+        self._next = _NEVER  # when it wakes, or never while it looks around
+        self._running = False
+
+    def add(self, watch: Watch) -> None:
+        with self._changed:
+            self._watches.add(watch)
+            if not self._running:
+                threading.Thread(target=self._run, daemon=True).start()
+                self._running = True
+            self._changed.notify()
+
+    def remove(self, watch: Watch) -> None:
+        with self._changed:
+            self._watches.discard(watch)
+            if not self._watches:
+                self._changed.notify()
+
+    def expect(self, due: float) -> None:
+        if due < self._next:
+            with self._changed:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while self._watches:
+                self._next = _NEVER
+                now = time.monotonic()
+                wake = _NEVER
+                for watch in self._watches:
+                    watch.expire(now)
+                    wake = min(wake, watch.due)
+                    if watch.cancel is not None and watch.reason is None:
+                        wake = min(wake, now + CANCEL_POLL_SECONDS)
+                self._next = wake
+                left = None if wake == _NEVER else max(wake - time.monotonic(), 0)
+                self._changed.wait(left)
+            self._running = False
+
+
+CLOCK = _Clock()
+
+
+# ---------------------------------------------------------------------------
+# HTTP client: a POST, and its body as it arrives
+# ---------------------------------------------------------------------------
+
+# Which turn a connection serves: urllib3 tells it nothing but by the calling thread.
+_SERVED = threading.local()
+_READ_SIZE = 65536
+
+
+def resolve(watch: Watch, host: str, port: int) -> list[Any]:
+    """The addresses of `host`, as socket.getaddrinfo gives them."""
+    import socket
+
+    def look_up(flags: int = 0) -> list[Any]:
+        return list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags))
+
+    try:
+        return look_up(socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        pass
+    watch.step("dns")
+    try:
+        return list(watch.wait_for(look_up))
+    except (OSError, UnicodeError) as error:
+        text = "the address of %s cannot be found: %s"
+        raise ProviderError("network", text % (host, plain_text(str(error)))) from None
+
+
+def dial(watch: Watch, host: str, port: int, options: Iterable[Any]) -> socket.socket:
+    """A connected socket; each address gets its share of the time that is left."""
+    import socket
+
+    addresses = resolve(watch, host, port)
+    watch.step("tcp")
+    failure: OSError | None = None
+    for n, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = None
+        try:
+            sock = socket.socket(family, kind, protocol)
+            for option in options:
+                sock.setsockopt(*option)
+            sock.settimeout(watch.remaining / (len(addresses) - n))
+            watch.attach(sock)
+            sock.connect(address)
+            watch.step("tls")
+            return sock
+        except OSError as error:
+            failure = error
+            if sock is not None:
+                sock.close()
+            watch.detach()
+            watch.check()
+    text = "%s port %d cannot be reached: %s"
+    reason = plain_text(str(failure or "it has no address"))
+    raise ProviderError("network", text % (host, port, reason))
+
+
+class _Guarded:
+    """What our connection classes add to urllib3's: they report to the turn's watch."""
+
+    last_used = 0.0
+
+    def _new_conn(self: Any) -> socket.socket:
+        # The hook that urllib3's own SOCKS connections use.  If it ever goes away,
+        # `connect` below still reports the socket, only later.
+        options = self.socket_options or ()
+        host = self.host.strip("[]")
+        return dial(_SERVED.watch, host, self.port, options)
+
+    def connect(self: Any) -> None:
+        watch: Watch = _SERVED.watch
+        watch.fresh = True
+        super().connect()  # type: ignore[misc]
+        watch.attach(self.sock)
+        watch.arm("upload", _SERVED.upload_seconds)
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        watch: Watch = _SERVED.watch
+        watch.connection = self
+        if self.sock is not None and not watch.fresh:
+            if time.monotonic() - self.last_used > MAX_IDLE_SECONDS:
+                self.close()  # and http.client opens it anew
+            else:
+                watch.attach(self.sock)
+                watch.arm("upload", _SERVED.upload_seconds)
+        sent = super().request(*args, **kwargs)  # type: ignore[misc]
+        watch.arm("headers", _SERVED.upload_seconds)
+        return sent
+
+
+def import_requests() -> Any:
+    """The `requests` module.  Raises ProviderError (`config`) where there is none."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # it warns of versions it was not tried with
+            import requests
+    except ImportError as error:
+        raise ProviderError(
+            "config",
+            f"{sys.executable} cannot import requests: {error}",
+            "Install it for that Python (python3 -m pip install requests), or run "
+            "install.sh, which makes a private environment.",
+        ) from None
+    return requests
+
+
+def open_session(size: int) -> Any:
+    """A requests.Session of up to `size` idle connections that follows nothing."""
+    requests = import_requests()
+    from http.cookiejar import DefaultCookiePolicy
+
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class Connection(_Guarded, HTTPConnection):
+        pass
+
+    class TLSConnection(_Guarded, HTTPSConnection):
+        pass
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class TLSPool(HTTPSConnectionPool):
+        ConnectionCls = TLSConnection
+
+    pools = {"http": Pool, "https": TLSPool}
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(*args, **kwargs)
+            if not str(args[0]).lower().startswith("socks"):
+                manager.pool_classes_by_scheme = pools
+            return manager
+
+    class Session(requests.Session):  # type: ignore[misc,name-defined]
+        def get_redirect_target(self, resp: Any) -> None:
+            # Without it requests reads the whole body of a redirect, followed or not.
+            return None
+
+    session = Session()
+    session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    adapter = Adapter(pool_connections=4, pool_maxsize=size)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+class Reply:
+    """A response whose body is read as it arrives.
+
+    `read()` returns bytes, b"" at the body's end, or raises ProviderError.
+    """
+
+    def __init__(self, response: Any, watch: Watch) -> None:
+        self.status = int(response.status_code)
+        self.headers = response.headers
+        self.ended = False
+        self._response = response
+        self._watch = watch
+        self._raw = response.raw
+        # http.client's read1 leaves the count of a length to its caller.
+        self._left = getattr(self._raw, "length_remaining", None)
+        self._total = 0
+        self._read1 = self._reader()
+
+    def _reader(self) -> Callable[[int], bytes]:
+        raw = self._raw
+        if hasattr(raw, "read1"):
+            return lambda size: bytes(raw.read1(size, decode_content=False))
+        inner = getattr(getattr(raw, "_fp", None), "read1", None)
+        if inner is not None:  # urllib3 1.26
+            return lambda size: bytes(inner(size))
+        return lambda size: bytes(raw.read(1, decode_content=False))
+
+    def read(self) -> bytes:
+        if self.ended:
+            return b""
+        if self._left == 0:
+            self.ended = True
+            return b""
+        size = _READ_SIZE if self._left is None else min(_READ_SIZE, self._left)
+        self._watch.resume()
+        try:
+            chunk = self._read1(size)
+        except Exception as error:
+            raise body_error(error, self._watch) from None
+        self._watch.pause()
+        self._watch.check()
+        self._total += len(chunk)
+        if self._total > MAX_STREAM_BYTES:
+            _broken("the response is larger than %d MB" % (MAX_STREAM_BYTES // MIB))
+        if self._left is not None:
+            self._left -= len(chunk)
+            if not chunk:
+                text = "the body ended %d bytes before its announced length"
+                raise ProviderError("stream_cut", text % self._left)
+        self.ended = not chunk
+        return chunk
+
+    def read_rest(self, limit: int, seconds: float) -> bytes:
+        """What comes of the body within `limit` bytes and `seconds`."""
+        chunks, size = [], 0
+        try:
+            self._watch.arm("body", seconds)
+            while size < limit:
+                chunk = self.read()
+                if not chunk:
+                    break
+                chunks.append(chunk)
+                size += len(chunk)
+        except ProviderError:
+            self._watch.renew()  # what came is all there is to know
+        return b"".join(chunks)[:limit]
+
+    def drain(self, seconds: float) -> None:
+        """Read the body's end if it comes at once: the connection can serve again."""
+        try:
+            self._watch.arm("end", seconds)
+            self.ended = not self.read()
+        except (ProviderError, _Cancelled):
+            self.ended = False
+
+    def close(self) -> None:
+        """Keep the connection if the body's end was read, otherwise drop it."""
+        keep = self.ended and self._raw_ended()
+        self._watch.detach(drop=not keep)
+        try:
+            if keep:
+                self._watch.connection.last_used = time.monotonic()
+                self._raw.release_conn()
+            else:
+                self._response.close()
+        except Exception:  # a socket that was shut down closes in many ways
+            self._raw.close()
+
+    def _raw_ended(self) -> bool:
+        # A body of known length that http.client does not know to be at its end.
+        inner = getattr(self._raw, "_fp", None)
+        return inner is None or bool(inner.isclosed())
+
+
+def post(
+    session: Any, url: str, key: str, body: bytes, watch: Watch, settings: JSON
+) -> Reply:
+    """POST `body` and return when the response's headers are there.
+
+    Raises ProviderError (`network`, `timeout`, `protocol`, `config`).
+    """
+    headers = {
+        "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": f"{NAME}/{__version__}",
+        "anthropic-version": API_VERSION,
+    }
+
+    def authorize(request: Any) -> Any:  # as `auth`, so that ~/.netrc has no say
+        request.headers["Authorization"] = "Bearer " + key
+        return request
+
+    _SERVED.watch, _SERVED.upload_seconds = watch, settings["first_event_timeout"]
+    for is_last in (False, True):
+        watch.fresh = False
+        watch.arm("tcp", settings["connect_timeout"])
+        try:
+            response = session.request(
+                "POST",
+                url,
+                data=body,
+                headers=headers,
+                auth=authorize,
+                stream=True,
+                allow_redirects=False,
+                timeout=(settings["connect_timeout"], None),
+            )
+            watch.pause()
+            return Reply(response, watch)
+        except Exception as error:
+            watch.detach(drop=True)
+            failure = request_error(error, watch)
+        stale = isinstance(failure, ProviderError) and failure.code == "network"
+        if is_last or watch.fresh or not stale:
+            break
+        session.close()  # the kept connections that died idle cost nothing
+    raise failure
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """`error` and everything it was raised from or wraps, outermost first."""
+    found: list[BaseException] = []
+    queue: list[Any] = [error]
+    while queue and len(found) < 50:
+        item = queue.pop(0)
+        if isinstance(item, BaseException) and item not in found:
+            found.append(item)
+            queue += [item.__cause__, item.__context__, getattr(item, "reason", None)]
+            queue += list(item.args)
+    return found
+
+
+# What the exceptions of requests, urllib3, http.client and ssl mean, by class name (so
+# that none has to be imported) and a text in it; the first row that fits any cause.
+_FAULTS: tuple[tuple[str, str, str, bool | None, str], ...] = (
+    (
+        "SSLCertVerificationError",
+        "",
+        "network",
+        False,
+        "the certificate of {host} is not trusted: {reason}",
+    ),
+    ("OSError", "CA certificate bundle", "config", None, "{reason}"),
+    ("InvalidProxyURL", "", "config", None, "the proxy's URL is not valid"),
+    ("InvalidSchema", "", "config", None, "no way to reach {host}: {reason}"),
+    ("MissingSchema", "", "config", None, "no way to reach {host}: {reason}"),
+    ("InvalidURL", "", "config", None, "base_url is not valid: {reason}"),
+    ("LocationParseError", "", "config", None, "base_url is not valid: {reason}"),
+    ("ProxyError", "", "network", None, "the proxy to {host} failed: {reason}"),
+    ("IncompleteRead", "", "stream_cut", None, "the body ended before its end"),
+    (
+        "RemoteDisconnected",
+        "",
+        "network",
+        None,
+        "{host} closed the connection without an answer",
+    ),
+    ("SSLError", "", "network", None, "TLS with {host} failed: {reason}"),
+    ("HTTPException", "", "protocol", None, "{host} broke HTTP: {reason}"),
+    ("InvalidHeader", "", "protocol", None, "{host} broke HTTP: {reason}"),
+    ("OSError", "", "network", None, "the connection to {host} failed: {reason}"),
+    ("HTTPError", "", "network", None, "the connection to {host} failed: {reason}"),
+    ("ValueError", "", "protocol", None, "{host} broke HTTP: {reason}"),
+)
+# In a body, the end of TLS is the end of the body.
+_BODY_FAULTS = (
+    ("SSLEOFError", "", "stream_cut", None, "the connection ended before the body"),
+    *_FAULTS,
+)
+
+
+def request_error(error: Exception, watch: Watch) -> Exception:
+    """What went wrong before the response's headers were there."""
+    return watch.reason or _classified(error, watch, _FAULTS)
+
+
+def body_error(error: Exception, watch: Watch) -> Exception:
+    """What went wrong while the response's body was read."""
+    return watch.reason or _classified(error, watch, _BODY_FAULTS)
+
+
+def _classified(error: Exception, watch: Watch, faults: Any) -> Exception:
+    if isinstance(error, ProviderError):
+        return error
+    causes = _causes(error)
+    for name, needle, code, retryable, text in faults:
+        for cause in reversed(causes):
+            names = [kind.__name__ for kind in type(cause).__mro__]
+            if name in names and needle in str(cause):
+                reason = plain_text(str(cause) or type(cause).__name__, 200)
+                text = text.format(host=watch.host, reason=reason)
+                return ProviderError(code, text, retryable=retryable)
+    return error
+
+
+# ---------------------------------------------------------------------------
+# Turn: attempts, retries, and the events of one TurnRequest
+# ---------------------------------------------------------------------------
+
+# Environment variables that change the way to the host; their values stay unsaid.
+_ROUTE_VARIABLES = (
+    "HTTPS_PROXY https_proxy ALL_PROXY all_proxy HTTP_PROXY http_proxy "
+    "REQUESTS_CA_BUNDLE CURL_CA_BUNDLE"
+).split()
+
+
+class MiniMaxProvider:
+    """MiniMax's models: TurnRequests in, TurnEvents out.
+
+    The keywords are the keys of OPTIONS; a wrong one raises ProviderError (`config`).
+    Reads no file and no environment of ours (requests honours proxy and CA variables);
+    `from_config()` does.  Any number of threads may run turns on one provider.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        unknown = sorted(set(options) - set(OPTIONS))
+        if unknown:
+            raise ProviderError("config", "unknown options: " + ", ".join(unknown))
+        settings = default_settings()
+        for name, value in options.items():
+            settings[name] = check_setting(name, value, "MiniMaxProvider")
+        if settings["api_key"]:
+            SECRETS.add(settings["api_key"])
+        self._file: ConfigFile | None = None
+        self._load: Callable[[], JSON] = lambda: settings
+        self._session: Any = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_config(cls, path: str | None = None) -> MiniMaxProvider:
+        """A provider set by the configuration file and the environment.
+
+        The file is looked at again at the start of every turn; what is wrong with it
+        is the error of that turn.
+        """
+        provider = cls()
+        provider._file = ConfigFile(path)
+        provider._load = provider._file.load
+        return provider
+
+    def __enter__(self) -> MiniMaxProvider:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections kept for further turns."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def turn(
+        self,
+        request: JSON,
+        cancel: threading.Event | None = None,
+        raise_errors: bool = False,
+    ) -> Iterator[JSON]:
+        """Yield the events of one turn, the same as on the wire.
+
+        Setting `cancel` ends the turn within a second; closing the iterator drops the
+        connection.  With `raise_errors` a failed turn raises its ProviderError instead
+        of yielding the `error` event.
+        """
+        name = request.get("id") if isinstance(request, dict) else None
+        for batch in self.batches(request, Watch(cancel), raise_errors):
+            for event in batch:
+                yield event if name is None else {"id": name, **event}
+
+    def batches(
+        self, request: JSON, watch: Watch, raise_errors: bool = False
+    ) -> Iterator[list[JSON]]:
+        """The events of one turn, in lists of what one read of the network gave."""
+        turn = _Turn(self, request, watch)
+        for batch in turn.batches():
+            if raise_errors and turn.failure is not None:
+                yield batch[:-1]
+                raise turn.failure
+            yield [redact_event(event) for event in batch]
+
+    def settings(self) -> JSON:
+        """The settings that the next turn will have."""
+        return self._load()
+
+    def no_key(self) -> ProviderError:
+        """The error of a turn that has no key to send."""
+        if self._file is None:
+            return ProviderError("config", "MiniMaxProvider was given no api_key")
+        return ProviderError(
+            "config",
+            f"{self._file.path}: api_key is not set, nor is MINIMAX_API_KEY",
+            'Put {"api_key": "sk-..."} into that file and chmod it 600; the next turn '
+            "reads it.",
+        )
+
+    def session(self, settings: JSON) -> Any:
+        """The session that all turns share; made when the first one needs it."""
+        with self._lock:
+            if self._session is None:
+                self._session = open_session(settings["max_concurrent_turns"])
+            return self._session
+
+
+class _Turn:
+    """One TurnRequest on its way: its attempts, and what is known of it."""
+
+    def __init__(self, provider: MiniMaxProvider, request: JSON, watch: Watch) -> None:
+        self.failure: ProviderError | None = None
+        self._provider = provider
+        self._request = request
+        self._watch = watch
+        self._settings: JSON = default_settings()
+        self._url = ""
+        self._asked: str | None = None
+        self._translator = EventTranslator()
+        self._attempts = 0
+        self._first_event: float | None = None
+        self._request_id: str | None = None
+        self._last_heartbeat = -_NEVER
+
+    def batches(self) -> Iterator[list[JSON]]:
+        try:
+            yield from self._serve()
+            return
+        except _Cancelled:
+            self._translator.stop_reason = "cancelled"
+            end = self._turn_end
+        except ProviderError as error:
+            self.failure = error
+            end = self._error
+        except Exception as error:
+            log_traceback()
+            self.failure = ProviderError("internal", type(error).__name__)
+            end = self._error
+        finally:
+            self._watch.finish()
+        yield [*self._translator.close(), end()]
+
+    def _serve(self) -> Iterator[list[JSON]]:
+        self._watch.check()
+        self._settings = settings = self._provider.settings()
+        self._watch.start(settings["turn_timeout"])
+        base = settings["base_url"] or REGIONS[settings["region"]]
+        self._url = base + "/v1/messages"
+        self._watch.host = host_of(base)
+        if not settings["api_key"]:
+            raise self._provider.no_key()
+        body, warnings = build_request(
+            self._request,
+            settings["model"],
+            settings["max_tokens_default"],
+            settings["effort"],
+            self._read_image,
+        )
+        try:
+            data = dump_json(body).encode("ascii")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ProviderError("invalid_request", f"not JSON: {error}") from None
+        self._asked = str(body["model"])
+        if warnings:
+            yield warnings
+        while True:
+            self._attempts += 1
+            failure = None
+            try:
+                yield from self._attempt(data)
+            except ProviderError as error:
+                failure = error
+            if failure is None:
+                return
+            delay = self._delay(failure)
+            yield [self._retry(failure, delay)]
+            self._watch.sleep(delay)
+
+    def _read_image(self, path: str) -> JSON:
+        if not self._settings["allow_image_paths"]:
+            raise ValueError("allow_image_paths is off")
+        return read_image_file(path)
+
+    # Attempts
+
+    def _attempt(self, data: bytes) -> Iterator[list[JSON]]:
+        settings, watch = self._settings, self._watch
+        watch.renew()
+        self._request_id = None
+        self._translator = EventTranslator(self._asked or "")
+        session = self._provider.session(settings)
+        reply = post(session, self._url, settings["api_key"], data, watch, settings)
+        try:
+            self._request_id = _first_header(reply, REQUEST_ID_HEADERS)
+            yield from self._stream(reply)
+            yield from self._batch(self._translator.conclude())
+            yield [self._turn_end()]
+            reply.drain(DRAIN_SECONDS)
+        finally:
+            reply.close()
+
+    def _stream(self, reply: Reply) -> Iterator[list[JSON]]:
+        """The events of the reply's body, until the message is complete."""
+        translator, decoder = self._translator, SSEDecoder()
+        self._watch.step("first")
+        chunk = self._opening(reply)
+        while chunk and not translator.stopped:
+            data = chunk
+            yield from self._batch(self._events(lambda: decoder.feed(data), False))
+            if translator.stopped:
+                return
+            try:
+                chunk = reply.read()
+            except ProviderError:
+                if translator.complete:
+                    return
+                raise
+        yield from self._batch(self._events(decoder.close, True))
+        if not (translator.stopped or translator.complete):
+            raise ProviderError(
+                "stream_cut",
+                "the answer ended before the model had given a stop reason",
+            )
+
+    def _batch(self, source: Iterator[JSON]) -> Iterator[list[JSON]]:
+        """All that `source` yields as one batch, also when it fails on the way."""
+        events: list[JSON] = []
+        failure = None
+        try:
+            events.extend(source)
+        except ProviderError as error:
+            failure = error
+        if events:
+            yield events
+        if failure is not None:
+            raise failure
+
+    def _events(self, decoded: Callable[[], Any], is_last: bool) -> Iterator[JSON]:
+        """The TurnEvents of what one read brought."""
+        translator, idle = self._translator, self._settings["idle_timeout"]
+        try:
+            received: list[ServerSentEvent] = decoded()
+        except SSELimitError as error:
+            raise ProviderError("protocol", str(error)) from None
+        for sse in received:
+            payload = _payload(sse, is_last)
+            if payload is None:
+                continue
+            yield from filter(self._is_due, translator.translate(payload))
+            if payload["type"] != "ping":
+                if self._first_event is None:
+                    self._first_event = time.monotonic()
+                seconds = min(idle, LAST_EVENT_SECONDS) if translator.complete else idle
+                self._watch.rearm("idle", seconds)
+            if translator.stopped:
+                return
+
+    def _is_due(self, event: JSON) -> bool:
+        """Whether `event` is to be sent: heartbeats only so often."""
+        if event["type"] != "heartbeat":
+            return True
+        now = time.monotonic()
+        if now - self._last_heartbeat < HEARTBEAT_SECONDS:
+            return False
+        self._last_heartbeat = now
+        return True
+
+    def _opening(self, reply: Reply) -> bytes:
+        """The first bytes of an event stream; raises what another answer means."""
+        kind = str(reply.headers.get("Content-Type", ""))
+        opening = b""
+        while reply.status // 100 == 2:
+            chunk = reply.read()
+            opening += chunk
+            head = opening.lstrip(b"\xef\xbb\xbf \t\r\n")
+            if head[:1] in (b"{", b"<"):
+                break
+            if not chunk or (head and (not kind or "event-stream" in kind.lower())):
+                return opening
+            if head.startswith(_SSE_OPENINGS):
+                return opening
+            if len(head) >= max(map(len, _SSE_OPENINGS)):
+                break
+        raise self._refusal(reply, kind, opening)
+
+    def _refusal(self, reply: Reply, kind: str, opening: bytes) -> ProviderError:
+        """The error that an answer other than an event stream stands for."""
+        rest = reply.read_rest(MAX_ERROR_BODY, ERROR_BODY_SECONDS)
+        text = (opening + rest).decode("utf-8", "replace")
+        try:
+            payload = load_json(text)
+        except ValueError:
+            payload = None
+            text = re.sub(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>", " ", text)
+        good = reply.status // 100 == 2
+        error = upstream_error(payload, None if good else reply.status, text)
+        if good and not is_error_payload(payload):
+            shown = plain_text("{}: {}".format(kind or "no content type", text), 200)
+            error = ProviderError("protocol", "not an event stream but " + shown)
+        elif reply.status // 100 == 3:
+            where = plain_text(str(reply.headers.get("Location", "nowhere")), 200)
+            error.message += f"; a redirect to {where}, which is not followed"
+        elif error.code == "not_found":
+            error.message = f"HTTP 404 from {self._url}"
+        after = _retry_after(str(reply.headers.get("Retry-After", "")), time.time())
+        if after is not None:
+            error.details["retry_after"] = after
+        return error
+
+    def _delay(self, error: ProviderError) -> float:
+        """Seconds before the next attempt; raises `error` if there is to be none."""
+        settings, after = self._settings, error.details.get("retry_after")
+        if (
+            not error.retryable
+            or self._translator.any_block
+            or self._attempts > settings["max_retries"]
+            or (after or 0) > settings["retry_after_max"]
+        ):
+            raise error
+        pace = ERRORS[error.code][1] * 2 ** (self._attempts - 1)
+        jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
+        backoff = min(settings["retry_base_delay"] * pace, MAX_BACKOFF_SECONDS) * jitter
+        delay = float(round(after or backoff, 3))
+        if delay >= self._watch.turn_remaining:
+            raise error
+        return delay
+
+    def _retry(self, error: ProviderError, delay: float) -> JSON:
+        self._explain(error)
+        return {
+            "type": "retry",
+            "attempt": self._attempts,
+            "max_attempts": self._settings["max_retries"] + 1,
+            "delay": delay,
+            "error": error.to_dict(),
+        }
+
+    # Ends
+
+    def _usage(self) -> JSON | None:
+        return dict(self._translator.usage) or None
+
+    def _timing(self) -> JSON:
+        accepted, now = self._watch.accepted, time.monotonic()
+        first = self._first_event
+        return {
+            "first_event_ms": None if first is None else _ms(first - accepted),
+            "total_ms": _ms(now - accepted),
+            "attempts": self._attempts,
+        }
+
+    def _turn_end(self) -> JSON:
+        translator = self._translator
+        return {
+            "type": "turn_end",
+            "stop_reason": translator.stop_reason,
+            "message": translator.message(),
+            "model": translator.model,
+            "message_id": translator.message_id,
+            "usage": self._usage(),
+            "request_id": self._request_id,
+            "timing": self._timing(),
+        }
+
+    def _error(self) -> JSON:
+        failure = self.failure
+        assert failure is not None
+        self._explain(failure)
+        return {
+            "type": "error",
+            "error": failure.to_dict(),
+            "model": self._translator.model or self._asked,
+            "usage": self._usage(),
+            "partial": self._translator.message(),
+            "timing": self._timing(),
+        }
+
+    def _explain(self, error: ProviderError) -> None:
+        """Fill in the hint, for this host, model and key."""
+        if self._request_id is not None:
+            error.details.setdefault("request_id", self._request_id)
+        if not error.hint:
+            error.hint = ERRORS[error.code][2].format_map(self._facts())
+
+    def _facts(self) -> JSON:
+        """What hints may name: never the key itself, nor the values of variables."""
+        settings = self._settings
+        host = self._watch.host
+        region = HOSTS.get(host, settings["region"])
+        other = "cn" if region == "global" else "global"
+        kind, wallet = key_kind(settings["api_key"])
+        is_plan = kind == KEY_KINDS[0][1]
+        model = self._asked or settings["model"]
+        used = [name for name in _ROUTE_VARIABLES if os.environ.get(name)]
+        return {
+            "host": host,
+            "url": self._url,
+            "region": region,
+            "other_region": other,
+            "other_host": host_of(REGIONS[other]),
+            "base": REGIONS["global"],
+            "base_cn": REGIONS["cn"],
+            "key_kind": kind,
+            "other_key_kind": KEY_KINDS[1 if is_plan else 0][1],
+            "wallet": wallet,
+            "model": model,
+            "models": MODELS_TO_USE,
+            "context": MODELS.get(model, {}).get("context_window", "available"),
+            "environment": " In effect: {}.".format(", ".join(used)) if used else "",
+        }
+
+
+def host_of(url: str) -> str:
+    """Host and port of an URL that was checked."""
+    return url.split("//", 1)[1].split("/", 1)[0]
+
+
+def _first_header(reply: Reply, names: Iterable[str]) -> str | None:
+    values = (reply.headers.get(name) for name in names)
+    return next((plain_text(str(value), 200) for value in values if value), None)
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+# How an event stream may open that its Content-Type does not announce.
+_SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
+
+
+def _payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
+    """The JSON of an event, None if there is nothing in it for us.
+
+    `is_last`: the body ended without the event's last line, so it may be half of one.
+    """
+    if sse.event == "ping":
+        return {"type": "ping"}
+    if not sse.data.strip() or sse.data == "[DONE]":
+        return None
+    problem = "is not an object"
+    try:
+        payload = load_json(sse.data)
+    except ValueError as error:
+        payload, problem = None, f"is not JSON: {error}"
+    if not isinstance(payload, dict):
+        if is_last or sse.bare:
+            return None
+        if sse.event == "error":
+            raise upstream_error(None, None, sse.data)
+        raise ProviderError("protocol", f"the data of an event {problem}")
+    if sse.bare and not is_error_payload(payload):
+        return None
+    if not isinstance(payload.get("type"), str):
+        payload["type"] = sse.event
+    return payload
+
+
+def _retry_after(value: str, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), None if it says none.
+
+    `now` is the time of day in seconds since the epoch; fractions are understood.
+    """
+    value = value.strip()
+    if re.match(r"\d+(\.\d+)?$", value, re.ASCII):
+        return min(float(value), MAX_RETRY_AFTER)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(value)
+        seconds = moment.timestamp() - now
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return round(min(max(seconds, 0.0), MAX_RETRY_AFTER), 3)
+
+
+# ---------------------------------------------------------------------------
+# Plugin loop: JSON lines in, JSON lines out
+# ---------------------------------------------------------------------------
+
+
+def manifest() -> JSON:
+    """What the plugin is and can do, for `describe`, --manifest and manifest.json."""
+    models = []
+    for name, row in MODELS.items():
+        family = FAMILIES[row["family"]]
+        models.append(
+            {
+                "id": name,
+                **{k: row[k] for k in ("context_window", "max_output_tokens", "input")},
+                "thinking": "always" if family["always"] else "adaptive",
+                "effort": list(EFFORTS) if family["effort"] else [],
+                "prices": row["prices"],
+                "retired": row["retired"],
+            }
+        )
+    shown = ("type", "default", "help")
+    options = [{"name": n, **{k: r[k] for k in shown}} for n, r in OPTIONS.items()]
+    return {
+        "name": NAME,
+        "version": __version__,
+        "protocol": PROTOCOL,
+        "kind": "provider",
+        "executable": NAME + "-plugin",
+        "activation": "lazy",
+        "provider": {"models": list(MODELS)},
+        "models": models,
+        "config": options,
+        "capabilities": "streaming thinking tools images cancel concurrency".split(),
+    }
+
+
+class _Job:
+    """A turn that was accepted."""
+
+    def __init__(self, name: Any, request: JSON, is_named: bool) -> None:
+        self.name = name
+        self.request = request
+        self.is_named = is_named  # by the host; others run one after another
+        self.watch = Watch()
+        self.head = f'{{"id":{dump_json(name)},'
+
+    def encode(self, events: Iterable[JSON]) -> bytes:
+        """`events` as lines of the wire."""
+        lines = [self.head + dump_json(event)[1:] for event in events]
+        return ("\n".join(lines) + "\n").encode("ascii")
+
+
+class PluginLoop:
+    """Serve turns that come as lines and leave as lines.
+
+    `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
+    `data` or raises OSError; `run(request, watch)` yields the events of a turn in
+    batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
+    max_line_bytes.  `serve()` returns why it ended: "done", "terminated", "closed"
+    (the host is gone) or "failed" (its lines cannot be written).
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], bytes],
+        write: Callable[[bytes], None],
+        run: Callable[[JSON, Watch], Iterable[list[JSON]]],
+        limits: JSON,
+    ) -> None:
+        from queue import SimpleQueue
+
+        self._read = read
+        self._write = write
+        self._run = run
+        self._limits = limits
+        self._endings: SimpleQueue[str] = SimpleQueue()  # put() is safe in handlers
+        self._wire = threading.Lock()  # one batch of whole lines at a time
+        self._state = threading.RLock()  # guards everything below
+        self._changed = threading.Condition(self._state)
+        self._jobs: dict[Any, _Job] = {}  # turns whose id is taken, by id
+        self._waiting: deque[_Job] = deque()
+        self._running: set[_Job] = set()
+        self._named_turns = 0  # how many names turn-1, turn-2, ... were given
+        self._answers: deque[bytes] = deque()  # lines of the reader's own
+        self._unread = 0  # how many of them are not written yet
+        self._input_ended = False
+        self._stopping = False
+        self._lost = False
+        self._lines = 0  # lines that are not blank
+        self._anonymous = True  # no line had an id
+        self._failed = False  # something ended in an error
+
+    # Life
+
+    def serve(self) -> str:
+        for work in (self._read_lines, self._write_answers):
+            threading.Thread(target=work, daemon=True).start()
+        ending = self._endings.get()
+        if ending == "terminated":
+            self._stop_turns()
+            until = time.monotonic() + EXIT_SECONDS
+            try:
+                while ending == "terminated":
+                    left = max(until - time.monotonic(), 0.001)
+                    ending = self._endings.get(timeout=left)
+            except Exception:  # queue.Empty: the host does not read
+                pass
+            return "terminated"
+        if ending != "done":
+            self._stop_turns()
+        return ending
+
+    def terminate(self) -> None:
+        """End soon: cancel every turn.  May be called in a signal handler."""
+        self._endings.put("terminated")
+
+    def lose(self, ending: str = "closed") -> None:
+        """Nothing can be written any more."""
+        self._lost = True
+        self._endings.put(ending)
+
+    @property
+    def failed_alone(self) -> bool:
+        """The input was one line, without an id, and it ended in an error."""
+        return self._lines == 1 and self._anonymous and self._failed
+
+    def _stop_turns(self) -> None:
+        with self._state:
+            self._stopping = True
+            waiting, self._waiting = list(self._waiting), deque()
+            running = list(self._running)
+        for job in running:
+            job.watch.stop(_Cancelled())
+        for job in waiting:
+            self._end_unserved(job)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        with self._state:
+            over = self._input_ended or self._stopping
+            if over and not (self._jobs or self._running or self._unread):
+                self._endings.put("done")
+
+    # Input
+
+    def _read_lines(self) -> None:
+        try:
+            for number, line in enumerate(self._split(), 1):
+                self._on_line(number, line)
+        except Exception:
+            log_traceback()
+        with self._state:
+            self._input_ended = True
+        self._end_if_done()
+
+    def _split(self) -> Iterator[bytes | None]:
+        """The lines of the input; None for one that is too long."""
+        limit = self._limits["max_line_bytes"]
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            data = self._read()
+            *ended, rest = data.split(b"\n") if data else [b"", b""]
+            for piece in ended:
+                size += len(piece)
+                pieces.append(piece)
+                if data or size:
+                    yield None if size > limit else b"".join(pieces)
+                pieces, size = [], 0
+            if not data:
+                return
+            size += len(rest)
+            if size <= limit:
+                pieces.append(rest)
+            else:
+                pieces = []
+
+    def _on_line(self, number: int, line: bytes | None) -> None:
+        name = None
+        try:
+            if line is None:
+                self._lines += 1
+                limit = self._limits["max_line_bytes"]
+                text = "the line is longer than %d bytes" % limit
+                raise ProviderError("line_too_long", text)
+            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+                line = line[3:]
+            if not line.strip():
+                return
+            self._lines += 1
+            message = _parse_line(line)
+            name = next((v for k, v in message.items() if _fold(k) == "id"), None)
+            self._anonymous = self._anonymous and name is None
+            self._dispatch(message)
+        except ProviderError as error:
+            self._answer_error(error, number, name)
+        except Exception as error:
+            log_traceback()
+            failure = ProviderError("internal", type(error).__name__)
+            self._answer_error(failure, number, name)
+
+    def _dispatch(self, message: JSON) -> None:
+        known, _ = fold_keys(message, LINE_FIELDS)
+        kind, name = known.get("type"), known.get("id")
+        if name is not None and not (_is_integer(name) or (_is_text(name) and name)):
+            _wrong("id", "must be a non-empty string or an integer")
+        if kind is None and fold_keys(message, ("messages",))[0]:
+            kind = "turn"
+        handler = _LINES.get(kind) if isinstance(kind, str) else None
+        if handler is None:
+            _wrong("type", "must be one of " + ", ".join(_LINES))
+        handler(self, name, message)
+
+    def _on_turn(self, name: Any, request: JSON) -> None:
+        with self._state:
+            if name is not None and name in self._jobs:
+                text = "the turn with this id has not ended yet"
+                raise ProviderError("duplicate_id", text)
+            own = self._new_name() if name is None else name
+            job = _Job(own, request, name is not None)
+            refusal = None
+            if self._stopping:
+                refusal = ProviderError("shutting_down", "the process is ending")
+            elif self._is_full() and not self._may_run(job):
+                counts = len(self._running), len(self._waiting)
+                text = "%d turns run and %d wait: no more can" % counts
+                refusal = ProviderError("busy", text)
+            else:
+                self._jobs[job.name] = job
+                self._waiting.append(job)
+        if refusal is not None:
+            self._refuse(job, refusal)
+        self._start_turns()
+
+    def _on_cancel(self, name: Any, _: JSON) -> None:
+        with self._state:
+            job = self._jobs.get(name)
+            was_waiting = job in self._waiting
+            if was_waiting and job is not None:
+                self._waiting.remove(job)
+        if job is not None:
+            job.watch.stop(_Cancelled())
+            if was_waiting:
+                self._end_unserved(job)
+
+    def _on_ping(self, name: Any, _: JSON) -> None:
+        self._answer_line({"type": "pong"}, name)
+
+    def _on_describe(self, name: Any, _: JSON) -> None:
+        self._answer_line({"type": "manifest", **manifest()}, name)
+
+    # Turns
+
+    def _new_name(self) -> str:
+        while True:
+            self._named_turns += 1
+            name = "turn-%d" % self._named_turns
+            if name not in self._jobs:
+                return name
+
+    def _may_run(self, job: _Job) -> bool:
+        if len(self._running) >= self._limits["max_concurrent_turns"]:
+            return False
+        return job.is_named or all(other.is_named for other in self._running)
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= int(self._limits["max_queued_turns"])
+
+    def _start_turns(self) -> None:
+        """Start the waiting turns that may run now, in order."""
+        starting = []
+        with self._state:
+            for job in list(self._waiting) if not self._stopping else ():
+                if self._may_run(job):
+                    self._waiting.remove(job)
+                    self._running.add(job)
+                    starting.append(job)
+        for job in starting:
+            try:
+                threading.Thread(
+                    target=self._serve_turn, args=(job,), daemon=True
+                ).start()
+            except RuntimeError as error:
+                self._release(job)
+                self._refuse(job, ProviderError("busy", str(error)))
+
+    def _release(self, job: _Job) -> None:
+        with self._state:
+            self._running.discard(job)
+            self._jobs.pop(job.name, None)
+
+    def _refuse(self, job: _Job, refusal: ProviderError) -> None:
+        """Answer a turn that will not be served."""
+        self._failed = True
+        error = {"type": "error", "error": refusal.to_dict(), **_NO_TURN}
+        self._answer(job.encode([error]), MAX_UNREAD_ENDS)
+
+    def _serve_turn(self, job: _Job) -> None:
+        ended = False
+        try:
+            for batch in self._run(job.request, job.watch):
+                ended = ended or batch[-1]["type"] in TERMINAL
+                self._emit(job, batch)
+        except Exception as error:
+            log_traceback()
+            if not ended:
+                failure = ProviderError("internal", type(error).__name__)
+                end = {"type": "error", "error": failure.to_dict(), **_NO_TURN}
+                self._emit(job, [end])
+        with self._state:
+            self._running.discard(job)
+        self._start_turns()
+        self._end_if_done()
+
+    def _end_unserved(self, job: _Job) -> None:
+        """Answer a turn that was cancelled before it began."""
+        job.watch.stop(_Cancelled())
+        for batch in self._run(job.request, job.watch):
+            self._answer(job.encode(batch), MAX_UNREAD_ENDS)
+        with self._state:
+            self._jobs.pop(job.name, None)
+
+    # Output
+
+    def _emit(self, job: _Job, batch: list[JSON]) -> None:
+        """Write a turn's events; its id is free as soon as the last one is out."""
+        data = job.encode(batch)
+        is_last = batch[-1]["type"] in TERMINAL
+        with self._wire:
+            if is_last:
+                with self._state:
+                    self._jobs.pop(job.name, None)
+                    self._failed = self._failed or batch[-1]["type"] == "error"
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        if self._lost:
+            return
+        try:
+            self._write(data)
+        except OSError as error:
+            gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
+            if not gone:
+                log(f"stdout cannot be written: {error.strerror}")
+            self.lose("closed" if gone else "failed")
+
+    def _answer_line(self, line: JSON, name: Any) -> None:
+        if name is not None:
+            line["id"] = name
+        self._answer(dump_json(line).encode("ascii") + b"\n", MAX_UNREAD)
+
+    def _answer_error(self, error: ProviderError, number: int, name: Any) -> None:
+        line = {"type": "error", "error": error.to_dict(), "line": number}
+        if isinstance(name, (str, int, float)):
+            line["ref_id"] = name
+        self._failed = True
+        self._answer_line(SECRETS.value(line), None)
+
+    def _answer(self, line: bytes, most: int) -> None:
+        """Have a line written by another thread than the reader's, or drop it."""
+        with self._changed:
+            if self._unread >= most:
+                return
+            self._answers.append(line)
+            self._unread += 1
+            self._changed.notify()
+
+    def _write_answers(self) -> None:
+        while True:
+            with self._changed:
+                while not self._answers:
+                    self._changed.wait()
+                lines = list(self._answers)
+                self._answers.clear()
+            with self._wire:
+                self._put(b"".join(lines))
+            with self._state:
+                self._unread -= len(lines)
+            self._end_if_done()
+
+
+# The rest of an error's fields where no attempt was made.
+_NO_TURN = {
+    "model": None,
+    "usage": None,
+    "partial": None,
+    "timing": {"first_event_ms": None, "total_ms": 0, "attempts": 0},
+}
+_LINES: dict[str, Callable[[PluginLoop, Any, JSON], None]] = {
+    "turn": PluginLoop._on_turn,
+    "cancel": PluginLoop._on_cancel,
+    "ping": PluginLoop._on_ping,
+    "describe": PluginLoop._on_describe,
+}
+
+
+def _parse_line(line: bytes) -> JSON:
+    try:
+        message = load_json(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        text = "the line is not UTF-8: byte %d" % (error.start + 1)
+        raise ProviderError("invalid_json", text) from None
+    except ValueError as error:
+        text = f"the line is not JSON: {error}"
+        raise ProviderError("invalid_json", text) from None
+    if not isinstance(message, dict):
+        raise ProviderError("invalid_request", "the line is not a JSON object")
+    return message
+
+
+# ---------------------------------------------------------------------------
+# The process: descriptors and signals
+# ---------------------------------------------------------------------------
+
+
+def _wait_for(fd: int, reading: bool) -> None:
+    """Wait until a descriptor that somebody made non-blocking is ready."""
+    import select
+
+    if not hasattr(select, "poll"):
+        time.sleep(0.01)
+        return
+    poll = select.poll()
+    poll.register(fd, select.POLLIN if reading else select.POLLOUT)
+    poll.poll()
+
+
+def read_fd(fd: int) -> bytes:
+    """Some bytes of `fd`, b"" at its end.  (A thread parked in sys.stdin.buffer would
+    abort the interpreter at its exit.)"""
+    while True:
+        try:
+            return os.read(fd, _READ_SIZE)
+        except BlockingIOError:
+            _wait_for(fd, reading=True)
+        except OSError as error:
+            log(f"stdin cannot be read: {error.strerror}")
+            return b""
+
+
+def write_fd(fd: int, data: bytes) -> None:
+    """Write all of `data` to `fd`; raises OSError."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            _wait_for(fd, reading=False)
+
+
+def watch_for_hangup(fd: int, lose: Callable[[], None]) -> None:
+    """Call `lose` when the reader of `fd` goes away, where the system can tell."""
+    import select
+
+    if not hasattr(select, "poll"):
+        return
+    poll = select.poll()
+    poll.register(fd, 0)
+    while True:
+        for _, happened in poll.poll():
+            if happened & (select.POLLERR | select.POLLHUP):
+                lose()
+                return
+            if happened & select.POLLNVAL:
+                return
+
+
+def private_stdout() -> int:
+    """A descriptor for the wire alone: what anybody prints goes to stderr.
+
+    Standard descriptors that are closed are opened on the null device first, so that
+    no socket takes their numbers.  Raises OSError if stdout was closed.
+    """
+    closed = []
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            closed.append(fd)
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    if 1 in closed:
+        raise OSError("stdout is closed")
+    wire = os.dup(1)
+    os.dup2(2, 1)
+    return wire
+
+
+def run_plugin() -> int:
+    """Serve the host on stdin and stdout; returns the exit code of section "Life"."""
+    import signal
+    import warnings
+
+    try:
+        wire = private_stdout()
+    except OSError as error:
+        log("nothing can be written: %s" % (error.strerror or error))
+        return EXIT_FATAL
+    warnings.simplefilter("ignore")  # whatever PYTHONWARNINGS says: not our user's
+    provider = MiniMaxProvider.from_config()
+    try:
+        limits = provider.settings()
+    except ProviderError:
+        limits = default_settings()  # each turn will say what is wrong
+    loop = PluginLoop(
+        lambda: read_fd(0), lambda data: write_fd(wire, data), provider.batches, limits
+    )
+    ending: list[int] = []
+
+    def on_term(*_: Any) -> None:
+        if ending:
+            os._exit(EXIT_OK)
+        ending.append(1)
+        loop.terminate()
+
+    signal.signal(signal.SIGTERM, on_term)
+    if not os.isatty(0):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watcher = threading.Thread(
+        target=watch_for_hangup, args=(wire, loop.lose), daemon=True
+    )
+    watcher.start()
+    outcome = loop.serve()
+    if outcome == "failed":
+        return EXIT_FATAL
+    return EXIT_ERROR if outcome == "done" and loop.failed_alone else EXIT_OK
+
+
+EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_FATAL = 0, 1, 2, 3
+
+
+# ---------------------------------------------------------------------------
+# Command line
+# ---------------------------------------------------------------------------
+
+_DEMO_QUESTION = "What is the weather in Lisbon?"
+_DEMO_TOOL = {
+    "name": "get_weather",
+    "description": "Current weather of a city.",
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
+}
+_DEMO_SIGNATURE = "9f2c61d07ab84e35" * 4
+_DEMO_RESULT = "21 C, sunny, wind from the north-west"
+# What the loopback server answers: blocks, each with the deltas it comes in.
+_DEMO_CALL = (
+    (
+        {"type": "thinking", "thinking": ""},
+        [
+            {"type": "thinking_delta", "thinking": text}
+            for text in ("The user asks about the weather, ", "so I call the tool.")
+        ]
+        + [{"type": "signature_delta", "signature": _DEMO_SIGNATURE}],
+    ),
+    (
+        {"type": "text", "text": ""},
+        [{"type": "text_delta", "text": t} for t in ("Let me ", "look that ", "up.")],
+    ),
+    (
+        {"type": "tool_use", "id": "call_demo_1", "name": "get_weather", "input": {}},
+        [
+            {"type": "input_json_delta", "partial_json": part}
+            for part in ("", '{"city": ', '"Lisbon"}')
+        ],
+    ),
+)
+_DEMO_ANSWER = (
+    (
+        {"type": "text", "text": ""},
+        [
+            {"type": "text_delta", "text": text}
+            for text in (
+                "It is 21 C ",
+                "and sunny ",
+                "in Lisbon, ",
+                "with a north-",
+                "westerly wind.",
+            )
+        ],
+    ),
+)
+
+
+def _demo_frames(blocks: Any, stop_reason: str) -> Iterator[bytes]:
+    """A MiniMax stream, frame by frame."""
+
+    def frame(kind: str, **fields: Any) -> bytes:
+        data = dump_json({"type": kind, **fields})
+        return (f"event: {kind}\ndata: {data}\n\n").encode("ascii")
+
+    usage = {"input_tokens": 0, "output_tokens": 0}
+    message = {"id": "demo", "role": "assistant", "content": [], "usage": usage}
+    message["model"] = "MiniMax-M3"
+    yield frame("message_start", message=message) + frame("ping")
+    for index, (block, deltas) in enumerate(blocks):
+        yield frame("content_block_start", index=index, content_block=block)
+        for delta in deltas:
+            yield frame("content_block_delta", index=index, delta=delta)
+        yield frame("content_block_stop", index=index)
+    usage = {"input_tokens": 236, "output_tokens": 39}
+    yield frame("message_delta", delta={"stop_reason": stop_reason}, usage=usage)
+    yield frame("message_stop")
+
+
+class DemoServer:
+    """A loopback server that speaks MiniMax's stream, for `demo`.
+
+    It gives a tool call to a request without a tool result and an answer to one that
+    returns the call unchanged, signature and all; anything else is a 400.
+    """
+
+    def __init__(self, pace: float) -> None:
+        import socket
+
+        self._pace = pace  # seconds between frames, for a person to see them come
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.base_url = (
+            "http://127.0.0.1:%d/anthropic" % self._listener.getsockname()[1]
+        )
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        try:
+            while True:
+                client, _ = self._listener.accept()
+                with client, client.makefile("rwb") as file:
+                    while self._serve(file):
+                        pass
+        except (OSError, ValueError):
+            pass  # closed, by us or by the client
+
+    def _serve(self, file: Any) -> bool:
+        """Answer one request; whether there was one."""
+        lines = list(iter(file.readline, b"\r\n")) if file.peek(1) else []
+        if not lines:
+            return False
+        head = dict(line.decode("latin-1").lower().split(":", 1) for line in lines[1:])
+        request = json.loads(file.read(int(head["content-length"])))
+        blocks, reason = self._answer(request)
+        if blocks is None:
+            body = b'{"type":"error","error":{"message":"the demo was altered"}}'
+            file.write(
+                b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n" % len(body)
+            )
+            file.write(b"Content-Type: application/json\r\n\r\n" + body)
+            file.flush()
+            return True
+        file.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+        file.write(b"Transfer-Encoding: chunked\r\n\r\n")
+        for frame in _demo_frames(blocks, reason):
+            file.write(b"%x\r\n%s\r\n" % (len(frame), frame))
+            file.flush()
+            time.sleep(self._pace)
+        file.write(b"0\r\n\r\n")
+        file.flush()
+        return True
+
+    def _answer(self, request: JSON) -> tuple[Any, str]:
+        messages = request["messages"]
+        if len(messages) == 1:
+            return _DEMO_CALL, "tool_use"
+        sent: list[JSON] = [
+            {"type": "thinking", "thinking": "", "signature": _DEMO_SIGNATURE},
+            {"type": "text", "text": ""},
+            {"type": "tool_use", "id": "call_demo_1", "name": "get_weather"},
+        ]
+        sent[0]["thinking"] = "".join(d.get("thinking", "") for d in _DEMO_CALL[0][1])
+        sent[1]["text"] = "".join(d["text"] for d in _DEMO_CALL[1][1])
+        sent[2]["input"] = {"city": "Lisbon"}
+        is_same = messages[1] == {"role": "assistant", "content": sent}
+        return (_DEMO_ANSWER, "end_turn") if is_same else (None, "")
+
+
+class _Talk:
+    """A plugin loop of our own, over two pipes, and what a host does with it."""
+
+    def __init__(self, provider: MiniMaxProvider) -> None:
+        to_plugin, self._requests = os.pipe()
+        events, from_plugin = os.pipe()
+        self._events = open(events, "rb")
+        loop = PluginLoop(
+            lambda: read_fd(to_plugin),
+            lambda data: write_fd(from_plugin, data),
+            provider.batches,
+            default_settings(),
+        )
+        threading.Thread(target=loop.serve, daemon=True).start()
+
+    def turn(self, request: JSON) -> Iterator[JSON]:
+        write_fd(self._requests, dump_json(request).encode("ascii") + b"\n")
+        for line in self._events:
+            event = load_json(line.decode("ascii"))
+            yield event
+            if event["type"] in TERMINAL:
+                return
+
+
+def demo(pace: float) -> int:
+    """Two turns through the whole plugin against a server of its own; exit code."""
+    # A proxy's loopback is not ours.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
+    print("No key and no network: a server on loopback speaks MiniMax's stream.\n")
+    server = DemoServer(pace)
+    provider = MiniMaxProvider(
+        api_key="sk-api-demo", base_url=server.base_url, max_retries=0
+    )
+    talk = _Talk(provider)
+    messages: list[JSON] = [{"role": "user", "content": _DEMO_QUESTION}]
+    print("user      > " + _DEMO_QUESTION)
+    counts = []
+    for _ in range(2):
+        count = 0
+        for event in talk.turn({"messages": messages, "tools": [_DEMO_TOOL]}):
+            count += 1
+            _show(event)
+        counts.append(count)
+        if event["type"] == "error":
+            print("\nThe demo failed: the plugin does not work here.")
+            return EXIT_ERROR
+        messages.append(event["message"])
+        if event["stop_reason"] == "tool_use":
+            print("tool      > " + _DEMO_RESULT)
+            call = event["message"]["content"][-1]["id"]
+            result = {
+                "type": "tool_result",
+                "tool_use_id": call,
+                "content": _DEMO_RESULT,
+            }
+            messages.append({"role": "user", "content": [result]})
+    provider.close()
+    server.close()
+    text = "\nIt works: 2 turns, %d events, thinking and signature returned unchanged."
+    print(text % sum(counts))
+    return EXIT_OK
+
+
+_LABELS = {
+    "thinking": "thinking  > ",
+    "text": "assistant > ",
+    "tool_use": "tool call > ",
+}
+
+
+def _show(event: JSON) -> None:
+    """Print an event for a person, as it arrives."""
+    kind = event["type"]
+    if kind == "block_start":
+        block = event["block"]
+        print(_LABELS.get(block["type"], block["type"] + " > "), end="")
+        print(block["name"] + " " if block["type"] == "tool_use" else "", end="")
+    elif kind in ("text_delta", "thinking_delta"):
+        print(event["text"], end="")
+    elif kind == "input_delta":
+        print(event["json"], end="")
+    elif kind == "block_end":
+        print()
+    elif kind == "error":
+        print("{code}: {message}\n{hint}".format(**event["error"]))
+    sys.stdout.flush()
+
+
+_EPILOG = """\
+Without a command this is a gateway's plugin: JSON lines on stdin, events on stdout.
+
+  echo '{"model":"MiniMax-M3","messages":[{"role":"user","content":"hi"}]}' \\
+    | MINIMAX_API_KEY=sk-... python3 plexum_minimax_provider.py
+
+settings, in %s:
+%s
+
+exit codes: 0 success; 1 the only turn, or the command, failed; 2 wrong command line;
+3 fatal: stdout cannot be written, or Python is too old
+"""
+
+
+def _settings_help() -> str:
+    rows = []
+    for name, row in OPTIONS.items():
+        default = json.dumps(row["default"])
+        also = "; {} wins over it".format(row["env"]) if row["env"] else ""
+        rows.append("  %-22s%s (%s%s)" % (name, row["help"], default, also))
+    return "\n".join(rows)
+
+
+def _parser() -> Any:
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="plexum_minimax_provider.py",
+        description="Serve MiniMax models to a Plexum gateway.",
+        epilog=_EPILOG % (config_path(os.environ), _settings_help()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action="store_true", help="print name and version and exit"
+    )
+    parser.add_argument(
+        "--manifest", action="store_true", help="print the manifest and exit"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser(
+        "demo",
+        help="stream two turns from a built-in loopback server: no key, no network",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (default: sys.argv[1:]); returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments == ["--version"]:  # these two answer before argparse is imported
+        print(f"{NAME} {__version__}")
+        return EXIT_OK
+    if arguments == ["--manifest"]:
+        print(json.dumps(manifest(), indent=2))
+        return EXIT_OK
+    if not arguments and not _stdin_is_terminal():
+        code = run_plugin()
+        os._exit(code)  # threads may be parked in system calls: nothing waits for them
+    options = _parser().parse_args(arguments)
+    if options.command == "demo":
+        return demo(pace=0.05)
+    _parser().print_help()
+    return EXIT_OK
+
+
+def _stdin_is_terminal() -> bool:
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

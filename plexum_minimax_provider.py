@@ -327,7 +327,7 @@ HTTP_STATUSES = {
     429: "rate_limited",
     529: "overloaded",
 }
-HTTP_CLASSES = {1: "protocol", 3: "rejected", 4: "rejected"}  # others: upstream
+HTTP_CLASSES = {1: "protocol", 2: "protocol", 3: "rejected", 4: "rejected"}  # others: upstream
 # Error types of both families, for errors in mid-stream, which have no status.
 ERROR_TYPES = {
     "authentication_error": "auth",
@@ -378,7 +378,8 @@ MAX_UNREAD_ENDS = 100000  # ends of turns that never ran, for such a host
 MAX_TEXT = 600  # characters of an upstream text in a message for people
 ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
 LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
-DRAIN_SECONDS = 0.05  # after message_stop, for the body to end
+DRAIN_SECONDS = 0.25  # after message_stop, for the body to end
+STALE_SECONDS = 1.0  # no server closes a connection that was idle for less
 MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 CANCEL_POLL_SECONDS = 0.1  # how often a caller's threading.Event is looked at
 HEARTBEAT_SECONDS = 5.0
@@ -1380,7 +1381,7 @@ class EventTranslator:
         self._ended: set[int] = set()  # upstream indexes of blocks that ended
         self._content: dict[int, JSON] = {}  # blocks that may go back, by our index
         self._count = 0  # blocks started
-        self._kinds: set[Any] = set()  # types of the blocks started
+        self._kinds: set[str] = set()  # types of the blocks started
         self._bad_call: str | None = None  # why a tool call cannot be used
         self._unknown: set[str] = set()  # kinds of deltas already warned of
         self._warned: set[str] = set()  # other warnings already given
@@ -1542,6 +1543,8 @@ class EventTranslator:
             if state["held"].get("text", "")[:1] == END_MARKER[0]:
                 yield from self._flush(state)  # it is not the last block any more
         kind = block.get("type")
+        if not isinstance(kind, str):
+            _broken("a block began that has no type")
         shown, given = dict(block), {}
         for field in _GIVEN:  # both are named like the kind they belong to
             if isinstance(block.get(field), str):
@@ -1558,13 +1561,13 @@ class EventTranslator:
             "input": given.pop("input", None),
             "parts": {},  # fragments, by the field they belong to
             "held": {},  # ends of fragments that wait for the next one, likewise
-            "takes": _TAKES.get(kind, _DELTAS) if isinstance(kind, str) else _DELTAS,
+            "takes": _TAKES.get(kind, _DELTAS),
             "stopped": False,  # upstream closed it, but its end marker waits
         }
         self._open[index] = state
         self._ended.discard(index)
         self._count += 1
-        self._kinds.add(kind if isinstance(kind, str) else None)
+        self._kinds.add(kind)
         yield {"type": "block_start", "index": state["index"], "block": shown}
         for field, text in given.items():
             if text:
@@ -2121,6 +2124,7 @@ class Watch:
         self._final = False
         self.connection: Any = None  # the one that serves the attempt
         self.fresh = False  # it was opened for this attempt
+        self.stale = False  # it was idle long enough to have died
         self._turn_due, self._turn_seconds = _NEVER, 0.0
         self._step, self._seconds, self._left = "turn", 0.0, _NEVER
         self._since = 0.0
@@ -2377,7 +2381,7 @@ def dial(watch: Watch, host: str, port: int, options: Iterable[Any]) -> socket.s
 class _Guarded:
     """What our connection classes add to urllib3's: they report to the turn's watch."""
 
-    last_used = 0.0
+    last_used = _NEVER  # until an answer was read to its end
 
     def _new_conn(self: Any) -> socket.socket:
         # The hook that urllib3's own SOCKS connections use.  If it ever goes away,
@@ -2390,6 +2394,7 @@ class _Guarded:
         watch: Watch = _SERVED.watch
         watch.fresh = True
         super().connect()  # type: ignore[misc]
+        self.sock.settimeout(None)
         watch.attach(self.sock)
         watch.arm("upload", _SERVED.upload_seconds)
 
@@ -2397,9 +2402,11 @@ class _Guarded:
         watch: Watch = _SERVED.watch
         watch.connection = self
         if self.sock is not None and not watch.fresh:
-            if time.monotonic() - self.last_used > MAX_IDLE_SECONDS:
+            idle = time.monotonic() - self.last_used
+            if idle > MAX_IDLE_SECONDS:
                 self.close()  # and http.client opens it anew
             else:
+                watch.stale = idle > STALE_SECONDS
                 watch.attach(self.sock)
                 watch.arm("upload", _SERVED.upload_seconds)
         sent = super().request(*args, **kwargs)  # type: ignore[misc]
@@ -2590,7 +2597,7 @@ def post(
 
     _SERVED.watch, _SERVED.upload_seconds = watch, settings["first_event_timeout"]
     for is_last in (False, True):
-        watch.fresh = False
+        watch.fresh = watch.stale = False
         watch.arm("tcp", settings["connect_timeout"])
         try:
             response = session.request(
@@ -2601,17 +2608,17 @@ def post(
                 auth=authorize,
                 stream=True,
                 allow_redirects=False,
-                timeout=(settings["connect_timeout"], None),
+                timeout=None,  # the watch has the clock
             )
             watch.pause()
             return Reply(response, watch)
         except Exception as error:
             watch.detach(drop=True)
             failure = request_error(error, watch)
-        stale = isinstance(failure, ProviderError) and failure.code == "network"
-        if is_last or watch.fresh or not stale:
+        is_network = isinstance(failure, ProviderError) and failure.code == "network"
+        if is_last or watch.fresh or not (watch.stale and is_network):
             break
-        session.close()  # the kept connections that died idle cost nothing
+        session.close()  # kept connections that died while idle cost nothing
     raise failure
 
 
@@ -2630,39 +2637,39 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 # What the exceptions of requests, urllib3, http.client and ssl mean, by class name (so
 # that none has to be imported) and a text in it; the first row that fits any cause.
-_FAULTS: tuple[tuple[str, str, str, bool | None, str], ...] = (
-    (
-        "SSLCertVerificationError",
-        "",
-        "network",
-        False,
-        "the certificate of {host} is not trusted: {reason}",
-    ),
-    ("OSError", "CA certificate bundle", "config", None, "{reason}"),
-    ("InvalidProxyURL", "", "config", None, "the proxy's URL is not valid"),
-    ("InvalidSchema", "", "config", None, "no way to reach {host}: {reason}"),
-    ("MissingSchema", "", "config", None, "no way to reach {host}: {reason}"),
-    ("InvalidURL", "", "config", None, "base_url is not valid: {reason}"),
-    ("LocationParseError", "", "config", None, "base_url is not valid: {reason}"),
-    ("ProxyError", "", "network", None, "the proxy to {host} failed: {reason}"),
-    ("IncompleteRead", "", "stream_cut", None, "the body ended before its end"),
-    (
-        "RemoteDisconnected",
-        "",
-        "network",
-        None,
-        "{host} closed the connection without an answer",
-    ),
-    ("SSLError", "", "network", None, "TLS with {host} failed: {reason}"),
-    ("HTTPException", "", "protocol", None, "{host} broke HTTP: {reason}"),
-    ("InvalidHeader", "", "protocol", None, "{host} broke HTTP: {reason}"),
-    ("OSError", "", "network", None, "the connection to {host} failed: {reason}"),
-    ("HTTPError", "", "network", None, "the connection to {host} failed: {reason}"),
-    ("ValueError", "", "protocol", None, "{host} broke HTTP: {reason}"),
+_UNTRUSTED = {
+    "retryable": False,
+    "hint": "Certificates are always verified. If a proxy or a private CA signs for "
+    "{host}, name the file of its certificate in REQUESTS_CA_BUNDLE; also check this "
+    "machine's date.{environment}",
+}
+_ODD_URL = "base_url is not valid: {reason}"
+_BROKEN_HTTP = "{host} broke HTTP: {reason}"
+_BROKEN_LINE = "the connection to {host} failed: {reason}"
+_FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (
+    ("SSLCertVerificationError", "", "network", "{host}: {reason}", _UNTRUSTED),
+    ("OSError", "CA certificate bundle", "config", "{reason}", {}),
+    ("InvalidProxyURL", "", "config", "the URL of the proxy is not valid", {}),
+    ("InvalidSchema", "", "config", "no way to reach {host}: {reason}", {}),
+    ("MissingSchema", "", "config", "no way to reach {host}: {reason}", {}),
+    ("InvalidURL", "", "config", _ODD_URL, {}),
+    ("LocationParseError", "", "config", _ODD_URL, {}),
+    ("ProxyError", "", "network", "the proxy to {host} failed: {reason}", {}),
+    # http.client's word for a chunk size that is not there, or is none.
+    ("ValueError", "base 16: b''", "stream_cut", "the body ended too early", {}),
+    ("ValueError", "base 16: b", "protocol", _BROKEN_HTTP, {}),
+    ("IncompleteRead", "", "stream_cut", "the body ended too early", {}),
+    ("RemoteDisconnected", "", "network", "{host} hung up without an answer", {}),
+    ("SSLError", "", "network", "TLS with {host} failed: {reason}", {}),
+    ("HTTPException", "", "protocol", _BROKEN_HTTP, {}),
+    ("InvalidHeader", "", "protocol", _BROKEN_HTTP, {}),
+    ("OSError", "", "network", _BROKEN_LINE, {}),
+    ("HTTPError", "", "network", _BROKEN_LINE, {}),
+    ("ValueError", "", "protocol", _BROKEN_HTTP, {}),
 )
 # In a body, the end of TLS is the end of the body.
 _BODY_FAULTS = (
-    ("SSLEOFError", "", "stream_cut", None, "the connection ended before the body"),
+    ("SSLEOFError", "", "stream_cut", "the connection ended before the body", {}),
     *_FAULTS,
 )
 
@@ -2681,13 +2688,13 @@ def _classified(error: Exception, watch: Watch, faults: Any) -> Exception:
     if isinstance(error, ProviderError):
         return error
     causes = _causes(error)
-    for name, needle, code, retryable, text in faults:
+    for name, needle, code, text, details in faults:
         for cause in reversed(causes):
             names = [kind.__name__ for kind in type(cause).__mro__]
             if name in names and needle in str(cause):
                 reason = plain_text(str(cause) or type(cause).__name__, 200)
                 text = text.format(host=watch.host, reason=reason)
-                return ProviderError(code, text, retryable=retryable)
+                return ProviderError(code, text, **details)
     return error
 
 
@@ -2788,7 +2795,7 @@ class MiniMaxProvider:
         return ProviderError(
             "config",
             f"{self._file.path}: api_key is not set, nor is MINIMAX_API_KEY",
-            'Put {"api_key": "sk-..."} into that file and chmod it 600; the next turn '
+            'Put {{"api_key": "sk-..."}} into that file and chmod it 600; the next turn '
             "reads it.",
         )
 
@@ -2964,7 +2971,7 @@ class _Turn:
         """The first bytes of an event stream; raises what another answer means."""
         kind = str(reply.headers.get("Content-Type", ""))
         opening = b""
-        while reply.status // 100 == 2:
+        while reply.status == 200:
             chunk = reply.read()
             opening += chunk
             head = opening.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -2987,7 +2994,7 @@ class _Turn:
         except ValueError:
             payload = None
             text = re.sub(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>", " ", text)
-        good = reply.status // 100 == 2
+        good = reply.status == 200
         error = upstream_error(payload, None if good else reply.status, text)
         if good and not is_error_payload(payload):
             shown = plain_text("{}: {}".format(kind or "no content type", text), 200)
@@ -3074,8 +3081,8 @@ class _Turn:
         """Fill in the hint, for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
-        if not error.hint:
-            error.hint = ERRORS[error.code][2].format_map(self._facts())
+        hint = error.hint or ERRORS[error.code][2]
+        error.hint = hint.format_map(self._facts()) if "{" in hint else hint
 
     def _facts(self) -> JSON:
         """What hints may name: never the key itself, nor the values of variables."""
@@ -3665,7 +3672,10 @@ def run_plugin() -> int:
     except OSError as error:
         log("nothing can be written: %s" % (error.strerror or error))
         return EXIT_FATAL
-    warnings.simplefilter("ignore")  # whatever PYTHONWARNINGS says: not our user's
+    # Whatever PYTHONWARNINGS and PYTHONINTMAXSTRDIGITS say: it is not meant for us.
+    warnings.simplefilter("ignore")
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(MAX_DIGITS)
     provider = MiniMaxProvider.from_config()
     try:
         limits = provider.settings()

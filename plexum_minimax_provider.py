@@ -111,78 +111,51 @@ EFFORTS = ("low", "medium", "high", "xhigh", "max")
 # How a family of models takes `thinking`: what is sent when a turn asks for it on or
 # off (None: nothing), why "off" cannot be had, and whether it takes an effort.  Models
 # outside the table are sent what the turn says.  (2026-11)
+_ADAPTIVE, _DISABLED = {"type": "adaptive"}, {"type": "disabled"}
 FAMILIES: dict[str, JSON] = {
     "M2": {"on": None, "off": None, "always": True, "effort": False},
-    "M3": {
-        "on": {"type": "adaptive"},
-        "off": {"type": "disabled"},
-        "always": False,
-        "effort": False,
-    },
+    "M3": {"on": _ADAPTIVE, "off": _DISABLED, "always": False, "effort": False},
     # An effort left out means max, about ten times the tokens: one is always sent.
     "M3.1": {"on": None, "off": None, "always": True, "effort": True},
 }
 
-
-def _model(
-    family: str,
-    context: int,
-    output: int,
-    kinds: str,
-    prices: tuple[float | None, ...] = (None,) * 4,
-    status: str = "current",
-    retired: str | None = None,
-    above: tuple[int, tuple[float | None, ...]] | None = None,
-) -> JSON:
-    wallets = ("input", "output", "cache_read", "cache_write")
-    return {
+# USD per million tokens: input, output, cache read, cache write; None: unknown.
+_PRICES = ("input", "output", "cache_read", "cache_write")
+_M31, _M3 = (0.15, 0.60, 0.015, None), (0.30, 1.20, 0.06, None)
+_M27, _M27H = (0.30, 1.20, 0.06, 0.375), (0.60, 2.40, 0.06, 0.375)
+_M2, _NONE = (0.30, 1.20, 0.03, 0.375), (None, None, None, None)
+_M3_ABOVE = (0.60, 2.40, 0.12, None)
+_MEDIA, _GONE = "text image video", "2026-11-18"
+# Tokens of context (input and output together) and of output, kinds of input, prices,
+# standing, day of retirement.  (Model and price pages, users' reports, 2026-11)
+_MODEL_ROWS: tuple[tuple[Any, ...], ...] = (
+    ("MiniMax-M3.1-Flash", "M3.1", 1000000, 524288, _MEDIA, _M31, "current", None),
+    # 131,072 tokens of output are advised.
+    ("MiniMax-M3", "M3", 1000000, 524288, _MEDIA, _M3, "current", None),
+    ("MiniMax-M2.7", "M2", 204800, 131072, "text", _M27, "retired", _GONE),
+    ("MiniMax-M2.7-highspeed", "M2", 204800, 131072, "text", _M27H, "retired", _GONE),
+    ("MiniMax-M2.5", "M2", 204800, 131072, "text", _M2, "retired", _GONE),
+    ("MiniMax-M2.5-highspeed", "M2", 204800, 131072, "text", _NONE, "retired", _GONE),
+    ("MiniMax-M2.1", "M2", 204800, 131072, "text", _M2, "legacy", None),
+    ("MiniMax-M2.1-highspeed", "M2", 204800, 131072, "text", _NONE, "legacy", None),
+    ("MiniMax-M2", "M2", 204800, 128000, "text", _M2, "legacy", None),
+)
+MODELS: dict[str, JSON] = {
+    name: {
         "family": family,
         "context_window": context,
         "max_output_tokens": output,
         "input": kinds.split(),
-        "prices": dict(zip(wallets, prices)),
-        "prices_above": above
-        and {"input_tokens": above[0], **dict(zip(wallets, above[1]))},
+        "prices": dict(zip(_PRICES, prices)),
         "status": status,
         "retired": retired,
     }
-
-
-# Tokens (the context counts input and output together) and USD per million tokens:
-# input, output, cache read, cache write, None where unknown; `above` is the price of
-# requests with more input than that.  (Model and price pages, users' reports, 2026-11)
-_MEDIA, _GONE = "text image video", "2026-11-18"
-_M2_PRICES = (0.30, 1.20, 0.03, 0.375)
-MODELS: dict[str, JSON] = {
-    "MiniMax-M3.1-Flash": _model(
-        "M3.1", 1000000, 524288, _MEDIA, (0.15, 0.60, 0.015, None)
-    ),
-    "MiniMax-M3": _model(
-        "M3",
-        1000000,
-        524288,  # 131,072 is advised
-        _MEDIA,
-        (0.30, 1.20, 0.06, None),
-        above=(512000, (0.60, 2.40, 0.12, None)),
-    ),
-    "MiniMax-M2.7": _model(
-        "M2", 204800, 131072, "text", (0.30, 1.20, 0.06, 0.375), "retired", _GONE
-    ),
-    "MiniMax-M2.7-highspeed": _model(
-        "M2", 204800, 131072, "text", (0.60, 2.40, 0.06, 0.375), "retired", _GONE
-    ),
-    "MiniMax-M2.5": _model("M2", 204800, 131072, "text", _M2_PRICES, "retired", _GONE),
-    "MiniMax-M2.5-highspeed": _model(
-        "M2", 204800, 131072, "text", status="retired", retired=_GONE
-    ),
-    "MiniMax-M2.1": _model("M2", 204800, 131072, "text", _M2_PRICES, "legacy"),
-    "MiniMax-M2.1-highspeed": _model("M2", 204800, 131072, "text", status="legacy"),
-    "MiniMax-M2": _model("M2", 204800, 128000, "text", _M2_PRICES, "legacy"),
+    for name, family, context, output, kinds, prices, status, retired in _MODEL_ROWS
 }
+# Requests with more input tokens than this cost more.
+PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(_PRICES, _M3_ABOVE)))}
 _CANONICAL = {name.lower(): name for name in MODELS}
-MODELS_TO_USE = " or ".join(
-    n for n, row in MODELS.items() if row["status"] == "current"
-)
+MODELS_TO_USE = " or ".join(n for n in MODELS if MODELS[n]["status"] == "current")
 
 
 def canonical_model(name: str) -> str:
@@ -192,132 +165,113 @@ def canonical_model(name: str) -> str:
     return _CANONICAL.get(name.lower(), name)
 
 
-# Every error code of the contract: may the same turn succeed later, how many times
-# slower than usual to try again, and what the person in front of it can do.
+# Every error code of the contract: may the same turn succeed later, and what the person
+# in front of it can do.  The braces are filled by `_Turn._facts`.
 _RETRY, _FINAL = True, False
-ERRORS: dict[str, tuple[bool, int, str]] = {
-    "invalid_json": (_FINAL, 1, "Send one JSON object per line, UTF-8, ended by LF."),
-    "invalid_request": (_FINAL, 1, "Correct the field that the message names."),
-    "line_too_long": (_FINAL, 1, "Send less, or raise max_line_bytes in the config."),
-    "duplicate_id": (_FINAL, 1, "Use an id again only after its turn has ended."),
-    "busy": (_RETRY, 1, "Wait for a turn to end, or raise max_queued_turns."),
-    "shutting_down": (_RETRY, 1, "Send the turn to a new process."),
-    "config": (_FINAL, 1, "Correct the setting; the next turn reads it again."),
+ERRORS = {
+    "invalid_json": (_FINAL, "Send one JSON object per line, UTF-8, ended by LF."),
+    "invalid_request": (_FINAL, "Correct the field that the message names."),
+    "line_too_long": (_FINAL, "Send less, or raise max_line_bytes in the config."),
+    "duplicate_id": (_FINAL, "Use an id again only after its turn has ended."),
+    "busy": (_RETRY, "Wait for a turn to end, or raise max_queued_turns."),
+    "shutting_down": (_RETRY, "Send the turn to a new process."),
+    "config": (_FINAL, "Correct the setting; the next turn reads it again."),
     "auth": (
         _FINAL,
-        1,
         "{host} (region {region}) did not accept the {key_kind}. Keys do not cross "
         'regions: if yours was issued by the other platform, set "region" to '
-        '"{other_region}" ({other_host}); otherwise copy the key again into api_key.',
+        '"{other_region}" ({other_host}); otherwise copy the key again into '
+        "api_key.",
     ),
     "permission": (
         _FINAL,
-        1,
-        "{host} knows the {key_kind} but does not let it use {model}: check what the "
-        "key may do on the platform, or try another model ({models}).",
+        "{host} knows the {key_kind} but does not let it use {model}: check what "
+        "the key may do on the platform, or try another model ({models}).",
     ),
     "insufficient_balance": (
         _FINAL,
-        1,
         "The {key_kind} spends {wallet} at {host}, and it is empty. Plan quota and "
         "account balance are separate wallets: top up this one, or set api_key to a "
         "key of the other ({other_key_kind}).",
     ),
     "quota_exhausted": (
         _FINAL,
-        1,
-        "The {key_kind} spends {wallet}; its 5-hour or weekly window is used up. Wait "
-        "for the reset, choose a bigger plan, or set api_key to a pay-as-you-go key "
-        "(sk-api-). A quota of 0/0 means that the plan does not include {model}.",
+        "The {key_kind} spends {wallet}; its 5-hour or weekly window is used up. "
+        "Wait for the reset, choose a bigger plan, or set api_key to a "
+        "pay-as-you-go key (sk-api-). A quota of 0/0 means that the plan does not "
+        "include {model}.",
     ),
     "model_unavailable": (
         _FINAL,
-        1,
         "{host} does not serve {model} to the {key_kind}. Use {models}; -highspeed "
         "models are not part of the base plans.",
     ),
     "not_found": (
         _FINAL,
-        1,
         "There is no Messages API at {url}. base_url normally is {base} (region "
         "global) or {base_cn} (region cn); leave it empty to use the region's.",
     ),
     "context_too_long": (
         _FINAL,
-        1,
         "Input and max_tokens together must fit the {context} tokens of {model}: "
         "shorten or compact the history, or lower max_tokens.",
     ),
     "content_filtered": (
         _FINAL,
-        1,
         "MiniMax's content filter stopped the input or the output: rephrase it.",
     ),
     "rejected": (
         _FINAL,
-        1,
         "{host} refused the request for {model} as it stands: correct what the "
         "message names. Sending it again unchanged gives the same answer.",
     ),
     "rate_limited": (
         _RETRY,
-        4,
         "The limit of {host} counts per account and minute: send fewer turns at a "
         "time (max_concurrent_turns) or space them out.",
     ),
-    "overloaded": (_RETRY, 2, "{host} is overloaded: try again in a minute."),
-    "upstream": (_RETRY, 1, "{host} failed, not the request: try again later."),
+    "overloaded": (_RETRY, "{host} is overloaded: try again in a minute."),
+    "upstream": (_RETRY, "{host} failed, not the request: try again later."),
     "network": (
         _RETRY,
-        1,
         "Check that this machine reaches {host}: DNS, firewall, proxy.{environment}",
     ),
     "timeout": (
         _RETRY,
-        1,
-        "{host} was too slow for {model}: raise the limit that the message names, in "
-        "the config, or check the network.{environment}",
+        "{host} was too slow for {model}: raise the limit that the message names, "
+        "in the config, or check the network.{environment}",
     ),
     "stream_cut": (
         _RETRY,
-        1,
-        "Something between here and {host} ended the answer early; nothing of it was "
-        "taken as complete.{environment}",
+        "Something between here and {host} ended the answer early; nothing of it "
+        "was taken as complete.{environment}",
     ),
-    "empty_response": (_RETRY, 1, "{host} sent an empty answer: try again."),
+    "empty_response": (_RETRY, "{host} sent an empty answer: try again."),
     "protocol": (
         _RETRY,
-        1,
-        "{url} did not answer in the form of the Messages API; if it keeps doing so, "
-        "check base_url and what stands in between.{environment}",
+        "{url} did not answer in the form of the Messages API; if it keeps doing "
+        "so, check base_url and what stands in between.{environment}",
     ),
-    "internal": (_FINAL, 1, "A defect of the plugin: the traceback is on its stderr."),
+    "internal": (_FINAL, "A defect of the plugin: the traceback is on its stderr."),
 }
+# How many times slower than usual these are tried again (users' reports, 2026-11).
+PACES = {"rate_limited": 4, "overloaded": 2}
 
 # MiniMax's own codes (errorcode page and reports, 2026-11) -> ours.  The last number
 # in parentheses that stands here is the code: token counts stand in parentheses too.
 MINIMAX_CODES = {
-    1000: "upstream",
-    1001: "upstream",
-    1013: "upstream",
-    1024: "upstream",
-    1033: "upstream",
-    1002: "rate_limited",
-    2045: "rate_limited",
-    1041: "rate_limited",
-    2064: "overloaded",
-    1004: "auth",
-    2049: "auth",
+    **dict.fromkeys((1000, 1001, 1013, 1024, 1033), "upstream"),
+    **dict.fromkeys((1002, 2045, 1041), "rate_limited"),
+    **dict.fromkeys((1004, 2049), "auth"),
+    **dict.fromkeys((1026, 1027), "content_filtered"),
+    **dict.fromkeys((1042, 2013), "rejected"),
     1008: "insufficient_balance",
-    1026: "content_filtered",
-    1027: "content_filtered",
     1039: "context_too_long",
-    1042: "rejected",
-    2013: "rejected",
     2056: "quota_exhausted",
     2061: "model_unavailable",
+    2064: "overloaded",
 }
-# HTTP statuses, where no code of MiniMax's decides; the rest goes by its hundreds.
+# HTTP statuses, where no code of MiniMax's decides.
 HTTP_STATUSES = {
     401: "auth",
     402: "insufficient_balance",
@@ -327,7 +281,8 @@ HTTP_STATUSES = {
     429: "rate_limited",
     529: "overloaded",
 }
-HTTP_CLASSES = {1: "protocol", 2: "protocol", 3: "rejected", 4: "rejected"}  # others: upstream
+# The same by the hundreds; all others are the upstream's own failures.
+HTTP_CLASSES = {1: "protocol", 2: "protocol", 3: "rejected", 4: "rejected"}
 # Error types of both families, for errors in mid-stream, which have no status.
 ERROR_TYPES = {
     "authentication_error": "auth",
@@ -340,12 +295,12 @@ ERROR_TYPES = {
     "api_error": "upstream",
     "server_error": "upstream",
     "timeout_error": "upstream",
-    "not_found_error": "model_unavailable",
+    "not_found_error": "rejected",
     "invalid_request_error": "rejected",
     "bad_request_error": "rejected",
     "request_too_large": "rejected",
 }
-# 2013 has about 15 meanings, told apart by text only; `rejected` gives way to these.
+# 2013 has about 15 meanings, told apart by text only; so have errors without a code.
 ERROR_TEXTS = (
     ("context window", "context_too_long"),
     ("unknown model", "model_unavailable"),
@@ -353,13 +308,19 @@ ERROR_TEXTS = (
     ("(0/0 used)", "model_unavailable"),
 )
 
-# Warning codes of the contract; `warn` takes no other.
+# The types of lines on the wire: here and nowhere else.
+TURN, CANCEL, PING, DESCRIBE = "turn", "cancel", "ping", "describe"
+PONG, MANIFEST = "pong", "manifest"
+TURN_START, TURN_END, ERROR = "turn_start", "turn_end", "error"
+BLOCK_START, BLOCK_END = "block_start", "block_end"
+TEXT_DELTA, THINKING_DELTA, INPUT_DELTA = "text_delta", "thinking_delta", "input_delta"
+WARNING, RETRY, HEARTBEAT = "warning", "retry", "heartbeat"
+TERMINAL = (TURN_END, ERROR)
 WARNINGS = frozenset(
     "unknown_field ignored_field system_role_moved max_tokens_lowered history_repaired "
     "image_replaced thinking_mapped effort_ignored retired_model model_differs "
     "thinking_used_all_tokens tool_markup_in_text unknown_delta".split()
 )
-TERMINAL = frozenset(("turn_end", "error"))
 
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
@@ -378,7 +339,7 @@ MAX_UNREAD_ENDS = 100000  # ends of turns that never ran, for such a host
 MAX_TEXT = 600  # characters of an upstream text in a message for people
 ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
 LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
-DRAIN_SECONDS = 0.25  # after message_stop, for the body to end
+DRAIN_SECONDS = 0.1  # after message_stop, for the body to end
 STALE_SECONDS = 1.0  # no server closes a connection that was idle for less
 MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 CANCEL_POLL_SECONDS = 0.1  # how often a caller's threading.Event is looked at
@@ -488,7 +449,7 @@ class ProviderError(Exception):
         return {
             "code": self.code,
             "message": self.message,
-            "hint": self.hint or ERRORS[self.code][2],
+            "hint": self.hint or ERRORS[self.code][1],
             "retryable": self.retryable,
             **self.details,
         }
@@ -496,6 +457,13 @@ class ProviderError(Exception):
 
 class _Cancelled(Exception):
     """The host, or the process's end, wants no more of this turn."""
+
+
+def warning(code: str, text: str) -> JSON:
+    """The event of a warning."""
+    if code not in WARNINGS:
+        raise KeyError(code)
+    return {"type": WARNING, "code": code, "text": plain_text(text)}
 
 
 def _wrong(path: str, problem: str) -> NoReturn:
@@ -555,9 +523,7 @@ class Redactor:
 SECRETS = Redactor()
 
 # Events that hold the model's own content, which is never masked.
-_CONTENT_EVENTS = frozenset(
-    ("block_start", "text_delta", "thinking_delta", "input_delta", "block_end")
-)
+_CONTENT_EVENTS = (BLOCK_START, TEXT_DELTA, THINKING_DELTA, INPUT_DELTA, BLOCK_END)
 
 
 def redact_event(event: JSON) -> JSON:
@@ -601,16 +567,16 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     said = inner.get("message") or base.get("status_msg") or body.get("message") or ""
     said = plain_text(said if isinstance(said, str) and said else text)
     number = _minimax_code(said, base.get("status_code"), inner.get("code"))
-    if number is None and status in (None, 200):
+    if status is None:
         status = _number(inner.get("http_code"))
-    code = _error_code(number, status, inner.get("type"), said, bool(body))
+    code = _error_code(number, status, body, said)
     moment = _MOMENT.search(said) if code == "quota_exhausted" else None
-    shown = "" if status in (None, 200) else "HTTP %d: " % status
+    shown = "" if status is None else f"HTTP {status}: "
     request_id = body.get("request_id")
     return ProviderError(
         code,
         shown + (said or "no further text"),
-        http_status=status if shown else None,
+        http_status=status,
         provider_code=number,
         reset_at=moment and moment.group(),
         request_id=request_id if isinstance(request_id, str) else None,
@@ -618,8 +584,7 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
 
 
 def _number(value: Any) -> int | None:
-    text = str(value)
-    return int(text) if text.isdigit() and len(text) < 10 else None
+    return int(value) if re.match(r"\d{1,9}$", str(value), re.ASCII) else None
 
 
 def _minimax_code(said: str, *stated: Any) -> int | None:
@@ -628,22 +593,22 @@ def _minimax_code(said: str, *stated: Any) -> int | None:
     return next((n for n in numbers if n in MINIMAX_CODES), None)
 
 
-def _error_code(
-    number: int | None, status: int | None, kind: Any, said: str, is_api: bool
-) -> str:
-    kind = kind if isinstance(kind, str) else ""
+def _error_code(number: int | None, status: int | None, body: JSON, said: str) -> str:
+    """The code of ours, by MiniMax's number, a telling text, status, type."""
+    said, error = said.lower(), body.get("error", body)
+    kind = str(error.get("type")) if isinstance(error, dict) else ""
+    telling = next((code for text, code in ERROR_TEXTS if text in said), None)
+    if telling is not None and number in (None, 2013):
+        return telling
     if number is not None:
-        code = MINIMAX_CODES[number]
-    elif status == 404:
-        code = ERROR_TYPES.get(kind, "rejected") if is_api else "not_found"
-    elif status is not None and status != 200:
-        code = HTTP_STATUSES.get(status) or HTTP_CLASSES.get(status // 100, "upstream")
-    else:
-        code = ERROR_TYPES.get(kind, "upstream")
-    if code == "rejected":
-        low = said.lower()
-        code = next((c for text, c in ERROR_TEXTS if text in low), code)
-    return code
+        return MINIMAX_CODES[number]
+    if status == 404 and not (is_error_payload(body) and kind):
+        return "not_found"
+    if status == 404:
+        return "model_unavailable" if "model" in said else "rejected"
+    if status is None:
+        return ERROR_TYPES.get(kind, "upstream")
+    return HTTP_STATUSES.get(status) or HTTP_CLASSES.get(status // 100, "upstream")
 
 
 # ---------------------------------------------------------------------------
@@ -857,7 +822,7 @@ def build_request(
     warnings: list[JSON] = []
 
     def warn(code: str, text: str) -> None:
-        warnings.append({"type": "warning", "code": code, "text": plain_text(text)})
+        warnings.append(warning(code, text))
 
     fields, unknown = fold_keys(turn, TURN_FIELDS)
     name = _optional(fields, "model", _is_text, "must be a string") or model
@@ -934,7 +899,7 @@ def _thinking(
     if family is None:
         sent: Any = wanted
         if isinstance(wanted, bool):
-            sent = {"type": "adaptive" if wanted else "disabled"}
+            sent = _ADAPTIVE if wanted else _DISABLED
         return {"thinking": sent, "output_config": effort and {"effort": effort}}
     if kind is not None and kind not in (
         True,
@@ -1331,9 +1296,9 @@ def _without_results(content: Any) -> Any:
 # Deltas by their type: where the fragment stands, the field of the block it belongs
 # to, and the event that tells of it (None: only the finished block does).
 _DELTAS: dict[str, tuple[str, str, tuple[str, str] | None]] = {
-    "text_delta": ("text", "text", ("text_delta", "text")),
-    "thinking_delta": ("thinking", "thinking", ("thinking_delta", "text")),
-    "input_json_delta": ("partial_json", "input", ("input_delta", "json")),
+    "text_delta": ("text", "text", (TEXT_DELTA, "text")),
+    "thinking_delta": ("thinking", "thinking", (THINKING_DELTA, "text")),
+    "input_json_delta": ("partial_json", "input", (INPUT_DELTA, "json")),
     "signature_delta": ("signature", "signature", None),
     "citations_delta": ("citation", "citations", None),
 }
@@ -1431,7 +1396,7 @@ class EventTranslator:
                 "max_tokens ran out while the model was thinking: raise it, since "
                 "thinking counts toward it, or lower the effort"
             )
-            yield {"type": "warning", "code": "thinking_used_all_tokens", "text": text}
+            yield warning("thinking_used_all_tokens", text)
 
     def close(self) -> Iterator[JSON]:
         states = sorted(self._open.items(), key=lambda item: int(item[1]["index"]))
@@ -1455,7 +1420,7 @@ class EventTranslator:
         asked = self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
             text = f"{asked} was asked for, {plain_text(self.model, 80)} answers"
-            yield {"type": "warning", "code": "model_differs", "text": text}
+            yield warning("model_differs", text)
         content = message.get("content")
         for index, block in enumerate(content if isinstance(content, list) else ()):
             if not isinstance(block, dict):
@@ -1498,7 +1463,7 @@ class EventTranslator:
         if kind not in self._unknown and len(self._unknown) < 100:
             self._unknown.add(kind)
             text = f"content of the unknown or misplaced kind {kind} was dropped"
-            yield {"type": "warning", "code": "unknown_delta", "text": text}
+            yield warning("unknown_delta", text)
 
     def _on_block_stop(self, payload: JSON) -> Iterator[JSON]:
         index = _index(payload)
@@ -1523,7 +1488,7 @@ class EventTranslator:
         return iter(())
 
     def _on_ping(self, payload: JSON) -> Iterator[JSON]:
-        yield {"type": "heartbeat"}
+        yield {"type": HEARTBEAT}
 
     def _on_error(self, payload: JSON) -> Iterator[JSON]:
         raise upstream_error(payload, None, dump_json(payload))
@@ -1534,7 +1499,7 @@ class EventTranslator:
         if not self.started:
             self.started = True
             start = {"model": self.model, "message_id": self.message_id}
-            yield {"type": "turn_start", **start}
+            yield {"type": TURN_START, **start}
 
     def _begin(self, index: int, block: JSON) -> Iterator[JSON]:
         yield from self._start()
@@ -1568,7 +1533,7 @@ class EventTranslator:
         self._ended.discard(index)
         self._count += 1
         self._kinds.add(kind)
-        yield {"type": "block_start", "index": state["index"], "block": shown}
+        yield {"type": BLOCK_START, "index": state["index"], "block": shown}
         for field, text in given.items():
             if text:
                 yield from self._add(state, field, _DELTAS[_GIVEN[field]][2], text)
@@ -1639,7 +1604,7 @@ class EventTranslator:
                 whole: Any = parts if field == "citations" else "".join(parts)
                 given: Any = block.get(field)
                 block[field] = given + whole if type(given) is type(whole) else whole
-        end = {"type": "block_end", "index": state["index"], "block": block}
+        end = {"type": BLOCK_END, "index": state["index"], "block": block}
         if "input" in block or "input" in state["parts"]:
             yield from self._finish_input(state, block, end, closed)
         elif not closed:
@@ -1657,7 +1622,7 @@ class EventTranslator:
         given = state["input"]
         if not raw and given not in (None, "", {}):
             raw = given if isinstance(given, str) else dump_json(given)
-            yield {"type": "input_delta", "index": state["index"], "json": raw}
+            yield {"type": INPUT_DELTA, "index": state["index"], "json": raw}
         value = _tool_input(raw)
         named = all(isinstance(block.get(f), str) and block[f] for f in ("id", "name"))
         problem = None
@@ -1682,10 +1647,8 @@ class EventTranslator:
             return
         if isinstance(text, str) and any(mark in text for mark in TOOL_MARKUP):
             self._warned.add("markup")
-            text = (
-                "the text holds a tool call's markup: the model failed to make a call"
-            )
-            yield {"type": "warning", "code": "tool_markup_in_text", "text": text}
+            problem = "the text holds the markup of a tool call that was not made"
+            yield warning("tool_markup_in_text", problem)
 
     def _only_thought(self) -> bool:
         if "thinking" not in self._kinds or self._kinds - set(_THOUGHT):
@@ -1712,15 +1675,15 @@ _ON: dict[str, Callable[[EventTranslator, JSON], Iterator[JSON]]] = {
 def _object(payload: JSON, field: str) -> JSON:
     value = payload.get(field)
     if not isinstance(value, dict):
-        _broken("{} has no {} object".format(plain_text(str(payload["type"]), 40), field))
+        _broken(f"{payload['type']} has no {field} object")
     return value
 
 
 def _index(payload: JSON) -> int:
-    index = payload.get("index")
+    index: Any = payload.get("index")
     if not _is_integer(index):
-        _broken("{} has no index".format(plain_text(str(payload["type"]), 40)))
-    return int(index)  # type: ignore[arg-type]
+        _broken(f"{payload['type']} has no index")
+    return int(index)
 
 
 def _joined(text: str) -> str:
@@ -1987,10 +1950,7 @@ class ConfigFile:
         for name, row in OPTIONS.items():
             where, value = self.path, given.get(name)
             if row["env"] and self._environ.get(row["env"]):
-                where, value = (
-                    "environment variable {}".format(row["env"]),
-                    self._environ[row["env"]],
-                )
+                where, value = row["env"], self._environ[row["env"]]
             settings[name] = check_setting(name, value, where)
         unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
         if unknown:
@@ -2362,9 +2322,11 @@ def dial(watch: Watch, host: str, port: int, options: Iterable[Any]) -> socket.s
             sock = socket.socket(family, kind, protocol)
             for option in options:
                 sock.setsockopt(*option)
-            sock.settimeout(watch.remaining / (len(addresses) - n))
+            if n < len(addresses) - 1:  # the last one has all that is left
+                sock.settimeout(watch.remaining / (len(addresses) - n))
             watch.attach(sock)
             sock.connect(address)
+            sock.settimeout(None)  # from here on there is but one clock, the watch's
             watch.step("tls")
             return sock
         except OSError as error:
@@ -2394,7 +2356,6 @@ class _Guarded:
         watch: Watch = _SERVED.watch
         watch.fresh = True
         super().connect()  # type: ignore[misc]
-        self.sock.settimeout(None)
         watch.attach(self.sock)
         watch.arm("upload", _SERVED.upload_seconds)
 
@@ -2795,8 +2756,8 @@ class MiniMaxProvider:
         return ProviderError(
             "config",
             f"{self._file.path}: api_key is not set, nor is MINIMAX_API_KEY",
-            'Put {{"api_key": "sk-..."}} into that file and chmod it 600; the next turn '
-            "reads it.",
+            'Put {{"api_key": "sk-..."}} into that file and chmod it 600; the next '
+            "turn reads it.",
         )
 
     def session(self, settings: JSON) -> Any:
@@ -2840,7 +2801,8 @@ class _Turn:
             end = self._error
         finally:
             self._watch.finish()
-        yield [*self._translator.close(), end()]
+        events = list(self._translator.close())  # what it holds goes into the end
+        yield [*events, end()]
 
     def _serve(self) -> Iterator[list[JSON]]:
         self._watch.check()
@@ -2896,10 +2858,11 @@ class _Turn:
             self._request_id = _first_header(reply, REQUEST_ID_HEADERS)
             yield from self._stream(reply)
             yield from self._batch(self._translator.conclude())
-            yield [self._turn_end()]
+            # Before the end is told, for the host's next turn may come at once.
             reply.drain(DRAIN_SECONDS)
         finally:
             reply.close()
+        yield [self._turn_end()]
 
     def _stream(self, reply: Reply) -> Iterator[list[JSON]]:
         """The events of the reply's body, until the message is complete."""
@@ -2907,8 +2870,7 @@ class _Turn:
         self._watch.step("first")
         chunk = self._opening(reply)
         while chunk and not translator.stopped:
-            data = chunk
-            yield from self._batch(self._events(lambda: decoder.feed(data), False))
+            yield from self._batch(self._events(_decoded(decoder, chunk), False))
             if translator.stopped:
                 return
             try:
@@ -2917,7 +2879,7 @@ class _Turn:
                 if translator.complete:
                     return
                 raise
-        yield from self._batch(self._events(decoder.close, True))
+        yield from self._batch(self._events(decoder.close(), True))
         if not (translator.stopped or translator.complete):
             raise ProviderError(
                 "stream_cut",
@@ -2937,13 +2899,11 @@ class _Turn:
         if failure is not None:
             raise failure
 
-    def _events(self, decoded: Callable[[], Any], is_last: bool) -> Iterator[JSON]:
+    def _events(
+        self, received: list[ServerSentEvent], is_last: bool
+    ) -> Iterator[JSON]:
         """The TurnEvents of what one read brought."""
         translator, idle = self._translator, self._settings["idle_timeout"]
-        try:
-            received: list[ServerSentEvent] = decoded()
-        except SSELimitError as error:
-            raise ProviderError("protocol", str(error)) from None
         for sse in received:
             payload = _payload(sse, is_last)
             if payload is None:
@@ -2959,7 +2919,7 @@ class _Turn:
 
     def _is_due(self, event: JSON) -> bool:
         """Whether `event` is to be sent: heartbeats only so often."""
-        if event["type"] != "heartbeat":
+        if event["type"] != HEARTBEAT:
             return True
         now = time.monotonic()
         if now - self._last_heartbeat < HEARTBEAT_SECONDS:
@@ -3019,7 +2979,7 @@ class _Turn:
             or (after or 0) > settings["retry_after_max"]
         ):
             raise error
-        pace = ERRORS[error.code][1] * 2 ** (self._attempts - 1)
+        pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
         jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
         backoff = min(settings["retry_base_delay"] * pace, MAX_BACKOFF_SECONDS) * jitter
         delay = float(round(after or backoff, 3))
@@ -3030,7 +2990,7 @@ class _Turn:
     def _retry(self, error: ProviderError, delay: float) -> JSON:
         self._explain(error)
         return {
-            "type": "retry",
+            "type": RETRY,
             "attempt": self._attempts,
             "max_attempts": self._settings["max_retries"] + 1,
             "delay": delay,
@@ -3054,7 +3014,7 @@ class _Turn:
     def _turn_end(self) -> JSON:
         translator = self._translator
         return {
-            "type": "turn_end",
+            "type": TURN_END,
             "stop_reason": translator.stop_reason,
             "message": translator.message(),
             "model": translator.model,
@@ -3069,7 +3029,7 @@ class _Turn:
         assert failure is not None
         self._explain(failure)
         return {
-            "type": "error",
+            "type": ERROR,
             "error": failure.to_dict(),
             "model": self._translator.model or self._asked,
             "usage": self._usage(),
@@ -3081,7 +3041,7 @@ class _Turn:
         """Fill in the hint, for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
-        hint = error.hint or ERRORS[error.code][2]
+        hint = error.hint or ERRORS[error.code][1]
         error.hint = hint.format_map(self._facts()) if "{" in hint else hint
 
     def _facts(self) -> JSON:
@@ -3128,6 +3088,13 @@ def _ms(seconds: float) -> int:
 
 # How an event stream may open that its Content-Type does not announce.
 _SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
+
+
+def _decoded(decoder: SSEDecoder, chunk: bytes) -> list[ServerSentEvent]:
+    try:
+        return decoder.feed(chunk)
+    except SSELimitError as error:
+        raise ProviderError("protocol", str(error)) from None
 
 
 def _payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
@@ -3382,7 +3349,7 @@ class PluginLoop:
         if name is not None and not (_is_integer(name) or (_is_text(name) and name)):
             _wrong("id", "must be a non-empty string or an integer")
         if kind is None and fold_keys(message, ("messages",))[0]:
-            kind = "turn"
+            kind = TURN
         handler = _LINES.get(kind) if isinstance(kind, str) else None
         if handler is None:
             _wrong("type", "must be one of " + ", ".join(_LINES))
@@ -3421,10 +3388,10 @@ class PluginLoop:
                 self._end_unserved(job)
 
     def _on_ping(self, name: Any, _: JSON) -> None:
-        self._answer_line({"type": "pong"}, name)
+        self._answer_line({"type": PONG}, name)
 
     def _on_describe(self, name: Any, _: JSON) -> None:
-        self._answer_line({"type": "manifest", **manifest()}, name)
+        self._answer_line({"type": MANIFEST, **manifest()}, name)
 
     # Turns
 
@@ -3469,7 +3436,7 @@ class PluginLoop:
     def _refuse(self, job: _Job, refusal: ProviderError) -> None:
         """Answer a turn that will not be served."""
         self._failed = True
-        error = {"type": "error", "error": refusal.to_dict(), **_NO_TURN}
+        error = {"type": ERROR, "error": refusal.to_dict(), **_NO_TURN}
         self._answer(job.encode([error]), MAX_UNREAD_ENDS)
 
     def _serve_turn(self, job: _Job) -> None:
@@ -3482,7 +3449,7 @@ class PluginLoop:
             log_traceback()
             if not ended:
                 failure = ProviderError("internal", type(error).__name__)
-                end = {"type": "error", "error": failure.to_dict(), **_NO_TURN}
+                end = {"type": ERROR, "error": failure.to_dict(), **_NO_TURN}
                 self._emit(job, [end])
         with self._state:
             self._running.discard(job)
@@ -3507,7 +3474,7 @@ class PluginLoop:
             if is_last:
                 with self._state:
                     self._jobs.pop(job.name, None)
-                    self._failed = self._failed or batch[-1]["type"] == "error"
+                    self._failed = self._failed or batch[-1]["type"] == ERROR
             self._put(data)
 
     def _put(self, data: bytes) -> None:
@@ -3527,7 +3494,7 @@ class PluginLoop:
         self._answer(dump_json(line).encode("ascii") + b"\n", MAX_UNREAD)
 
     def _answer_error(self, error: ProviderError, number: int, name: Any) -> None:
-        line = {"type": "error", "error": error.to_dict(), "line": number}
+        line = {"type": ERROR, "error": error.to_dict(), "line": number}
         if isinstance(name, (str, int, float)):
             line["ref_id"] = name
         self._failed = True
@@ -3564,10 +3531,10 @@ _NO_TURN = {
     "timing": {"first_event_ms": None, "total_ms": 0, "attempts": 0},
 }
 _LINES: dict[str, Callable[[PluginLoop, Any, JSON], None]] = {
-    "turn": PluginLoop._on_turn,
-    "cancel": PluginLoop._on_cancel,
-    "ping": PluginLoop._on_ping,
-    "describe": PluginLoop._on_describe,
+    TURN: PluginLoop._on_turn,
+    CANCEL: PluginLoop._on_cancel,
+    PING: PluginLoop._on_ping,
+    DESCRIBE: PluginLoop._on_describe,
 }
 
 
@@ -3899,7 +3866,7 @@ def demo(pace: float) -> int:
             count += 1
             _show(event)
         counts.append(count)
-        if event["type"] == "error":
+        if event["type"] == ERROR:
             print("\nThe demo failed: the plugin does not work here.")
             return EXIT_ERROR
         messages.append(event["message"])

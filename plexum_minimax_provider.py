@@ -334,8 +334,8 @@ MAX_ERROR_BODY = 64 * 1024  # an error body that is longer says nothing more
 MAX_IMAGE_BYTES = 10 * MIB  # MiniMax refuses larger ones (2026-11)
 MAX_DIGITS = 4300  # of an integer: what Python itself reads since 3.11
 MAX_DEPTH = 500  # of nested JSON: well below every Python's recursion limit
+MAX_UPSTREAM_DEPTH = 480  # so that an answer still fits into the next request
 MAX_UNREAD = 1000  # pongs and line errors kept for a host that does not read
-MAX_UNREAD_ENDS = 100000  # ends of turns that never ran, for such a host
 MAX_TEXT = 600  # characters of an upstream text in a message for people
 ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
 LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
@@ -385,11 +385,13 @@ _decode_raw = json.JSONDecoder(
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-def load_json(text: str, control_characters: bool = False) -> Any:
+def load_json(
+    text: str, max_depth: int = MAX_DEPTH, control_characters: bool = False
+) -> Any:
     """Parse one JSON value that every Python can also write again.
 
     Refuses NaN, infinities, integers of over MAX_DIGITS digits and nesting of over
-    MAX_DEPTH levels; `control_characters` admits raw ones inside strings.  Raises
+    `max_depth` levels; `control_characters` admits raw ones inside strings.  Raises
     ValueError, and nothing else, with a reason that quotes none of the text.
     """
     # Only a text of that length can hold an integer of that many digits.
@@ -399,17 +401,15 @@ def load_json(text: str, control_characters: bool = False) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError("%s at character %d" % (error.msg, error.pos + 1)) from None
     except RecursionError:
-        raise ValueError("nested deeper than %d levels" % MAX_DEPTH) from None
-    if len(text) > 2 * MAX_DEPTH and not _is_shallow(text, value):
-        raise ValueError("nested deeper than %d levels" % MAX_DEPTH)
+        raise ValueError(f"nested deeper than {max_depth} levels") from None
+    if text.count("[") + text.count("{") > max_depth and _is_deep(value, max_depth):
+        raise ValueError(f"nested deeper than {max_depth} levels")
     return value
 
 
-def _is_shallow(text: str, value: Any) -> bool:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return True
+def _is_deep(value: Any, max_depth: int) -> bool:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(max_depth + 1):
         level = [
             child
             for parent in level
@@ -417,8 +417,8 @@ def _is_shallow(text: str, value: Any) -> bool:
             for child in (parent.values() if isinstance(parent, dict) else parent)
         ]
         if not level:
-            return True
-    return False
+            return False
+    return True
 
 
 class ProviderError(Exception):
@@ -1180,7 +1180,7 @@ def _repair_history(messages: list[Message], warn: Warn) -> list[Message]:
     Messages in a row of the same role count as one turn, as upstream reads them.
     """
     repaired: list[Message] = []
-    calls: list[str] = []  # of the assistant turn just before
+    calls: dict[str, None] = {}  # of the assistant turn just before
     for run in _runs(messages):
         path, role, _ = run[0]
         if role == "assistant":
@@ -1188,7 +1188,7 @@ def _repair_history(messages: list[Message], warn: Warn) -> list[Message]:
             repaired += run
             continue
         repaired += _answered(run, calls, warn)
-        calls = []
+        calls = {}
     if calls:
         repaired += _answered([("messages", "user", [])], calls, warn)
     return repaired
@@ -1204,9 +1204,11 @@ def _runs(messages: list[Message]) -> list[list[Message]]:
     return runs
 
 
-def _calls_of(run: list[Message], warn: Warn) -> tuple[list[Message], list[str]]:
+def _calls_of(
+    run: list[Message], warn: Warn
+) -> tuple[list[Message], dict[str, None]]:
     """An assistant turn without stray results and repeated calls, and its call ids."""
-    ids: list[str] = []
+    ids: dict[str, None] = {}
     kept: list[Message] = []
     for path, role, content in run:
         blocks = []
@@ -1218,7 +1220,7 @@ def _calls_of(run: list[Message], warn: Warn) -> tuple[list[Message], list[str]]
             else:
                 blocks.append(block)
                 if block["type"] == "tool_use":
-                    ids.append(block["id"])
+                    ids[block["id"]] = None
         kept.append((path, role, blocks if isinstance(content, list) else content))
     if any(_has_call(content) for _, _, content in kept[:-1]):
         warn(
@@ -1243,7 +1245,9 @@ def _dropped(warn: Warn, path: str, call: str, what: str) -> None:
     warn("history_repaired", f"{path}: {what} for {call} is dropped")
 
 
-def _answered(run: list[Message], calls: list[str], warn: Warn) -> list[Message]:
+def _answered(
+    run: list[Message], calls: dict[str, None], warn: Warn
+) -> list[Message]:
     """A user turn that opens with exactly one result for each of `calls`."""
     results: dict[str, JSON] = {}
     kept: list[Message] = []
@@ -1523,6 +1527,7 @@ class EventTranslator:
         state = {
             "index": self._count,
             "block": shown,
+            "is_call": "input" in given,  # its input is told, and parsed, by itself
             "input": given.pop("input", None),
             "parts": {},  # fragments, by the field they belong to
             "held": {},  # ends of fragments that wait for the next one, likewise
@@ -1564,7 +1569,7 @@ class EventTranslator:
     def _waiting(self, state: JSON, field: str, text: str) -> int:
         """How many characters at the end of `text` wait: half a pair, or a marker."""
         end = text[-1]
-        if "\ud800" <= end <= "\udbff":
+        if _is_half(end):
             return 1
         if end in END_MARKER and field == "text" and self._may_end(state):
             for size in range(len(END_MARKER), 0, -1):
@@ -1595,6 +1600,9 @@ class EventTranslator:
         """End a block; `last`: as far as is known, it is the message's last one."""
         if last and self._may_end(state) and state["held"].get("text") == END_MARKER:
             del state["held"]["text"]
+        if not closed:  # half of a surrogate pair is nothing
+            held = state["held"]
+            state["held"] = {k: v for k, v in held.items() if not _is_half(v)}
         yield from self._flush(state)
         del self._open[index]
         self._ended.add(index)
@@ -1605,7 +1613,7 @@ class EventTranslator:
                 given: Any = block.get(field)
                 block[field] = given + whole if type(given) is type(whole) else whole
         end = {"type": BLOCK_END, "index": state["index"], "block": block}
-        if "input" in block or "input" in state["parts"]:
+        if state["is_call"] or "input" in state["parts"]:
             yield from self._finish_input(state, block, end, closed)
         elif not closed:
             end["incomplete"] = True
@@ -1686,6 +1694,11 @@ def _index(payload: JSON) -> int:
     return int(index)
 
 
+def _is_half(character: str) -> bool:
+    """Whether `character` is the first half of a surrogate pair."""
+    return "\ud800" <= character <= "\udbff"
+
+
 def _joined(text: str) -> str:
     """`text` with the halves of surrogate pairs that came apart joined again."""
     try:
@@ -1702,7 +1715,7 @@ def _tool_input(raw: str) -> JSON | None:
         return {}
     for control_characters in (False, True):
         try:
-            value = load_json(raw, control_characters)
+            value = load_json(raw, MAX_UPSTREAM_DEPTH, control_characters)
         except ValueError:
             continue
         return value if isinstance(value, dict) else None
@@ -2070,9 +2083,9 @@ class Watch:
     """The deadlines of one turn and its cancel.
 
     The turn's thread says what it waits for: `arm(step, seconds)` begins a budget,
-    `resume()` and `pause()` run it only while the network is waited for.  When a
-    budget is spent, or `stop()` is called from anywhere, the turn's socket is shut
-    down, which ends any call that blocks on it, and `check()` raises the reason.
+    which `pause()` and `resume()` stop while the host has the word.  When a budget is
+    spent, or `stop()` is called from anywhere, the turn's socket is shut down, which
+    ends any call that blocks on it, and `check()` raises the reason.
     """
 
     def __init__(self, cancel: threading.Event | None = None) -> None:
@@ -2103,26 +2116,26 @@ class Watch:
 
     def arm(self, step: str, seconds: float) -> None:
         """Wait for `step` from now on, for `seconds` at most."""
-        self.rearm(step, seconds)
-        self.resume()
-
-    def rearm(self, step: str, seconds: float) -> None:
-        """The same, from the next `resume()` on."""
         self._step, self._seconds, self._left = step, seconds, seconds
+        self._run()
 
     def step(self, step: str) -> None:
         """What is waited for now, on the budget that already runs."""
         self._step = step
 
+    def pause(self) -> None:
+        """Stop the budget: it is the host that is waited for."""
+        self._left -= time.monotonic() - self._since
+        self.due = self._turn_due
+
     def resume(self) -> None:
         self.check()
+        self._run()
+
+    def _run(self) -> None:
         self._since = time.monotonic()
         self.due = min(self._since + self._left, self._turn_due)
         CLOCK.expect(self.due)
-
-    def pause(self) -> None:
-        self._left -= time.monotonic() - self._since
-        self.due = self._turn_due
 
     @property
     def remaining(self) -> float:
@@ -2167,9 +2180,9 @@ class Watch:
             self.stop(ProviderError("timeout", text), final=is_turn)
 
     def sleep(self, seconds: float) -> None:
-        self._left = _NEVER
-        self.resume()
-        until = self._since + seconds
+        self.check()
+        self.due = self._turn_due
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._news.wait(max(until - time.monotonic(), 0))
             self._news.clear()
@@ -2340,6 +2353,20 @@ def dial(watch: Watch, host: str, port: int, options: Iterable[Any]) -> socket.s
     raise ProviderError("network", text % (host, port, reason))
 
 
+def response_class() -> Any:
+    """http.client's response, but without chunks of negative size."""
+    from http.client import HTTPException, HTTPResponse
+
+    class Response(HTTPResponse):
+        def _read_next_chunk_size(self) -> int:  # if it goes away, nothing is lost
+            size = int(super()._read_next_chunk_size())  # type: ignore[misc]
+            if size < 0:
+                raise HTTPException("a chunk has a negative size")
+            return size
+
+    return Response
+
+
 class _Guarded:
     """What our connection classes add to urllib3's: they report to the turn's watch."""
 
@@ -2405,10 +2432,10 @@ def open_session(size: int) -> Any:
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
     class Connection(_Guarded, HTTPConnection):
-        pass
+        response_class = response_class()
 
     class TLSConnection(_Guarded, HTTPSConnection):
-        pass
+        response_class = response_class()
 
     class Pool(HTTPConnectionPool):
         ConnectionCls = Connection
@@ -2477,12 +2504,10 @@ class Reply:
             self.ended = True
             return b""
         size = _READ_SIZE if self._left is None else min(_READ_SIZE, self._left)
-        self._watch.resume()
         try:
             chunk = self._read1(size)
         except Exception as error:
             raise body_error(error, self._watch) from None
-        self._watch.pause()
         self._watch.check()
         self._total += len(chunk)
         if self._total > MAX_STREAM_BYTES:
@@ -2571,7 +2596,6 @@ def post(
                 allow_redirects=False,
                 timeout=None,  # the watch has the clock
             )
-            watch.pause()
             return Reply(response, watch)
         except Exception as error:
             watch.detach(drop=True)
@@ -2836,6 +2860,7 @@ class _Turn:
                 failure = error
             if failure is None:
                 return
+            self._watch.pause()
             delay = self._delay(failure)
             yield [self._retry(failure, delay)]
             self._watch.sleep(delay)
@@ -2881,10 +2906,10 @@ class _Turn:
                 raise
         yield from self._batch(self._events(decoder.close(), True))
         if not (translator.stopped or translator.complete):
-            raise ProviderError(
-                "stream_cut",
-                "the answer ended before the model had given a stop reason",
-            )
+            has_reason = translator.stop_reason is not None
+            cut = "inside a block" if has_reason else "before its stop reason"
+            text = f"the answer ended {cut}"
+            raise ProviderError("stream_cut", text)
 
     def _batch(self, source: Iterator[JSON]) -> Iterator[list[JSON]]:
         """All that `source` yields as one batch, also when it fails on the way."""
@@ -2895,7 +2920,9 @@ class _Turn:
         except ProviderError as error:
             failure = error
         if events:
+            self._watch.pause()
             yield events
+            self._watch.resume()
         if failure is not None:
             raise failure
 
@@ -2908,12 +2935,13 @@ class _Turn:
             payload = _payload(sse, is_last)
             if payload is None:
                 continue
+            was_complete = translator.complete
             yield from filter(self._is_due, translator.translate(payload))
-            if payload["type"] != "ping":
+            if payload["type"] != "ping" and not was_complete:
                 if self._first_event is None:
                     self._first_event = time.monotonic()
                 seconds = min(idle, LAST_EVENT_SECONDS) if translator.complete else idle
-                self._watch.rearm("idle", seconds)
+                self._watch.arm("idle", seconds)
             if translator.stopped:
                 return
 
@@ -2930,18 +2958,19 @@ class _Turn:
     def _opening(self, reply: Reply) -> bytes:
         """The first bytes of an event stream; raises what another answer means."""
         kind = str(reply.headers.get("Content-Type", ""))
+        is_announced = not kind or "event-stream" in kind.lower()
         opening = b""
-        while reply.status == 200:
+        while reply.status == 200 and not _encoding(reply):
             chunk = reply.read()
-            opening += chunk
+            opening = (opening + chunk).lstrip(b"\r\n")
             head = opening.lstrip(b"\xef\xbb\xbf \t\r\n")
             if head[:1] in (b"{", b"<"):
                 break
-            if not chunk or (head and (not kind or "event-stream" in kind.lower())):
+            if not chunk or head.startswith(_SSE_OPENINGS):
                 return opening
-            if head.startswith(_SSE_OPENINGS):
+            if is_announced and (head or len(opening) > _OPENING_SIZE):
                 return opening
-            if len(head) >= max(map(len, _SSE_OPENINGS)):
+            if len(opening) > _OPENING_SIZE:
                 break
         raise self._refusal(reply, kind, opening)
 
@@ -2949,6 +2978,8 @@ class _Turn:
         """The error that an answer other than an event stream stands for."""
         rest = reply.read_rest(MAX_ERROR_BODY, ERROR_BODY_SECONDS)
         text = (opening + rest).decode("utf-8", "replace")
+        if _encoding(reply):
+            text = f"the answer is encoded ({_encoding(reply)}), which was not asked for"
         try:
             payload = load_json(text)
         except ValueError:
@@ -3086,8 +3117,16 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-# How an event stream may open that its Content-Type does not announce.
+# How an event stream may open that its Content-Type does not announce, and the bytes
+# that are looked at for it.
 _SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
+_OPENING_SIZE = 64
+
+
+def _encoding(reply: Reply) -> str:
+    """The Content-Encoding of a reply that has one, though none was asked for."""
+    encoding = plain_text(str(reply.headers.get("Content-Encoding", "")), 40)
+    return "" if encoding.lower() == "identity" else encoding
 
 
 def _decoded(decoder: SSEDecoder, chunk: bytes) -> list[ServerSentEvent]:
@@ -3108,7 +3147,7 @@ def _payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
         return None
     problem = "is not an object"
     try:
-        payload = load_json(sse.data)
+        payload = load_json(sse.data, MAX_UPSTREAM_DEPTH)
     except ValueError as error:
         payload, problem = None, f"is not JSON: {error}"
     if not isinstance(payload, dict):
@@ -3225,7 +3264,7 @@ class PluginLoop:
         self._waiting: deque[_Job] = deque()
         self._running: set[_Job] = set()
         self._named_turns = 0  # how many names turn-1, turn-2, ... were given
-        self._answers: deque[bytes] = deque()  # lines of the reader's own
+        self._answers: deque[tuple[bytes, _Job | None]] = deque()  # the reader's own
         self._unread = 0  # how many of them are not written yet
         self._input_ended = False
         self._stopping = False
@@ -3370,8 +3409,8 @@ class PluginLoop:
                 text = "%d turns run and %d wait: no more can" % counts
                 refusal = ProviderError("busy", text)
             else:
-                self._jobs[job.name] = job
                 self._waiting.append(job)
+            self._jobs[job.name] = job
         if refusal is not None:
             self._refuse(job, refusal)
         self._start_turns()
@@ -3425,19 +3464,15 @@ class PluginLoop:
                     target=self._serve_turn, args=(job,), daemon=True
                 ).start()
             except RuntimeError as error:
-                self._release(job)
+                with self._state:
+                    self._running.discard(job)
                 self._refuse(job, ProviderError("busy", str(error)))
-
-    def _release(self, job: _Job) -> None:
-        with self._state:
-            self._running.discard(job)
-            self._jobs.pop(job.name, None)
 
     def _refuse(self, job: _Job, refusal: ProviderError) -> None:
         """Answer a turn that will not be served."""
         self._failed = True
         error = {"type": ERROR, "error": refusal.to_dict(), **_NO_TURN}
-        self._answer(job.encode([error]), MAX_UNREAD_ENDS)
+        self._answer(job.encode([error]), job)
 
     def _serve_turn(self, job: _Job) -> None:
         ended = False
@@ -3460,9 +3495,7 @@ class PluginLoop:
         """Answer a turn that was cancelled before it began."""
         job.watch.stop(_Cancelled())
         for batch in self._run(job.request, job.watch):
-            self._answer(job.encode(batch), MAX_UNREAD_ENDS)
-        with self._state:
-            self._jobs.pop(job.name, None)
+            self._answer(job.encode(batch), job)
 
     # Output
 
@@ -3472,10 +3505,13 @@ class PluginLoop:
         is_last = batch[-1]["type"] in TERMINAL
         with self._wire:
             if is_last:
-                with self._state:
-                    self._jobs.pop(job.name, None)
-                    self._failed = self._failed or batch[-1]["type"] == ERROR
+                self._failed = self._failed or batch[-1]["type"] == ERROR
+                self._free(job)
             self._put(data)
+
+    def _free(self, job: _Job) -> None:
+        with self._state:
+            self._jobs.pop(job.name, None)
 
     def _put(self, data: bytes) -> None:
         if self._lost:
@@ -3491,7 +3527,7 @@ class PluginLoop:
     def _answer_line(self, line: JSON, name: Any) -> None:
         if name is not None:
             line["id"] = name
-        self._answer(dump_json(line).encode("ascii") + b"\n", MAX_UNREAD)
+        self._answer(dump_json(line).encode("ascii") + b"\n")
 
     def _answer_error(self, error: ProviderError, number: int, name: Any) -> None:
         line = {"type": ERROR, "error": error.to_dict(), "line": number}
@@ -3500,12 +3536,15 @@ class PluginLoop:
         self._failed = True
         self._answer_line(SECRETS.value(line), None)
 
-    def _answer(self, line: bytes, most: int) -> None:
-        """Have a line written by another thread than the reader's, or drop it."""
+    def _answer(self, line: bytes, job: _Job | None = None) -> None:
+        """Have a line written by another thread than the reader's.
+
+        It is the end of `job`, or one that is dropped if too many wait already.
+        """
         with self._changed:
-            if self._unread >= most:
+            if job is None and self._unread >= MAX_UNREAD:
                 return
-            self._answers.append(line)
+            self._answers.append((line, job))
             self._unread += 1
             self._changed.notify()
 
@@ -3514,12 +3553,15 @@ class PluginLoop:
             with self._changed:
                 while not self._answers:
                     self._changed.wait()
-                lines = list(self._answers)
+                answers = list(self._answers)
                 self._answers.clear()
             with self._wire:
-                self._put(b"".join(lines))
+                for _, job in answers:
+                    if job is not None:
+                        self._free(job)
+                self._put(b"".join(line for line, _ in answers))
             with self._state:
-                self._unread -= len(lines)
+                self._unread -= len(answers)
             self._end_if_done()
 
 

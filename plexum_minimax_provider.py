@@ -112,6 +112,10 @@ EFFORTS = ("low", "medium", "high", "xhigh", "max")
 # off (None: nothing), why "off" cannot be had, and whether it takes an effort.  Models
 # outside the table are sent what the turn says.  (2026-11)
 _ADAPTIVE, _DISABLED = {"type": "adaptive"}, {"type": "disabled"}
+_THINKING = {
+    **dict.fromkeys((True, "enabled", "adaptive"), "on"),
+    **dict.fromkeys((False, "disabled"), "off"),
+}
 FAMILIES: dict[str, JSON] = {
     "M2": {"on": None, "off": None, "always": True, "effort": False},
     "M3": {"on": _ADAPTIVE, "off": _DISABLED, "always": False, "effort": False},
@@ -824,6 +828,8 @@ def build_request(
     def warn(code: str, text: str) -> None:
         warnings.append(warning(code, text))
 
+    if not isinstance(turn, dict):
+        _wrong("the turn", "must be an object")
     fields, unknown = fold_keys(turn, TURN_FIELDS)
     name = _optional(fields, "model", _is_text, "must be a string") or model
     name = canonical_model(name)
@@ -858,7 +864,7 @@ def _optional(
     fields: JSON, name: str, check: Callable[[Any], bool], problem: str
 ) -> Any:
     value = fields.get(name)
-    if value is None or value == "" or value == []:
+    if value in _ABSENT:
         return None
     return value if check(value) else _wrong(name, problem)
 
@@ -894,52 +900,42 @@ def _thinking(
     effort = fields.get("effort") or None
     if effort is not None and effort not in EFFORTS:
         _wrong("effort", "must be one of " + ", ".join(EFFORTS))
-    kind = wanted.get("type") if isinstance(wanted, dict) else wanted
     family = FAMILIES.get(facts.get("family", ""))
     if family is None:
         sent: Any = wanted
         if isinstance(wanted, bool):
             sent = _ADAPTIVE if wanted else _DISABLED
         return {"thinking": sent, "output_config": effort and {"effort": effort}}
-    if kind is not None and kind not in (
-        True,
-        False,
-        "enabled",
-        "adaptive",
-        "disabled",
-    ):
+    kind = wanted.get("type") if isinstance(wanted, dict) else wanted
+    switch = _THINKING.get(kind) if isinstance(kind, (bool, str)) else None
+    if switch is None and wanted is not None:
         _wrong("thinking.type", "must be enabled, adaptive or disabled")
-    if isinstance(wanted, dict) and kind is None:
-        _wrong("thinking.type", "is missing")
-    off = kind in (False, "disabled")
-    if off and kind is not None and family["always"]:
+    if switch == "off" and family["always"]:
         warn("thinking_mapped", f"{name} always thinks: it cannot be switched off")
     if effort is not None and not family["effort"]:
         warn("effort_ignored", f"{name} knows no effort: it is not sent")
     level = (effort or default_effort) if family["effort"] else None
     return {
-        "thinking": None if kind is None else family["off" if off else "on"],
+        "thinking": family[switch] if switch else None,
         "output_config": level and {"effort": level},
     }
 
 
-def _system(given: Any, moved: list[JSON]) -> Any:
+def _system(given: Any, moved: Iterable[JSON] = (), path: str = "system") -> Any:
     """`system` as given, then the texts of the system messages."""
-    blocks = _blocks(given, "system") if isinstance(given, list) else given
+    blocks = _blocks(given, path) if isinstance(given, list) else given
     if isinstance(blocks, list):
         for n, block in enumerate(blocks):
             if block["type"] != "text":
-                _wrong("system[%d].type" % n, "must be text")
+                _wrong("%s[%d].type" % (path, n), "must be text")
         blocks = [block for block in blocks if not _is_blank(block)]
     elif blocks is not None and not isinstance(blocks, str):
-        _wrong("system", "must be a string or a list of text blocks")
+        _wrong(path, "must be a string or a list of text blocks")
     elif blocks is not None and not blocks.strip():
         blocks = None
     if not moved:
         return blocks or None
-    if blocks is None or isinstance(blocks, str):
-        blocks = [{"type": "text", "text": blocks}] if blocks else []
-    return blocks + moved
+    return [*_as_blocks(blocks or ""), *moved]
 
 
 def _tools(given: Any, warn: Warn) -> list[JSON] | None:
@@ -1010,8 +1006,7 @@ def _messages(
         role, content = known.get("role"), known.get("content")
         if role == "system":
             warn("system_role_moved", path + " is moved to system: MiniMax wants it so")
-            text = [{"type": "text", "text": content}]
-            moved += _system(content if isinstance(content, list) else text, []) or []
+            moved += _as_blocks(_system(content, path=path + ".content") or "")
         elif role in ("user", "assistant"):
             messages.append((path, role, _content(content, path, images, warn)))
         else:
@@ -1350,6 +1345,7 @@ class EventTranslator:
         self._ended: set[int] = set()  # upstream indexes of blocks that ended
         self._content: dict[int, JSON] = {}  # blocks that may go back, by our index
         self._count = 0  # blocks started
+        self._latest = -1  # upstream index of the block started last
         self._kinds: set[str] = set()  # types of the blocks started
         self._bad_call: str | None = None  # why a tool call cannot be used
         self._unknown: set[str] = set()  # kinds of deltas already warned of
@@ -1360,9 +1356,9 @@ class EventTranslator:
     @property
     def complete(self) -> bool:
         """A stop reason was seen and no block is open: the end may come any time."""
-        return self.stop_reason is not None and all(
-            state["stopped"] for state in self._open.values()
-        )
+        if self.stop_reason is None or len(self._open) > 1:
+            return False  # but for the latest, blocks leave as they are stopped
+        return all(state["stopped"] for state in self._open.values())
 
     @property
     def any_block(self) -> bool:
@@ -1485,7 +1481,7 @@ class EventTranslator:
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         if isinstance(reason, str) and reason:
             self.stop_reason = reason
-            yield from self._end_stopped(last=True)
+            yield from self._settle(last=True)
 
     def _on_message_stop(self, payload: JSON) -> Iterator[JSON]:
         self.stopped = True
@@ -1507,10 +1503,7 @@ class EventTranslator:
 
     def _begin(self, index: int, block: JSON) -> Iterator[JSON]:
         yield from self._start()
-        yield from self._end_stopped(last=False)
-        for state in self._open.values():
-            if state["held"].get("text", "")[:1] == END_MARKER[0]:
-                yield from self._flush(state)  # it is not the last block any more
+        yield from self._settle(last=False)
         kind = block.get("type")
         if not isinstance(kind, str):
             _broken("a block began that has no type")
@@ -1535,6 +1528,7 @@ class EventTranslator:
             "stopped": False,  # upstream closed it, but its end marker waits
         }
         self._open[index] = state
+        self._latest = index
         self._ended.discard(index)
         self._count += 1
         self._kinds.add(kind)
@@ -1589,10 +1583,14 @@ class EventTranslator:
             if event is not None:
                 yield {"type": event[0], "index": state["index"], event[1]: text}
 
-    def _end_stopped(self, last: bool) -> Iterator[JSON]:
-        for index, state in list(self._open.items()):
-            if state["stopped"]:
-                yield from self._end(index, state, True, last)
+    def _settle(self, last: bool) -> Iterator[JSON]:
+        """Say what was held of the latest block, now known to be the `last` or not."""
+        state = self._open.get(self._latest)
+        if state is not None and state["stopped"]:
+            yield from self._end(self._latest, state, True, last)
+        elif state is not None and not last:
+            if state["held"].get("text", "")[:1] == END_MARKER[0]:
+                yield from self._flush(state)
 
     def _end(
         self, index: int, state: JSON, closed: bool, last: bool = True
@@ -2875,7 +2873,7 @@ class _Turn:
     def _attempt(self, data: bytes) -> Iterator[list[JSON]]:
         settings, watch = self._settings, self._watch
         watch.renew()
-        self._request_id = None
+        self._request_id = self._first_event = None
         self._translator = EventTranslator(self._asked or "")
         session = self._provider.session(settings)
         reply = post(session, self._url, settings["api_key"], data, watch, settings)
@@ -2984,7 +2982,7 @@ class _Turn:
             payload = load_json(text)
         except ValueError:
             payload = None
-            text = re.sub(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>", " ", text)
+            text = re.sub(r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>", " ", text[:8192])
         good = reply.status == 200
         error = upstream_error(payload, None if good else reply.status, text)
         if good and not is_error_payload(payload):

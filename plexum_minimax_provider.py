@@ -1588,9 +1588,8 @@ class EventTranslator:
         state = self._open.get(self._latest)
         if state is not None and state["stopped"]:
             yield from self._end(self._latest, state, True, last)
-        elif state is not None and not last:
-            if state["held"].get("text", "")[:1] == END_MARKER[0]:
-                yield from self._flush(state)
+        elif state is not None and not last and _holds_marker(state):
+            yield from self._flush(state)
 
     def _end(
         self, index: int, state: JSON, closed: bool, last: bool = True
@@ -1690,6 +1689,11 @@ def _index(payload: JSON) -> int:
     if not _is_integer(index):
         _broken(f"{payload['type']} has no index")
     return int(index)
+
+
+def _holds_marker(state: JSON) -> bool:
+    """Whether what a block holds back could be the end marker, or its beginning."""
+    return bool(state["held"].get("text", "")[:1] == END_MARKER[0])
 
 
 def _is_half(character: str) -> bool:
@@ -2964,11 +2968,12 @@ class _Turn:
             head = opening.lstrip(b"\xef\xbb\xbf \t\r\n")
             if head[:1] in (b"{", b"<"):
                 break
-            if not chunk or head.startswith(_SSE_OPENINGS):
+            is_decided = not chunk or len(opening) > _OPENING_SIZE
+            if head.startswith(_SSE_OPENINGS):
                 return opening
-            if is_announced and (head or len(opening) > _OPENING_SIZE):
+            if is_announced and (head or is_decided):
                 return opening
-            if len(opening) > _OPENING_SIZE:
+            if is_decided:
                 break
         raise self._refusal(reply, kind, opening)
 
@@ -2982,7 +2987,7 @@ class _Turn:
             payload = load_json(text)
         except ValueError:
             payload = None
-            text = re.sub(r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>", " ", text[:8192])
+            text = _HTML.sub(" ", text[:8192])
         good = reply.status == 200
         error = upstream_error(payload, None if good else reply.status, text)
         if good and not is_error_payload(payload):
@@ -3119,6 +3124,7 @@ def _ms(seconds: float) -> int:
 # that are looked at for it.
 _SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
 _OPENING_SIZE = 64
+_HTML = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>")
 
 
 def _encoding(reply: Reply) -> str:

@@ -1,0 +1,5804 @@
+"""Tests of the MiniMax provider, in the order of the source file.
+
+Nearly all of them are black boxes: bytes into the stdin of the real process,
+lines out of its stdout, and on the other side a raw-socket server that can
+misbehave in any way a network can.  The whole output of every process is put
+through ``check_grammar``, which knows the wire contract and nothing else.
+
+To test a vendored copy, edit the one import below.  Run with ``pytest``.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import datetime
+import email.utils
+import gzip
+import http.client
+import itertools
+import json
+import math
+import os
+import random
+import re
+import select
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict, deque
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    NamedTuple,
+    NoReturn,
+    Sequence,
+    Union,
+)
+
+import pytest
+import urllib3
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import plexum_minimax_provider as provider  # <- a vendored copy: edit this line
+
+SOURCE = str(Path(provider.__file__).resolve())
+
+# A guard against hanging, never a measure of speed: nothing here takes as long.
+DEADLINE = 60.0
+
+KEY = "sk-cp-Zq8Rw3Lk7Vt1Xb5Nc9Md2Ps6Hf4Jg0Ty"
+PREFIX = "sk-cp-"
+
+Obj = Dict[str, Any]
+
+PROPERTY = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=60,
+    suppress_health_check=list(HealthCheck),
+)
+
+needs_proc = pytest.mark.skipif(
+    not os.path.isdir("/proc/self/fd"), reason="needs Linux's /proc"
+)
+needs_linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="relies on Linux's TCP or pipes"
+)
+
+
+# =====================================================================
+# Harness: the grammar of the output
+# =====================================================================
+
+ERROR_CODES = {  # code: may it be tried again (None: depends)
+    "invalid_json": False,
+    "invalid_request": False,
+    "line_too_long": False,
+    "duplicate_id": False,
+    "busy": True,
+    "shutting_down": True,
+    "config": False,
+    "auth": False,
+    "permission": False,
+    "insufficient_balance": False,
+    "quota_exhausted": False,
+    "model_unavailable": False,
+    "not_found": False,
+    "context_too_long": False,
+    "content_filtered": False,
+    "rejected": False,
+    "rate_limited": True,
+    "overloaded": True,
+    "upstream": True,
+    "network": None,
+    "timeout": True,
+    "stream_cut": True,
+    "empty_response": True,
+    "protocol": True,
+    "internal": False,
+}
+
+LINE_ERRORS = {"invalid_json", "invalid_request", "line_too_long", "duplicate_id"}
+
+WARNING_CODES = {
+    "unknown_field",
+    "ignored_field",
+    "system_role_moved",
+    "max_tokens_lowered",
+    "history_repaired",
+    "image_replaced",
+    "thinking_mapped",
+    "effort_ignored",
+    "retired_model",
+    "model_differs",
+    "thinking_used_all_tokens",
+    "tool_markup_in_text",
+    "unknown_delta",
+}
+
+TURN_FIELDS = {
+    "turn_start": {"model", "message_id"},
+    "block_start": {"index", "block"},
+    "text_delta": {"index", "text"},
+    "thinking_delta": {"index", "text"},
+    "input_delta": {"index", "json"},
+    "block_end": {"index", "block"},
+    "turn_end": {
+        "stop_reason",
+        "message",
+        "model",
+        "message_id",
+        "usage",
+        "request_id",
+        "timing",
+    },
+    "error": {"error", "model", "usage", "partial", "timing"},
+    "retry": {"attempt", "max_attempts", "delay", "error"},
+    "warning": {"code", "text"},
+    "heartbeat": set(),
+}
+
+MAY_HAVE = {"block_end": {"incomplete", "input_json"}}
+
+ERROR_FIELDS = {"code", "message", "hint", "retryable"}
+ERROR_MAY_HAVE = {
+    "retry_after",
+    "reset_at",
+    "http_status",
+    "provider_code",
+    "request_id",
+}
+
+MANIFEST_FIELDS = {
+    "name",
+    "version",
+    "protocol",
+    "kind",
+    "executable",
+    "activation",
+    "provider",
+    "models",
+    "config",
+    "capabilities",
+}
+
+DELTA_FIELD = {"text_delta": "text", "thinking_delta": "text", "input_delta": "json"}
+
+
+def dump(value: object) -> str:
+    """The JSON text of `value`: tells 1 from 1.0 and True, and sees key order."""
+    return json.dumps(value)
+
+
+def same(left: object, right: object) -> bool:
+    return dump(left) == dump(right)
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def parse_line(raw: bytes) -> Obj:
+    """One outbound line: compact ASCII JSON of an object, and nothing but JSON."""
+
+    def refuse(word: str) -> NoReturn:
+        raise AssertionError(f"{word} is not JSON: {raw[:200]!r}")
+
+    def finite(text: str) -> float:
+        assert math.isfinite(float(text)), text
+        return float(text)
+
+    line = json.loads(raw.decode("ascii"), parse_constant=refuse, parse_float=finite)
+    assert isinstance(line, dict), raw[:200]
+    assert json.dumps(line, separators=(",", ":")).encode() == raw, raw[:200]
+    assert isinstance(line.get("type"), str), raw[:200]
+    return line
+
+
+def check_keys(line: Obj, required: set[str], optional: Iterable[str] = ()) -> None:
+    keys = set(line) - {"type", "id"}
+    assert required <= keys, (required - keys, line)
+    assert keys <= required | set(optional), (keys - required, line)
+
+
+def check_error(error: Obj) -> None:
+    assert ERROR_FIELDS <= set(error) <= ERROR_FIELDS | ERROR_MAY_HAVE, error
+    assert error["code"] in ERROR_CODES, error
+    retryable = ERROR_CODES[error["code"]]
+    assert isinstance(error["retryable"], bool), error
+    assert retryable is None or error["retryable"] is retryable, error
+    assert isinstance(error["message"], str) and error["message"].strip(), error
+    assert isinstance(error["hint"], str) and error["hint"].strip(), error
+    assert is_number(error.get("retry_after", 0)), error
+
+
+def check_timing(timing: Obj) -> None:
+    assert set(timing) == {"first_event_ms", "total_ms", "attempts"}, timing
+    for name, value in timing.items():
+        assert value is None or (is_number(value) and value >= 0), (name, value)
+
+
+FINAL = {"turn_end", "error", "pong", "manifest"}  # one of them answers a line
+
+
+class OpenBlock:
+    """What a host knows of one block while it streams."""
+
+    def __init__(self, block: Obj) -> None:
+        assert isinstance(block.get("type"), str), block
+        for name in ("text", "thinking"):
+            assert not isinstance(block.get(name), str) or block[name] == "", block
+        if block["type"] == "tool_use":
+            assert block.get("input") == {}, block
+        self.kind = block["type"]
+        self.joined: dict[str, str] = defaultdict(str)
+        self.end: Obj | None = None
+
+    def add(self, kind: str, fragment: object) -> None:
+        assert isinstance(fragment, str), fragment
+        before = self.joined[kind]
+        if before and "\ud800" <= before[-1] <= "\udbff":
+            assert not "\udc00" <= fragment[:1] <= "\udfff", "a pair was cut in half"
+        self.joined[kind] += fragment
+
+    def close(self, line: Obj) -> None:
+        block = line["block"]
+        self.end = line
+        assert block["type"] == self.kind, line
+        assert line.get("incomplete", True) is True, line
+        for kind, name in (("text_delta", "text"), ("thinking_delta", "thinking")):
+            whole = block.get(name)
+            assert self.joined[kind] == (whole if isinstance(whole, str) else ""), line
+        self._check_input(line, block)
+
+    def _check_input(self, line: Obj, block: Obj) -> None:
+        joined = self.joined["input_delta"]
+        if self.kind == "tool_use" and "incomplete" in line:
+            assert "input" not in block and line["input_json"] == joined, line
+            return
+        assert "input_json" not in line or "incomplete" in line, line
+        if self.kind == "tool_use" or (joined and "incomplete" not in line):
+            parsed = json.loads(joined, strict=False) if joined.strip() else {}
+            assert isinstance(block["input"], dict), line
+            assert same(parsed, block["input"]), line
+
+    def may_be_kept(self) -> bool:
+        assert self.end is not None
+        if "incomplete" not in self.end:
+            return True
+        return self.kind == "text" and bool(self.end["block"]["text"])
+
+
+class TurnGrammar:
+    """The lines of one id, checked as they come."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self.idle = True
+        self.started = False
+        self.blocks: list[OpenBlock] = []
+
+    def feed(self, line: Obj) -> None:
+        kind = line["type"]
+        self.idle = False
+        if kind in ("turn_end", "error"):
+            self._finish(line)
+            self._reset()
+        elif kind == "retry":
+            assert not self.started, f"a retry after turn_start: {line!r}"
+            check_error(line["error"])
+            assert 1 <= line["attempt"] < line["max_attempts"], line
+            assert is_number(line["delay"]) and line["delay"] >= 0, line
+        elif kind == "turn_start":
+            assert not self.started, line
+            self.started = True
+        elif kind == "warning":
+            assert line["code"] in WARNING_CODES, line
+            assert isinstance(line["text"], str) and line["text"], line
+        elif kind != "heartbeat":
+            self._feed_block(kind, line)
+
+    def _feed_block(self, kind: str, line: Obj) -> None:
+        assert self.started, line
+        if kind == "block_start":
+            assert line["index"] == len(self.blocks), line
+            self.blocks.append(OpenBlock(line["block"]))
+            return
+        block = self.blocks[line["index"]]
+        assert block.end is None, f"already closed: {line!r}"
+        if kind == "block_end":
+            block.close(line)
+        else:
+            block.add(kind, line[DELTA_FIELD[kind]])
+
+    def _finish(self, line: Obj) -> None:
+        for block in self.blocks:
+            assert block.end is not None, f"never closed before {line!r}"
+        kept = [b.end["block"] for b in self.blocks if b.end and b.may_be_kept()]
+        expected = {"role": "assistant", "content": kept} if kept else None
+        check_timing(line["timing"])
+        if line["type"] == "error":
+            check_error(line["error"])
+            assert same(line["partial"], expected), (line, expected)
+            return
+        assert same(line["message"], expected), (line, expected)
+        assert isinstance(line["stop_reason"], str) and line["stop_reason"], line
+        broken = any(
+            b.kind == "tool_use" and b.end and "incomplete" in b.end
+            for b in self.blocks
+        )
+        assert not (broken and line["stop_reason"] == "tool_use"), line
+        if line["stop_reason"] != "cancelled":
+            assert self.started, f"turn_end without turn_start: {line!r}"
+
+
+def check_loose(line: Obj) -> None:
+    """A line that belongs to no turn."""
+    if line["type"] == "pong":
+        check_keys(line, set())
+    elif line["type"] == "manifest":
+        check_keys(line, MANIFEST_FIELDS)
+    else:
+        assert line["type"] == "error", line
+        check_keys(line, {"error", "line"}, {"ref_id"})
+        check_error(line["error"])
+        assert line["error"]["code"] in LINE_ERRORS, line
+        assert isinstance(line["line"], int), line
+
+
+def check_grammar(output: bytes, finished: bool = True) -> list[Obj]:
+    """Check a process's whole stdout against the contract; give its lines."""
+    if finished:
+        assert output == b"" or output.endswith(b"\n"), output[-200:]
+    turns: dict[str, TurnGrammar] = {}
+    lines = [parse_line(raw) for raw in output.split(b"\n")[:-1]]
+    for line in lines:
+        if line["type"] in ("pong", "manifest") or "id" not in line:
+            check_loose(line)
+            continue
+        assert type(line["id"]) in (str, int), line
+        assert line["type"] in TURN_FIELDS, line
+        check_keys(line, TURN_FIELDS[line["type"]], MAY_HAVE.get(line["type"], ()))
+        turns.setdefault(dump(line["id"]), TurnGrammar()).feed(line)
+    if finished:
+        for name, turn in turns.items():
+            assert turn.idle, f"turn {name} has no terminal line"
+    return lines
+
+
+def check_secret(*texts: bytes) -> None:
+    """No eight characters in a row of the key, its public prefix aside."""
+    secret = KEY[len(PREFIX) :].encode()
+    for text in texts:
+        for start in range(len(secret) - 7):
+            assert secret[start : start + 8] not in text
+
+
+# =====================================================================
+# Harness: the upstream
+# =====================================================================
+
+
+class Done(Exception):
+    """The script is at its end: the connection closes."""
+
+
+class Request:
+    """One request as it came in, and how it fared."""
+
+    def __init__(self, head: bytes, body: bytes, connection: int) -> None:
+        first, *rest = head.decode("latin-1").split("\r\n")
+        self.method, self.target, self.version = first.split(" ", 2)
+        self.fields = [
+            (name.strip().lower(), value.strip())
+            for name, _, value in (field.partition(":") for field in rest if field)
+        ]
+        self.head = head
+        self.body = body
+        self.connection = connection
+        self.gone = threading.Event()  # the plugin dropped the connection
+
+    def header(self, name: str) -> list[str]:
+        return [value for key, value in self.fields if key == name]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body.decode("utf-8"))
+
+    @property
+    def text(self) -> str:
+        """The last message where it is a string: tests name their scripts by it."""
+        try:
+            content = self.json["messages"][-1]["content"]
+        except (ValueError, KeyError, IndexError, TypeError):
+            return ""
+        return content if isinstance(content, str) else ""
+
+
+class Exchange:
+    """What a step of a script may use."""
+
+    def __init__(
+        self, emulator: Emulator, sock: socket.socket, request: Request
+    ) -> None:
+        self.emulator = emulator
+        self.sock = sock
+        self.request = request
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def until_gone(self) -> None:
+        """Read until the other side has closed or reset the connection."""
+        with contextlib.suppress(OSError):
+            while self.sock.recv(65536):
+                pass
+        self.request.gone.set()
+
+
+Step = Union[bytes, Callable[[Exchange], None]]
+Script = Sequence[Step]
+
+
+def close(exchange: Exchange) -> None:
+    """Close cleanly (FIN)."""
+    raise Done
+
+
+def reset(exchange: Exchange) -> None:
+    """Close rudely (RST)."""
+    exchange.sock.setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
+    raise Done
+
+
+def hold(exchange: Exchange) -> None:
+    """Say nothing more until the plugin goes away."""
+    exchange.until_gone()
+    raise Done
+
+
+def wait(event: threading.Event) -> Step:
+    def step(exchange: Exchange) -> None:
+        for _ in range(int(DEADLINE / 0.05)):
+            if event.wait(0.05):
+                return
+            if exchange.emulator.stopping.is_set():
+                raise Done  # the test has failed before it could set its event
+        raise AssertionError("the test never set its event")
+
+    return step
+
+
+def tell(event: threading.Event) -> Step:
+    def step(exchange: Exchange) -> None:
+        event.set()
+
+    return step
+
+
+def drip(data: bytes, gap: float = 0.02, limit: int | None = None) -> Step:
+    """Send `data` over and over, a little apart, until the plugin goes away."""
+
+    def step(exchange: Exchange) -> None:
+        try:
+            for _ in itertools.count() if limit is None else range(limit):
+                exchange.send(data)
+                if exchange.emulator.stopping.wait(gap):
+                    raise Done
+        except OSError:
+            exchange.request.gone.set()
+            raise Done from None
+
+    return step
+
+
+class Emulator:
+    """A loopback HTTP server that does what its scripts say, byte by byte.
+
+    A request is answered by the script in `routes` named like its last message,
+    else by the next of `queue`, else by a short good stream.  Connections stay
+    open between requests unless the script ends in `close`, `reset` or `hold`.
+    """
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None = None,
+        greeting: Callable[[socket.socket], None] | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.host = host
+        self.tls = tls
+        self.greeting = greeting
+        self.routes: dict[str, Script] = {}
+        self.queue: deque[Script] = deque()
+        self.answer: Callable[[Request], Script] | None = None
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._socks: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.socket()
+        self._listener.bind((host, 0))
+        self._listener.listen(256)
+        self.port = int(self._listener.getsockname()[1])
+        self._start(self._accept)
+
+    @property
+    def base_url(self) -> str:
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://{self.host}:{self.port}/anthropic"
+
+    def reset(self) -> None:
+        """Forget scripts and requests, so that a shared emulator starts fresh."""
+        with self._changed:
+            self.routes, self.answer = {}, None
+            self.queue.clear()
+            self.requests.clear()
+
+    def wait_request(self, count: int = 1) -> Request:
+        """The `count`-th request, as soon as it is there."""
+        with self._changed:
+            there = self._changed.wait_for(
+                lambda: len(self.requests) >= count, DEADLINE
+            )
+            assert there, f"only {len(self.requests)} requests came"
+            return self.requests[count - 1]
+
+    def close(self) -> None:
+        self.stopping.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._changed:
+            socks = list(self._socks)
+        for sock in socks:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive(), "an emulator thread hangs"
+
+    def __enter__(self) -> Emulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads = [t for t in self._threads if t.is_alive()]
+        thread.start()
+        self._threads.append(thread)
+
+    def _accept(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._changed:
+                self.connections += 1
+                number = self.connections
+                self._socks.add(sock)
+            self._start(self._serve, sock, number)
+
+    def _serve(self, sock: socket.socket, number: int) -> None:
+        request: Request | None = None
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.greeting is not None:
+                self.greeting(sock)
+            if self.tls is not None:
+                plain, sock = sock, self.tls.wrap_socket(sock, server_side=True)
+                with self._changed:
+                    self._socks.discard(plain)
+                    self._socks.add(sock)
+            with contextlib.closing(sock.makefile("rb")) as reader:
+                while True:
+                    request = self._read(reader, number)
+                    if request is None:
+                        return
+                    self._run(Exchange(self, sock, request))
+        except (OSError, Done):
+            pass
+        finally:
+            if request is not None:
+                request.gone.set()
+            with self._changed:
+                self._socks.discard(sock)
+            sock.close()
+
+    def _read(self, reader: Any, number: int) -> Request | None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = reader.readline()
+            if not line:
+                return None
+            head += line
+        request = Request(head[:-4], b"", number)
+        lengths = request.header("content-length")
+        request.body = reader.read(int(lengths[0])) if lengths else b""
+        with self._changed:
+            self.requests.append(request)
+            self._changed.notify_all()
+        return request
+
+    def _run(self, exchange: Exchange) -> None:
+        for step in self._script(exchange.request):
+            if isinstance(step, bytes):
+                exchange.send(step)
+            else:
+                step(exchange)
+
+    def _script(self, request: Request) -> Script:
+        with self._changed:
+            if self.answer is not None:
+                return self.answer(request)
+            if request.text in self.routes:
+                return self.routes[request.text]
+            if self.queue:
+                return self.queue.popleft()
+        return respond(OK)
+
+
+# --- what an upstream says ------------------------------------------------
+
+
+def frame(payload: object, name: str | None = None) -> bytes:
+    """One server-sent event; a dict goes under the name of its type."""
+    text = payload if isinstance(payload, str) else json.dumps(payload)
+    if name is None and isinstance(payload, dict):
+        name = payload.get("type")
+    start = b"event: %s\n" % name.encode() if name else b""
+    return start + b"data: %s\n\n" % text.encode()
+
+
+def sse(*payloads: Obj | bytes) -> bytes:
+    return b"".join(p if isinstance(p, bytes) else frame(p) for p in payloads)
+
+
+def started(
+    model: str = "MiniMax-M3", ident: str = "0" * 31 + "1", **fields: Any
+) -> Obj:
+    message: Obj = {
+        "id": ident,
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+        "model": model,
+        "stop_reason": None,
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+    }
+    message.update(fields)
+    return {"type": "message_start", "message": message}
+
+
+PING: Obj = {"type": "ping"}
+
+
+def opened(index: int, kind: str = "text", **fields: Any) -> Obj:
+    block: Obj = {"type": kind}
+    if kind in ("text", "thinking"):
+        block[kind] = ""
+    if kind == "tool_use":
+        block.update(id=f"call_function_{index}", name="glob", input={})
+    block.update(fields)
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
+def delta(index: int, kind: str, **fields: Any) -> Obj:
+    return {
+        "type": "content_block_delta",
+        "index": index,
+        "delta": dict({"type": kind}, **fields),
+    }
+
+
+def text(index: int, words: str) -> Obj:
+    return delta(index, "text_delta", text=words)
+
+
+def thinking(index: int, words: str) -> Obj:
+    return delta(index, "thinking_delta", thinking=words)
+
+
+def signature(index: int, value: str) -> Obj:
+    return delta(index, "signature_delta", signature=value)
+
+
+def partial_json(index: int, fragment: str) -> Obj:
+    return delta(index, "input_json_delta", partial_json=fragment)
+
+
+def closed(index: int) -> Obj:
+    return {"type": "content_block_stop", "index": index}
+
+
+def stopping(reason: str | None = "end_turn", **fields: Any) -> Obj:
+    payload: Obj = {
+        "type": "message_delta",
+        "delta": {"stop_reason": reason, "stop_sequence": None},
+        "usage": {"input_tokens": 11, "output_tokens": 7},
+    }
+    payload.update(fields)
+    return payload
+
+
+STOP: Obj = {"type": "message_stop"}
+
+
+def words(string: str, model: str = "MiniMax-M3") -> bytes:
+    """A good stream of one text block."""
+    return sse(
+        started(model), opened(0), text(0, string), closed(0), stopping(), STOP
+    )
+
+
+OK = words("ok")
+LAST_CHUNK = b"0\r\n\r\n"
+REASONS = {200: "OK", 302: "Found", 404: "Not Found", 500: "Internal Server Error"}
+
+
+def response_head(status: int = 200, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Whatever')}"]
+    if not any(header.lower().startswith("content-type") for header in headers):
+        lines.append("Content-Type: text/event-stream")
+    return ("\r\n".join(lines + list(headers)) + "\r\n\r\n").encode("latin-1")
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+
+
+def respond(
+    *pieces: Step, framing: str = "chunked", headers: Sequence[str] = ()
+) -> list[Step]:
+    """A 200 whose body is `pieces`, each sent on its own, whole to the end."""
+    if framing == "chunked":
+        head = response_head(200, "Transfer-Encoding: chunked", *headers)
+        body = [chunk(p) if isinstance(p, bytes) else p for p in pieces]
+        return [head] + body + [LAST_CHUNK]
+    if framing == "length":
+        size = sum(len(p) for p in pieces if isinstance(p, bytes))
+        return [response_head(200, f"Content-Length: {size}", *headers), *pieces]
+    return [response_head(200, "Connection: close", *headers), *pieces, close]
+
+
+def unfinished(*pieces: Step) -> list[Step]:
+    """A 200 that goes wherever the last step takes it, without a body's end."""
+    return respond(*pieces)[:-1]
+
+
+def refuse(status: int, body: str | Obj, *headers: str) -> Script:
+    """An error response."""
+    kind = "Content-Type: text/html" if isinstance(body, str) else "Content-Type: "
+    if isinstance(body, dict):
+        kind += "application/json"
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    length = f"Content-Length: {len(data)}"
+    return [response_head(status, kind, length, *headers) + data]
+
+
+def api_error(message: str, kind: str = "api_error", **fields: Any) -> Obj:
+    error = dict({"type": kind, "message": message}, **fields)
+    return {"type": "error", "error": error, "request_id": "req_0123"}
+
+
+def base_resp(code: int, message: str) -> Obj:
+    return {"base_resp": {"status_code": code, "status_msg": message}}
+
+
+def cut(data: bytes, how: str, seed: int = 0) -> list[bytes]:
+    """`data` whole, byte by byte, or cut at random places."""
+    if how == "whole" or len(data) < 2:
+        return [data]
+    if how == "bytes":
+        return [data[i : i + 1] for i in range(len(data))]
+    rng = random.Random(f"{how}/{seed}")
+    places = sorted(rng.sample(range(1, len(data)), min(len(data) - 1, 12)))
+    edges = [0, *places, len(data)]
+    return [data[a:b] for a, b in zip(edges, edges[1:])]
+
+
+CUTS = ("whole", "bytes", "random")
+
+
+class Rich(NamedTuple):
+    data: bytes  # the stream
+    content: list[Obj]  # the message it makes
+    decided: int  # the stop reason's event is complete, if the stream ends here
+
+
+def rich_stream() -> Rich:
+    """Thinking with signature, text, two tool calls and multi-byte text."""
+    call = {"type": "tool_use", "id": "call_1", "name": "pay"}
+    other = {"type": "tool_use", "id": "call_2", "name": "glob"}
+
+    def raw(payload: Obj) -> bytes:  # UTF-8 on the wire, not escapes
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+        return frame(text, payload["type"])
+
+    before = [
+        started(),
+        PING,
+        opened(0, "thinking"),
+        thinking(0, "Où? "),
+        signature(0, "5e" * 4),
+        closed(0),
+        opened(1),
+        text(1, "Grüße, 世界 "),
+        text(1, "😀!"),
+        closed(1),
+        opened(2, "tool_use", **call),
+        partial_json(2, ""),
+        partial_json(2, '{"amount": 100'),
+        partial_json(2, '0, "to": "東京"}'),
+        closed(2),
+        opened(3, "tool_use", **other),
+        partial_json(3, '{"pattern"'),
+        partial_json(3, ': "*"}'),
+        closed(3),
+    ]
+    data = b"".join(raw(payload) for payload in before)
+    reason = raw(stopping("tool_use"))
+    content: list[Obj] = [
+        {"type": "thinking", "thinking": "Où? ", "signature": "5e" * 4},
+        {"type": "text", "text": "Grüße, 世界 😀!"},
+        dict(call, input={"amount": 1000, "to": "東京"}),
+        dict(other, input={"pattern": "*"}),
+    ]
+    decided = len(data) + len(reason.rstrip(b"\n"))
+    return Rich(data + reason + raw(STOP), content, decided)
+
+
+RICH = rich_stream()
+
+
+# =====================================================================
+# Harness: the process
+# =====================================================================
+
+
+def write_config(path: Path, config: Obj | str) -> None:
+    """Put a configuration in place in one step, readable by its owner only."""
+    fresh = path.with_name("fresh.json")
+    with open(os.open(str(fresh), os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+        file.write(config if isinstance(config, str) else json.dumps(config))
+    os.replace(str(fresh), str(path))
+
+
+def environment(
+    home: str,
+    base_url: str | None,
+    config: Obj | str | None = None,
+    env: dict[str, str | None] | None = None,
+) -> dict[str, str]:
+    """A minimal environment; None in `env` removes a variable."""
+    path = Path(home) / "config.json"
+    write_config(path, {} if config is None else config)
+    result: dict[str, str | None] = {
+        "HOME": home,
+        "PATH": os.environ.get("PATH", os.defpath),
+        "MINIMAX_API_KEY": KEY,
+        "MINIMAX_BASE_URL": base_url,
+        "PLEXUM_MINIMAX_CONFIG": str(path),
+    }
+    result.update(env or {})
+    return {name: value for name, value in result.items() if value is not None}
+
+
+def ask(words: str = "hi", **fields: Any) -> Obj:
+    return dict({"messages": [{"role": "user", "content": words}]}, **fields)
+
+
+class Answer:
+    """The lines of one turn."""
+
+    def __init__(self, lines: list[Obj]) -> None:
+        self.lines = lines
+        self.end = lines[-1]
+
+    def __repr__(self) -> str:
+        return "\n".join(json.dumps(line) for line in self.lines)[-4000:]
+
+    def of(self, *kinds: str) -> list[Obj]:
+        return [line for line in self.lines if line["type"] in kinds]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [line["code"] for line in self.of("warning")]
+
+    @property
+    def content(self) -> list[Obj]:
+        assert self.end["type"] == "turn_end", self
+        message = self.end["message"]
+        return [] if message is None else list(message["content"])
+
+    @property
+    def text(self) -> str:
+        return "".join(b.get("text", "") for b in self.content if b["type"] == "text")
+
+    @property
+    def error(self) -> Obj:
+        assert self.end["type"] == "error", self
+        found: Obj = self.end["error"]
+        return found
+
+    @property
+    def code(self) -> str:
+        return str(self.error["code"])
+
+    def says(self, *phrases: str) -> None:
+        """Each phrase is in the error's message or hint, in any case."""
+        told = "{}\n{}".format(self.error["message"], self.error["hint"])
+        for phrase in phrases:
+            assert re.search(phrase, told, re.IGNORECASE), (phrase, told)
+
+
+class Plugin:
+    """The real process, its three pipes, and every line it has written."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        config: Obj | str | None = None,
+        env: dict[str, str | None] | None = None,
+        cwd: str | None = None,
+        reading: bool = True,
+        check_key: bool = True,
+    ) -> None:
+        self.home = tempfile.TemporaryDirectory()
+        self.check_key = check_key
+        self.output = bytearray()
+        self.errors = b""
+        self.lines: list[Obj] = []
+        self.finished = True  # expect a terminal line for every turn
+        self._turns: dict[str, list[Obj]] = defaultdict(list)
+        self._ended: set[str] = set()
+        self._changed = threading.Condition()
+        self._names = itertools.count(1)
+        self.process = subprocess.Popen(
+            [sys.executable, SOURCE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=cwd or self.home.name,
+            env=environment(self.home.name, base_url, config, env),
+        )
+        assert self.process.stdin and self.process.stdout and self.process.stderr
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.stderr = self.process.stderr
+        os.set_blocking(self.stdin.fileno(), False)
+        self._threads = [threading.Thread(target=self._read_errors, daemon=True)]
+        self._threads[0].start()
+        if reading:
+            self.start_reading()
+
+    @property
+    def config_path(self) -> Path:
+        return Path(self.home.name) / "config.json"
+
+    def start_reading(self) -> None:
+        thread = threading.Thread(target=self._read_lines, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _read_errors(self) -> None:
+        pieces = []
+        while True:
+            piece = self.stderr.read(65536)
+            if not piece:
+                break
+            pieces.append(piece)
+        self.errors = b"".join(pieces)
+
+    def _read_lines(self) -> None:
+        rest = b""
+        while True:
+            piece = self.stdout.read(262144)
+            if not piece:
+                break
+            self.output += piece
+            *whole, rest = (rest + piece).split(b"\n")
+            with self._changed:
+                for raw in whole:
+                    self._note(raw)
+                self._changed.notify_all()
+
+    def _note(self, raw: bytes) -> None:
+        try:
+            line = json.loads(raw)
+            ident = line.get("id")
+        except (ValueError, AttributeError):
+            return  # check_grammar will say it
+        self.lines.append(line)
+        if ident is not None and line.get("type") not in ("pong", "manifest"):
+            self._turns[dump(ident)].append(line)
+            if line.get("type") in ("turn_end", "error"):
+                self._ended.add(dump(ident))
+
+    # --- talking to it ---
+
+    def write(self, data: bytes) -> None:
+        """Write, but never for ever: the reader of stdin must not stop reading."""
+        poll = select.poll()
+        poll.register(self.stdin.fileno(), select.POLLOUT)
+        view = memoryview(data)
+        while view:
+            assert poll.poll(DEADLINE * 1000), "the plugin does not read its stdin"
+            with contextlib.suppress(BlockingIOError):
+                view = view[os.write(self.stdin.fileno(), view[:65536]) :]
+
+    def send(self, *objs: object) -> None:
+        self.write(b"".join(json.dumps(obj).encode() + b"\n" for obj in objs))
+
+    def submit(self, turn: Obj) -> Any:
+        """Send a turn under a new id (or its own); give the id."""
+        ident = turn.get("id", f"t{next(self._names)}")
+        self.send(dict({"id": ident}, **turn))
+        return ident
+
+    def turn(self, turn: Obj) -> Answer:
+        return self.answer(self.submit(turn))
+
+    def cancel(self, ident: object) -> None:
+        self.send({"type": "cancel", "id": ident})
+
+    # --- listening to it ---
+
+    def wait_for(self, test: Callable[[], bool], what: str = "a line") -> None:
+        with self._changed:
+            if not self._changed.wait_for(test, DEADLINE):
+                tail = "\n".join(dump(line)[:300] for line in self.lines[-12:])
+                raise AssertionError(f"{what} never came; last lines:\n{tail}")
+
+    def answer(self, ident: object) -> Answer:
+        """All lines of a turn, once it has ended (ids are used once here)."""
+        name = dump(ident)
+        self.wait_for(lambda: name in self._ended, f"the end of {name}")
+        return Answer(list(self._turns[name]))
+
+    def wait_line(self, kind: str, ident: object = None, count: int = 1) -> Obj:
+        """The `count`-th line of a type (and, unless None, of an id)."""
+
+        def found() -> list[Obj]:
+            lines = self.lines if ident is None else self._turns[dump(ident)]
+            return [line for line in lines if line["type"] == kind]
+
+        self.wait_for(lambda: len(found()) >= count, f"{kind} of {ident!r}")
+        return found()[count - 1]
+
+    def loose(self) -> list[Obj]:
+        return [li for li in self.lines if li["type"] == "error" and "id" not in li]
+
+    def ping(self) -> None:
+        """A round trip: everything sent before has been read."""
+        ident = f"ping-{next(self._names)}"
+        self.send({"type": "ping", "id": ident})
+        self.wait_for(
+            lambda: any(li.get("id") == ident for li in reversed(self.lines)), "pong"
+        )
+
+    # --- ending it ---
+
+    def wait_exit(self) -> int:
+        try:
+            return self.process.wait(DEADLINE)
+        finally:
+            self._release()
+
+    def close(self) -> int:
+        """End of input: the exit code, after checking everything it wrote."""
+        with contextlib.suppress(OSError):
+            self.stdin.close()
+        code = self.wait_exit()
+        self.check()
+        return code
+
+    def check(self) -> None:
+        check_grammar(bytes(self.output), self.finished)
+        if self.check_key:
+            check_secret(bytes(self.output), self.errors)
+        assert b"Traceback" not in self.errors, self.errors[-4000:].decode()
+
+    def _release(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for thread in self._threads:
+            thread.join(DEADLINE)
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self.home.cleanup()
+
+    def __enter__(self) -> Plugin:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self.process.poll() is None:
+            self.close()
+        else:
+            self._release()
+
+
+def run(
+    stdin: bytes,
+    base_url: str | None = None,
+    config: Obj | str | None = None,
+    env: dict[str, str | None] | None = None,
+    argv: Sequence[str] = (),
+    shell: str | None = None,
+    cwd: str | None = None,
+) -> tuple[int, list[Obj], bytes]:
+    """One whole session: exit code, lines, stderr.
+
+    `shell` is a command for sh in which "$@" is the plugin.
+    """
+    command = [sys.executable, SOURCE, *argv]
+    if shell is not None:
+        command = ["sh", "-c", shell, "sh", *command]
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            timeout=DEADLINE,
+            cwd=cwd or home,
+            env=environment(home, base_url, config, env),
+        )
+    check_secret(done.stdout, done.stderr)
+    lines = check_grammar(done.stdout) if not argv else []
+    return done.returncode, lines, done.stderr
+
+
+class Bench:
+    """A plugin and its upstream, shared by the cases of a table."""
+
+    def __init__(self, **config: Any) -> None:
+        self.emulator = Emulator()
+        self.plugin = Plugin(self.emulator.base_url, config)
+
+    def ask(self, turn: Obj, *script: Step) -> Answer:
+        """One turn, answered by the given script (or a good stream)."""
+        if script:
+            self.emulator.queue.append(script)
+        return self.plugin.turn(turn)
+
+    def stream(self, *pieces: Step, **options: Any) -> Answer:
+        return self.ask(ask(), *respond(*pieces, **options))
+
+    def afresh(self) -> None:
+        """Make the next turn connect anew: an idle connection's death is no fault."""
+        assert self.stream(OK, framing="close").text == "ok"
+        self.emulator.reset()
+
+    def upstream(self, turn: Obj) -> tuple[Obj, Answer]:
+        """What the turn became upstream, and its lines."""
+        seen = len(self.emulator.requests)
+        answer = self.ask(turn)
+        assert answer.end["type"] == "turn_end", answer
+        assert len(self.emulator.requests) == seen + 1
+        body: Obj = self.emulator.requests[-1].json
+        return body, answer
+
+    def close(self) -> None:
+        try:
+            with self.plugin:
+                pass
+        finally:
+            self.emulator.close()
+
+
+@pytest.fixture(scope="module")
+def long_bench() -> Iterator[Bench]:
+    made = Bench(max_retries=0, retry_base_delay=0.01, max_concurrent_turns=64)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def bench(long_bench: Bench) -> Iterator[Bench]:
+    """No retries; one process for the whole module."""
+    long_bench.emulator.reset()
+    yield long_bench
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as made:
+        yield made
+
+
+# =====================================================================
+# The checker itself: a grammar that accepts everything would prove nothing
+# =====================================================================
+
+NO_TIME: Obj = {"first_event_ms": None, "total_ms": 1, "attempts": 1}
+
+
+def lines_of(*events: Obj) -> bytes:
+    return b"".join(
+        json.dumps(dict({"type": "", "id": "a"}, **e), separators=(",", ":")).encode()
+        + b"\n"
+        for e in events
+    )
+
+
+def turn_end(content: list[Obj] | None, reason: str = "end_turn") -> Obj:
+    message = None if content is None else {"role": "assistant", "content": content}
+    return {
+        "type": "turn_end",
+        "stop_reason": reason,
+        "message": message,
+        "model": "m",
+        "message_id": "1",
+        "usage": {},
+        "request_id": None,
+        "timing": NO_TIME,
+    }
+
+
+START: Obj = {"type": "turn_start", "model": "m", "message_id": "1"}
+TEXT: Obj = {"type": "text", "text": ""}
+CALL: Obj = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+BEGIN: Obj = {"type": "block_start", "index": 0, "block": TEXT}
+BEGIN_CALL: Obj = {"type": "block_start", "index": 0, "block": CALL}
+SAY: Obj = {"type": "text_delta", "index": 0, "text": "x"}
+END: Obj = {"type": "block_end", "index": 0, "block": dict(TEXT, text="x")}
+GOOD = (START, BEGIN, SAY, END, turn_end([END["block"]]))
+HALF_CALL: Obj = {
+    "type": "block_end",
+    "index": 0,
+    "block": {"type": "tool_use", "id": "c", "name": "f"},
+    "incomplete": True,
+    "input_json": "",
+}
+
+UNGRAMMATICAL = {
+    "no terminal line": GOOD[:-1],
+    "two terminal lines": GOOD + GOOD[-1:],
+    "no block_end": (START, BEGIN, SAY, turn_end(None)),
+    "no turn_start": GOOD[1:],
+    "deltas do not join": (START, BEGIN, END, GOOD[-1]),
+    "index does not start at 0": (START, dict(BEGIN, index=1)),
+    "message misses a block": (START, BEGIN, SAY, END, turn_end(None)),
+    "message is not null": (START, turn_end([])),
+    "success without turn_start": (turn_end(None),),
+    "unknown key": (dict(START, extra=1),) + GOOD[1:],
+    "unknown type": ({"type": "surprise"},) + GOOD,
+    "broken call and tool_use": (
+        START,
+        BEGIN_CALL,
+        HALF_CALL,
+        turn_end(None, "tool_use"),
+    ),
+    "half a call in the message": (
+        START,
+        BEGIN_CALL,
+        HALF_CALL,
+        turn_end([HALF_CALL["block"]]),
+    ),
+}
+
+
+def test_grammar_accepts_a_good_turn() -> None:
+    assert len(check_grammar(lines_of(*GOOD))) == 5
+    assert len(check_grammar(lines_of(turn_end(None, "cancelled")))) == 1
+    assert len(check_grammar(lines_of(START, turn_end(None)))) == 2
+
+
+@pytest.mark.parametrize("name", UNGRAMMATICAL)
+def test_grammar_refuses(name: str) -> None:
+    with pytest.raises((AssertionError, IndexError)):
+        check_grammar(lines_of(*UNGRAMMATICAL[name]))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"type":"pong"}',  # no LF
+        b'{"type": "pong"}\n',  # not compact
+        b'{"type":"pong","id":NaN}\n',
+        b'{"type":"pong","id":1e999}\n',
+        '{"type":"pong","id":"é"}\n'.encode(),
+        b"[]\n",
+        b"stray\n",
+        b"\n",
+    ],
+)
+def test_grammar_refuses_a_line_that_is_not_compact_ascii_json(raw: bytes) -> None:
+    with pytest.raises((AssertionError, ValueError)):
+        check_grammar(raw)
+
+
+# =====================================================================
+# Tables
+# =====================================================================
+
+
+def manifest() -> Obj:
+    code, _, _ = run(b"", argv=["--manifest"])
+    assert code == 0
+    done = subprocess.run(
+        [sys.executable, SOURCE, "--manifest"], stdout=subprocess.PIPE, check=True
+    )
+    loaded: Obj = json.loads(done.stdout)
+    return loaded
+
+
+def test_manifest_describes_models_configuration_and_plugin() -> None:
+    told = manifest()
+    assert set(told) == MANIFEST_FIELDS
+    assert told["name"] == "plexum-minimax-provider"
+    assert told["executable"] == "plexum-minimax-provider-plugin"
+    assert (told["protocol"], told["kind"]) == (1, "provider")
+    assert told["activation"] == "lazy"
+    assert told["version"] == provider.__version__
+    ids = [model["id"] for model in told["models"]]
+    assert told["provider"]["models"] == ids
+    models = {model["id"]: model for model in told["models"]}
+    for model in models.values():
+        assert set(model) >= {"context_window", "max_output_tokens", "input"}
+        assert set(model["prices"]) == {"input", "output", "cache_read", "cache_write"}
+        assert {"thinking", "effort", "retired"} <= set(model)
+    assert models["MiniMax-M3"]["context_window"] == 1000000
+    assert models["MiniMax-M3"]["max_output_tokens"] == 524288
+    assert models["MiniMax-M3"]["input"] == ["text", "image", "video"]
+    assert models["MiniMax-M3"]["prices"]["output"] == 1.2
+    assert models["MiniMax-M3"]["retired"] is None
+    assert models["MiniMax-M2.7"]["retired"].startswith("2026-11-18")
+    assert models["MiniMax-M2.7"]["input"] == ["text"]
+    assert models["MiniMax-M2.7-highspeed"]["prices"]["input"] == 0.6
+    assert models["MiniMax-M2"]["max_output_tokens"] == 128000
+
+
+CONFIG_DEFAULTS = {
+    "max_tokens_default": 4096,
+    "model": "MiniMax-M3",
+    "effort": "medium",
+    "connect_timeout": 10,
+    "first_event_timeout": 300,
+    "idle_timeout": 300,
+    "turn_timeout": 3600,
+    "max_retries": 3,
+    "retry_base_delay": 1,
+    "retry_after_max": 60,
+    "max_concurrent_turns": 16,
+    "max_queued_turns": 256,
+    "max_line_bytes": 64 * 1024 * 1024,
+    "allow_image_paths": True,
+}
+
+
+def test_manifest_and_help_name_every_configuration_key() -> None:
+    rows = {row["name"]: row for row in manifest()["config"]}
+    assert set(CONFIG_DEFAULTS) | {"api_key", "region", "base_url"} == set(rows)
+    for name, default in CONFIG_DEFAULTS.items():
+        assert rows[name]["default"] == default, name
+    for row in rows.values():
+        assert set(row) == {"name", "type", "default", "help"} and row["help"]
+    shown = subprocess.run(
+        [sys.executable, SOURCE, "--help"], stdout=subprocess.PIPE, check=True
+    ).stdout.decode()
+    for name in rows:
+        assert name in shown, name
+
+
+# =====================================================================
+# Server-sent events
+# =====================================================================
+
+SSE_CASES: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
+    "LF": (b"data: a\n\ndata: b\n\n", [("", "a"), ("", "b")]),
+    "CR": (b"data: a\r\rdata: b\r\r", [("", "a"), ("", "b")]),
+    "CRLF": (b"data: a\r\n\r\ndata: b\r\n\r\n", [("", "a"), ("", "b")]),
+    "mixed line ends": (b"data: a\r\n\ndata: b\n\rdata: c\r\r\n", [
+        ("", "a"), ("", "b"), ("", "c"),
+    ]),
+    "CRLF is one line end": (b"data: a\r\ndata: b\r\n\r\n", [("", "a\nb")]),
+    "event name": (b"event: x\ndata: a\n\n", [("x", "a")]),
+    "name after data": (b"data: a\nevent: x\n\n", [("x", "a")]),
+    "last name wins": (b"event: x\nevent: y\ndata: a\n\n", [("y", "a")]),
+    "name is forgotten": (b"event: x\ndata: a\n\ndata: b\n\n", [("x", "a"), ("", "b")]),
+    "name without data": (b"event: x\n\ndata: b\n\n", [("", "b")]),
+    "no space after colon": (b"data:a\n\n", [("", "a")]),
+    "one space is dropped": (b"data:  a \n\n", [("", " a ")]),
+    "tab is kept": (b"data:\ta\n\n", [("", "\ta")]),
+    "colon in value": (b"data: a:b\n\n", [("", "a:b")]),
+    "lines are joined": (b"data: a\ndata:\ndata: b\n\n", [("", "a\n\nb")]),
+    "comment": (b": hello\ndata: a\n:\n: data: no\n\n", [("", "a")]),
+    "comment only": (b": hello\n\n: there\n\n", []),
+    "unknown fields": (b"id: 1\nretry: 5\nfoo: x\ndata: a\nbar\n\n", [("", "a")]),
+    "field names in another case": (b"Data: a\nDATA: b\ndata: c\n\n", [("", "c")]),
+    "space before the name": (b" data: a\ndata: c\n\n", [("", "c")]),
+    "space before the colon": (b"data : a\ndata: c\n\n", [("", "c")]),
+    "BOM": (b"\xef\xbb\xbfdata: a\n\n", [("", "a")]),
+    "BOM twice": (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\ndata: b\n\n", [("", "b")]),
+    "BOM later": (b"data: \xef\xbb\xbfa\n\n\xef\xbb\xbfdata: b\n\n", [
+        ("", "\ufeffa"),
+    ]),
+    "leading blank lines": (b"\n\r\n\rdata: a\n\n", [("", "a")]),
+    "multi-byte": ("data: é世😀\n\n".encode(), [("", "é世😀")]),
+    "bad bytes": (b"data: a\xff\xc3(\n\n", [("", "a\ufffd\ufffd(")]),
+    "cut character": (b"data: \xf0\x9f\x98\n\n", [("", "\ufffd")]),
+    "other line separators": (
+        "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\n\n".encode(),
+        [("", "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg")],
+    ),
+    "NUL": (b"data: a\0b\n\n", [("", "a\0b")]),
+    "no last blank line": (b"data: a\n\ndata: b\n", [("", "a"), ("", "b")]),
+    "no last line end": (b"data: a\n\ndata: b", [("", "a"), ("", "b")]),
+    "no last line end, named": (b"event: x\ndata: b", [("x", "b")]),
+    "nothing": (b"", []),
+}
+
+
+def decode(pieces: Iterable[bytes]) -> list[tuple[str, str]]:
+    decoder = provider.SSEDecoder()
+    events = [event for piece in pieces for event in decoder.feed(piece)]
+    events.extend(decoder.close())
+    return [
+        ("" if event.event in (None, "message") else event.event, event.data)
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("name", SSE_CASES)
+def test_sse_decoder_gives(name: str, how: str) -> None:
+    data, expected = SSE_CASES[name]
+    for seed in range(5 if how == "random" else 1):
+        assert decode(cut(data, how, seed)) == expected
+
+
+def test_every_two_cuts_of_a_stream_of_line_ends_give_the_same_events() -> None:
+    data = b"\xef\xbb\xbfdata: \xc3\xa9\r\ndata: b\r\r\n\nevent:x\rdata\n\r\ndata: c"
+    whole = decode([data])
+    for first in range(len(data)):
+        for second in range(first, len(data)):
+            pieces = [data[:first], data[first:second], data[second:]]
+            assert decode(pieces) == whole, pieces
+
+
+@PROPERTY
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"data", b"event", b":", b" ", b"\r", b"\n", b"a", b"\xc3", b"\xa9"]
+        ),
+        max_size=30,
+    ),
+    st.integers(0, 9),
+)
+def test_sse_events_do_not_depend_on_the_cuts(parts: list[bytes], seed: int) -> None:
+    data = b"".join(parts)
+    whole = decode([data])
+    assert decode(cut(data, "bytes")) == whole
+    assert decode(cut(data, "random", seed)) == whole
+
+
+def test_decoder_is_linear_in_lines_and_pieces() -> None:
+    """Quadratic work would take hours here, not seconds."""
+    assert decode([b"data: x\n" * 200000 + b"\n"]) == [("", "\n".join("x" * 200000))]
+    one_line = b"data: " + b"y" * 1000000
+    assert decode(cut(one_line, "bytes") + [b"\n\n"]) == [("", "y" * 1000000)]
+
+
+# =====================================================================
+# The request
+# =====================================================================
+
+USER = [{"role": "user", "content": "hi"}]
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
+    "awAAAABJRU5ErkJggg=="
+)
+PNG64 = base64.b64encode(PNG).decode()
+IMAGES = {
+    "image/png": PNG,
+    "image/jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01" + bytes(20),
+    "image/gif": b"GIF89a" + bytes(20),
+    "image/webp": b"RIFF\x1a\x00\x00\x00WEBPVP8 " + bytes(20),
+}
+SCHEMA = {"type": "object", "properties": {"Max_Tokens": {"type": "string"}}}
+
+# (fields of the turn, what they become upstream: None is absent, warnings)
+FIELD_CASES: dict[str, tuple[Obj, Obj, list[str]]] = {
+    "nothing": ({}, {"model": "MiniMax-M3", "max_tokens": 4096, "stream": True}, []),
+    "only defaults": ({}, dict.fromkeys(["system", "tools", "thinking"]), []),
+    "null fields": (
+        {"system": None, "tools": None, "max_tokens": None, "model": None},
+        {"model": "MiniMax-M3", "max_tokens": 4096},
+        [],
+    ),
+    "model": ({"model": "MiniMax-M2.1"}, {"model": "MiniMax-M2.1"}, []),
+    "model, other case": ({"model": "minimax-m3"}, {"model": "MiniMax-M3"}, []),
+    "model, prefix": ({"model": "minimax/MiniMax-M3"}, {"model": "MiniMax-M3"}, []),
+    "model, both": (
+        {"model": "minimax/MINIMAX-M2.1-HighSpeed"},
+        {"model": "MiniMax-M2.1-highspeed"},
+        [],
+    ),
+    "model, unknown": ({"model": "abab-7.5"}, {"model": "abab-7.5"}, []),
+    "model, unknown with prefix": ({"model": "minimax/Abc"}, {"model": "Abc"}, []),
+    "model, retired": (
+        {"model": "MiniMax-M2.5"}, {"model": "MiniMax-M2.5"}, ["retired_model"],
+    ),
+    "model, retired and declared": (
+        {"model": "MiniMax-M2.7-highspeed"},
+        {"model": "MiniMax-M2.7-highspeed"},
+        ["retired_model"],
+    ),
+    "system string": ({"system": "be kind"}, {"system": "be kind"}, []),
+    "system blocks": (
+        {"system": [{"type": "text", "text": "a", "cache_control": {"type": "x"}}]},
+        {"system": [{"type": "text", "text": "a", "cache_control": {"type": "x"}}]},
+        [],
+    ),
+    "max_tokens": ({"max_tokens": 7}, {"max_tokens": 7}, []),
+    "max_tokens 0": ({"max_tokens": 0}, {"max_tokens": 4096}, []),
+    "max_tokens at the limit": ({"max_tokens": 524288}, {"max_tokens": 524288}, []),
+    "max_tokens above M3's": (
+        {"max_tokens": 524289}, {"max_tokens": 524288}, ["max_tokens_lowered"],
+    ),
+    "max_tokens above M2's": (
+        {"model": "MiniMax-M2", "max_tokens": 131072},
+        {"max_tokens": 128000},
+        ["max_tokens_lowered"],
+    ),
+    "max_tokens of an unknown model": (
+        {"model": "other", "max_tokens": 9999999}, {"max_tokens": 9999999}, [],
+    ),
+    "MaxTokens": ({"MaxTokens": 7}, {"max_tokens": 7}, []),
+    "maxTokens": ({"maxTokens": 7}, {"max_tokens": 7}, []),
+    "MAX_TOKENS": ({"MAX_TOKENS": 7}, {"max_tokens": 7}, []),
+    "two spellings that agree": (
+        {"maxTokens": 7, "max_tokens": 7}, {"max_tokens": 7}, [],
+    ),
+    "TopP and ToolChoice": (
+        {"TopP": 0.5, "ToolChoice": "auto", "Tools": [{"name": "f"}]},
+        {"top_p": 0.5, "tool_choice": {"type": "auto"}},
+        [],
+    ),
+    "sampling": (
+        {"temperature": 1.0, "top_p": 1, "metadata": {"user_id": "u", "N": 1.0}},
+        {"temperature": 1.0, "top_p": 1, "metadata": {"user_id": "u", "N": 1.0}},
+        [],
+    ),
+    "service_tier": ({"service_tier": "auto"}, {"service_tier": "auto"}, []),
+    "top_k": ({"top_k": 5}, {"top_k": 5}, ["ignored_field"]),
+    "stop_sequences": (
+        {"stop_sequences": ["a"]}, {"stop_sequences": ["a"]}, ["ignored_field"],
+    ),
+    "stream": ({"stream": False}, {"stream": True}, []),
+    "unknown fields": (
+        {"base_url": "http://x", "headers": {"a": "b"}, "api_key": "no"},
+        {"base_url": None, "headers": None, "api_key": None},
+        ["unknown_field"],
+    ),
+    "tool_choice auto": (
+        {"tools": [{"name": "f"}], "tool_choice": "auto"},
+        {"tool_choice": {"type": "auto"}},
+        [],
+    ),
+    "tool_choice any": (
+        {"tools": [{"name": "f"}], "tool_choice": "any"},
+        {"tool_choice": {"type": "any"}},
+        [],
+    ),
+    "tool_choice none": (
+        {"tools": [{"name": "f"}], "tool_choice": "none"},
+        {"tool_choice": {"type": "none"}},
+        [],
+    ),
+    "tool_choice object": (
+        {"tools": [{"name": "f"}], "tool_choice": {"type": "tool", "name": "f"}},
+        {"tool_choice": {"type": "tool", "name": "f"}},
+        [],
+    ),
+    "tool": (
+        {"tools": [{"name": "f", "description": "d", "input_schema": SCHEMA, "x": 1}]},
+        {"tools": [{"name": "f", "description": "d", "input_schema": SCHEMA, "x": 1}]},
+        [],
+    ),
+    "extra_body": (
+        {"extra_body": {"max_tokens": 3, "new": {"Deep": [1, 1.0]}}, "max_tokens": 9},
+        {"max_tokens": 3, "new": {"Deep": [1, 1.0]}},
+        [],
+    ),
+    "extra_body last": (
+        {"model": "MiniMax-M3", "extra_body": {"thinking": {"type": "new"}}},
+        {"thinking": {"type": "new"}},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIELD_CASES)
+def test_field_goes_upstream(bench: Bench, name: str) -> None:
+    fields, expected, warnings = FIELD_CASES[name]
+    model = expected.get("model") or fields.get("model") or "MiniMax-M3"
+    bench.emulator.queue.append(respond(words("ok", model)))
+    body, answer = bench.upstream(ask("hi", **fields))
+    assert same(body["messages"], USER)
+    for field, value in expected.items():
+        assert same(body.get(field), value), (field, body)
+    assert answer.warnings == warnings, answer
+
+
+def test_body_holds_nothing_that_was_not_asked_for(bench: Bench) -> None:
+    body, _ = bench.upstream(ask("hi"))
+    assert set(body) == {"model", "messages", "max_tokens", "stream"}
+
+
+def test_unknown_fields_are_named_in_one_warning(bench: Bench) -> None:
+    _, answer = bench.upstream(ask("hi", colour=1, flavour=2))
+    [warning] = answer.of("warning")
+    assert "colour" in warning["text"] and "flavour" in warning["text"]
+
+
+def test_retired_model_warning_names_a_model_to_use(bench: Bench) -> None:
+    bench.emulator.queue.append(respond(words("ok", "MiniMax-M2.5")))
+    _, answer = bench.upstream(ask("hi", model="MiniMax-M2.5"))
+    [warning] = answer.of("warning")
+    assert "MiniMax-M3" in warning["text"]
+
+
+def test_served_model_that_differs_is_a_warning(bench: Bench) -> None:
+    answer = bench.stream(words("ok", "MiniMax-M3.1-Flash"))
+    assert answer.warnings == ["model_differs"]
+    assert answer.end["model"] == "MiniMax-M3.1-Flash"
+
+
+@pytest.mark.parametrize("tool", [{"name": "f"}, {"name": "f", "input_schema": None}])
+def test_missing_schema_becomes_an_empty_object_schema(
+    bench: Bench, tool: Obj
+) -> None:
+    body, _ = bench.upstream(ask("hi", tools=[tool]))
+    [sent] = body["tools"]
+    assert sent["name"] == "f" and sent["input_schema"]["type"] == "object"
+    assert sent["input_schema"].get("properties", {}) == {}
+
+
+def test_tool_that_another_vendors_server_runs_is_not_sent(bench: Bench) -> None:
+    foreign = {"type": "web_search_20250305", "name": "web_search", "max_uses": 1}
+    answer = bench.ask(ask("hi", tools=[foreign, {"name": "f"}]))
+    if answer.end["type"] == "error":
+        assert answer.code == "invalid_request"
+        answer.says(r"tools\[0\]")
+    else:
+        sent = bench.emulator.requests[-1].json["tools"]
+        assert [tool["name"] for tool in sent] == ["f"]
+        assert len(answer.warnings) == 1
+
+
+def test_keys_inside_tools_and_blocks_are_never_renamed(bench: Bench) -> None:
+    tool = {"name": "f", "MaxTokens": 1, "input_schema": SCHEMA}
+    block = {"type": "text", "text": "a", "Text": "b", "MaxTokens": 1}
+    turn = {
+        "Messages": [{"Role": "user", "Content": [block]}],
+        "tools": [tool],
+        "metadata": {"maxTokens": 1, "max_tokens": 2},
+    }
+    body, answer = bench.upstream(turn)
+    assert same(body["tools"], [tool]) and same(body["metadata"], turn["metadata"])
+    assert same(body["messages"], [{"role": "user", "content": [block]}])
+    assert answer.warnings == []
+
+
+def test_type_and_id_are_known_in_any_spelling(bench: Bench) -> None:
+    bench.plugin.send({"Type": "turn", "ID": "spelt", "MESSAGES": USER})
+    assert bench.plugin.answer("spelt").text == "ok"
+
+
+# --- thinking and effort -------------------------------------------------
+
+FAMILIES = {
+    "M2.x": ["MiniMax-M2", "MiniMax-M2.1", "MiniMax-M2.7", "MiniMax-M2.5-highspeed"],
+    "M3": ["MiniMax-M3"],
+    "M3.1": ["MiniMax-M3.1-Flash"],
+    "other": ["somebody-else"],
+}
+ENABLED = {"type": "enabled", "budget_tokens": 1024}
+ADAPTIVE = {"type": "adaptive"}
+DISABLED = {"type": "disabled"}
+
+THINKING_CASES: list[tuple[str, object, Obj | None, bool | None]] = [
+    # family, thinking, sent, a warning (None: as the author likes)
+    ("M2.x", None, None, False),
+    ("M2.x", True, None, None),
+    ("M2.x", ENABLED, None, None),
+    ("M2.x", ADAPTIVE, None, None),
+    ("M2.x", False, None, True),
+    ("M2.x", DISABLED, None, True),
+    ("M3", None, None, False),
+    ("M3", True, ADAPTIVE, False),
+    ("M3", ENABLED, ADAPTIVE, None),
+    ("M3", ADAPTIVE, ADAPTIVE, False),
+    ("M3", False, DISABLED, False),
+    ("M3", DISABLED, DISABLED, False),
+    ("M3.1", None, None, False),
+    ("M3.1", True, None, None),
+    ("M3.1", ENABLED, None, None),
+    ("M3.1", ADAPTIVE, None, None),
+    ("M3.1", False, None, True),
+    ("M3.1", DISABLED, None, True),
+    ("other", None, None, False),
+    ("other", True, ADAPTIVE, False),
+    ("other", ENABLED, ENABLED, False),
+    ("other", ADAPTIVE, ADAPTIVE, False),
+    ("other", False, DISABLED, False),
+    ("other", DISABLED, DISABLED, False),
+]
+
+
+@pytest.mark.parametrize("family, asked, sent, warned", THINKING_CASES)
+def test_thinking_is_mapped_per_family(
+    bench: Bench, family: str, asked: object, sent: Obj | None, warned: bool | None
+) -> None:
+    for model in FAMILIES[family]:
+        turn = ask("hi", model=model)
+        if asked is not None:
+            turn["thinking"] = asked
+        body, answer = bench.upstream(turn)
+        assert same(body.get("thinking"), sent), (model, body)
+        if warned is not None:
+            assert ("thinking_mapped" in answer.warnings) is warned, answer
+
+
+EFFORT_CASES: list[tuple[str, str | None, str | None, bool]] = [
+    ("M2.x", None, None, False),
+    ("M2.x", "low", None, True),
+    ("M3", None, None, False),
+    ("M3", "max", None, True),
+    ("M3.1", None, "medium", False),
+    ("M3.1", "low", "low", False),
+    ("M3.1", "medium", "medium", False),
+    ("M3.1", "high", "high", False),
+    ("M3.1", "xhigh", "xhigh", False),
+    ("M3.1", "max", "max", False),
+    ("other", None, None, False),
+    ("other", "high", "high", False),
+]
+
+
+@pytest.mark.parametrize("family, asked, sent, warned", EFFORT_CASES)
+def test_effort_is_sent_where_the_family_has_it(
+    bench: Bench, family: str, asked: str | None, sent: str | None, warned: bool
+) -> None:
+    for model in FAMILIES[family]:
+        fields = {} if asked is None else {"effort": asked}
+        body, answer = bench.upstream(ask("hi", model=model, **fields))
+        expected = None if sent is None else {"effort": sent}
+        assert same(body.get("output_config"), expected), (model, body)
+        assert ("effort_ignored" in answer.warnings) is warned, answer
+
+
+# --- wrong fields ---------------------------------------------------------
+
+WRONG_FIELDS: list[tuple[Obj, str]] = [
+    ({"messages": []}, "messages"),
+    ({"messages": "hi"}, "messages"),
+    ({"messages": None}, "messages"),
+    ({"messages": [5]}, r"messages\[0\]"),
+    ({"messages": [{"content": "hi"}]}, r"messages\[0\]\.role"),
+    ({"messages": [{"role": "tool", "content": "hi"}]}, r"messages\[0\]\.role"),
+    ({"messages": [{"role": 5, "content": "hi"}]}, r"messages\[0\]\.role"),
+    ({"messages": [{"role": "user"}]}, r"messages\[0\]\.content"),
+    ({"messages": [{"role": "user", "content": 5}]}, r"messages\[0\]\.content"),
+    (
+        {"messages": USER + [{"role": "user", "content": ["x"]}]},
+        r"messages\[1\]\.content\[0\]",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"text": "x"}]}]},
+        r"messages\[0\]\.content\[0\]",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": 5}]}]},
+        r"messages\[0\]\.content\[0\]",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]},
+        r"messages\[0\]\.content\[0\]",
+    ),
+    ({"messages": [{"role": "user", "Role": "assistant", "content": ""}]}, "role"),
+    ({"max_tokens": -1}, "max_tokens"),
+    ({"max_tokens": "10"}, "max_tokens"),
+    ({"max_tokens": 1.5}, "max_tokens"),
+    ({"max_tokens": True}, "max_tokens"),
+    ({"max_tokens": 5, "MaxTokens": 6}, "max_?tokens"),
+    ({"model": 5}, "model"),
+    ({"system": 5}, "system"),
+    ({"system": ["x"]}, r"system\[0\]"),
+    ({"system": [{"type": "image", "url": "https://x/"}]}, r"system\[0\]"),
+    ({"messages": [{"role": "user", "content": " "}]}, "messages"),
+    ({"messages": [{"role": "assistant", "content": []}]}, "messages"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
+        r"messages\[0\]\.content\[0\]",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image", "url": 5}]}]},
+        r"messages\[0\]\.content\[0\]",
+    ),
+    ({"tools": {}}, "tools"),
+    ({"tools": [5]}, r"tools\[0\]"),
+    ({"tools": [{"description": "d"}]}, r"tools\[0\]"),
+    ({"tools": [{"name": 5}]}, r"tools\[0\]"),
+    ({"tools": [{"name": "f", "input_schema": "x"}]}, r"tools\[0\]"),
+    ({"tools": [{"name": "f", "input_schema": {"type": "array"}}]}, r"tools\[0\]"),
+    ({"tools": [{"name": "f"}, {"name": "f"}]}, r"tools\[1\]"),
+    ({"tools": [{"name": "f"}], "tool_choice": "perhaps"}, "tool_choice"),
+    ({"tools": [{"name": "f"}], "tool_choice": 5}, "tool_choice"),
+    ({"thinking": 5}, "thinking"),
+    ({"thinking": "on"}, "thinking"),
+    ({"thinking": {}}, "thinking"),
+    ({"thinking": {"type": "perhaps"}, "model": "MiniMax-M3"}, "thinking"),
+    ({"effort": "ultra"}, "effort"),
+    ({"effort": 5}, "effort"),
+    ({"extra_body": 5}, "extra_body"),
+    ({"extra_body": {"messages": USER}}, r"extra_body.*messages"),
+    ({"extra_body": {"stream": False}}, r"extra_body.*stream"),
+]
+
+
+@pytest.mark.parametrize("fields, path", WRONG_FIELDS)
+def test_wrong_field_is_an_invalid_request_that_names_its_path(
+    bench: Bench, fields: Obj, path: str
+) -> None:
+    whole = dict({"type": "turn"}, **dict(ask("hi"), **fields))
+    answer = bench.plugin.turn(whole)
+    assert answer.code == "invalid_request"
+    assert re.search(path, answer.error["message"]), answer
+    assert len(answer.lines) == 1 and bench.emulator.requests == []
+
+
+def test_turn_without_messages_is_an_invalid_request(bench: Bench) -> None:
+    answer = bench.plugin.turn({"type": "turn"})
+    assert answer.code == "invalid_request"
+    answer.says("messages")
+
+
+# --- the system role, blanks, images ---------------------------------------
+
+
+def test_system_role_is_moved_to_system_with_a_warning(bench: Bench) -> None:
+    messages = [{"role": "system", "content": "be brief"}, *USER]
+    body, answer = bench.upstream({"messages": messages, "system": "be kind"})
+    assert same(body["messages"], USER)
+    assert "be kind" in dump(body["system"]) and "be brief" in dump(body["system"])
+    assert answer.warnings == ["system_role_moved"]
+
+
+def test_system_role_of_blocks_is_moved_too(bench: Bench) -> None:
+    content = [{"type": "text", "text": "be brief"}]
+    messages = [*USER, {"role": "system", "content": content}]
+    body, answer = bench.upstream({"messages": messages})
+    assert same(body["messages"], USER) and "be brief" in dump(body["system"])
+    assert answer.warnings == ["system_role_moved"]
+
+
+def is_blank(block: object) -> bool:
+    return (
+        isinstance(block, dict)
+        and block.get("type") == "text"
+        and not str(block["text"]).strip()
+    )
+
+
+def check_sendable(messages: list[Obj]) -> None:
+    """The rules whose breach the upstream answers with a 400."""
+    assert messages
+    calls: list[str] = []
+    for message in messages:
+        assert set(message) >= {"role", "content"}, message
+        assert message["role"] in ("user", "assistant"), message
+        content = message["content"]
+        if isinstance(content, str):
+            assert content.strip(), message
+            assert not calls, "results must follow their calls"
+            continue
+        assert content, message
+        assert not any(is_blank(block) for block in content), message
+        results = [b for b in content if b["type"] == "tool_result"]
+        assert content[: len(results)] == results, "results come first"
+        ids = [b["tool_use_id"] for b in results]
+        assert set(ids) == set(calls) and len(ids) == len(set(ids)), (ids, calls)
+        for result in results:
+            inner = result.get("content", "x")
+            assert inner and not (isinstance(inner, str) and not inner.strip())
+            assert isinstance(inner, str) or not any(is_blank(b) for b in inner)
+        calls = [b["id"] for b in content if b["type"] == "tool_use"]
+        assert not calls or message["role"] == "assistant"
+    assert not calls, "calls without results at the end"
+
+
+def block_text(string: str) -> Obj:
+    return {"type": "text", "text": string}
+
+
+def call(ident: str) -> Obj:
+    return {"type": "tool_use", "id": ident, "name": "f", "input": {"N": 1.0}}
+
+
+def result(ident: str, content: object = "done") -> Obj:
+    return {"type": "tool_result", "tool_use_id": ident, "content": content}
+
+
+def assistant(*content: Obj) -> Obj:
+    return {"role": "assistant", "content": list(content)}
+
+
+def user(*content: Obj) -> Obj:
+    return {"role": "user", "content": list(content)}
+
+
+def test_blank_text_blocks_are_left_out(bench: Bench) -> None:
+    messages = [
+        user(block_text("hi"), block_text(" \n")),
+        assistant(block_text(""), block_text("there")),
+        user(block_text("\t"), block_text("go on")),
+    ]
+    body, _ = bench.upstream({"messages": messages})
+    assert same(
+        body["messages"],
+        [
+            user(block_text("hi")),
+            assistant(block_text("there")),
+            user(block_text("go on")),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [assistant(block_text(" ")), assistant(), {"role": "assistant", "content": ""}],
+)
+def test_message_of_nothing_is_not_sent(bench: Bench, blank: Obj) -> None:
+    body, _ = bench.upstream({"messages": [*USER, blank, user(block_text("more"))]})
+    check_sendable(body["messages"])
+    assert "more" in dump(body["messages"])
+
+
+def image_turn(block: Obj, model: str = "MiniMax-M3") -> Obj:
+    return {"model": model, "messages": [user(block_text("look"), block)]}
+
+
+IMAGE_CASES: dict[str, tuple[Obj, Obj]] = {
+    "url": (
+        {"type": "image", "url": "https://example.com/a.png"},
+        {"type": "url", "url": "https://example.com/a.png"},
+    ),
+    "data with type": (
+        {"type": "image", "data_base64": PNG64, "media_type": "image/png"},
+        {"type": "base64", "media_type": "image/png", "data": PNG64},
+    ),
+    "data without type": (
+        {"type": "image", "data_base64": PNG64},
+        {"type": "base64", "media_type": "image/png", "data": PNG64},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "data_base64": base64.b64encode(b"not an image").decode()},
+        {"type": "image", "data_base64": "A" * (14 * 1024 * 1024)},
+        {"type": "image", "data_base64": "\xff~~~"},
+    ],
+    ids=["unknown kind", "too large", "not base64"],
+)
+def test_image_data_that_cannot_be_sent_becomes_a_placeholder(
+    bench: Bench, block: Obj
+) -> None:
+    body, answer = bench.upstream(image_turn(block))
+    sent = body["messages"][0]["content"][1]
+    assert sent["type"] == "text" and sent["text"].strip()
+    assert answer.warnings == ["image_replaced"]
+
+
+@pytest.mark.parametrize("name", IMAGE_CASES)
+def test_image_shorthand_becomes_a_source(bench: Bench, name: str) -> None:
+    block, source = IMAGE_CASES[name]
+    body, answer = bench.upstream(image_turn(block))
+    sent = body["messages"][0]["content"][1]
+    assert sent == {"type": "image", "source": source}
+    assert answer.warnings == []
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_image_path_is_read_and_its_kind_found_by_its_bytes(
+    bench: Bench, kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "with a space.dat"
+    path.write_bytes(IMAGES[kind])
+    body, answer = bench.upstream(image_turn({"type": "image", "path": str(path)}))
+    data = base64.b64encode(IMAGES[kind]).decode()
+    sent = body["messages"][0]["content"][1]
+    assert sent["source"] == {"type": "base64", "media_type": kind, "data": data}
+    assert answer.warnings == []
+
+
+def test_image_block_of_the_messages_api_goes_verbatim(bench: Bench) -> None:
+    source = {"media_type": "image/png", "data": PNG64, "type": "base64", "x": 1.0}
+    turn = image_turn({"type": "image", "source": source, "cache_control": {"a": 1}})
+    body, answer = bench.upstream(turn)
+    assert same(body["messages"], turn["messages"]) and answer.warnings == []
+
+
+def bad_images(root: Path) -> dict[str, Path]:
+    text, big, pipe = root / "text.png", root / "big.png", root / "pipe.png"
+    text.write_text("not an image")
+    with open(str(big), "wb") as file:
+        file.write(PNG)
+        file.truncate(10 * 1024 * 1024 + 1)
+    os.mkfifo(str(pipe))
+    (root / "empty.png").write_bytes(b"")
+    return {
+        "missing": root / "missing.png",
+        "directory": root,
+        "text": text,
+        "too big": big,
+        "pipe": pipe,
+        "device": Path("/dev/zero"),
+        "empty": root / "empty.png",
+        "NUL": Path(str(root) + "/a\0b.png"),
+    }
+
+
+@pytest.mark.parametrize("name", [
+    "missing", "directory", "text", "too big", "pipe", "device", "empty", "NUL",
+])
+def test_bad_image_path_becomes_a_visible_placeholder(
+    bench: Bench, name: str, tmp_path: Path
+) -> None:
+    path = str(bad_images(tmp_path)[name])
+    body, answer = bench.upstream(image_turn({"type": "image", "path": path}))
+    sent = body["messages"][0]["content"][1]
+    assert sent["type"] == "text" and sent["text"].strip()
+    assert answer.warnings == ["image_replaced"]
+
+
+def test_image_paths_that_are_not_allowed_are_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    with Emulator() as emulator, Plugin(
+        emulator.base_url, {"allow_image_paths": False}
+    ) as plugin:
+        answer = plugin.turn(image_turn({"type": "image", "path": str(path)}))
+        assert answer.warnings == ["image_replaced"]
+        assert PNG64 not in dump(emulator.requests[0].json)
+
+
+@pytest.mark.parametrize("block", [
+    {"type": "image", "source": {"type": "base64", "media_type": "a", "data": "b"}},
+    {"type": "image", "url": "https://example.com/a.png"},
+])
+def test_text_only_model_gets_a_placeholder_for_an_image(
+    bench: Bench, block: Obj
+) -> None:
+    turn = image_turn(block, "MiniMax-M2.1")
+    turn["messages"] += [assistant(call("c")), user(result("c", [block]))]
+    bench.emulator.queue.append(respond(words("ok", "MiniMax-M2.1")))
+    body, answer = bench.upstream(turn)
+    assert '"image"' not in dump(body["messages"])
+    assert body["messages"][0]["content"][1]["type"] == "text"
+    assert body["messages"][2]["content"][0]["content"][0]["type"] == "text"
+    assert set(answer.warnings) == {"image_replaced"}
+
+
+# --- history repair ---------------------------------------------------------
+
+SOUND_HISTORIES = {
+    "strings": [*USER, {"role": "assistant", "content": "a"}, *USER],
+    "one call": [*USER, assistant(call("1")), user(result("1"))],
+    "two calls": [
+        *USER, assistant(call("1"), call("2")), user(result("1"), result("2")),
+    ],
+    "results in another order": [
+        *USER, assistant(call("1"), call("2")), user(result("2"), result("1")),
+    ],
+    "text after results": [
+        *USER, assistant(call("1")), user(result("1"), block_text("and?")),
+    ],
+    "blocks everywhere": [
+        *USER,
+        assistant(
+            {"type": "thinking", "thinking": "", "signature": "s"},
+            {"type": "redacted_thinking", "data": "x"},
+            {"type": "new_kind", "Deep": {"a": [1, 1.0, None]}},
+            call("1"),
+        ),
+        user(dict(result("1", [block_text("x")]), is_error=True, extra=2 ** 70)),
+    ],
+    "thinking kept in a loop": [
+        *USER,
+        assistant({"type": "thinking", "thinking": "t", "signature": "s"}, call("1")),
+        user(result("1")),
+        assistant({"type": "thinking", "thinking": "u", "signature": "v"}, call("2")),
+        user(result("2")),
+    ],
+    "same speaker twice": [*USER, *USER, assistant(block_text("a")), *USER],
+    "result without content": [
+        *USER, assistant(call("1")), user({"type": "tool_result", "tool_use_id": "1"}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SOUND_HISTORIES)
+def test_sound_history_goes_out_as_it_came_in(bench: Bench, name: str) -> None:
+    messages = SOUND_HISTORIES[name]
+    body, answer = bench.upstream({"messages": messages})
+    assert same(body["messages"], messages)
+    assert answer.warnings == []
+
+
+class Repair(NamedTuple):
+    messages: list[Obj]
+    present: Sequence[Obj] = ()
+    absent: Sequence[str] = ()
+    repairs: int = 1
+
+
+REPAIRS: dict[str, Repair] = {
+    "missing result": Repair(
+        [*USER, assistant(call("1")), user(block_text("well?"))], [block_text("well?")]
+    ),
+    "missing result, string follows": Repair([*USER, assistant(call("1")), *USER]),
+    "missing result at the end": Repair([*USER, assistant(call("1"))]),
+    "one of two missing": Repair(
+        [*USER, assistant(call("1"), call("2")), user(result("2"))], [result("2")]
+    ),
+    "both missing": Repair([*USER, assistant(call("1"), call("2")), *USER], repairs=2),
+    "assistant follows at once": Repair(
+        [*USER, assistant(call("1")), assistant(block_text("a")), *USER], repairs=2
+    ),
+    "orphan result": Repair(
+        [
+            *USER,
+            assistant(block_text("a")),
+            user(result("9", "ORPHAN"), block_text("b")),
+        ],
+        [block_text("b")],
+        ["ORPHAN"],
+    ),
+    "orphan beside a good one": Repair(
+        [*USER, assistant(call("1")), user(result("9", "ORPHAN"), result("1"))],
+        [result("1")],
+        ["ORPHAN"],
+    ),
+    "duplicate result": Repair(
+        [*USER, assistant(call("1")), user(result("1"), result("1"))], [result("1")]
+    ),
+    "result after text": Repair(
+        [*USER, assistant(call("1")), user(block_text("b"), result("1"))],
+        [result("1"), block_text("b")],
+    ),
+    "result from the assistant": Repair(
+        [*USER, assistant(block_text("a"), result("9", "ORPHAN")), *USER],
+        [block_text("a")],
+        ["ORPHAN"],
+    ),
+    "call from the user": Repair(
+        [*USER, assistant(block_text("a")), user(call("ORPHAN"), block_text("b"))],
+        [block_text("b")],
+        ["ORPHAN"],
+    ),
+    "call without input": Repair(
+        [
+            *USER,
+            assistant({"type": "tool_use", "id": "1", "name": "f"}),
+            user(result("1")),
+        ],
+        [result("1")],
+    ),
+    "history that starts with a result": Repair(
+        [
+            user(result("1", "ORPHAN"), block_text("b")),
+            assistant(block_text("a")),
+            *USER,
+        ],
+        [block_text("b")],
+        ["ORPHAN"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REPAIRS)
+def test_broken_history_is_repaired_with_a_warning_each(
+    bench: Bench, name: str
+) -> None:
+    repair = REPAIRS[name]
+    body, answer = bench.upstream({"messages": repair.messages})
+    check_sendable(body["messages"])
+    assert answer.warnings == ["history_repaired"] * repair.repairs, answer
+    sent = dump(body["messages"])
+    for block in repair.present:
+        assert dump(block) in sent, block
+    for marker in repair.absent:
+        assert marker not in sent
+
+
+def test_synthesised_result_is_flagged_as_an_error(bench: Bench) -> None:
+    body, _ = bench.upstream({"messages": [*USER, assistant(call("1")), *USER]})
+    first = body["messages"][2]["content"][0]
+    assert (first["type"], first["tool_use_id"]) == ("tool_result", "1")
+    assert first["is_error"] is True
+
+
+@pytest.mark.parametrize("content", ["", "  ", [], [block_text(" ")], None])
+def test_blank_tool_result_is_never_sent(bench: Bench, content: object) -> None:
+    messages = [*USER, assistant(call("1")), user(result("1", content))]
+    body, _ = bench.upstream({"messages": messages})
+    check_sendable(body["messages"])
+
+
+@pytest.mark.parametrize("value", ["x", [1], 5])
+def test_tool_input_that_is_no_object_is_never_sent(
+    bench: Bench, value: object
+) -> None:
+    bad = dict(call("1"), input=value)
+    answer = bench.ask({"messages": [*USER, assistant(bad), user(result("1"))]})
+    if answer.end["type"] == "error":
+        assert answer.code == "invalid_request"
+        answer.says(r"messages\[1\]\.content\[0\]")
+    else:
+        sent = bench.emulator.requests[-1].json["messages"]
+        assert all(
+            isinstance(block["input"], dict)
+            for message in sent
+            if isinstance(message["content"], list)
+            for block in message["content"]
+            if block["type"] == "tool_use"
+        )
+
+
+def histories() -> st.SearchStrategy[list[Obj]]:
+    ids = st.sampled_from(["1", "2", "3", "4"])
+    said = st.sampled_from(["a", "b", " ", ""]).map(block_text)
+    calls = st.lists(st.one_of(said, ids.map(call)), max_size=4)
+    results = st.lists(st.one_of(said, ids.map(result)), max_size=4)
+    message = st.one_of(
+        calls.map(lambda blocks: assistant(*blocks)),
+        results.map(lambda blocks: user(*blocks)),
+        st.just(USER[0]),
+    )
+    return st.lists(message, max_size=6).map(lambda tail: [*USER, *tail])
+
+
+@PROPERTY
+@given(messages=histories())
+def test_whatever_the_history_the_request_is_sendable(
+    long_bench: Bench, messages: list[Obj]
+) -> None:
+    bench = long_bench
+    bench.emulator.reset()
+    answer = bench.ask({"messages": messages})
+    if answer.end["type"] == "error":
+        assert answer.code == "invalid_request"
+        return
+    sent = bench.emulator.requests[-1].json["messages"]
+    check_sendable(sent)
+    if "history_repaired" not in answer.warnings:
+        blanks_out = [
+            dict(m, content=[b for b in m["content"] if not is_blank(b)])
+            if isinstance(m["content"], list)
+            else m
+            for m in messages
+        ]
+        assert same(sent, [m for m in blanks_out if m["content"]])
+
+
+def test_history_repaired_once_needs_no_second_repair(bench: Bench) -> None:
+    for repair in REPAIRS.values():
+        body, _ = bench.upstream({"messages": repair.messages})
+        again, answer = bench.upstream({"messages": body["messages"]})
+        assert same(again["messages"], body["messages"])
+        assert answer.warnings == []
+
+
+# --- numbers and depths -----------------------------------------------------
+
+
+def test_numbers_of_any_kind_go_upstream_unchanged(bench: Bench) -> None:
+    numbers = [2**53 + 1, -(10**400), 1.0, -0.0, 1e308, 5e-324, 0.1, 10**4299]
+    block = dict(call("1"), input={"n": numbers, "": None, "\0": True})
+    messages = [*USER, assistant(block), user(result("1"))]
+    body, _ = bench.upstream({"messages": messages})
+    assert same(body["messages"], messages)
+
+
+@pytest.mark.parametrize("number", ["1" * 4301, "-" + "1" * 5000])
+def test_integer_of_too_many_digits_is_refused(bench: Bench, number: str) -> None:
+    bench.plugin.write(
+        b'{"id":"big","messages":[{"role":"user","content":"hi"}],'
+        b'"metadata":{"n":%s}}\n' % number.encode()
+    )
+    bench.plugin.ping()
+    named = [li for li in bench.plugin.lines if li.get("id") == "big"]
+    lines = named or bench.plugin.loose()
+    assert lines[-1]["error"]["code"] in ("invalid_json", "invalid_request")
+    assert bench.emulator.requests == []
+
+
+# =====================================================================
+# Events
+# =====================================================================
+
+
+class Ends(NamedTuple):
+    """How a stream that succeeds ends."""
+
+    content: list[Obj]
+    stop: str = "end_turn"
+    warnings: Sequence[str] = ()
+    usage: Obj | None = None
+
+
+class Fails(NamedTuple):
+    """How a stream that does not succeed ends."""
+
+    code: str
+    partial: list[Obj] | None = None
+
+
+A_TEXT = block_text("Hello")
+A_CALL = {"type": "tool_use", "id": "call_function_0", "name": "glob"}
+TAIL = (closed(0), stopping(), STOP)
+BIG = 2**70 + 1
+
+
+def tool_stream(*fragments: str, reason: str = "tool_use") -> bytes:
+    pieces = [partial_json(0, fragment) for fragment in fragments]
+    head = (started(), opened(0, "tool_use"))
+    return sse(*head, *pieces, closed(0), stopping(reason), STOP)
+
+
+def a_text(*deltas: str) -> bytes:
+    return sse(started(), opened(0), *[text(0, d) for d in deltas], *TAIL)
+
+
+TRANSLATOR_CASES: dict[str, tuple[bytes, Ends | Fails]] = {
+    "rich": (RICH.data, Ends(RICH.content, "tool_use")),
+    "pings and unknown events": (
+        sse(PING, started(), PING, {"type": "new_event", "x": 1}, opened(0), PING,
+            text(0, "Hello"), PING, *TAIL, PING),
+        Ends([A_TEXT]),
+    ),
+    "no event lines": (
+        b"".join(
+            frame(json.dumps(p))
+            for p in (started(), opened(0), text(0, "Hello"), *TAIL)
+        ),
+        Ends([A_TEXT]),
+    ),
+    "CRLF": (words("Hello").replace(b"\n", b"\r\n"), Ends([A_TEXT])),
+    "comments": (b": hi\n" + words("Hello").replace(b"\n\n", b"\n\n: hi\n\n"),
+                 Ends([A_TEXT])),
+    "last frame without newline": (words("Hello").rstrip(b"\n"), Ends([A_TEXT])),
+    "stop reason is the last frame, without newline": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0),
+            sse(stopping()).rstrip(b"\n")),
+        Ends([A_TEXT]),
+    ),
+    "no message_stop": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), stopping()),
+        Ends([A_TEXT]),
+    ),
+    "no stop reason, text": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), STOP), Ends([A_TEXT]),
+    ),
+    "empty stop reason, text": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), stopping(""), STOP),
+        Ends([A_TEXT]),
+    ),
+    "null stop reason, tool": (
+        sse(started(), opened(0, "tool_use"), closed(0), stopping(None), STOP),
+        Ends([dict(A_CALL, input={})], "tool_use"),
+    ),
+    "empty stop reason, tool": (
+        tool_stream('{"a": 1}', reason=""),
+        Ends([dict(A_CALL, input={"a": 1})], "tool_use"),
+    ),
+    "new stop reason": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), stopping("paused"),
+            STOP),
+        Ends([A_TEXT], "paused"),
+    ),
+    "stop reason and no content": (
+        sse(started(), stopping("end_turn"), STOP), Ends([], "end_turn"),
+    ),
+    "refusal without content": (
+        sse(started(), stopping("refusal"), STOP), Ends([], "refusal"),
+    ),
+    "start, ping, stop": (sse(started(), PING, STOP), Fails("empty_response")),
+    "empty stop reason and no content": (
+        sse(started(), stopping(""), STOP), Fails("empty_response"),
+    ),
+    "text at block start": (
+        sse(started(), opened(0, text="Hel"), text(0, "lo"), *TAIL), Ends([A_TEXT]),
+    ),
+    "thinking at block start": (
+        sse(started(), opened(0, "thinking", thinking="Hm", signature="ab"),
+            thinking(0, "m"), signature(0, "cd"), *TAIL),
+        Ends([{"type": "thinking", "thinking": "Hmm", "signature": "abcd"}]),
+    ),
+    "signature in several deltas": (
+        sse(started(), opened(0, "thinking"), thinking(0, "H"), signature(0, "ab"),
+            signature(0, "cd"), signature(0, "ef"), *TAIL),
+        Ends([{"type": "thinking", "thinking": "H", "signature": "abcdef"}]),
+    ),
+    "signature missing": (
+        sse(started(), opened(0, "thinking"), thinking(0, "H"), closed(0), opened(1),
+            text(1, "Hello"), closed(1), stopping(), STOP),
+        Ends([{"type": "thinking", "thinking": "H"}, A_TEXT]),
+    ),
+    "redacted thinking": (
+        sse(started(), opened(0, "redacted_thinking", data="x" * 50, n=BIG), *TAIL),
+        Ends([{"type": "redacted_thinking", "data": "x" * 50, "n": BIG}]),
+    ),
+    "unknown kind": (
+        sse(started(), opened(0, "new_kind", z={"b": [1.0, None], "a": BIG}), *TAIL),
+        Ends([{"type": "new_kind", "z": {"b": [1.0, None], "a": BIG}}]),
+    ),
+    "unknown kind with known deltas": (
+        sse(started(), opened(0, "new_kind", text="a", input={}), text(0, "b"),
+            partial_json(0, '{"x": 1.0}'), *TAIL),
+        Ends([{"type": "new_kind", "text": "ab", "input": {"x": 1.0}}]),
+    ),
+    "server tool with input at start": (
+        sse(started(), opened(0, "server_tool_use", id="s", input={"q": [BIG]}), *TAIL),
+        Ends([{"type": "server_tool_use", "id": "s", "input": {"q": [BIG]}}]),
+    ),
+    "unknown delta": (
+        sse(started(), opened(0), text(0, "Hel"), delta(0, "new_delta", x=1),
+            text(0, "lo"), *TAIL),
+        Ends([A_TEXT], warnings=["unknown_delta"]),
+    ),
+    "extra fields in blocks": (
+        sse(started(), opened(0, cache={"A": 1.0}), text(0, "Hello"), *TAIL),
+        Ends([{"type": "text", "text": "Hello", "cache": {"A": 1.0}}]),
+    ),
+    "tool input at block start": (
+        sse(started(), opened(0, "tool_use", input={"a": 1.0, "b": BIG}), closed(0),
+            stopping("tool_use"), STOP),
+        Ends([dict(A_CALL, input={"a": 1.0, "b": BIG})], "tool_use"),
+    ),
+    "tool without any input": (
+        tool_stream(""), Ends([dict(A_CALL, input={})], "tool_use"),
+    ),
+    "tool input in bits": (
+        tool_stream(*'{"a": "\\u00e9\\ud83d\\ude00", "b": [1e3, -0.0]}'),
+        Ends([dict(A_CALL, input={"a": "é😀", "b": [1000.0, -0.0]})], "tool_use"),
+    ),
+    "white space around tool input": (
+        tool_stream(" \n{", '"a": 1}\r\n '),
+        Ends([dict(A_CALL, input={"a": 1})], "tool_use"),
+    ),
+    "raw control characters in tool input": (
+        tool_stream('{"a": "x\ny\tz', '\x01"}'),
+        Ends([dict(A_CALL, input={"a": "x\ny\tz\x01"})], "tool_use"),
+    ),
+    "control characters between tokens are no fault": (
+        tool_stream('{\n\t"a":\r1}'),
+        Ends([dict(A_CALL, input={"a": 1})], "tool_use"),
+    ),
+    "interleaved blocks": (
+        sse(started(), opened(0), opened(1, "tool_use"), text(0, "Hel"),
+            partial_json(1, '{"a"'), text(0, "lo"), partial_json(1, ": 1}"), closed(1),
+            closed(0), stopping("tool_use"), STOP),
+        Ends([A_TEXT, dict(A_CALL, id="call_function_1", input={"a": 1})], "tool_use"),
+    ),
+    "gapped indexes": (
+        sse(started(), opened(3), text(3, "Hello"), closed(3), opened(7), text(7, "!"),
+            closed(7), stopping(), STOP),
+        Ends([A_TEXT, block_text("!")]),
+    ),
+    "indexes that fall": (
+        sse(started(), opened(5), text(5, "Hello"), closed(5), opened(2), text(2, "!"),
+            closed(2), stopping(), STOP),
+        Ends([A_TEXT, block_text("!")]),
+    ),
+    "content in message_start": (
+        sse(started(content=[A_TEXT]), stopping(), STOP), Ends([A_TEXT]),
+    ),
+    "index used again": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), opened(0), text(0, "!"),
+            *TAIL),
+        Ends([A_TEXT, block_text("!")]),
+    ),
+    "stop of a block that never was": (
+        sse(started(), closed(4), opened(0), text(0, "Hello"), *TAIL), Ends([A_TEXT]),
+    ),
+    "end of the OpenAI kind": (words("Hello") + b"data: [DONE]\n\n", Ends([A_TEXT])),
+    "delta that does not fit its block": (
+        sse(started(), opened(0), text(0, "Hello"), partial_json(0, "{}"), *TAIL),
+        Ends([A_TEXT], warnings=["unknown_delta"]),
+    ),
+    "delta without content": (
+        sse(started(), opened(0), delta(0, "text_delta"), text(0, "Hello"), *TAIL),
+        Ends([A_TEXT]),
+    ),
+    "text before its block": (
+        sse(started(), text(0, "Hel"), text(0, "lo"), *TAIL), Ends([A_TEXT]),
+    ),
+    "thinking before its block": (
+        sse(started(), thinking(0, "H"), signature(0, "s"), closed(0), text(1, "Hello"),
+            closed(1), stopping(), STOP),
+        Ends([{"type": "thinking", "thinking": "H", "signature": "s"}, A_TEXT]),
+    ),
+    "text without content_block_stop": (
+        sse(started(), opened(0), text(0, "Hello"), stopping(), STOP), Ends([A_TEXT]),
+    ),
+    "second message_start of the same message": (
+        sse(started(), opened(0), text(0, "Hel"), started(), text(0, "lo"), *TAIL),
+        Ends([A_TEXT]),
+    ),
+    "second message_start of another": (
+        sse(started(), opened(0), text(0, "Hel"), started(ident="f" * 32),
+            text(0, "lo"), *TAIL),
+        Fails("protocol", [block_text("Hel")]),
+    ),
+    "blank text is kept for the host": (
+        a_text(" \n"), Ends([block_text(" \n")]),
+    ),
+    "surrogate pair cut in two": (
+        a_text("Hello\ud83d", "\ude00!"), Ends([block_text("Hello😀!")]),
+    ),
+    "lone surrogates": (
+        a_text("\ude00a\ud83d", "b\ud83d"), Ends([block_text("\ude00a\ud83db\ud83d")]),
+    ),
+    "surrogate pair cut in thinking": (
+        sse(started(), opened(0, "thinking"), thinking(0, "\ud83d"),
+            thinking(0, "\ude00"), *TAIL),
+        Ends([{"type": "thinking", "thinking": "😀"}]),
+    ),
+    # the end marker
+    "end marker": (a_text("Hello[e~["), Ends([A_TEXT])),
+    "end marker in bits": (a_text("Hel", "lo", "[", "e", "~", "["), Ends([A_TEXT])),
+    "end marker, no block stop": (
+        sse(started(), opened(0), text(0, "Hello[e"), text(0, "~["), stopping(), STOP),
+        Ends([A_TEXT]),
+    ),
+    "end marker at block start": (
+        sse(started(), opened(0, text="Hello[e~["), *TAIL), Ends([A_TEXT]),
+    ),
+    "half an end marker": (a_text("Hello[e", "~"), Ends([block_text("Hello[e~")])),
+    "end marker in the middle": (
+        a_text("a[e~[", "b"), Ends([block_text("a[e~[b")]),
+    ),
+    "brackets before the end marker": (
+        a_text("a[[e~[e~[e~["), Ends([block_text("a[[e~[e~")]),
+    ),
+    "end marker of a text that is not the last block": (
+        sse(started(), opened(0), text(0, "a[e~["), closed(0), opened(1, "tool_use"),
+            closed(1), stopping("tool_use"), STOP),
+        Ends([block_text("a[e~["), dict(A_CALL, id="call_function_1", input={})],
+             "tool_use"),
+    ),
+    "end marker in the first of two texts": (
+        sse(started(), opened(0), text(0, "a[e~["), closed(0), opened(1),
+            text(1, "b[e~["), closed(1), stopping(), STOP),
+        Ends([block_text("a[e~["), block_text("b")]),
+    ),
+    "end marker, then a ping": (
+        sse(started(), opened(0), text(0, "Hello[e~["), PING, closed(0), PING,
+            stopping(), PING, STOP),
+        Ends([A_TEXT]),
+    ),
+    "end marker alone": (a_text("[e~["), Ends([block_text("")])),
+    "half an end marker before a call": (
+        sse(started(), opened(0), text(0, "a[e~"), closed(0), opened(1, "tool_use"),
+            closed(1), stopping("tool_use"), STOP),
+        Ends([block_text("a[e~"), dict(A_CALL, id="call_function_1", input={})],
+             "tool_use"),
+    ),
+    "end marker cut in two by a call": (
+        sse(started(), opened(0), opened(1, "tool_use"), text(0, "a[e"), closed(1),
+            text(0, "~["), closed(0), stopping("tool_use"), STOP),
+        Ends([block_text("a[e~["), dict(A_CALL, id="call_function_1", input={})],
+             "tool_use"),
+    ),
+    "end marker, then the stream is cut": (
+        sse(started(), opened(0), text(0, "a[e~")),
+        Fails("stream_cut", [block_text("a[e~")]),
+    ),
+    "end marker in thinking": (
+        sse(started(), opened(0, "thinking"), thinking(0, "a[e~["), *TAIL),
+        Ends([{"type": "thinking", "thinking": "a[e~["}]),
+    ),
+    # what is worth a warning
+    "tool markup": (
+        a_text("<minimax:tool", "_call>x</minimax:tool_call>"),
+        Ends([block_text("<minimax:tool_call>x</minimax:tool_call>")],
+             warnings=["tool_markup_in_text"]),
+    ),
+    "other tool markup": (
+        a_text("a ]<]mini", "max[>[ b"),
+        Ends([block_text("a ]<]minimax[>[ b")], warnings=["tool_markup_in_text"]),
+    ),
+    "thinking used all tokens": (
+        sse(started(), opened(0, "thinking"), thinking(0, "H"), closed(0),
+            stopping("max_tokens"), STOP),
+        Ends([{"type": "thinking", "thinking": "H"}], "max_tokens",
+             ["thinking_used_all_tokens"]),
+    ),
+    "max_tokens with text is no surprise": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), stopping("max_tokens"),
+            STOP),
+        Ends([A_TEXT], "max_tokens"),
+    ),
+    "max_tokens inside a tool call": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), opened(1, "tool_use"),
+            partial_json(1, '{"a": 10'), closed(1), stopping("max_tokens"), STOP),
+        Ends([A_TEXT], "max_tokens"),
+    ),
+    # usage: the last value of each field that is not null
+    "usage": (
+        sse(
+            started(
+                usage={"input_tokens": 5, "output_tokens": 1, "cache": 3, "n": None}
+            ),
+            opened(0), text(0, "Hello"), closed(0),
+            stopping(usage={"input_tokens": None, "output_tokens": 9, "extra": 1.0}),
+            STOP,
+        ),
+        Ends([A_TEXT], usage={"input_tokens": 5, "output_tokens": 9, "cache": 3,
+                              "extra": 1.0}),
+    ),
+    "usage only at the start": (
+        sse(started(usage={"input_tokens": 5, "output_tokens": 1}), opened(0),
+            text(0, "Hello"), closed(0),
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, STOP),
+        Ends([A_TEXT], usage={"input_tokens": 5, "output_tokens": 1}),
+    ),
+    "usage null": (
+        sse(started(usage=None), opened(0), text(0, "Hello"), closed(0),
+            stopping(usage=None), STOP),
+        Ends([A_TEXT]),
+    ),
+    "usage twice": (
+        sse(started(usage={"input_tokens": 5}), opened(0), text(0, "Hello"), closed(0),
+            stopping(None, usage={"input_tokens": 7, "output_tokens": 2}),
+            stopping(usage={"output_tokens": 4}), STOP),
+        Ends([A_TEXT], usage={"input_tokens": 7, "output_tokens": 4}),
+    ),
+    # the stream ends too early, or breaks the order
+    "nothing at all": (b"", Fails("empty_response|stream_cut|protocol")),
+    "only pings": (sse(PING, PING), Fails("empty_response|stream_cut")),
+    "ends after start": (sse(started()), Fails("stream_cut")),
+    "ends inside text": (
+        sse(started(), opened(0), text(0, "Hello")), Fails("stream_cut", [A_TEXT]),
+    ),
+    "ends after a whole block": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0)),
+        Fails("stream_cut", [A_TEXT]),
+    ),
+    "ends inside tool input": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), opened(1, "tool_use"),
+            partial_json(1, '{"amount": 100}')),
+        Fails("stream_cut", [A_TEXT]),
+    ),
+    "ends inside thinking": (
+        sse(started(), opened(0, "thinking"), thinking(0, "Hello")),
+        Fails("stream_cut"),
+    ),
+    "tool never closed, reason tool_use": (
+        sse(started(), opened(0, "tool_use"), partial_json(0, '{"a": 1'),
+            stopping("tool_use"), STOP),
+        Fails("protocol"),
+    ),
+    "data that is not JSON": (
+        sse(started(), opened(0), text(0, "Hello"), b"data: {oops\n\n", *TAIL),
+        Fails("protocol", [A_TEXT]),
+    ),
+    "data that is no object": (
+        sse(started(), opened(0), text(0, "Hello"), b"data: [1]\n\n", *TAIL),
+        Fails("protocol", [A_TEXT]),
+    ),
+    "NaN in a known block": (
+        sse(started(), b'data: {"type":"content_block_start","index":0,'
+            b'"content_block":{"type":"new","x":NaN}}\n\n', *TAIL),
+        Fails("protocol"),
+    ),
+    "infinity in a known block": (
+        sse(started(), b'data: {"type":"content_block_start","index":0,'
+            b'"content_block":{"type":"new","x":1e999}}\n\n', *TAIL),
+        Fails("protocol"),
+    ),
+    "content after the end of its block": (
+        sse(started(), opened(0), text(0, "Hello"), closed(0), text(0, "!"), *TAIL),
+        Fails("protocol", [A_TEXT]),
+    ),
+    "text that is no string": (
+        sse(started(), opened(0, text=5), *TAIL), Fails("protocol"),
+    ),
+    "delta that is no string": (
+        sse(started(), opened(0), text(0, "Hello"), delta(0, "text_delta", text=5),
+            *TAIL),
+        Fails("protocol", [A_TEXT]),
+    ),
+    "delta without index": (
+        sse(started(), opened(0), {"type": "content_block_delta", "delta": {
+            "type": "text_delta", "text": "a"}}, *TAIL),
+        Fails("protocol"),
+    ),
+    "block without type": (
+        sse(started(), {"type": "content_block_start", "index": 0,
+                        "content_block": {"text": "a"}}, *TAIL),
+        Fails("protocol"),
+    ),
+    "call without a name": (
+        sse(started(), opened(0, "tool_use", name=""), closed(0), stopping("tool_use"),
+            STOP),
+        Fails("protocol"),
+    ),
+    "nesting beyond any parser": (
+        sse(started(), b"data: " + b"[" * 100000 + b"\n\n", *TAIL), Fails("protocol"),
+    ),
+}
+
+
+def check_outcome(answer: Answer, expected: Ends | Fails) -> None:
+    if isinstance(expected, Fails):
+        assert re.fullmatch(expected.code, answer.code), answer
+        partial = answer.end["partial"]
+        assert same(partial and partial["content"], expected.partial), answer
+        return
+    assert same(answer.content, expected.content), answer
+    assert answer.end["stop_reason"] == expected.stop, answer
+    assert answer.warnings == list(expected.warnings), answer
+    if expected.usage is not None:
+        usage = {k: v for k, v in answer.end["usage"].items() if v is not None}
+        assert usage == expected.usage, answer
+
+
+@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("name", TRANSLATOR_CASES)
+def test_stream_becomes_events(bench: Bench, name: str, how: str) -> None:
+    data, expected = TRANSLATOR_CASES[name]
+    if len(data) > 50000 and how == "bytes":
+        how = "random"
+    check_outcome(bench.stream(*cut(data, how)), expected)
+
+
+def test_message_id_model_and_request_id_are_reported(bench: Bench) -> None:
+    answer = bench.stream(OK, headers=["minimax-request-id: req-77"])
+    assert answer.end["message_id"] == "0" * 31 + "1"
+    assert answer.end["model"] == "MiniMax-M3"
+    assert answer.end["request_id"] == "req-77"
+    timing = answer.end["timing"]
+    assert timing["attempts"] == 1
+    assert 0 <= timing["first_event_ms"] <= timing["total_ms"]
+    [start] = answer.of("turn_start")
+    assert (start["model"], start["message_id"]) == ("MiniMax-M3", "0" * 31 + "1")
+
+
+def test_upstream_pings_are_heartbeats_but_not_each(bench: Bench) -> None:
+    begun = time.monotonic()
+    answer = bench.stream(sse(started()) + sse(PING) * 500, OK.split(b"\n\n", 1)[1])
+    most = 2 + (time.monotonic() - begun) / 5
+    assert 1 <= len(answer.of("heartbeat")) <= most
+
+
+def test_max_tokens_warning_gives_the_remedy(bench: Bench) -> None:
+    data, _ = TRANSLATOR_CASES["thinking used all tokens"]
+    [warning] = bench.stream(data).of("warning")
+    assert "max_tokens" in warning["text"]
+
+
+BAD_INPUTS = {
+    "cut in a number": '{"amount": 100',
+    "cut in a string": '{"a": "b',
+    "cut in a literal": '{"a": tru',
+    "cut after a comma": '{"a": 1,',
+    "unfinished number": '{"a": 1.}',
+    "leading zero": '{"a": 01}',
+    "garbage after": '{"a": 1} x',
+    "two objects": '{"a": 1}{"b": 2}',
+    "single quotes": "{'a': 1}",
+    "trailing comma": '{"a": 1,}',
+    "comment": '{"a": 1 /* b */}',
+    "unquoted key": "{a: 1}",
+    "python literals": '{"a": None}',
+    "NaN": '{"a": NaN}',
+    "infinity": '{"a": -Infinity}',
+    "overflow": '{"a": 1e999}',
+    "array": "[1]",
+    "null": "null",
+    "string": '"x"',
+    "number": "5",
+    "too many digits": '{"a": %s}' % ("9" * 5000),
+    "too deep": '{"a": ' * 100000,
+    "raw control character and garbage": '{"a": "\n"} x',
+    "BOM": '\ufeff{"a": 1}',
+    "no-break space": '\xa0{"a": 1}',
+    "fullwidth digits": '{"a": \uff11}',
+    "bad escape": '{"a": "\\x41"}',
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_tool_input_is_a_protocol_error_and_no_call(
+    bench: Bench, name: str
+) -> None:
+    raw = BAD_INPUTS[name]
+    answer = bench.stream(tool_stream(raw[: len(raw) // 2], raw[len(raw) // 2 :]))
+    assert answer.code == "protocol" and answer.end["partial"] is None
+    [end] = answer.of("block_end")
+    assert end["incomplete"] is True and end["input_json"] == raw
+    assert "input" not in end["block"] and end["block"]["name"] == "glob"
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_tool_input_at_another_stop_reason_is_left_out(
+    bench: Bench, name: str
+) -> None:
+    answer = bench.stream(tool_stream(BAD_INPUTS[name], reason="max_tokens"))
+    assert answer.end["stop_reason"] == "max_tokens" and answer.content == []
+
+
+def test_integer_of_4300_digits_in_tool_input_is_exact(bench: Bench) -> None:
+    digits = "7" * 4300
+    answer = bench.stream(tool_stream(f'{{"a": {digits}, "b": -{digits}}}'))
+    assert str(answer.content[0]["input"]["a"]) == digits
+    assert str(answer.content[0]["input"]["b"]) == "-" + digits
+
+
+# --- whatever comes, the grammar holds --------------------------------------
+
+
+def payloads() -> st.SearchStrategy[list[Obj]]:
+    index = st.integers(0, 3)
+    kinds = st.sampled_from(["text", "thinking", "tool_use", "new_kind"])
+    said = st.sampled_from(["", "a", "[e~[", "{", "}", '{"a":1}', "\ud83d", "\ude00"])
+    reason = st.sampled_from(["end_turn", "tool_use", "", None])
+    odd = st.sampled_from([
+        {"type": "message_delta"},
+        {"type": "content_block_delta"},
+        {"type": "content_block_start", "index": "0"},
+        {"type": "content_block_start", "index": 0, "content_block": None},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": 5}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta"}},
+        {"type": "content_block_delta", "index": None, "delta": {"text": "x"}},
+        {"type": "message_start"},
+        {"type": "message_start", "message": {"id": 5, "model": None, "usage": []}},
+        {"type": "message_delta", "delta": None, "usage": 5},
+        {"type": "message_delta", "delta": {"stop_reason": 5}},
+        {"type": "error"},
+        {"type": "error", "error": "x"},
+        {"type": None},
+        {},
+    ])
+    known = st.one_of(
+        st.just(started()),
+        st.just(PING),
+        st.builds(opened, index, kinds),
+        st.builds(text, index, said),
+        st.builds(thinking, index, said),
+        st.builds(partial_json, index, said),
+        st.builds(signature, index, said),
+        st.builds(closed, index),
+    )
+    rare = st.one_of(st.builds(stopping, reason), st.just(STOP), odd)
+    some = st.lists(st.one_of(known, known, known, rare), max_size=14)
+    last = st.lists(rare, max_size=2)
+    return st.builds(lambda head, tail: [*head, *tail], some, last)
+
+
+@settings(PROPERTY, max_examples=250)
+@given(stream=payloads(), start=st.booleans(), seed=st.integers(0, 9))
+def test_whatever_events_come_the_grammar_holds(
+    long_bench: Bench, stream: list[Obj], start: bool, seed: int
+) -> None:
+    long_bench.emulator.reset()
+    head = [started()] if start else []
+    answer = long_bench.stream(*cut(sse(*head, *stream), "random", seed))
+    check_grammar(lines_of(*answer.lines))
+    if answer.end["type"] == "turn_end":
+        assert any(p.get("type") in ("message_delta", "message_stop") for p in stream)
+    else:
+        assert answer.code != "internal", answer
+
+
+@PROPERTY
+@given(
+    place=st.integers(0, len(RICH.data) - 1),
+    junk=st.binary(max_size=6),
+    drop=st.integers(0, 40),
+)
+def test_whatever_bytes_come_the_grammar_holds(
+    long_bench: Bench, place: int, junk: bytes, drop: int
+) -> None:
+    long_bench.emulator.reset()
+    data = RICH.data[:place] + junk + RICH.data[place + drop :]
+    answer = long_bench.stream(data)
+    check_grammar(lines_of(*answer.lines))
+    assert answer.end["type"] == "turn_end" or answer.code != "internal", answer
+
+
+# --- what came may be sent back ----------------------------------------------
+
+ODD_STRINGS = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["\ud800", "a\udfffb", "\ud83d\ude00", "\u2028\x85", "\0", "[e~["]),
+)
+ODD_KEYS = st.one_of(
+    st.text(max_size=4),
+    st.sampled_from(["", "type", "id", "MaxTokens", "max_tokens", "url", "\ud800"]),
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**40), 10**40),
+    st.floats(allow_nan=False, allow_infinity=False),
+    ODD_STRINGS,
+)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(ODD_KEYS, inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(ODD_KEYS, VALUES, max_size=4)
+
+
+def block_strategy() -> st.SearchStrategy[Obj]:
+    extra = st.dictionaries(
+        st.sampled_from(["cache_control", "citations", "Zed", ""]), VALUES, max_size=2
+    )
+    kinds = st.one_of(
+        ODD_STRINGS.map(block_text),
+        st.builds(
+            lambda words, sign: {
+                "type": "thinking", "thinking": words, "signature": sign,
+            },
+            ODD_STRINGS,
+            st.text("0123456789abcdef", min_size=1, max_size=20),
+        ),
+        st.text(max_size=9).map(lambda s: {"type": "redacted_thinking", "data": s}),
+        OBJECTS.map(lambda v: {"type": "tool_use", "id": "", "name": "f", "input": v}),
+        st.builds(lambda value: {"type": "new_kind", "payload": value}, VALUES),
+    )
+    return st.builds(lambda block, more: dict(block, **more), kinds, extra)
+
+
+def stream_of(blocks: list[Obj], rng: random.Random) -> bytes:
+    """A stream that makes `blocks`, whole at the start or in deltas."""
+    events: list[Obj | bytes] = [started()]
+    for index, block in enumerate(blocks):
+        start = copy.deepcopy(block)
+        deltas: list[Obj] = []
+        for field, make in (
+            ("signature", signature),
+            ("input", partial_json),
+            ("thinking", thinking),
+            ("text", text),
+        ):
+            if field in block and block["type"] != "new_kind" and rng.random() < 0.8:
+                value, start[field] = block[field], {} if field == "input" else ""
+                if field == "input":
+                    value = json.dumps(value, ensure_ascii=rng.random() < 0.5)
+                pieces = [value[i : i + 3] for i in range(0, len(value), 3)]
+                deltas[:0] = [make(index, piece) for piece in pieces]
+        opening = dict(opened(index), content_block=start)
+        events += [opening, *deltas, closed(index)]
+    calls = any(block["type"] == "tool_use" for block in blocks)
+    return sse(*events, stopping("tool_use" if calls else "end_turn"), STOP)
+
+
+@settings(PROPERTY, max_examples=150)
+@given(blocks=st.lists(block_strategy(), min_size=1, max_size=4), seed=st.integers())
+def test_message_sent_back_is_the_same_json_upstream(
+    long_bench: Bench, blocks: list[Obj], seed: int
+) -> None:
+    bench, rng = long_bench, random.Random(seed)
+    bench.emulator.reset()
+    for number, block in enumerate(blocks):
+        if block["type"] == "tool_use":
+            block["id"] = f"call_{number}"
+    data = stream_of(blocks, rng)
+    answer = bench.stream(*cut(data, "random", seed))
+    received = answer.content
+    if blocks[-1]["type"] == "text" and blocks[-1]["text"].endswith("[e~["):
+        assert received[-1]["text"] == blocks[-1]["text"][:-4]
+        blocks = [*blocks[:-1], received[-1]]
+    assert same(received, blocks), answer
+    results = [result(b["id"]) for b in blocks if b["type"] == "tool_use"]
+    history = [
+        *USER, answer.end["message"], user(*results, block_text("go on")),
+    ]
+    body, back = bench.upstream({"messages": history})
+    sendable = [block for block in blocks if not is_blank(block)]
+    if sendable:
+        assert same(body["messages"][1]["content"], sendable)
+    assert back.warnings == []
+
+
+# =====================================================================
+# Configuration
+# =====================================================================
+
+# (configuration file, a pattern for the key that the message names)
+BAD_CONFIGS: dict[str, tuple[Obj | str, str]] = {
+    "not JSON": ("{oops", "JSON"),
+    "not an object": ("[]", "object"),
+    "not UTF-8": ('{"model": "\udcff"}', "."),
+    "negative timeout": ({"connect_timeout": -1}, "connect_timeout"),
+    "timeout of zero": ({"idle_timeout": 0}, "idle_timeout"),
+    "timeout as text": ({"first_event_timeout": "soon"}, "first_event_timeout"),
+    "timeout as boolean": ({"turn_timeout": True}, "turn_timeout"),
+    "endless timeout": ('{"turn_timeout": 1e999}', "."),
+    "negative retries": ({"max_retries": -1}, "max_retries"),
+    "fractional retries": ({"max_retries": 1.5}, "max_retries"),
+    "negative delay": ({"retry_base_delay": -1}, "retry_base_delay"),
+    "negative cap": ({"retry_after_max": -1}, "retry_after_max"),
+    "no tokens": ({"max_tokens_default": 0}, "max_tokens_default"),
+    "unknown effort": ({"effort": "ultra"}, "effort"),
+    "unknown region": ({"region": "mars"}, "region"),
+    "model as number": ({"model": 5}, "model"),
+    "image paths as text": ({"allow_image_paths": "yes"}, "allow_image_paths"),
+    "key as number": ({"api_key": 5}, "api_key"),
+    "key with a line break": ({"api_key": KEY[:20] + "\n" + KEY[20:]}, "api_key"),
+    "key that is no header": ({"api_key": KEY + "é世"}, "api_key"),
+    "key with a control character": ({"api_key": KEY + "\x01"}, "api_key"),
+    "url with credentials": ({"base_url": f"https://u:{KEY}@127.0.0.1"}, "base_url"),
+    "url of another scheme": ({"base_url": "ftp://127.0.0.1/"}, "base_url"),
+    "url without scheme": ({"base_url": "127.0.0.1:80"}, "base_url"),
+    "url without host": ({"base_url": "https://"}, "base_url"),
+    "url with a bad port": ({"base_url": "https://127.0.0.1:99999"}, "base_url"),
+    "url with white space": ({"base_url": "https://a b/"}, "base_url"),
+    "url with a query": ({"base_url": "https://127.0.0.1/?a=b"}, "base_url"),
+    "plain http elsewhere": ({"base_url": "http://192.0.2.1/anthropic"}, "base_url"),
+    "plain http, loopback lookalike": (
+        {"base_url": "http://127.0.0.1.example.com/"}, "base_url",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def settings_bench() -> Iterator[Bench]:
+    made = Bench()
+    made.plugin.close()
+    unset = {"MINIMAX_API_KEY": None, "MINIMAX_BASE_URL": None}
+    made.plugin = Plugin(None, "{}", dict(unset))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def configure(bench: Bench, config: Obj | str) -> None:
+    bench.emulator.reset()
+    if isinstance(config, dict):
+        good = {"api_key": KEY, "base_url": bench.emulator.base_url}
+        config = dict(good, **config)
+    path = bench.plugin.config_path
+    path.unlink()
+    if isinstance(config, str):
+        path.write_bytes(config.encode("utf-8", "surrogateescape"))
+        path.chmod(0o600)
+    else:
+        write_config(path, config)
+
+
+@pytest.mark.parametrize("name", BAD_CONFIGS)
+def test_bad_config_is_an_error_in_each_turn_and_the_process_lives(
+    settings_bench: Bench, name: str
+) -> None:
+    config, key = BAD_CONFIGS[name]
+    configure(settings_bench, config)
+    answer = settings_bench.plugin.turn(ask())
+    assert answer.code == "config", answer
+    answer.says(key, r"config\.json")
+    assert settings_bench.plugin.turn(ask()).code == "config"
+    configure(settings_bench, {})
+    assert settings_bench.plugin.turn(ask()).text == "ok"
+
+
+def test_new_key_in_the_file_needs_no_restart(settings_bench: Bench) -> None:
+    for key in ("first-key-00000000", "other-key-00000000"):
+        configure(settings_bench, {"api_key": key})
+        assert settings_bench.plugin.turn(ask()).text == "ok"
+        [request] = settings_bench.emulator.requests
+        assert request.header("authorization") == ["Bearer " + key]
+
+
+def test_missing_key_is_a_config_error_and_ping_still_works(
+    settings_bench: Bench,
+) -> None:
+    bench = settings_bench
+    for config in ({"api_key": ""}, {"api_key": "  "}, {"api_key": None}):
+        configure(bench, dict(config))
+        answer = bench.plugin.turn(ask())
+        assert answer.code == "config" and bench.emulator.requests == []
+        answer.says("api_key|MINIMAX_API_KEY")
+    bench.plugin.ping()
+
+
+def test_config_file_that_is_gone_is_a_config_error(settings_bench: Bench) -> None:
+    settings_bench.plugin.config_path.unlink()
+    assert settings_bench.plugin.turn(ask()).code == "config"
+    write_config(settings_bench.plugin.config_path, {})
+
+
+def test_max_tokens_default_model_and_effort_come_from_the_file(
+    settings_bench: Bench,
+) -> None:
+    bench = settings_bench
+    configure(
+        bench,
+        {"model": "MiniMax-M3.1-Flash", "effort": "low", "max_tokens_default": 99},
+    )
+    body, _ = bench.upstream(ask())
+    assert body["model"] == "MiniMax-M3.1-Flash" and body["max_tokens"] == 99
+    assert body["output_config"] == {"effort": "low"}
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/", "/v1/messages"])
+def test_base_url_in_any_common_form_gives_the_right_path(
+    settings_bench: Bench, suffix: str
+) -> None:
+    bench = settings_bench
+    configure(bench, {"base_url": bench.emulator.base_url + suffix})
+    assert bench.plugin.turn(ask()).text == "ok"
+    assert bench.emulator.requests[0].target == "/anthropic/v1/messages"
+
+
+def test_localhost_is_loopback_and_every_address_of_it_is_tried(
+    settings_bench: Bench,
+) -> None:
+    bench = settings_bench
+    url = bench.emulator.base_url.replace("127.0.0.1", "localhost")
+    configure(bench, {"base_url": url})
+    assert bench.plugin.turn(ask()).text == "ok"
+
+
+def test_unknown_setting_is_named_on_stderr_and_ignored(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, {"conect_timeout": 5}) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+    assert b"conect_timeout" in plugin.errors
+
+
+def test_environment_wins_over_the_file(emulator: Emulator) -> None:
+    config = {"api_key": "file-key-000000000", "base_url": "http://127.0.0.1:9/no"}
+    env: dict[str, str | None] = {"MINIMAX_REGION": "cn"}
+    with Plugin(emulator.base_url, config, env) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+        assert emulator.requests[0].header("authorization") == ["Bearer " + KEY]
+
+
+def test_white_space_around_the_key_is_stripped(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, env={"MINIMAX_API_KEY": f" {KEY}\n"}) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+        assert emulator.requests[0].header("authorization") == ["Bearer " + KEY]
+
+
+@pytest.mark.parametrize("root", [None, "a profile"])
+def test_config_is_found_in_the_profile(
+    emulator: Emulator, tmp_path: Path, root: str | None
+) -> None:
+    base = tmp_path / (root or ".plexum")
+    folder = base / "plugins" / "plexum-minimax-provider"
+    folder.mkdir(parents=True)
+    write_config(folder / "config.json", {"max_tokens_default": 77})
+    env = {
+        "HOME": str(tmp_path),
+        "PLEXUM_MINIMAX_CONFIG": None,
+        "PLEXUM_PROFILE_ROOT": str(base) if root else None,
+    }
+    with Plugin(emulator.base_url, env=env) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+        assert emulator.requests[0].json["max_tokens"] == 77
+
+
+@pytest.mark.parametrize("mode, warned", [(0o644, True), (0o600, False)])
+def test_config_that_others_can_read_is_a_warning_on_stderr(
+    emulator: Emulator, mode: int, warned: bool
+) -> None:
+    with Plugin(emulator.base_url, {"api_key": KEY}) as plugin:
+        plugin.config_path.chmod(mode)
+        path = str(plugin.config_path).encode()
+        assert plugin.turn(ask()).text == "ok"
+    assert (path in plugin.errors) is warned
+
+
+@pytest.mark.parametrize(
+    "region, hosts",
+    [
+        ("global", ["api.minimax.io"]),
+        ("cn", ["api.minimaxi.com", "api.minimax.cn"]),
+    ],
+)
+def test_region_decides_the_host_and_the_proxy_sees_no_key(
+    emulator: Emulator, region: str, hosts: list[str]
+) -> None:
+    emulator.answer = lambda request: refuse(407, "no")
+    env: dict[str, str | None] = {
+        "MINIMAX_BASE_URL": None,
+        "MINIMAX_REGION": region,
+        "HTTPS_PROXY": f"http://127.0.0.1:{emulator.port}",
+    }
+    with Plugin(None, {"max_retries": 0}, env) as plugin:
+        answer = plugin.turn(ask())
+        assert answer.code == "network"
+        answer.says("prox")
+        [request] = emulator.requests
+        assert request.method == "CONNECT"
+        assert request.target.split(":")[0] in hosts
+        check_secret(request.head, request.body)
+
+
+def test_no_proxy_is_honoured(emulator: Emulator) -> None:
+    env: dict[str, str | None] = {
+        "HTTPS_PROXY": emulator.base_url, "NO_PROXY": "nowhere.invalid",
+    }
+    with Plugin("https://nowhere.invalid", {"max_retries": 0}, env) as plugin:
+        assert plugin.turn(ask()).code == "network"
+    assert emulator.connections == 0
+
+
+# =====================================================================
+# HTTP
+# =====================================================================
+
+
+def test_request_line_and_headers(bench: Bench) -> None:
+    bench.upstream(ask("hi"))
+    request = bench.emulator.requests[0]
+    assert (request.method, request.target) == ("POST", "/anthropic/v1/messages")
+    assert request.header("authorization") == ["Bearer " + KEY]
+    assert request.header("x-api-key") == [] and request.header("cookie") == []
+    assert request.header("accept-encoding") == ["identity"]
+    assert request.header("anthropic-version") == ["2023-06-01"]
+    assert request.header("host") == [f"127.0.0.1:{bench.emulator.port}"]
+    [kind] = request.header("content-type")
+    assert kind.startswith("application/json")
+    assert len(request.header("content-length")) == 1
+
+
+FRAMINGS = ("chunked", "length", "close")
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_text_arrives_while_the_body_is_still_open(bench: Bench, framing: str) -> None:
+    heard = threading.Event()
+    first = sse(started(), opened(0), text(0, "first"))
+    rest = sse(closed(0), stopping(), STOP)
+    bench.emulator.queue.append(respond(first, wait(heard), rest, framing=framing))
+    ident = bench.plugin.submit(ask())
+    assert bench.plugin.wait_line("text_delta", ident)["text"] == "first"
+    heard.set()
+    assert bench.plugin.answer(ident).text == "first"
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_stream_is_whole_in_every_framing(bench: Bench, framing: str) -> None:
+    answer = bench.stream(*cut(RICH.data, "random"), framing=framing)
+    assert same(answer.content, RICH.content)
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/event-stream;charset=latin-1", "TEXT/Event-Stream"]
+)
+def test_stream_is_utf8_whatever_the_header_says(bench: Bench, kind: str) -> None:
+    head = response_head(200, "Content-Type: " + kind, "Connection: close")
+    script: Script = [head, RICH.data, close]
+    assert same(bench.ask(ask(), *script).content, RICH.content)
+
+
+def test_turn_ends_at_message_stop_though_the_socket_stays_open(bench: Bench) -> None:
+    bench.emulator.queue.append(unfinished(OK, hold))
+    ident = bench.plugin.submit(ask())
+    assert bench.plugin.answer(ident).text == "ok"
+    assert bench.emulator.wait_request().gone.wait(DEADLINE)
+
+
+def test_stream_without_a_content_type_is_a_stream(bench: Bench) -> None:
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    for data in (RICH.data, b": hi\n\n" + RICH.data, b"\xef\xbb\xbf\n" + RICH.data):
+        assert same(bench.ask(ask(), head, data, close).content, RICH.content)
+
+
+def test_interim_100_continue_is_skipped(bench: Bench) -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert bench.ask(ask(), interim * 2, *respond(OK)).text == "ok"
+
+
+def test_chunk_extensions_and_trailers_are_no_content(bench: Bench) -> None:
+    head = response_head(200, "Transfer-Encoding: chunked")
+    body = b"%x;x=y\r\n%s\r\n0\r\nX-Trailer: z\r\n\r\n" % (len(OK), OK)
+    assert bench.ask(ask(), head + body).text == "ok"
+
+
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+def test_redirect_is_rejected_and_not_followed(bench: Bench, status: int) -> None:
+    with Emulator() as other:
+        script = refuse(status, "moved", f"Location: {other.base_url}/v1/messages")
+        answer = bench.ask(ask(), *script)
+        assert (answer.code, answer.error["http_status"]) == ("rejected", status)
+        assert other.connections == 0 and len(bench.emulator.requests) == 1
+
+
+def test_cookies_are_not_sent_back(bench: Bench) -> None:
+    bench.stream(OK, headers=["Set-Cookie: a=b; Path=/"])
+    bench.ask(ask(), *refuse(529, api_error("busy"), "Set-Cookie: c=d; Path=/"))
+    bench.upstream(ask())
+    assert [r.header("cookie") for r in bench.emulator.requests] == [[], [], []]
+
+
+def test_netrc_does_not_replace_the_key(emulator: Emulator, tmp_path: Path) -> None:
+    line = "machine 127.0.0.1 login somebody password something\n"
+    (tmp_path / ".netrc").write_text(line)
+    (tmp_path / ".netrc").chmod(0o600)
+    env: dict[str, str | None] = {
+        "HOME": str(tmp_path), "NETRC": str(tmp_path / ".netrc"),
+    }
+    with Plugin(emulator.base_url, env=env) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+        assert emulator.requests[0].header("authorization") == ["Bearer " + KEY]
+
+
+def test_variables_of_other_vendors_are_not_read(emulator: Emulator) -> None:
+    env: dict[str, str | None] = {
+        "MINIMAX_API_KEY": None,
+        "ANTHROPIC_API_KEY": "sk-ant-0000",
+        "ANTHROPIC_AUTH_TOKEN": "0000",
+        "OPENAI_API_KEY": "sk-0000",
+    }
+    with Plugin(emulator.base_url, env=env) as plugin:
+        assert plugin.turn(ask()).code == "config"
+        assert emulator.connections == 0
+    env = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "OPENAI_BASE_URL": "http://x"}
+    with Plugin(emulator.base_url, env=env) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+
+
+# --- TLS ---------------------------------------------------------------------
+
+# A throw-away authority for 127.0.0.1, made for these tests only.
+TEST_SECRET = """
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgTj3ECysVMrO/OR0Z
+O97a8rtuCub59m7v7WWJmTuRhJehRANCAASg1w3/NzfsE+Ejmk15ACCvHC9/LXZM
+iTF45+VmIhHnbJWCPPEzoLVJ4z2/HuAfu4JwIXYO/XqcDORPdg6gC63D
+"""
+TEST_CERTIFICATE = """
+MIIBkjCCATmgAwIBAgIBATAKBggqhkjOPQQDAjAiMSAwHgYDVQQDDBdsb29wYmFj
+ayB0ZXN0IGF1dGhvcml0eTAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAw
+MFowIjEgMB4GA1UEAwwXbG9vcGJhY2sgdGVzdCBhdXRob3JpdHkwWTATBgcqhkjO
+PQIBBggqhkjOPQMBBwNCAASg1w3/NzfsE+Ejmk15ACCvHC9/LXZMiTF45+VmIhHn
+bJWCPPEzoLVJ4z2/HuAfu4JwIXYO/XqcDORPdg6gC63Do14wXDAPBgNVHRMBAf8E
+BTADAQH/MA4GA1UdDwEB/wQEAwIChDAdBgNVHQ4EFgQUfbSFiAv+ZEYuZjSvHxNH
+tcbXa4MwGgYDVR0RBBMwEYcEfwAAAYIJbG9jYWxob3N0MAoGCCqGSM49BAMCA0cA
+MEQCIC//+R4dV0YyjiYjUzqK2Hxnpm469rEsuRdnLnXNcivgAiAKyLYEn1kcNOLG
+0k/Jscmvdzk+/6cGNIgW7NUynC7zEg==
+"""
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    def pem(label: str, body: str) -> str:
+        return f"-----BEGIN {label}-----{body}-----END {label}-----\n"
+
+    (tmp_path / "key.pem").write_text(pem("PRIVATE " + "KEY", TEST_SECRET))
+    (tmp_path / "cert.pem").write_text(pem("CERTIFICATE", TEST_CERTIFICATE))
+    return tmp_path / "cert.pem"
+
+
+@pytest.fixture
+def tls_emulator(certificate: Path) -> Iterator[Emulator]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(str(certificate), str(certificate.with_name("key.pem")))
+    with Emulator(tls=context) as made:
+        yield made
+
+
+def test_unknown_certificate_is_refused_and_explained(tls_emulator: Emulator) -> None:
+    with Plugin(tls_emulator.base_url) as plugin:
+        answer = plugin.turn(ask())
+        assert answer.code == "network" and answer.error["retryable"] is False
+        assert answer.of("retry") == [] and tls_emulator.requests == []
+        answer.says("certificate", "REQUESTS_CA_BUNDLE|SSL_CERT_FILE")
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_certificates_named_in_the_environment_are_honoured(
+    tls_emulator: Emulator, certificate: Path, variable: str
+) -> None:
+    with Plugin(tls_emulator.base_url, env={variable: str(certificate)}) as plugin:
+        tls_emulator.queue.append(respond(*cut(RICH.data, "random")))
+        assert same(plugin.turn(ask()).content, RICH.content)
+        assert plugin.turn(ask()).text == "ok"
+
+
+@needs_linux
+def test_certificate_of_another_name_is_refused(
+    tls_emulator: Emulator, certificate: Path
+) -> None:
+    env: dict[str, str | None] = {"REQUESTS_CA_BUNDLE": str(certificate)}
+    with Emulator(tls_emulator.tls, host="127.0.0.2") as other:
+        with Plugin(other.base_url, {"max_retries": 0}, env) as plugin:
+            answer = plugin.turn(ask())
+        assert answer.code == "network" and answer.error["retryable"] is False
+        assert other.requests == []
+
+
+# --- errors ------------------------------------------------------------------
+
+
+class Trouble(NamedTuple):
+    """An error response, and what becomes of it."""
+
+    status: int
+    body: str | Obj
+    code: str
+    says: Sequence[str] = ()
+    provider_code: int | None = None
+
+
+HTML = "<html><head><title>%s</title></head><body>nginx</body></html>"
+INVALID = "invalid_request_error"
+HOST = r"127\.0\.0\.1"
+
+ERROR_CASES: dict[str, Trouble] = {
+    # the key
+    "1004": Trouble(401, api_error(
+        "login fail: Please carry the API secret key in the 'Authorization' field of "
+        "the request header (1004)", "authorized_error"), "auth", [HOST, "region|cn"]),
+    "2049": Trouble(401, api_error("invalid api key (2049)"), "auth", [HOST], 2049),
+    "401 without code": Trouble(401, api_error(
+        "invalid api key", "authentication_error"), "auth", [HOST, "region|cn", "key"]),
+    "401 of text": Trouble(401, "no", "auth"),
+    "1004 with 200": Trouble(200, base_resp(1004, "login fail"), "auth", [], 1004),
+    "code as text": Trouble(200, {"base_resp": {
+        "status_code": "1004", "status_msg": "login fail"}}, "auth"),
+    "403": Trouble(403, api_error("forbidden", "permission_error"), "permission"),
+    "403 of html": Trouble(403, HTML % "403 Forbidden", "permission"),
+    # money and plans
+    "402": Trouble(402, api_error("pay"), "insufficient_balance", ["plan|balance"]),
+    "1008 as 500": Trouble(500, api_error(
+        "insufficient balance (1008)", "insufficient_balance_error"),
+        "insufficient_balance", ["plan|pay|balance"], 1008),
+    "1008 with 200": Trouble(
+        200, base_resp(1008, "insufficient balance"), "insufficient_balance"),
+    "1008 in Chinese": Trouble(
+        402, api_error("余额不足 (1008)"), "insufficient_balance"),
+    "2056": Trouble(429, api_error(
+        "usage limit exceeded, 5-hour window used (1500/1500 used) (2056)"),
+        "quota_exhausted", [], 2056),
+    "2056 in Chinese": Trouble(
+        429, api_error("已达到 Token Plan 用量上限 (2056)"), "quota_exhausted"),
+    "2061 as 500": Trouble(500, api_error(
+        "your current token plan not support model, MiniMax-M2.7-highspeed (2061)"),
+        "model_unavailable", ["MiniMax-M3"], 2061),
+    "2061 with 200": Trouble(
+        200, base_resp(2061, "not support"), "model_unavailable"),
+    "unknown model": Trouble(400, api_error(
+        "invalid params, unknown model 'abc' (2013)", INVALID),
+        "model_unavailable", ["MiniMax-M3"]),
+    # the request
+    "context": Trouble(400, api_error(
+        "invalid params, context window exceeds limit (2013)", INVALID),
+        "context_too_long", [], 2013),
+    "1039": Trouble(400, api_error("token limit (1039)"), "context_too_long"),
+    "1026": Trouble(422, api_error("input new_sensitive (1026)"), "content_filtered"),
+    "1027": Trouble(422, api_error("output new_sensitive (1027)"), "content_filtered"),
+    "1042": Trouble(
+        400, api_error("invisible characters (1042)"), "rejected", [], 1042),
+    "400 without code": Trouble(400, api_error("no", INVALID), "rejected"),
+    "413": Trouble(413, HTML % "413 Request Entity Too Large", "rejected"),
+    "422 without code": Trouble(422, api_error("no"), "rejected"),
+    "404 of html": Trouble(404, HTML % "404 Not Found", "not_found", [
+        r"http://127\.0\.0\.1:\d+/anthropic/v1/messages"]),
+    "404 of text": Trouble(404, "404 page not found", "not_found", [HOST]),
+    "404 of the API": Trouble(
+        404, api_error("nothing here", "not_found_error"),
+        "rejected|model_unavailable"),
+    # load
+    "1002": Trouble(429, api_error("rate limit (1002)"), "rate_limited", [], 1002),
+    "2045": Trouble(429, api_error("rate growth (2045)"), "rate_limited"),
+    "1041": Trouble(429, api_error("connections (1041)"), "rate_limited"),
+    "429 without code": Trouble(429, "slow down", "rate_limited"),
+    "2064": Trouble(529, api_error(
+        "The server cluster is currently under high load (2064)"),
+        "overloaded", [], 2064),
+    "529 without code": Trouble(529, "", "overloaded"),
+    "2064 as 500": Trouble(500, api_error("high load (2064)"), "overloaded"),
+    # their fault
+    "1000": Trouble(500, api_error("unknown error, 999 (1000)"), "upstream", [], 1000),
+    "1001": Trouble(500, api_error("timeout (1001)"), "upstream"),
+    "1013": Trouble(500, api_error("internal (1013)"), "upstream"),
+    "1024": Trouble(500, api_error("internal (1024)"), "upstream"),
+    "1033": Trouble(500, api_error("mysql (1033)"), "upstream"),
+    "500 of html": Trouble(500, HTML % "500", "upstream"),
+    "502": Trouble(502, HTML % "502 Bad Gateway", "upstream"),
+    "503": Trouble(503, "", "upstream"),
+    "504": Trouble(504, HTML % "504", "upstream"),
+    "408": Trouble(408, "", "upstream"),
+    "409": Trouble(409, "", "upstream"),
+    # reading the code
+    "code decides before the status": Trouble(
+        400, api_error("rate limit (1002)"), "rate_limited"),
+    "token counts in parentheses": Trouble(400, api_error(
+        "invalid params, tokens (204800) over (196608) (2013)"), "rejected", [], 2013),
+    "last known code": Trouble(
+        429, api_error("was (2013) then (1002), of (99999)"), "rate_limited", [], 1002),
+    "openai envelope": Trouble(429, {"error": {
+        "type": "rate_limit_error", "message": "slow (1002)", "http_code": "429"}},
+        "rate_limited", [], 1002),
+    "error as text": Trouble(500, {"error": "broken"}, "upstream"),
+    "JSON that is no object": Trouble(500, "[1, 2]", "upstream"),
+    "body of broken JSON": Trouble(529, '{"type": "err', "overloaded"),
+    "deep JSON": Trouble(529, "[" * 60000, "overloaded"),
+    # a 200 that is no stream
+    "200 of html": Trouble(200, HTML % "Sign in", "protocol"),
+    "200 of text": Trouble(200, "hello there, please sign in first", "protocol"),
+    "200 of JSON": Trouble(200, {"hello": 1}, "protocol"),
+    "204": Trouble(204, "", "protocol|empty_response|stream_cut"),
+}
+for _text in (
+    "tool result's tool id(call_1) not found",
+    "tool call result does not follow tool call",
+    "tool call id is invalid",
+    "invalid function arguments json string",
+    "function parameters is empty",
+    "messages must not be empty",
+    "chat content is empty",
+    "chat content has invalid message role: system",
+    'invalid thinking.type: "enabled" (allowed: adaptive, disabled)',
+    "this model requires adaptive thinking",
+    "does not support max tokens > 524288",
+    "invalid chat setting",
+    "media exceeds size limit",
+):
+    ERROR_CASES[_text] = Trouble(
+        400,
+        api_error(f"invalid params, {_text} (2013)", INVALID),
+        "rejected",
+        [re.escape(_text)],
+        2013,
+    )
+
+
+@pytest.mark.parametrize("name", ERROR_CASES)
+def test_error_response_becomes(bench: Bench, name: str) -> None:
+    trouble = ERROR_CASES[name]
+    answer = bench.ask(ask(), *refuse(trouble.status, trouble.body))
+    assert re.fullmatch(trouble.code, answer.code), answer
+    answer.says(*trouble.says)
+    assert answer.end["partial"] is None and answer.of("turn_start") == []
+    assert answer.end["model"] == "MiniMax-M3"
+    if trouble.status != 200:
+        assert answer.error["http_status"] == trouble.status
+    if trouble.provider_code is not None:
+        assert int(answer.error["provider_code"]) == trouble.provider_code
+    if isinstance(trouble.body, dict) and "request_id" in trouble.body:
+        assert answer.error["request_id"] == "req_0123"
+
+
+def test_every_error_and_warning_code_is_tested_somewhere() -> None:
+    own = Path(__file__).read_text("utf-8").split("# Server-sent events", 1)[1]
+    for code in [*ERROR_CODES, *WARNING_CODES]:
+        assert f'"{code}' in own or f"|{code}" in own, code
+
+
+@pytest.mark.parametrize("words_, moment", [
+    ("usage limit exceeded, resets at 2026-05-15T15:00:00Z (2056)", "2026-05-15T15:00"),
+    ("weekly limit, resets at 2026-05-18T00:00:00Z (2056)", "2026-05-18T00:00"),
+])
+def test_quota_error_has_its_reset_time(bench: Bench, words_: str, moment: str) -> None:
+    answer = bench.ask(ask(), *refuse(429, api_error(words_)))
+    assert answer.code == "quota_exhausted"
+    assert answer.error["reset_at"].startswith(moment)
+
+
+def test_quota_error_without_a_time_has_no_reset_at(bench: Bench) -> None:
+    answer = bench.ask(ask(), *refuse(429, api_error("limit (2056)")))
+    assert answer.error.get("reset_at") is None
+
+
+@pytest.mark.parametrize("key, kind", [
+    ("sk-cp-" + "a" * 30, "plan"),
+    ("sk-api-" + "a" * 30, "pay.as.you.go|balance"),
+])
+@pytest.mark.parametrize("status, body", [
+    (401, api_error("invalid api key")), (402, api_error("no balance (1008)")),
+])
+def test_hint_names_the_kind_of_key(
+    settings_bench: Bench, key: str, kind: str, status: int, body: Obj
+) -> None:
+    configure(settings_bench, {"api_key": key})
+    answer = settings_bench.ask(ask(), *refuse(status, body))
+    answer.says(kind)
+
+
+MIDSTREAM: dict[str, tuple[bytes, str]] = {
+    "event": (frame(api_error("high load (2064)", "overloaded_error")), "overloaded"),
+    "bare data": (
+        frame(json.dumps(api_error("unknown (1000)", http_code="500"))), "upstream",
+    ),
+    "flat": (
+        frame(json.dumps({
+            "type": "overloaded_error", "message": "high load (2064) (529)",
+        })),
+        "overloaded",
+    ),
+    "raw JSON": (
+        json.dumps(api_error("output new_sensitive (1027)")).encode(),
+        "content_filtered",
+    ),
+    "raw JSON with a line end": (
+        json.dumps(api_error("output new_sensitive (1027)")).encode() + b"\n",
+        "content_filtered",
+    ),
+    "filter": (frame(api_error("output new_sensitive (1027)")), "content_filtered"),
+    "quota": (frame(api_error("limit (2056)")), "quota_exhausted"),
+    "by type: overloaded": (frame(api_error("busy", "overloaded_error")), "overloaded"),
+    "by type: rate": (frame(api_error("slow", "rate_limit_error")), "rate_limited"),
+    "by type: internal": (frame(api_error("oops", "api_error")), "upstream"),
+    "by http_code": (
+        frame(api_error("slow", "strange", http_code="429")), "rate_limited",
+    ),
+    "event name only": (
+        frame({"error": {"message": "load (2064)"}}, "error"), "overloaded",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("name", MIDSTREAM)
+def test_error_in_midstream_is_the_turns_error(
+    bench: Bench, name: str, how: str
+) -> None:
+    data, code = MIDSTREAM[name]
+    before = sse(started(), opened(0), text(0, "Hello"))
+    for head, partial in ((b"", None), (sse(started()), None), (before, [A_TEXT])):
+        answer = bench.stream(*cut(head + data, how))
+        assert answer.code == code, answer
+        got = answer.end["partial"]
+        assert same(got and got["content"], partial), answer
+
+
+def test_error_after_content_tells_model_usage_and_attempts(bench: Bench) -> None:
+    begun = sse(started(usage={"input_tokens": 5}), opened(0), text(0, "Hello"))
+    answer = bench.stream(begun, sse(api_error("unknown (1000)")))
+    assert answer.end["model"] == "MiniMax-M3"
+    assert answer.end["usage"] == {"input_tokens": 5}
+    assert answer.end["timing"]["attempts"] == 1
+    assert is_number(answer.end["timing"]["first_event_ms"])
+
+
+def test_midstream_error_keeps_request_id_and_provider_code(bench: Bench) -> None:
+    answer = bench.stream(MIDSTREAM["event"][0])
+    assert answer.error["request_id"] == "req_0123"
+    assert int(answer.error["provider_code"]) == 2064
+
+
+def test_error_body_of_an_error_response_may_be_close_delimited(bench: Bench) -> None:
+    head = response_head(529, "Content-Type: application/json", "Connection: close")
+    body = json.dumps(api_error("high load (2064)")).encode()
+    assert bench.ask(ask(), head, *cut(body, "bytes"), close).code == "overloaded"
+
+
+def test_refused_connection_is_a_network_error(settings_bench: Bench) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        configure(settings_bench, {
+            "base_url": f"http://127.0.0.1:{port}", "max_retries": 0,
+        })
+        answer = settings_bench.plugin.turn(ask())
+    assert answer.code == "network" and answer.error["retryable"] is True
+    answer.says(HOST)
+
+
+def test_unknown_host_is_a_network_error(settings_bench: Bench) -> None:
+    configure(settings_bench, {"base_url": "https://nowhere.invalid", "max_retries": 0})
+    answer = settings_bench.plugin.turn(ask())
+    assert answer.code == "network" and answer.error["retryable"] is True
+    answer.says(r"nowhere\.invalid")
+
+
+BROKEN_HTTP: dict[str, tuple[Script, str]] = {
+    "no response": ([close], "network"),
+    "reset before the response": ([reset], "network"),
+    "not HTTP": ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close], "protocol|network"),
+    "head cut": (
+        [b"HTTP/1.1 200 OK\r\nContent-Ty", close], "protocol|network|stream_cut",
+    ),
+    "head reset": ([b"HTTP/1.1 200 OK\r\n", reset], "network"),
+    "bad status": ([b"HTTP/1.1 abc OK\r\n\r\n", close], "protocol|network"),
+    "endless header": ([drip(b"X-A: " + b"a" * 9000, 0.0)], "protocol|network"),
+    "endless headers": (
+        [b"HTTP/1.1 200 OK\r\n", drip(b"X-A: a\r\n" * 999, 0.0)], "protocol|network",
+    ),
+    "chunk size that is none": (
+        [response_head(200, "Transfer-Encoding: chunked"), b"zz\r\n", close],
+        "protocol|network",
+    ),
+    "endless chunk size": (
+        [response_head(200, "Transfer-Encoding: chunked"), drip(b"0" * 9999, 0.0)],
+        "protocol|network",
+    ),
+    "negative chunk size": (
+        [response_head(200, "Transfer-Encoding: chunked"), b"-5\r\nabcde\r\n", close],
+        "protocol|network|stream_cut",
+    ),
+    "huge chunk announced": (
+        [response_head(200, "Transfer-Encoding: chunked"), b"7fffffffffffffff\r\n",
+         sse(started()), close],
+        "stream_cut|protocol|network",
+    ),
+    "huge length announced": (
+        [response_head(200, "Content-Length: 9" + "0" * 17), sse(started()), close],
+        "stream_cut|protocol|network",
+    ),
+    "length cut": (
+        [response_head(200, "Content-Length: 5000"),
+         sse(started(), opened(0), text(0, "Hello")), close],
+        "stream_cut|network",
+    ),
+    "chunk cut": (
+        [response_head(200, "Transfer-Encoding: chunked"),
+         b"fff\r\n" + sse(started(), opened(0), text(0, "Hello")), close],
+        "stream_cut|network",
+    ),
+    "reset inside text": (
+        unfinished(sse(started(), opened(0), text(0, "Hello")), reset),
+        "stream_cut|network",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_HTTP)
+def test_broken_http_is_an_error_and_the_next_turn_is_served(
+    bench: Bench, name: str
+) -> None:
+    bench.afresh()
+    script, code = BROKEN_HTTP[name]
+    answer = bench.ask(ask(), *script)
+    assert re.fullmatch(code, answer.code), answer
+    assert answer.error["retryable"] is True
+    assert bench.ask(ask()).text == "ok"
+
+
+def test_body_cut_after_message_stop_is_a_success(bench: Bench) -> None:
+    for end in (close, reset):
+        assert bench.ask(ask(), *unfinished(OK, end)).text == "ok"
+        head = response_head(200, "Content-Length: 5000")
+        assert bench.ask(ask(), head, OK, end).text == "ok"
+
+
+# --- connections ---------------------------------------------------------------
+
+
+def test_connection_is_used_again_when_the_body_was_read_to_its_end(
+    emulator: Emulator,
+) -> None:
+    whole = b"".join(piece for piece in respond(OK) if isinstance(piece, bytes))
+    emulator.answer = lambda request: [whole]
+    with Plugin(emulator.base_url) as plugin:
+        for _ in range(20):
+            assert plugin.turn(ask()).text == "ok"
+    # The next turn may come before the last one has put its connection back.
+    assert emulator.connections < 10
+
+
+def test_idle_connection_that_died_costs_nothing(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, {"max_retries": 0}) as plugin:
+        for end in (close, reset, close):
+            emulator.queue.append([*respond(OK), end])
+            ident = plugin.submit(ask())
+            answer = plugin.answer(ident)
+            assert answer.text == "ok" and answer.of("retry", "error") == []
+            assert answer.end["timing"]["attempts"] == 1
+            assert emulator.requests[-1].gone.wait(DEADLINE)
+        assert plugin.turn(ask()).text == "ok"
+
+
+def test_bytes_after_a_response_never_answer_another_turn(emulator: Emulator) -> None:
+    poison = b"".join(p for p in respond(words("POISON")) if isinstance(p, bytes))
+    good = b"".join(p for p in respond(OK) if isinstance(p, bytes))
+    with Plugin(emulator.base_url, {"max_retries": 0}) as plugin:
+        for _ in range(10):
+            emulator.queue.append([good + poison])
+            assert plugin.turn(ask()).text == "ok"
+    assert len(emulator.requests) == 10
+
+
+def test_bytes_after_message_stop_are_no_content(bench: Bench) -> None:
+    for tail in (words("MORE"), b"data: {oops\n\n", frame(api_error("x (1000)"))):
+        answer = bench.stream(OK + tail)
+        assert answer.text == "ok"
+
+
+def test_connection_whose_body_did_not_end_is_not_used_again(
+    emulator: Emulator,
+) -> None:
+    with Plugin(emulator.base_url, {"max_retries": 0}) as plugin:
+        emulator.queue.append(unfinished(OK, hold))
+        assert plugin.turn(ask()).text == "ok"
+        assert plugin.turn(ask()).text == "ok"
+    assert [r.connection for r in emulator.requests] == [1, 2]
+
+
+# --- the three ways of reading ------------------------------------------------
+
+
+def without_read1(patch: pytest.MonkeyPatch, also_http: bool) -> None:
+    """Make urllib3 look old, and `also_http` its inner response too."""
+    for base in urllib3.response.HTTPResponse.__mro__:
+        if "read1" in vars(base) and base.__module__.startswith("urllib3"):
+            patch.delattr(base, "read1")
+    if not also_http:
+        return
+
+    class Plain:
+        """An http.client response without read1."""
+
+        def __init__(self, inner: http.client.HTTPResponse) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "read1":
+                raise AttributeError(name)
+            return getattr(self.inner, name)
+
+    def put(self: Any, value: Any) -> None:
+        if isinstance(value, http.client.HTTPResponse):
+            value = Plain(value)
+        self.__dict__["inner_fp"] = value
+
+    patch.setattr(
+        urllib3.response.HTTPResponse,
+        "_fp",
+        property(lambda self: self.__dict__["inner_fp"], put),
+        raising=False,
+    )
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("way", ["as it is", "no read1", "no inner read1"])
+def test_bytes_arrive_at_once_on_every_urllib3(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, way: str, framing: str
+) -> None:
+    if way != "as it is":
+        without_read1(monkeypatch, way == "no inner read1")
+    heard = threading.Event()
+    at = RICH.data.index(b"event: content_block_stop")
+    pieces = [RICH.data[:at], wait(heard), *cut(RICH.data[at:], "random")]
+    emulator.queue.append(respond(*pieces, framing=framing))
+    with provider.MiniMaxProvider(api_key=KEY, base_url=emulator.base_url) as client:
+        for event in client.turn(ask()):
+            if event["type"] == "thinking_delta":
+                heard.set()
+    assert heard.is_set() and same(event["message"]["content"], RICH.content)
+
+
+# =====================================================================
+# A turn: retries, deadlines, cancelling
+# =====================================================================
+
+QUICK = {"max_retries": 3, "retry_base_delay": 0.01}
+BUSY = refuse(529, api_error("high load (2064)"))
+
+
+@pytest.fixture(scope="module")
+def long_retrying() -> Iterator[Bench]:
+    made = Bench(**QUICK)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def retrying(long_retrying: Bench) -> Iterator[Bench]:
+    long_retrying.emulator.reset()
+    yield long_retrying
+
+
+RETRIED: dict[str, tuple[Script, str]] = {
+    "overloaded": (BUSY, "overloaded"),
+    "rate limited": (refuse(429, api_error("slow (1002)")), "rate_limited"),
+    "upstream": (refuse(502, HTML % "502"), "upstream"),
+    "no response": ([close], "network"),
+    "reset": ([reset], "network"),
+    "empty": (respond(sse(started(), PING, STOP)), "empty_response"),
+    "cut before any block": (respond(sse(started(), PING)), "stream_cut"),
+    "error event before any block": (
+        respond(sse(started(), api_error("high load (2064)"))), "overloaded",
+    ),
+    "not a stream": (refuse(200, HTML % "Wait"), "protocol"),
+}
+
+
+@pytest.mark.parametrize("name", RETRIED)
+def test_trouble_before_any_content_is_retried_and_announced(
+    retrying: Bench, name: str
+) -> None:
+    retrying.afresh()
+    script, code = RETRIED[name]
+    retrying.emulator.queue.extend([script, script])
+    retrying.emulator.queue.append(respond(words("ok").replace(b"0001", b"000f")))
+    answer = retrying.plugin.turn(ask())
+    assert answer.text == "ok", answer
+    retries = answer.of("retry")
+    assert [retry["attempt"] for retry in retries] == [1, 2]
+    assert {retry["max_attempts"] for retry in retries} == {4}
+    assert {retry["error"]["code"] for retry in retries} == {code}
+    assert answer.end["timing"]["attempts"] == 3
+    [start] = answer.of("turn_start")
+    assert start["message_id"] == answer.end["message_id"] == "0" * 31 + "f"
+    bodies = [request.json for request in retrying.emulator.requests]
+    assert len(bodies) == 3 and bodies[0] == bodies[1] == bodies[2]
+
+
+def test_retries_end_with_the_last_error(retrying: Bench) -> None:
+    retrying.emulator.answer = lambda request: BUSY
+    answer = retrying.plugin.turn(ask())
+    assert answer.code == "overloaded" and len(answer.of("retry")) == 3
+    assert len(retrying.emulator.requests) == 4
+    assert answer.end["timing"]["attempts"] == 4
+
+
+def test_back_off_grows_from_attempt_to_attempt(retrying: Bench) -> None:
+    retrying.emulator.answer = lambda request: BUSY
+    delays = [retry["delay"] for retry in retrying.plugin.turn(ask()).of("retry")]
+    assert 0 < delays[0] < delays[2]
+
+
+@pytest.mark.parametrize("status, message", [
+    (401, "invalid (1004)"), (402, "balance (1008)"), (500, "plan (2061)"),
+    (429, "quota (2056)"), (400, "invalid params (2013)"), (422, "filter (1026)"),
+    (403, "no"), (500, "balance (1008)"),
+])
+def test_error_that_would_come_again_is_not_retried(
+    retrying: Bench, status: int, message: str
+) -> None:
+    answer = retrying.ask(ask(), *refuse(status, api_error(message)))
+    assert answer.error["retryable"] is False and answer.of("retry") == []
+    assert len(retrying.emulator.requests) == 1
+
+
+@pytest.mark.parametrize("ending", [
+    sse(), sse(api_error("high load (2064)")), b"data: {oops\n\n",
+])
+def test_trouble_after_a_block_has_started_is_never_replayed(
+    retrying: Bench, ending: bytes
+) -> None:
+    answer = retrying.stream(sse(started(), opened(0)) + ending)
+    assert answer.end["type"] == "error" and answer.error["retryable"] is True
+    assert answer.of("retry") == [] and len(retrying.emulator.requests) == 1
+
+
+def in_seconds(seconds: int) -> str:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return email.utils.format_datetime(
+        now + datetime.timedelta(seconds=seconds), usegmt=True
+    )
+
+
+# (the header; the least and the most of the delay announced; None: no claim)
+RETRY_AFTER: dict[str, tuple[Callable[[], str], float, float]] = {
+    "seconds": (lambda: "20", 20, 60),
+    "fraction": (lambda: "20.5", 20.5, 60),
+    "date": (lambda: in_seconds(30), 1, 60),
+    "at the cap": (lambda: "60", 60, 61),
+}
+
+
+@pytest.mark.parametrize("name", RETRY_AFTER)
+def test_retry_after_is_honoured_and_back_off_can_be_cancelled(
+    retrying: Bench, name: str
+) -> None:
+    make, least, most = RETRY_AFTER[name]
+    retrying.emulator.queue.append(
+        refuse(429, api_error("slow (1002)"), "Retry-After: " + make())
+    )
+    ident = retrying.plugin.submit(ask())
+    retry = retrying.plugin.wait_line("retry", ident)
+    assert least <= retry["delay"] <= most
+    retrying.plugin.cancel(ident)
+    answer = retrying.plugin.answer(ident)
+    assert answer.end["stop_reason"] == "cancelled" and answer.content == []
+    assert len(retrying.emulator.requests) == 1
+
+
+@pytest.mark.parametrize("value", ["-5", "soon", "", "nan", "1,5", "0x20", "\xb2"])
+def test_retry_after_that_makes_no_sense_is_ignored(
+    retrying: Bench, value: str
+) -> None:
+    busy = refuse(529, api_error("load (2064)"), "Retry-After: " + value)
+    answer = retrying.ask(ask(), *busy)
+    assert answer.text == "ok"
+    [retry] = answer.of("retry")
+    assert retry["delay"] < 5
+
+
+@pytest.mark.parametrize("value", ["86400", "61", "9" * 30, "1e9"])
+def test_retry_after_beyond_the_cap_is_reported_at_once(
+    retrying: Bench, value: str
+) -> None:
+    busy = refuse(529, api_error("load (2064)"), "Retry-After: " + value)
+    answer = retrying.ask(ask(), *busy)
+    if value == "1e9" and answer.end["type"] == "turn_end":
+        return  # not a form of the RFC: it may be taken for words
+    assert answer.code == "overloaded" and answer.of("retry") == []
+    assert answer.error["retry_after"] >= 61
+
+
+def test_retry_after_date_beyond_the_cap_is_reported_at_once(retrying: Bench) -> None:
+    busy = refuse(429, api_error("(1002)"), "Retry-After: " + in_seconds(86400))
+    answer = retrying.ask(ask(), *busy)
+    assert answer.code == "rate_limited"
+    assert 80000 < answer.error["retry_after"] < 90000
+
+
+# --- limits: each case a turn of its own, all at the same time --------------------
+
+
+class Limit(NamedTuple):
+    script: Script
+    says: str
+    partial: bool = False
+
+
+CHUNKED = response_head(200, "Transfer-Encoding: chunked")
+BEGUN = sse(started(), opened(0), text(0, "Hello"))
+
+LIMITS: dict[str, Limit] = {
+    "silence instead of headers": Limit([hold], "first.event"),
+    "dripping head": Limit([b"HTTP/1.1 200 OK\r\nX-A: ", drip(b"a")], "first.event"),
+    "dripping headers": Limit(
+        [b"HTTP/1.1 200 OK\r\n", drip(b"X-A: a\r\n", 0.1)], "first.event"
+    ),
+    "dripping 100 Continue": Limit(
+        [drip(b"HTTP/1.1 100 Continue\r\n\r\n")], "first.event"
+    ),
+    "silence instead of a body": Limit([CHUNKED, hold], "first.event"),
+    "dripping pings first": Limit([CHUNKED, drip(chunk(sse(PING)))], "first.event"),
+    "dripping comments first": Limit([CHUNKED, drip(chunk(b": x\n\n"))], "first.event"),
+    "dripping blank lines first": Limit([CHUNKED, drip(chunk(b"\n"))], "first.event"),
+    "dripping line first": Limit(
+        [CHUNKED, chunk(b"data: "), drip(chunk(b"a"))], "first.event"
+    ),
+    "dripping chunk size": Limit([CHUNKED, drip(b"0", 0.02)], "first.event"),
+    "silence after text": Limit([CHUNKED, chunk(BEGUN), hold], "idle", True),
+    "dripping pings": Limit(
+        [CHUNKED, chunk(BEGUN), drip(chunk(sse(PING)))], "idle", True
+    ),
+    "dripping comments": Limit(
+        [CHUNKED, chunk(BEGUN), drip(chunk(b": x\n\n"))], "idle", True
+    ),
+    "dripping line": Limit(
+        [CHUNKED, chunk(BEGUN + b"data: "), drip(chunk(b"a"))], "idle", True
+    ),
+    "dripping chunk extension": Limit(
+        [CHUNKED, chunk(BEGUN), b"5;", drip(b"a")], "idle", True
+    ),
+    "dripping trailers": Limit(
+        [CHUNKED, chunk(BEGUN), b"0\r\n", drip(b"X-A: a\r\n")], "idle|cut|ended", True
+    ),
+    "endless progress": Limit(
+        [CHUNKED, chunk(BEGUN), drip(chunk(sse(text(0, "Hello"))), 0.1)], "turn", True
+    ),
+    "endless empty progress": Limit(
+        [CHUNKED, chunk(BEGUN), drip(chunk(sse(text(0, ""))), 0.1)], "turn", True
+    ),
+    "dripping error body": Limit(
+        [response_head(500, "Transfer-Encoding: chunked"), drip(chunk(b"a"))], "."
+    ),
+}
+LIMIT_CONFIG = {
+    "connect_timeout": 1,
+    "first_event_timeout": 1.5,
+    "idle_timeout": 1.5,
+    "turn_timeout": 5,
+    "max_retries": 0,
+    "max_concurrent_turns": 64,
+}
+
+
+@pytest.fixture(scope="module")
+def limited() -> Iterator[dict[str, Answer]]:
+    with Emulator() as emulator, Plugin(emulator.base_url, LIMIT_CONFIG) as plugin:
+        emulator.routes.update((name, limit.script) for name, limit in LIMITS.items())
+        for name in LIMITS:
+            plugin.submit(ask(name, id=name))
+        yield {name: plugin.answer(name) for name in LIMITS}
+        for request in emulator.requests:
+            assert request.gone.wait(DEADLINE), request.text
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limit_ends_the_turn_and_is_named(
+    limited: dict[str, Answer], name: str
+) -> None:
+    answer, limit = limited[name], LIMITS[name]
+    codes = {"dripping error body": "timeout|upstream", "dripping trailers": "."}
+    assert re.match(codes.get(name, "timeout"), answer.code), answer
+    answer.says(limit.says)
+    assert (answer.end["partial"] is not None) is limit.partial
+
+
+def test_limit_error_says_how_long_it_was(limited: dict[str, Answer]) -> None:
+    limited["silence instead of headers"].says(r"1\.5")
+    limited["silence after text"].says(r"1\.5")
+    limited["endless progress"].says(r"\b5")
+
+
+@contextlib.contextmanager
+def deaf_listener() -> Iterator[int]:
+    """A port whose connections never come about: its queue is full."""
+    socks = []
+    try:
+        listener = socket.socket()
+        socks.append(listener)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+            socks.append(sock)
+        yield int(listener.getsockname()[1])
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+@contextlib.contextmanager
+def silent_listener() -> Iterator[int]:
+    """A port that takes connections and never says anything."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield int(listener.getsockname()[1])
+
+
+@needs_linux
+def test_connection_that_never_comes_about_is_a_connect_timeout() -> None:
+    with deaf_listener() as port, Plugin(
+        f"http://127.0.0.1:{port}", LIMIT_CONFIG
+    ) as plugin:
+        answer = plugin.turn(ask())
+    assert answer.code == "timeout"
+    answer.says("connect")
+
+
+def test_tls_handshake_never_answered_is_a_connect_timeout() -> None:
+    with silent_listener() as port, Plugin(
+        f"https://127.0.0.1:{port}", LIMIT_CONFIG
+    ) as plugin:
+        answer = plugin.turn(ask())
+    assert answer.code == "timeout"
+    answer.says("connect|TLS|handshake")
+
+
+def test_tls_handshake_that_drips_is_a_connect_timeout() -> None:
+    def greeting(sock: socket.socket) -> None:
+        # A handshake record announced, and then one byte of it at a time.
+        sock.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03")
+        while not server.stopping.wait(0.05):
+            sock.sendall(b"\x00")
+
+    with Emulator(greeting=greeting) as server:
+        url = server.base_url.replace("http:", "https:")
+        with Plugin(url, LIMIT_CONFIG) as plugin:
+            answer = plugin.turn(ask())
+    assert answer.code == "timeout"
+    answer.says("connect|TLS|handshake")
+
+
+def test_proxy_that_never_answers_is_a_connect_timeout() -> None:
+    with silent_listener() as port:
+        env: dict[str, str | None] = {"HTTPS_PROXY": f"http://127.0.0.1:{port}"}
+        with Plugin("https://nowhere.invalid", LIMIT_CONFIG, env) as plugin:
+            answer = plugin.turn(ask())
+    assert answer.code == "timeout"
+    answer.says("connect|proxy")
+
+
+def test_upload_that_is_never_read_is_a_timeout() -> None:
+    with silent_listener() as port, Plugin(
+        f"http://127.0.0.1:{port}", LIMIT_CONFIG
+    ) as plugin:
+        answer = plugin.turn(ask("x" * 20000000))
+    assert answer.code == "timeout"
+
+
+# --- cancelling in every phase ----------------------------------------------------
+
+
+def check_cancelled(answer: Answer) -> None:
+    assert answer.end["type"] == "turn_end", answer
+    assert answer.end["stop_reason"] == "cancelled", answer
+
+
+CANCEL_PHASES: dict[str, Script] = {
+    "before headers": [hold],
+    "inside headers": [b"HTTP/1.1 200 OK\r\nX-A: ", hold],
+    "before the first event": [CHUNKED, hold],
+    "after message_start": [CHUNKED, chunk(sse(started(), PING)), hold],
+    "inside an error body": [response_head(500, "Content-Length: 100"), b"x", hold],
+}
+
+
+@pytest.mark.parametrize("name", CANCEL_PHASES)
+def test_cancel_while_waiting_drops_the_connection(bench: Bench, name: str) -> None:
+    bench.emulator.queue.append(CANCEL_PHASES[name])
+    ident = bench.plugin.submit(ask())
+    request = bench.emulator.wait_request()
+    bench.plugin.cancel(ident)
+    answer = bench.plugin.answer(ident)
+    check_cancelled(answer)
+    assert answer.end["message"] is None
+    assert request.gone.wait(DEADLINE)
+
+
+def test_cancel_inside_a_block_keeps_the_text_so_far(bench: Bench) -> None:
+    pieces = sse(started(), opened(0, "thinking"), thinking(0, "H"), opened(1),
+                 text(1, "Hello"), opened(2, "tool_use"), partial_json(2, '{"a": 1}'))
+    bench.emulator.queue.append(unfinished(pieces, hold))
+    ident = bench.plugin.submit(ask())
+    bench.plugin.wait_line("input_delta", ident)
+    bench.plugin.cancel(ident)
+    answer = bench.plugin.answer(ident)
+    check_cancelled(answer)
+    assert same(answer.content, [A_TEXT])
+    assert bench.emulator.wait_request().gone.wait(DEADLINE)
+
+
+def test_cancel_of_a_flood_is_heard(bench: Bench) -> None:
+    flood = drip(chunk(sse(text(0, "x" * 50)) * 50), 0.0)
+    bench.emulator.queue.append([CHUNKED, chunk(BEGUN), flood])
+    ident = bench.plugin.submit(ask())
+    bench.plugin.wait_line("text_delta", ident)
+    bench.plugin.cancel(ident)
+    check_cancelled(bench.plugin.answer(ident))
+
+
+@needs_linux
+def test_cancel_while_connecting_ends_the_turn(bench: Bench) -> None:
+    with deaf_listener() as port, Plugin(f"http://127.0.0.1:{port}") as plugin:
+        ident = plugin.submit(ask())
+        plugin.ping()
+        plugin.cancel(ident)
+        check_cancelled(plugin.answer(ident))
+
+
+def test_cancel_inside_the_tls_handshake_ends_the_turn() -> None:
+    spoken = threading.Event()
+
+    def greeting(sock: socket.socket) -> None:
+        sock.recv(1)
+        spoken.set()
+        server.stopping.wait(DEADLINE)
+
+    with Emulator(greeting=greeting) as server:
+        url = server.base_url.replace("http:", "https:")
+        with Plugin(url) as plugin:
+            ident = plugin.submit(ask())
+            assert spoken.wait(DEADLINE)
+            plugin.cancel(ident)
+            check_cancelled(plugin.answer(ident))
+
+
+def test_cancel_in_the_queue_ends_the_turn_without_a_request(
+    emulator: Emulator,
+) -> None:
+    with Plugin(emulator.base_url, {"max_concurrent_turns": 1}) as plugin:
+        emulator.routes["first"] = [hold]
+        first = plugin.submit(ask("first"))
+        emulator.wait_request()
+        second = plugin.submit(ask("second"))
+        plugin.cancel(second)
+        check_cancelled(plugin.answer(second))
+        plugin.cancel(first)
+        check_cancelled(plugin.answer(first))
+    assert len(emulator.requests) == 1
+
+
+def test_cancel_after_the_end_or_of_nobody_changes_nothing(bench: Bench) -> None:
+    ident = bench.plugin.submit(ask())
+    answer = bench.plugin.answer(ident)
+    seen = len(bench.plugin.lines)
+    bench.plugin.cancel(ident)
+    bench.plugin.cancel("nobody")
+    bench.plugin.cancel(17)
+    bench.plugin.ping()
+    new = [line for line in bench.plugin.lines[seen:] if line["type"] != "pong"]
+    assert new == [] and answer.text == "ok"
+
+
+def test_cancel_twice_ends_the_turn_once(bench: Bench) -> None:
+    bench.emulator.queue.append([hold])
+    ident = bench.plugin.submit(ask())
+    bench.emulator.wait_request()
+    bench.plugin.cancel(ident)
+    bench.plugin.cancel(ident)
+    check_cancelled(bench.plugin.answer(ident))
+    bench.plugin.ping()
+    assert len(bench.plugin.answer(ident).of("turn_end", "error")) == 1
+
+
+# =====================================================================
+# Used from Python
+# =====================================================================
+
+
+def python_client(emulator: Emulator, **options: Any) -> Any:
+    return provider.MiniMaxProvider(
+        api_key=KEY, base_url=emulator.base_url, **dict({"max_retries": 0}, **options)
+    )
+
+
+def without_time(events: Iterable[Obj]) -> list[Obj]:
+    return [
+        {key: value for key, value in event.items() if key not in ("timing", "id")}
+        for event in events
+    ]
+
+
+def test_python_events_equal_the_wires(bench: Bench) -> None:
+    bench.emulator.answer = lambda request: respond(RICH.data)
+    wire = bench.plugin.turn(ask())
+    with python_client(bench.emulator) as client:
+        events = list(client.turn(ask()))
+    assert same(without_time(events), without_time(wire.lines))
+    assert all("id" not in event for event in events)
+
+
+def test_python_turn_does_not_change_its_input(emulator: Emulator) -> None:
+    turn = {
+        "Messages": [
+            {"role": "system", "content": "be brief"},
+            user(block_text(" "), block_text("hi")),
+            assistant(call("1"), block_text("")),
+            user(block_text("x"), result("9"), {"type": "image", "url": "http://x"}),
+        ],
+        "tools": [{"name": "f"}],
+        "model": "minimax/minimax-m2.1",
+        "extra_body": {"a": {"b": 1}},
+    }
+    before = copy.deepcopy(turn)
+    with python_client(emulator) as client:
+        events = list(client.turn(turn))
+    assert events[-1]["type"] == "turn_end" and same(turn, before)
+
+
+def test_python_turn_raises_when_asked_to(emulator: Emulator) -> None:
+    emulator.answer = lambda request: refuse(402, api_error("no balance (1008)"))
+    with python_client(emulator) as client:
+        last = list(client.turn(ask()))[-1]
+        assert last["type"] == "error"
+        with pytest.raises(provider.ProviderError) as caught:
+            list(client.turn(ask(), raise_errors=True))
+    assert caught.value.code == last["error"]["code"] == "insufficient_balance"
+    assert caught.value.message == last["error"]["message"]
+    assert caught.value.hint == last["error"]["hint"]
+    assert caught.value.retryable is False
+
+
+def test_python_turn_is_cancelled_by_its_event(emulator: Emulator) -> None:
+    emulator.queue.append(unfinished(BEGUN, hold))
+    cancel = threading.Event()
+    with python_client(emulator) as client:
+        events = []
+        for event in client.turn(ask(), cancel=cancel):
+            events.append(event)
+            if event["type"] == "text_delta":
+                cancel.set()
+    assert events[-1]["stop_reason"] == "cancelled"
+    assert events[-1]["message"]["content"] == [A_TEXT]
+
+
+def test_python_turn_that_is_left_drops_the_connection(emulator: Emulator) -> None:
+    emulator.queue.append(unfinished(BEGUN, hold))
+    with python_client(emulator) as client:
+        events = client.turn(ask())
+        while next(events)["type"] != "text_delta":
+            pass
+        events.close()
+        assert emulator.wait_request().gone.wait(DEADLINE)
+
+
+def test_python_client_reads_no_environment(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIMAX_API_KEY", "environment-key-0000")
+    monkeypatch.setenv("MINIMAX_BASE_URL", "http://127.0.0.1:9")
+    with python_client(emulator) as client:
+        assert list(client.turn(ask()))[-1]["type"] == "turn_end"
+    assert emulator.requests[0].header("authorization") == ["Bearer " + KEY]
+
+
+def test_python_client_from_config_reads_file_and_environment(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_config(tmp_path / "c.json", {"api_key": KEY, "max_tokens_default": 55})
+    monkeypatch.delenv("MINIMAX_API_KEY", raising=False)
+    monkeypatch.setenv("MINIMAX_BASE_URL", emulator.base_url)
+    with provider.MiniMaxProvider.from_config(str(tmp_path / "c.json")) as client:
+        assert list(client.turn(ask()))[-1]["type"] == "turn_end"
+    assert emulator.requests[0].json["max_tokens"] == 55
+
+
+def test_python_client_without_key_or_with_unknown_options_says_so(
+    emulator: Emulator,
+) -> None:
+    with pytest.raises((provider.ProviderError, TypeError)):
+        provider.MiniMaxProvider(api_key=KEY, nonsense=1)
+    with provider.MiniMaxProvider(base_url=emulator.base_url) as client:
+        [error] = list(client.turn(ask()))
+    assert error["error"]["code"] == "config" and emulator.connections == 0
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), b"x"])
+def test_python_values_that_are_no_json_are_an_invalid_request(
+    emulator: Emulator, value: object
+) -> None:
+    with python_client(emulator) as client:
+        last = list(client.turn(ask("hi", metadata={"x": value})))[-1]
+    assert last["error"]["code"] == "invalid_request"
+    assert emulator.requests == []
+
+
+def test_public_names_are_there() -> None:
+    for name in provider.__all__:
+        assert hasattr(provider, name), name
+    assert {"MiniMaxProvider", "ProviderError"} <= set(provider.__all__)
+    assert re.match(r"\d+\.\d+", provider.__version__)
+
+
+# =====================================================================
+# The plugin loop
+# =====================================================================
+
+
+def test_one_line_without_id_is_a_complete_session(emulator: Emulator) -> None:
+    line = b'{"model":"MiniMax-M3","messages":[{"role":"user","content":"hi"}]}'
+    for stdin in (line, line + b"\n", b"\n\xef\xbb\xbf" + line):
+        code, lines, _ = run(stdin.lstrip(b"\n"), emulator.base_url)
+        assert code == 0 and lines[-1]["type"] == "turn_end"
+        assert {event["id"] for event in lines} == {"turn-1"}
+
+
+def test_plugin_never_speaks_first_and_end_of_input_is_exit_0() -> None:
+    assert run(b"")[:2] == (0, [])
+    assert run(b"\n\r\n  \n")[:2] == (0, [])
+
+
+def test_ids_are_echoed_verbatim_and_7_is_not_seven_in_quotes(bench: Bench) -> None:
+    go = threading.Event()
+    bench.emulator.answer = lambda request: respond(wait(go), words(request.text))
+    ids: list[Any] = [7, "7", 0, -(10**30), " ", "é😀\n\0", "x" * 5000, 10**18]
+    for number, ident in enumerate(ids):
+        bench.plugin.send(ask(f"said {number}", id=ident))
+    bench.emulator.wait_request(len(ids))
+    go.set()
+    for number, ident in enumerate(ids):
+        answer = bench.plugin.answer(ident)
+        assert answer.text == f"said {number}"
+        assert all(same(line["id"], ident) for line in answer.lines)
+
+
+@pytest.mark.parametrize("ident", ["", 1.0, 1.5, True, False, [], {}, ["a"]])
+def test_unusable_id_is_a_line_error(bench: Bench, ident: object) -> None:
+    before = len(bench.plugin.loose())
+    bench.plugin.send(ask("hi", id=ident))
+    bench.plugin.ping()
+    [line] = bench.plugin.loose()[before:]
+    assert line["error"]["code"] == "invalid_request" and bench.emulator.requests == []
+
+
+def test_turns_without_id_run_in_order_one_after_another(emulator: Emulator) -> None:
+    go = threading.Event()
+    emulator.routes["one"] = respond(wait(go), words("first"))
+    with Plugin(emulator.base_url) as plugin:
+        plugin.send(ask("one"), ask("two", id=None), ask("three"))
+        emulator.wait_request()
+        plugin.ping()
+        assert [request.text for request in emulator.requests] == ["one"]
+        go.set()
+        assert plugin.answer("turn-1").text == "first"
+        assert plugin.answer("turn-2").text == plugin.answer("turn-3").text == "ok"
+    assert [request.text for request in emulator.requests] == ["one", "two", "three"]
+    names = [li["id"] for li in plugin.lines if li["type"] in ("turn_end", "error")]
+    assert names == ["turn-1", "turn-2", "turn-3"]
+
+
+def test_turn_without_id_skips_names_in_use_and_can_be_cancelled(
+    emulator: Emulator,
+) -> None:
+    emulator.routes["held"] = [hold]
+    with Plugin(emulator.base_url) as plugin:
+        plugin.send(ask("held", id="turn-1"))
+        emulator.wait_request()
+        plugin.send(ask("held"))
+        emulator.wait_request(2)
+        plugin.cancel("turn-2")
+        check_cancelled(plugin.answer("turn-2"))
+        plugin.cancel("turn-1")
+        check_cancelled(plugin.answer("turn-1"))
+
+
+def test_id_may_be_used_again_after_its_turn(bench: Bench) -> None:
+    for count in range(1, 4):
+        bench.plugin.send(ask("hi", id="again"))
+        bench.plugin.wait_line("turn_end", "again", count)
+    assert len(bench.emulator.requests) == 3
+
+
+def test_id_in_flight_is_refused_and_its_turn_goes_on(bench: Bench) -> None:
+    go = threading.Event()
+    bench.emulator.queue.append(respond(wait(go), OK))
+    before = len(bench.plugin.loose())
+    bench.plugin.send(ask("hi", id="twin"))
+    bench.emulator.wait_request()
+    bench.plugin.send(ask("hi", id="twin"))
+    bench.plugin.ping()
+    [line] = bench.plugin.loose()[before:]
+    assert line["error"]["code"] == "duplicate_id" and line["ref_id"] == "twin"
+    go.set()
+    assert bench.plugin.answer("twin").text == "ok"
+    assert len(bench.emulator.requests) == 1
+
+
+def test_full_queue_is_busy_and_the_queue_is_served_in_order(
+    emulator: Emulator,
+) -> None:
+    config = {"max_concurrent_turns": 1, "max_queued_turns": 2}
+    go = threading.Event()
+    emulator.routes["a"] = respond(wait(go), OK)
+    with Plugin(emulator.base_url, config) as plugin:
+        plugin.send(ask("a", id="a"))
+        emulator.wait_request()
+        plugin.send(*[ask(name, id=name) for name in "bcd"])
+        assert plugin.answer("d").code == "busy"
+        plugin.ping()
+        go.set()
+        for name in "abc":
+            assert plugin.answer(name).text == "ok"
+        assert plugin.turn(ask("e")).text == "ok"
+    assert [request.text for request in emulator.requests] == list("abce")
+
+
+def test_ping_and_describe_are_answered_while_a_turn_runs(bench: Bench) -> None:
+    bench.emulator.queue.append(unfinished(BEGUN, hold))
+    ident = bench.plugin.submit(ask())
+    bench.plugin.wait_line("text_delta", ident)
+    bench.plugin.send({"type": "ping", "id": 5}, {"type": "ping"})
+    bench.plugin.send({"type": "describe", "id": "d"}, {"type": "describe"})
+    bench.plugin.ping()
+    lines = [li for li in bench.plugin.lines if li["type"] in ("pong", "manifest")][-5:]
+    assert [(li["type"], li.get("id")) for li in lines[:4]] == [
+        ("pong", 5), ("pong", None), ("manifest", "d"), ("manifest", None),
+    ]
+    assert "id" not in lines[1] and "id" not in lines[3]
+    told = {k: v for k, v in lines[2].items() if k not in ("type", "id")}
+    assert same(told, manifest())
+    bench.plugin.cancel(ident)
+    check_cancelled(bench.plugin.answer(ident))
+
+
+BAD_LINES: dict[str, tuple[bytes, str]] = {
+    "word": (b"hello", "invalid_json"),
+    "half an object": (b'{"type":"turn"', "invalid_json"),
+    "two objects": (b'{"type":"ping"}{"type":"ping"}', "invalid_json"),
+    "single quotes": (b"{'type':'ping'}", "invalid_json"),
+    "not UTF-8": (b'{"type":"ping","id":"\xff"}', "invalid_json"),
+    "UTF-16": ('{"type":"ping"}'.encode("utf-16-le"), "invalid_json"),
+    "NaN": (b'{"type":"turn","messages":[],"x":NaN}', "invalid_json"),
+    "infinity": (b'{"type":"turn","messages":[],"x":-Infinity}', "invalid_json"),
+    "overflow": (b'{"type":"turn","messages":[],"x":1e999}', "invalid_json"),
+    "deep lists": (b"[" * 100000, "invalid_json"),
+    "deep objects": (b'{"a":' * 100000, "invalid_json"),
+    "deep and closed": (b"[" * 100000 + b"]" * 100000, "invalid_json|invalid_request"),
+    "NUL bytes": (b"\0\0\0", "invalid_json"),
+    "control character in a string": (b'{"type":"pi\x01ng"}', "invalid_json"),
+    "list": (b"[1]", "invalid_json|invalid_request"),
+    "string": (b'"ping"', "invalid_json|invalid_request"),
+    "number": (b"5", "invalid_json|invalid_request"),
+    "null": (b"null", "invalid_json|invalid_request"),
+    "empty object": (b"{}", "invalid_request"),
+    "unknown type": (b'{"type":"dance"}', "invalid_request"),
+    "type as number": (b'{"type":5,"messages":[]}', "invalid_request"),
+    "types that differ": (b'{"type":"ping","Type":"turn"}', "invalid_request"),
+    "ids that differ": (b'{"type":"ping","id":"a","ID":"b"}', "invalid_request"),
+    "ping with a bad id": (b'{"type":"ping","id":{}}', "invalid_request"),
+    "cancel without id": (b'{"type":"cancel"}', "invalid_request"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LINES)
+def test_bad_line_is_one_error_line_and_nothing_else(bench: Bench, name: str) -> None:
+    raw, code = BAD_LINES[name]
+    before, total = len(bench.plugin.loose()), len(bench.plugin.lines)
+    bench.plugin.write(raw + b"\n")
+    bench.plugin.ping()
+    new = bench.plugin.loose()[before:]
+    if name == "cancel without id" and not new:
+        return
+    [line] = new
+    assert re.fullmatch(code, line["error"]["code"]), line
+    assert len(bench.plugin.lines) == total + 2
+    assert bench.emulator.requests == []
+
+
+def test_line_errors_say_which_line_and_which_id(emulator: Emulator) -> None:
+    stdin = b'\n{"type":"ping"}\r\noops\n{"type":"dance","id":"x"}\n'
+    code, lines, _ = run(stdin, emulator.base_url)
+    assert code == 0
+    assert [line["type"] for line in lines] == ["pong", "error", "error"]
+    assert [line["line"] for line in lines[1:]] == [3, 4]
+    assert lines[2]["ref_id"] == "x" and "ref_id" not in lines[1]
+
+
+@pytest.mark.parametrize("join", [b"\n", b"\r\n", b"\n\n\r\n", b" \n \t"])
+def test_line_ends_and_blank_lines_are_all_understood(
+    bench: Bench, join: bytes
+) -> None:
+    before = len([li for li in bench.plugin.lines if li["type"] == "pong"])
+    bench.plugin.write(join.join([b'{"type":"ping"}'] * 3) + b"\n")
+    bench.plugin.ping()
+    pongs = [li for li in bench.plugin.lines if li["type"] == "pong"]
+    assert len(pongs) == before + 4
+
+
+def test_line_that_comes_byte_by_byte_is_one_line(bench: Bench) -> None:
+    line = json.dumps(ask("é😀", id="slow"), ensure_ascii=False).encode() + b"\n"
+    for byte in cut(line, "bytes"):
+        bench.plugin.write(byte)
+    assert bench.plugin.answer("slow").text == "ok"
+    assert bench.emulator.requests[0].text == "é😀"
+
+
+def test_line_too_long_is_skipped_and_the_next_is_read(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, {"max_line_bytes": 2000}) as plugin:
+        for size in (2001, 100000, 5000000):
+            before = len(plugin.loose())
+            plugin.write(b'{"id":"' + b"x" * size + b'"}\n')
+            plugin.ping()
+            [line] = plugin.loose()[before:]
+            assert line["error"]["code"] == "line_too_long"
+        assert plugin.turn(ask("x" * 1000)).text == "ok"
+        assert len(plugin.loose()) == 3
+
+
+def test_turn_that_came_just_before_the_end_of_input_is_finished(
+    emulator: Emulator,
+) -> None:
+    go = threading.Event()
+    emulator.answer = lambda request: respond(wait(go), words(request.text))
+    config = {"max_concurrent_turns": 2}
+    with Plugin(emulator.base_url, config) as plugin:
+        for name in ("a", "b", "c"):
+            plugin.send(ask(name, id=name))
+        plugin.send(ask("d"))
+        emulator.wait_request(2)
+        plugin.stdin.close()
+        go.set()
+        assert plugin.wait_exit() == 0
+        plugin.check()
+    assert [plugin.answer(name).text for name in ("a", "b", "c")] == ["a", "b", "c"]
+    assert plugin.answer("turn-1").text == "d"
+
+
+JSON_LINES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from([
+                "type", "id", "messages", "role", "content", "model", "tools", "Type",
+                "max_tokens", "system", "text", "source", "input", "x",
+            ]),
+            st.one_of(inner, st.sampled_from(["user", "cancel", "describe", "text"])),
+            max_size=5,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(PROPERTY, max_examples=20)
+@given(
+    lines=st.lists(
+        st.one_of(
+            JSON_LINES.map(lambda value: json.dumps(value).encode()),
+            st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b" ")),
+            st.lists(JSON_LINES, max_size=3).map(
+                lambda messages: json.dumps({"messages": messages}).encode()
+            ),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_the_lines_each_costs_one_answer_at_most(
+    long_bench: Bench, lines: list[bytes]
+) -> None:
+    long_bench.emulator.reset()
+    _, output, _ = run(b"\n".join(lines), long_bench.emulator.base_url)
+    answers = [li for li in output if li["type"] in FINAL]
+    assert len(answers) <= sum(1 for line in lines if line.strip())
+    assert all(li["error"]["code"] != "internal" for li in output if "error" in li)
+
+
+# =====================================================================
+# Process rules
+# =====================================================================
+
+
+@pytest.mark.parametrize("stdin, code", [
+    (json.dumps(ask()).encode(), 1),
+    (json.dumps(ask()).encode() + b"\n\n", 1),
+    (b"oops\n", 1),
+    (json.dumps(ask(id="a")).encode() + b"\n", 0),
+    (json.dumps(ask()).encode() + b'\n{"type":"ping"}\n', 0),
+    (b'{"type":"ping"}', 0),
+])
+def test_exit_code_is_1_only_for_a_single_line_that_failed(
+    emulator: Emulator, stdin: bytes, code: int
+) -> None:
+    emulator.answer = lambda request: refuse(402, api_error("no balance (1008)"))
+    assert run(stdin, emulator.base_url)[0] == code
+
+
+@pytest.mark.parametrize("argv", [["--wrong"], ["nonsense"], ["demo", "--wrong"]])
+def test_wrong_command_line_is_exit_2(argv: list[str]) -> None:
+    code, _, errors = run(b"", argv=argv)
+    assert code == 2 and errors.strip()
+
+
+def test_version_is_told() -> None:
+    done = subprocess.run(
+        [sys.executable, SOURCE, "--version"], stdout=subprocess.PIPE, check=True
+    )
+    assert provider.__version__ in done.stdout.decode()
+
+
+def test_demo_runs_without_key_network_or_configuration(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "PATH": os.environ.get("PATH", os.defpath)}
+    done = subprocess.run(
+        [sys.executable, SOURCE, "demo"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE,
+        cwd=str(tmp_path),
+        env=dict(env, HTTPS_PROXY="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) > 10 and b"Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def planted(folder: Path, **modules: str) -> dict[str, str | None]:
+    for name, source in modules.items():
+        (folder / (name + ".py")).write_text(source)
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_without_requests_a_turn_is_a_config_error_and_describe_works(
+    tmp_path: Path,
+) -> None:
+    env = planted(tmp_path, requests="raise ImportError('no requests here')")
+    with Plugin("http://127.0.0.1:9", env=env) as plugin:
+        plugin.ping()
+        plugin.send({"type": "describe"})
+        plugin.wait_line("manifest")
+        for _ in range(2):
+            answer = plugin.turn(ask())
+            assert answer.code == "config"
+            answer.says("requests")
+
+
+def test_stray_prints_and_writes_to_fd_1_land_on_stderr(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    source = """
+import os, socket, subprocess, sys
+real = socket.getaddrinfo
+def noisy(*args, **kwargs):
+    print("stray print")
+    sys.stdout.flush()
+    os.write(1, b"stray write\\n")
+    subprocess.call(["sh", "-c", "echo stray child"])
+    return real(*args, **kwargs)
+socket.getaddrinfo = noisy
+"""
+    env = planted(tmp_path, sitecustomize=source)
+    with Plugin(emulator.base_url, env=env) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+    for stray in (b"stray print", b"stray write", b"stray child"):
+        assert stray in plugin.errors and stray not in plugin.output
+
+
+def test_internal_error_is_reported_and_the_process_lives(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    source = """
+import http.client
+real = http.client.HTTPConnection.request
+count = []
+def broken(self, *args, **kwargs):
+    count.append(1)
+    if len(count) == 1:
+        raise ZeroDivisionError("planted")
+    return real(self, *args, **kwargs)
+http.client.HTTPConnection.request = broken
+import http.client as c
+real_put = c.HTTPConnection.putrequest
+def broken_put(self, *args, **kwargs):
+    if len(count) == 0:
+        count.append(1)
+        raise ZeroDivisionError("planted")
+    return real_put(self, *args, **kwargs)
+c.HTTPConnection.putrequest = broken_put
+"""
+    env = planted(tmp_path, sitecustomize=source)
+    with Plugin(emulator.base_url, env=env) as plugin:
+        assert plugin.turn(ask()).code == "internal"
+        assert plugin.turn(ask()).text == "ok"
+        plugin.stdin.close()
+        assert plugin.wait_exit() == 0
+    assert b"Traceback" in plugin.errors and b"planted" in plugin.errors
+    check_grammar(bytes(plugin.output))
+    check_secret(bytes(plugin.output), plugin.errors)
+
+
+ENVIRONMENTS: dict[str, dict[str, str | None]] = {
+    "C locale": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    "no such locale": {"LC_ALL": "xx_YY.ISO-8859-15"},
+    "odd encoding": {"PYTHONIOENCODING": "utf-16"},
+    "optimised": {"PYTHONOPTIMIZE": "2"},
+    "warnings are errors": {"PYTHONWARNINGS": "error"},
+    "unbuffered": {"PYTHONUNBUFFERED": "1"},
+    "development mode": {"PYTHONDEVMODE": "1"},
+    "fault handler": {"PYTHONFAULTHANDLER": "1", "PYTHONTRACEMALLOC": "1"},
+    "interactive afterwards": {"PYTHONINSPECT": "1"},
+    "startup file": {"PYTHONSTARTUP": "/nonexistent"},
+    "small digit limit": {"PYTHONINTMAXSTRDIGITS": "640"},
+    "no digit limit": {"PYTHONINTMAXSTRDIGITS": "0"},
+    "no home": {"HOME": None},
+    "no path": {"PATH": None},
+    "empty proxies": {"HTTP_PROXY": "", "HTTPS_PROXY": "", "NO_PROXY": "*"},
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_environment_changes_nothing(emulator: Emulator, name: str) -> None:
+    digits = "3" * 4300
+    emulator.queue.append(respond(*cut(RICH.data, "random")))
+    emulator.queue.append(respond(tool_stream(f'{{"n": {digits}}}')))
+    with Plugin(emulator.base_url, env=ENVIRONMENTS[name]) as plugin:
+        assert same(plugin.turn(ask("é😀")).content, RICH.content)
+        assert str(plugin.turn(ask()).content[0]["input"]["n"]) == digits
+        assert emulator.requests[0].text == "é😀"
+        plugin.write(b"oops\n")
+        assert plugin.close() == 0
+
+
+def test_modules_in_the_working_directory_are_not_imported(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    for name in ("json", "requests", "ssl", "queue", "threading", "typing"):
+        (tmp_path / (name + ".py")).write_text("raise SystemExit('planted')")
+    line = json.dumps(ask()).encode()
+    assert run(line, emulator.base_url, cwd=str(tmp_path))[0] == 0
+
+
+def test_deleted_working_directory_changes_nothing(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    shell = 'rmdir "$PWD" && exec "$@"'
+    stdin = json.dumps(ask()).encode()
+    code, lines, _ = run(stdin, emulator.base_url, shell=shell, cwd=str(folder))
+    assert code == 0 and lines[-1]["type"] == "turn_end"
+
+
+def test_closed_stdin_is_an_empty_session(emulator: Emulator) -> None:
+    code, lines, _ = run(b"", emulator.base_url, shell='exec "$@" <&-')
+    assert (code, lines) == (0, [])
+
+
+def test_closed_stderr_changes_nothing(emulator: Emulator) -> None:
+    stdin = json.dumps(ask()).encode() + b"\noops\n"
+    code, lines, _ = run(stdin, emulator.base_url, shell='exec "$@" 2>&-')
+    assert code == 0 and lines[-1]["type"] in ("turn_end", "error")
+    assert [li["type"] for li in lines].count("turn_end") == 1
+
+
+@pytest.mark.parametrize("closing", [">&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_stdout_ends_the_process_without_harm(
+    emulator: Emulator, closing: str
+) -> None:
+    stdin = json.dumps(ask()).encode()
+    code, lines, _ = run(stdin, emulator.base_url, shell='exec "$@" ' + closing)
+    assert code in (0, 3) and lines == []
+    for request in emulator.requests:  # nothing of the protocol went to a socket
+        assert request.method == "POST" and b"turn_start" not in request.body
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("stdin", [b'{"type":"ping"}\n', json.dumps(ask()).encode()])
+def test_full_disk_behind_stdout_is_exit_3(emulator: Emulator, stdin: bytes) -> None:
+    code, lines, _ = run(stdin, emulator.base_url, shell='exec "$@" >/dev/full')
+    assert (code, lines) == (3, [])
+
+
+def test_stdout_closed_by_the_host_stops_the_work_and_exits_0(
+    emulator: Emulator,
+) -> None:
+    emulator.queue.append([CHUNKED, chunk(BEGUN), drip(chunk(sse(text(0, "x"))))])
+    with Plugin(emulator.base_url, reading=False) as plugin:
+        plugin.submit(ask())
+        request = emulator.wait_request()
+        plugin.stdout.close()
+        assert plugin.wait_exit() == 0
+        assert request.gone.wait(DEADLINE)
+
+
+@needs_linux
+def test_stdout_closed_by_the_host_is_noticed_while_nothing_is_written(
+    emulator: Emulator,
+) -> None:
+    emulator.queue.append([hold])
+    with Plugin(emulator.base_url, reading=False) as plugin:
+        plugin.submit(ask())
+        request = emulator.wait_request()
+        plugin.stdout.close()
+        assert request.gone.wait(DEADLINE)
+        assert plugin.wait_exit() == 0
+
+
+def test_sigterm_cancels_and_reports_every_turn(emulator: Emulator) -> None:
+    emulator.routes["text"] = unfinished(BEGUN, hold)
+    emulator.routes["silent"] = [hold]
+    with Plugin(emulator.base_url, {"max_concurrent_turns": 2}) as plugin:
+        streaming = plugin.submit(ask("text"))
+        silent = plugin.submit(ask("silent"))
+        queued = plugin.submit(ask("queued"))
+        plugin.wait_line("text_delta", streaming)
+        emulator.wait_request(2)
+        plugin.ping()
+        plugin.process.send_signal(signal.SIGTERM)
+        assert plugin.wait_exit() == 0
+        plugin.check()
+    for ident in (streaming, silent, queued):
+        end = plugin.answer(ident).end
+        code = end.get("error", {}).get("code")
+        assert end.get("stop_reason") == "cancelled" or code == "shutting_down", end
+    assert same(plugin.answer(streaming).content, [A_TEXT])
+    for request in emulator.requests:
+        assert request.gone.wait(DEADLINE)
+
+
+def test_turns_that_come_with_the_sigterm_end_or_are_refused(
+    emulator: Emulator,
+) -> None:
+    emulator.answer = lambda request: [hold]
+    with Plugin(emulator.base_url) as plugin:
+        plugin.submit(ask())
+        emulator.wait_request()
+        plugin.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(BrokenPipeError):
+            for _ in range(50):
+                plugin.submit(ask())
+        assert plugin.wait_exit() == 0
+        plugin.check()
+    for line in plugin.lines:
+        if line["type"] == "error":
+            assert line["error"]["code"] == "shutting_down"
+        else:
+            assert line.get("stop_reason", "cancelled") == "cancelled"
+
+
+def test_second_sigterm_ends_the_process(emulator: Emulator) -> None:
+    emulator.answer = lambda request: [hold]
+    with Plugin(emulator.base_url, reading=False) as plugin:
+        plugin.submit(ask())
+        emulator.wait_request()
+        for _ in range(2):
+            plugin.process.send_signal(signal.SIGTERM)
+        plugin.process.wait(DEADLINE)
+
+
+def test_sigterm_without_turns_is_exit_0() -> None:
+    with Plugin() as plugin:
+        plugin.ping()
+        plugin.process.send_signal(signal.SIGTERM)
+        assert plugin.wait_exit() == 0
+        plugin.check()
+
+
+def test_sigint_is_ignored_when_stdin_is_no_terminal(emulator: Emulator) -> None:
+    go = threading.Event()
+    emulator.queue.append(respond(wait(go), OK))
+    with Plugin(emulator.base_url) as plugin:
+        ident = plugin.submit(ask())
+        emulator.wait_request()
+        plugin.process.send_signal(signal.SIGINT)
+        plugin.ping()
+        go.set()
+        assert plugin.answer(ident).text == "ok"
+        assert plugin.close() == 0
+
+
+def whole_lines(output: bytes) -> list[Obj]:
+    """The lines of a process that was not read to its end; the last may be cut."""
+    return check_grammar(output[: output.rfind(b"\n") + 1], finished=False)
+
+
+def test_sigterm_with_16_turns_streaming_and_a_host_not_reading(
+    emulator: Emulator,
+) -> None:
+    flood = chunk(sse(text(0, "x" * 1000)) * 20)
+    blocked = threading.Semaphore(0)
+
+    def full(exchange: Exchange) -> None:
+        exchange.sock.settimeout(0.5)
+        with contextlib.suppress(OSError):
+            while True:
+                exchange.send(flood)
+        blocked.release()  # nobody takes any more: the whole way is full
+        exchange.sock.settimeout(None)
+        exchange.until_gone()
+        raise Done
+
+    emulator.answer = lambda request: [CHUNKED, chunk(BEGUN), full]
+    with Plugin(emulator.base_url, reading=False) as plugin:
+        for _ in range(16):
+            plugin.submit(ask())
+        for _ in range(16):
+            assert blocked.acquire(timeout=DEADLINE)
+        plugin.process.send_signal(signal.SIGTERM)
+        assert plugin.process.wait(DEADLINE) == 0
+        whole_lines(plugin.stdout.read())
+        check_secret(plugin.errors)
+
+
+def test_host_that_reads_late_gets_everything(emulator: Emulator) -> None:
+    many = 3000
+    data = sse(started(), opened(0), *[text(0, f"{i:05}") for i in range(many)], *TAIL)
+    emulator.answer = lambda request: respond(data)
+    with Plugin(emulator.base_url, reading=False) as plugin:
+        idents = [plugin.submit(ask()) for _ in range(4)]
+        emulator.wait_request(4)
+        plugin.start_reading()
+        for ident in idents:
+            expected = "".join(f"{i:05}" for i in range(many))
+            assert plugin.answer(ident).text == expected
+
+
+def test_time_in_which_the_host_does_not_read_is_not_idle_time(
+    emulator: Emulator,
+) -> None:
+    big = ["x" * 10000] * 200  # more than a pipe holds
+    emulator.queue.append(respond(a_text(*big)))
+    config = {"idle_timeout": 2, "first_event_timeout": 2, "max_retries": 0}
+    with Plugin(emulator.base_url, config, reading=False) as plugin:
+        ident = plugin.submit(ask())
+        emulator.wait_request()
+        emulator.stopping.wait(4)  # no speed is measured: only the limit is outlived
+        plugin.start_reading()
+        assert plugin.answer(ident).text == "".join(big)
+
+
+def test_host_that_does_not_read_is_still_heard(emulator: Emulator) -> None:
+    """Far more pongs than any pipe holds; then the cancel must get through."""
+    emulator.queue.append([hold])
+    with Plugin(emulator.base_url, reading=False) as plugin:
+        ident = plugin.submit(ask())
+        request = emulator.wait_request()
+        count = 60000
+        for _ in range(count // 1000):
+            plugin.write(b'{"type":"ping"}\n' * 1000)
+        plugin.cancel(ident)
+        assert request.gone.wait(DEADLINE)
+        plugin.start_reading()
+        check_cancelled(plugin.answer(ident))
+        plugin.ping()
+        pongs = [line for line in plugin.lines if line["type"] == "pong"]
+        assert 1000 <= len(pongs) < count
+
+
+@needs_linux
+def test_pipes_that_do_not_block_change_nothing(emulator: Emulator) -> None:
+    data = sse(started(), opened(0), *[text(0, "x" * 2000)] * 500, *TAIL)
+    emulator.answer = lambda request: respond(data)
+    stdin_end, host_in = os.pipe()
+    host_out, stdout_end = os.pipe()
+    for end in (stdin_end, stdout_end):
+        os.set_blocking(end, False)
+    with tempfile.TemporaryDirectory() as home:
+        process = subprocess.Popen(
+            [sys.executable, SOURCE],
+            stdin=stdin_end,
+            stdout=stdout_end,
+            env=environment(home, emulator.base_url),
+        )
+        os.close(stdin_end)
+        os.close(stdout_end)
+        with open(host_in, "wb") as writer, open(host_out, "rb") as reader:
+            for number in range(3):
+                writer.write(json.dumps(ask(id=number)).encode() + b"\n")
+                writer.flush()
+            emulator.wait_request(3)
+            writer.close()
+            output = reader.read()
+        assert process.wait(DEADLINE) == 0
+    lines = check_grammar(output)
+    ends = [line for line in lines if line["type"] == "turn_end"]
+    assert len(ends) == 3
+    assert all(len(li["message"]["content"][0]["text"]) == 1000000 for li in ends)
+
+
+# =====================================================================
+# Faults: cuts, volume, secrets, load
+# =====================================================================
+
+
+def check_cut(answer: Answer, place: int, mode: str) -> None:
+    """What a stream cut at `place` may become."""
+    label = f"cut at {place} ({mode}): {answer!r}"
+    decided = place >= RICH.decided
+    if answer.end["type"] == "turn_end":
+        assert decided, "a false end, " + label
+        assert answer.end["stop_reason"] == "tool_use", label
+        assert same(answer.content, RICH.content), label
+        return
+    codes = {"end": {"stream_cut"}, "reset": {"stream_cut", "network"}}[mode]
+    if not answer.of("block_start"):
+        codes |= {"empty_response", "protocol"}
+    assert answer.code in codes, label
+    assert mode == "reset" or not decided, label
+    partial = (answer.end["partial"] or {"content": []})["content"]
+    for got, whole in zip(partial, RICH.content):
+        if got["type"] == "text":
+            assert whole["text"].startswith(got["text"]), label
+        else:
+            assert same(got, whole), label
+
+
+CUT_PLACES = range(len(RICH.data) + 1)
+CUT_CONFIG = {"max_retries": 0, "max_concurrent_turns": 16, "max_queued_turns": 20000}
+
+
+@pytest.mark.parametrize("mode", ["end", "reset"])
+def test_stream_cut_at_every_byte_is_never_taken_for_whole(
+    emulator: Emulator, mode: str
+) -> None:
+    def script(request: Request) -> Script:
+        data = RICH.data[: int(request.text)]
+        return respond(data) if mode == "end" else unfinished(data, reset)
+
+    emulator.answer = script
+    with Plugin(emulator.base_url, CUT_CONFIG) as plugin:
+        plugin.send(*[ask(str(place), id=place) for place in CUT_PLACES])
+        for place in CUT_PLACES:
+            check_cut(plugin.answer(place), place, mode)
+
+
+@pytest.mark.parametrize("framing", ["length", "close"])
+def test_stream_cut_in_other_framings_is_never_taken_for_whole(
+    emulator: Emulator, framing: str
+) -> None:
+    def script(request: Request) -> Script:
+        data = RICH.data[: int(request.text)]
+        if framing == "close":
+            return respond(data, framing="close")
+        size = f"Content-Length: {len(RICH.data) + 1}"
+        return [response_head(200, size), data, close]
+
+    emulator.answer = script
+    places = CUT_PLACES[::7]
+    with Plugin(emulator.base_url, CUT_CONFIG) as plugin:
+        plugin.send(*[ask(str(place), id=place) for place in places])
+        for place in places:
+            mode = "end" if framing == "close" else "reset"
+            check_cut(plugin.answer(place), place, mode)
+
+
+def test_eof_inside_tool_input_is_stream_cut(bench: Bench) -> None:
+    pieces = sse(started(), opened(0, "tool_use"), partial_json(0, '{"amount": 100'))
+    answer = bench.stream(pieces)
+    assert answer.code == "stream_cut" and answer.end["partial"] is None
+    [end] = answer.of("block_end")
+    assert end["incomplete"] is True and end["input_json"] == '{"amount": 100'
+
+
+# --- volume ---------------------------------------------------------------------
+
+
+def peak_memory(plugin: Plugin) -> int:
+    """The most memory the process ever had, in bytes."""
+    status = Path(f"/proc/{plugin.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found.group(1)) * 1024
+
+
+MEGABYTE = 1024 * 1024
+ENOUGH_MEMORY = 320 * MEGABYTE
+
+
+ENDLESS: dict[str, Callable[[], Script]] = {
+    "line": lambda: [CHUNKED, chunk(b"data: "), drip(chunk(b"a" * MEGABYTE), 0.0)],
+    "event of many lines": lambda: [
+        CHUNKED, drip(chunk(b"data: aaaaaaaaaaaaaa\n" * 50000), 0.0),
+    ],
+    "raw text": lambda: [CHUNKED, drip(chunk(b"a" * MEGABYTE), 0.0)],
+    "html page": lambda: [
+        response_head(200, "Content-Type: text/html", "Transfer-Encoding: chunked"),
+        drip(chunk(b"<p>" * 300000), 0.0),
+    ],
+    "error body": lambda: [
+        response_head(500, "Content-Type: text/html", "Transfer-Encoding: chunked"),
+        drip(chunk(b"<p>" * 300000), 0.0),
+    ],
+    "close-delimited error body": lambda: [
+        response_head(429, "Connection: close"), drip(b"x" * MEGABYTE, 0.0),
+    ],
+}
+
+
+@needs_proc
+@pytest.mark.parametrize("name", ENDLESS)
+def test_endless_body_is_an_error_in_bounded_memory(
+    emulator: Emulator, name: str
+) -> None:
+    emulator.queue.append(ENDLESS[name]())
+    with Plugin(emulator.base_url, {"max_retries": 0}) as plugin:
+        answer = plugin.turn(ask())
+        by_status = {
+            "error body": "upstream", "close-delimited error body": "rate_limited",
+        }
+        assert answer.code == by_status.get(name, "protocol"), answer
+        assert emulator.requests[0].gone.wait(DEADLINE)
+        assert peak_memory(plugin) < ENOUGH_MEMORY
+        assert plugin.turn(ask()).text == "ok"
+
+
+@needs_proc
+def test_compressed_bomb_is_no_danger(emulator: Emulator) -> None:
+    bomb = gzip.compress(b"data: " + bytes(300 * MEGABYTE), 1)
+    head = response_head(200, "Content-Encoding: gzip", f"Content-Length: {len(bomb)}")
+    emulator.queue.append([head + bomb])
+    with Plugin(emulator.base_url, {"max_retries": 0}) as plugin:
+        assert plugin.turn(ask()).code in ("protocol", "stream_cut", "empty_response")
+        assert peak_memory(plugin) < ENOUGH_MEMORY
+        assert plugin.turn(ask()).text == "ok"
+
+
+@needs_proc
+def test_line_of_100_megabytes_on_stdin_is_too_long_in_bounded_memory() -> None:
+    with Plugin() as plugin:
+        piece = b"x" * MEGABYTE
+        for _ in range(100):
+            plugin.write(piece)
+        plugin.write(b"\n")
+        plugin.ping()
+        [line] = plugin.loose()
+        assert line["error"]["code"] == "line_too_long"
+        assert peak_memory(plugin) < ENOUGH_MEMORY
+
+
+def test_hundred_thousand_tiny_deltas_are_one_tool_input(bench: Bench) -> None:
+    """Quadratic work would run into the deadline many times over."""
+    body = "y" * 100000
+    pieces = [partial_json(0, '{"a": "')] + [partial_json(0, c) for c in body]
+    head = (started(), opened(0, "tool_use"))
+    end = (partial_json(0, '"}'), closed(0), stopping("tool_use"), STOP)
+    data = sse(*head, *pieces, *end)
+    answer = bench.stream(data)
+    assert answer.content[0]["input"] == {"a": body}
+
+
+def test_two_hundred_thousand_data_lines_are_one_event(bench: Bench) -> None:
+    many = json.dumps(text(0, "Hello"), indent=0).replace("\n", "\n\n")
+    padded = "\n".join(
+        "data: " + line for line in many.replace("\n\n", "\n" * 30000).split("\n")
+    )
+    data = sse(started(), opened(0), padded.encode() + b"\n\n", *TAIL)
+    assert data.count(b"data:") > 100000
+    assert same(bench.stream(data).content, [A_TEXT])
+
+
+def test_large_text_in_one_event_is_whole(bench: Bench) -> None:
+    big = "é😀x" * 700000
+    assert bench.stream(a_text(big)).text == big
+
+
+# --- the key ----------------------------------------------------------------------
+
+ECHOES: dict[str, Callable[[str], Script]] = {
+    "error message": lambda said: refuse(401, api_error("invalid api key " + said)),
+    "type": lambda said: refuse(400, api_error("no", said)),
+    "html": lambda said: refuse(502, HTML % said),
+    "404": lambda said: refuse(404, "no page for " + said),
+    "base_resp": lambda said: refuse(200, base_resp(1004, "key " + said)),
+    "not a stream": lambda said: refuse(200, "hello " + said),
+    "request id": lambda said: refuse(
+        500, api_error("x"), "minimax-request-id: " + said
+    ),
+    "status line": lambda said: [
+        (f"HTTP/1.1 500 {said}\r\nContent-Length: 0\r\n\r\n").encode()
+    ],
+    "redirect": lambda said: refuse(302, "", "Location: http://127.0.0.1/" + said),
+    "midstream": lambda said: respond(sse(started(), api_error("key " + said))),
+    "midstream, after text": lambda said: respond(BEGUN, sse(api_error("key " + said))),
+    "bad JSON": lambda said: respond(BEGUN, b"data: {oops " + said.encode() + b"\n\n"),
+    "bad chunk size": lambda said: [CHUNKED, said.encode() + b"\r\n", close],
+    "bad status line": lambda said: [said.encode() + b"\r\n\r\n", close],
+    "retry": lambda said: respond(sse(api_error("load (2064) " + said))),
+}
+QUOTES = {
+    "whole": KEY,
+    "bearer": "Bearer " + KEY,
+    "last twelve": KEY[-12:],
+    "eight in the middle": KEY[12:20],
+    "between quotes": f'"{KEY}"',
+    "twice": KEY + " " + KEY,
+}
+
+
+@pytest.mark.parametrize("quote", QUOTES)
+@pytest.mark.parametrize("name", ECHOES)
+def test_key_quoted_by_the_upstream_is_starred_out(
+    bench: Bench, name: str, quote: str
+) -> None:
+    answer = bench.ask(ask(), *ECHOES[name](QUOTES[quote]))
+    assert answer.end["type"] == "error"
+    check_secret(json.dumps(answer.lines).encode())
+
+
+def test_redacted_message_still_says_what_happened(bench: Bench) -> None:
+    answer = bench.ask(ask(), *refuse(401, api_error(f"key {KEY} is bad (1004)")))
+    assert "is bad" in answer.error["message"] and "**" in answer.error["message"]
+
+
+def test_key_in_the_models_own_text_is_not_altered(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, check_key=False) as plugin:
+        emulator.queue.append(respond(words(KEY)))
+        assert plugin.turn(ask()).text == KEY
+
+
+def test_key_in_request_fields_is_not_quoted_back(bench: Bench) -> None:
+    for fields in (
+        {"model": 5, "api_key": KEY}, {KEY: 1}, {"effort": KEY}, {"tool_choice": KEY},
+    ):
+        answer = bench.ask(ask("hi", **fields))
+        check_secret(json.dumps(answer.lines).encode())
+
+
+def test_control_characters_of_the_upstream_reach_stderr_escaped(
+    emulator: Emulator,
+) -> None:
+    evil = "\x1b[2J\x07\x9b31m\x00"
+    scripts: list[Script] = [
+        refuse(500, api_error(evil)),
+        refuse(404, evil),
+        refuse(302, evil, "Location: /\x1b[2J"),
+        respond(b"data: {oops " + evil.encode() + b"\n\n"),
+        [evil.encode() + b"\r\n\r\n", close],
+    ]
+    with Plugin(emulator.base_url, {"max_retries": 0}) as plugin:
+        for script in scripts:
+            emulator.queue.append(script)
+            assert plugin.turn(ask()).end["type"] == "error"
+    assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]", plugin.errors)
+
+
+# --- load ---------------------------------------------------------------------------
+
+
+def test_sixty_four_turns_at_once_do_not_mix(bench: Bench) -> None:
+    count, together = 64, threading.Event()
+    arrived = itertools.count(1)
+
+    def script(request: Request) -> Script:
+        name = request.text
+        if next(arrived) == count:
+            together.set()  # all of them are in flight
+        said = [sse(text(0, name)) for _ in range(50)]
+        head = sse(started(ident=name), opened(0))
+        return respond(wait(together), head, *said, sse(*TAIL))
+
+    bench.emulator.answer = script
+    names = [f"turn {number} of many" for number in range(count)]
+    for name in names:
+        bench.plugin.send(ask(name, id=name))
+    for name in names:
+        answer = bench.plugin.answer(name)
+        assert answer.text == name * 50 and answer.end["message_id"] == name
+
+
+SOAK: list[Script] = [
+    respond(RICH.data),
+    respond(OK),
+    refuse(500, api_error("oops (1000)")),
+    respond(*cut(RICH.data, "random"), framing="close"),
+    [close],
+    respond(RICH.data, framing="length"),
+    unfinished(RICH.data[: len(RICH.data) // 2], reset),
+    respond(OK, framing="length"),
+    unfinished(OK, hold),
+    respond(b"data: {oops\n\n"),
+    respond(OK),
+    [*respond(OK), close],
+]
+
+
+def resources(plugin: Plugin) -> tuple[int, int, int]:
+    """Descriptors, threads and resident bytes of the process."""
+    root = f"/proc/{plugin.process.pid}/"
+    status = Path(root + "status").read_text()
+
+    def field(name: str) -> int:
+        found = re.search(name + r":\s+(\d+)", status)
+        assert found
+        return int(found.group(1))
+
+    return len(os.listdir(root + "fd")), field("Threads"), field("VmRSS") * 1024
+
+
+@needs_proc
+def test_hundreds_of_turns_good_and_bad_leak_nothing(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, {"max_retries": 0}) as plugin:
+        seen = []
+        for count in (8 * len(SOAK), 30 * len(SOAK)):
+            for _ in range(count // 8):
+                emulator.queue.extend(
+                    SOAK[(len(emulator.requests) + i) % len(SOAK)] for i in range(8)
+                )
+                for ident in [plugin.submit(ask()) for _ in range(8)]:
+                    plugin.answer(ident)
+            plugin.ping()
+            seen.append(resources(plugin))
+    (files, threads, memory), (files_after, threads_after, memory_after) = seen
+    assert files_after <= files + 8
+    assert threads_after <= threads + 8
+    assert memory_after <= memory + 16 * MEGABYTE
+
+
+def test_plugin_serves_after_every_kind_of_trouble(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, {"max_retries": 0}) as plugin:
+        for script in SOAK:
+            emulator.queue.append(script)
+            plugin.turn(ask())
+            emulator.queue.clear()
+            assert plugin.turn(ask()).text == "ok"
+
+
+# =====================================================================
+# The README: what it shows is what happens
+# =====================================================================
+
+README = Path(SOURCE).with_name("README.md")
+if not README.is_file():  # a vendored copy
+    README = Path(__file__).resolve().with_name("README.md")
+
+
+def readme_part(heading: str) -> str:
+    """The text from a heading to the next one of its level or above."""
+    told = README.read_text(encoding="utf-8")
+    level = heading.split(" ")[0]
+    assert told.count(f"\n{heading}\n") == 1, heading
+    rest = told.split(f"\n{heading}\n")[1]
+    return re.split(r"(?m)^#{1,%d} " % len(level), rest)[0]
+
+
+def readme_blocks(language: str) -> list[str]:
+    told = README.read_text(encoding="utf-8")
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", told)
+
+
+def readme_rows(part: str) -> list[list[str]]:
+    """The rows of the tables in a part that begin with a name in backticks."""
+    rows = []
+    for line in part.splitlines():
+        if line.startswith("| `"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def readme_names(heading: str) -> set[str]:
+    """Whatever stands in backticks in the first column of the tables of a part."""
+    rows = readme_rows(readme_part(heading))
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
+
+
+def readme_models(columns: int) -> dict[str, list[list[str]]]:
+    """The rows that tell of a model, of the one table with so many columns."""
+    found: dict[str, list[list[str]]] = defaultdict(list)
+    for row in readme_rows(readme_part("## Keys and models")):
+        for name in re.findall(r"`(MiniMax-[^`]+)`", row[0]):
+            if len(row) == columns:
+                found[name].append(row[1:])
+    return found
+
+
+def test_readme_has_every_setting_with_default_and_variable() -> None:
+    rows = readme_rows(readme_part("## Configuration"))
+    told = {
+        row[0]: (row[1], row[2], row[4].strip("`") or None)
+        for row in rows
+        if len(row) == 5
+    }
+    assert told == {
+        f"`{name}`": (
+            row["type"],
+            "`{}`".format(json.dumps(row["default"])),
+            row["env"],
+        )
+        for name, row in provider.OPTIONS.items()
+    }
+
+
+def test_readme_tells_the_ranges_and_choices_of_settings() -> None:
+    rows = readme_rows(readme_part("## Configuration"))
+    meanings = {row[0].strip("`"): row[3] for row in rows}
+    for name, option in provider.OPTIONS.items():
+        meaning = meanings[name]
+        for choice in option["choices"]:
+            assert f"`{choice}`" in meaning, (name, choice)
+        if option["type"] == "integer":
+            limits = "{low:,} to {high:,}".format(**option)
+            assert meaning.endswith("; " + limits), (name, limits)
+
+
+def test_readme_explains_exactly_the_codes_there_are() -> None:
+    errors = readme_part("### 4. Errors, and lines that belong to no turn")
+    told = {row[0].strip("`"): row[1] for row in readme_rows(errors)}
+    assert set(told) == set(provider.ERRORS)
+    for code, (retryable, *_) in provider.ERRORS.items():
+        assert told[code].split(";")[0] == ("yes" if retryable else "no"), code
+    symptoms = readme_names("## Troubleshooting by error code")
+    assert symptoms == set(provider.ERRORS)
+    numbers = set(re.findall(r"\b[12]\d{3}\b", errors))
+    assert numbers == {str(number) for number in provider.MINIMAX_CODES}
+
+
+def test_readme_explains_exactly_the_events_warnings_and_fields_there_are() -> None:
+    told = readme_names("### 3. What the plugin sends for a turn")
+    error_fields = ERROR_FIELDS | ERROR_MAY_HAVE
+    assert told == set(TURN_FIELDS) | WARNING_CODES | error_fields
+    events = readme_part("### 3. What the plugin sends for a turn")
+    rows = {row[0].strip("`"): row[1] for row in readme_rows(events)}
+    for kind, fields in TURN_FIELDS.items():
+        for field in fields | MAY_HAVE.get(kind, set()):
+            assert f"`{field}`" in rows[kind], (kind, field)
+    lines = readme_names("### 2. What the host sends")
+    assert {"turn", "cancel", "ping", "describe"} <= lines
+    turn_fields = set(provider.TURN_FIELDS) - set(provider.LINE_FIELDS)
+    assert turn_fields <= lines
+    assert readme_names("### 5. Manifest") >= MANIFEST_FIELDS
+
+
+def test_readme_names_exactly_what_is_stable() -> None:
+    told = readme_names("## Use from Python, and vendoring")
+    names = {name for name in told if re.match(r"\w+$", name)}
+    assert names == set(provider.__all__)
+
+
+def test_readme_has_every_model_with_its_limits() -> None:
+    rows = readme_models(6)
+    assert list(rows) == list(provider.MODELS)
+    for name, facts in provider.MODELS.items():
+        family = provider.FAMILIES[facts["family"]]
+        [[context, output, kinds, thought, status]] = rows[name]
+        assert context == "{:,}".format(facts["context_window"]), name
+        assert output == "{:,}".format(facts["max_output_tokens"]), name
+        assert kinds == ", ".join(facts["input"]), name
+        assert thought.startswith("always" if family["always"] else "off"), name
+        assert ("effort" in thought) is family["effort"], name
+        assert status.startswith(facts["status"]), name
+        assert (facts["retired"] or "") in status, name
+
+
+def test_readme_has_every_models_prices() -> None:
+    shown = readme_models(5)
+    assert set(shown) == set(provider.MODELS)
+    for name, facts in provider.MODELS.items():
+        expected = [list(facts["prices"].values())]
+        if name in provider.PRICES_ABOVE:
+            least, above = provider.PRICES_ABOVE[name]
+            expected.append(list(above.values()))
+            assert f"{least:,} tokens" in readme_part("## Keys and models")
+        for row, prices in zip(shown[name], expected):
+            assert [None if p == "unknown" else float(p) for p in row] == prices
+        assert len(shown[name]) == len(expected), name
+
+
+def test_readme_shows_the_demo_as_it_is(tmp_path: Path) -> None:
+    command, _, shown = readme_blocks("console")[0].partition("\n")
+    assert command == "$ python3 plexum_minimax_provider.py demo"
+    done = subprocess.run(
+        [sys.executable, SOURCE, "demo"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        timeout=DEADLINE,
+        cwd=str(tmp_path),
+        env={"HOME": str(tmp_path), "PATH": os.environ.get("PATH", os.defpath)},
+        check=True,
+    )
+    assert done.stdout.decode() == shown
+
+
+def run_readme_shell(command: str, base_url: str) -> tuple[int, bytes, bytes]:
+    """Run a command of the README where the file is, with `python3` being ours."""
+    with tempfile.TemporaryDirectory() as home:
+        python = Path(home) / "python3"
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.chmod(0o755)
+        (Path(home) / Path(SOURCE).name).write_bytes(Path(SOURCE).read_bytes())
+        path = os.pathsep.join((home, os.environ.get("PATH", os.defpath)))
+        done = subprocess.run(
+            ["sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DEADLINE,
+            cwd=home,
+            env=environment(home, base_url, env={"PATH": path}),
+        )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_readme_shell_example_is_a_complete_session(emulator: Emulator) -> None:
+    examples = [block for block in readme_blocks("sh") if block.startswith("echo ")]
+    assert len(examples) == 1
+    code, output, errors = run_readme_shell(examples[0], emulator.base_url)
+    assert code == 0, errors
+    assert check_grammar(output)[-1]["type"] == "turn_end"
+    assert emulator.requests[0].json["messages"] == ask()["messages"]
+
+
+def test_readme_shows_a_session_as_it_is(emulator: Emulator) -> None:
+    """Times aside; where a line continues, it is indented."""
+    block = readme_blocks("console")[1]
+    command, brace, shown = block.partition("\n{")
+    wanted = (brace + shown).strip("\n").replace("\n  ", "").encode() + b"\n"
+    emulator.queue.append(respond(sse(
+        started(ident="5d3c1b0e9f8a4c6d8e7f6a5b4c3d2e1f"),
+        PING,
+        opened(0), text(0, "Ol\u00e1"), text(0, " from MiniMax."), closed(0),
+        stopping(usage={"input_tokens": 12, "output_tokens": 7}),
+        STOP,
+    )))  # fmt: skip
+    code, output, errors = run_readme_shell(command[2:], emulator.base_url)
+    assert code == 0, errors
+
+    def timeless(told: bytes) -> list[Obj]:
+        lines = check_grammar(re.sub(rb'(_ms":)\d+', rb"\g<1>1", told))
+        return sorted(lines, key=lambda line: str(line["id"]))  # pongs come any time
+
+    assert timeless(output) == timeless(wanted)
+
+
+PYTHON_EXAMPLES = {  # a name in the example: what it has printed at its end
+    "from_config": "ok\n end_turn",
+    "Timer": "end_turn {'role': 'assistant'",
+    "run_tool": "[{'type': 'text', 'text': 'ok'}]",
+    "SSEDecoder": "'content': [{'type': 'text', 'text': 'Hello'}]}",
+}
+
+
+@pytest.mark.parametrize("number, name", list(enumerate(PYTHON_EXAMPLES)))
+def test_readme_python_example_runs(
+    emulator: Emulator, number: int, name: str
+) -> None:
+    blocks = readme_blocks("python")
+    assert len(blocks) == len(PYTHON_EXAMPLES)
+    assert name in blocks[number]
+    if name == "run_tool":
+        emulator.queue.append(respond(tool_stream('{"city":', ' "Lisbon"}')))
+    with tempfile.TemporaryDirectory() as home:
+        env = environment(home, emulator.base_url)
+        env["PYTHONPATH"] = str(Path(SOURCE).parent)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", blocks[number]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DEADLINE,
+            cwd=home,
+            env=env,
+        )
+    assert done.returncode == 0 and done.stderr == b"", done.stderr.decode()
+    assert PYTHON_EXAMPLES[name] in done.stdout.decode()
+    if name == "run_tool":
+        _, second = emulator.requests
+        *_, call_message, result_message = second.json["messages"]
+        assert call_message["content"][-1]["input"] == {"city": "Lisbon"}
+        assert result_message["content"][0]["content"] == "21 C, sunny"
+
+
+def test_readme_names_every_limit_that_cannot_be_set() -> None:
+    part = readme_part("### Limits that cannot be set")
+    for limit in (
+        f"{provider.MAX_EVENT_BYTES >> 20} MiB",
+        f"{provider.MAX_STREAM_BYTES >> 20} MiB",
+        f"{provider.MAX_DEPTH} levels",
+        f"{provider.MAX_DIGITS:,}",
+        f"{provider.MAX_IMAGE_BYTES:,} bytes",
+        f"{provider.MAX_ERROR_BODY >> 10} KiB",
+        f"read for {provider.ERROR_BODY_SECONDS:g} s |",
+        f"{provider.MAX_TEXT} characters",
+        f"| {provider.MAX_BACKOFF_SECONDS:g} s |",
+        f"| {provider.LAST_EVENT_SECONDS:g} s |",
+        f"| {provider.DRAIN_SECONDS:g} s |",
+        f"| {provider.MAX_IDLE_SECONDS:g} s |",
+        f"| {provider.MAX_UNREAD:,} |",
+        f"{provider.MAX_UPSTREAM_DEPTH} levels",
+        f"| {provider.EXIT_SECONDS:g} s |",
+    ):
+        assert limit in part, limit
+
+
+def test_readme_links_lead_somewhere() -> None:
+    told = README.read_text(encoding="utf-8")
+    headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```$", "", told))
+    anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+    links = re.findall(r"\]\(#([^)]*)\)", told)
+    assert links and set(links) <= anchors
+
+
+def test_readme_gives_the_two_commands() -> None:
+    blocks = readme_blocks("sh")
+    assert "./install.sh\n" in blocks and "./install.sh --test\n" in blocks
+
+
+def test_readme_has_what_install_sh_can_do() -> None:
+    script = Path(SOURCE).with_name("install.sh")
+    if not script.is_file():
+        pytest.skip("a vendored copy has no install.sh")
+    known = set(re.findall(r"--[a-z][a-z-]*", readme_part("## The two commands")))
+    known |= set(re.findall(r"--[a-z][a-z-]*", readme_part("## Tests")))
+    accepted = set(re.findall(r"--[a-z][a-z-]*", script.read_text(encoding="utf-8")))
+    assert known <= accepted
+    help_text = script.read_text(encoding="utf-8").split("\nset -eu")[0]
+    offered = set(re.findall(r"(?m)^#   (--[a-z-]+)", help_text))
+    assert offered - known <= {"--upgrade"}
+
+
+def test_help_names_every_setting_with_its_variable() -> None:
+    shown = subprocess.run(
+        [sys.executable, SOURCE, "--help"], stdout=subprocess.PIPE, check=True
+    ).stdout.decode()
+    for name, row in provider.OPTIONS.items():
+        found = re.search(rf"(?m)^  {name} .*$", shown)
+        assert found, name
+        assert json.dumps(row["default"]) in found.group(), name
+        assert (row["env"] or "") in found.group(), name

@@ -2162,10 +2162,11 @@ class Watch:
             self._news.set()
 
     def renew(self) -> None:
-        """Begin another attempt, unless the turn is over."""
+        """Forget why the last wait ended, unless it ended the turn."""
         with self._lock:
             if not self._final:
                 self.reason = None
+        self.due = self._turn_due
         self.check()
 
     def expire(self, now: float) -> None:
@@ -2182,8 +2183,6 @@ class Watch:
             self.stop(ProviderError("timeout", text), final=is_turn)
 
     def sleep(self, seconds: float) -> None:
-        self.check()
-        self.due = self._turn_due
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._news.wait(max(until - time.monotonic(), 0))
@@ -2862,7 +2861,7 @@ class _Turn:
                 failure = error
             if failure is None:
                 return
-            self._watch.pause()
+            self._watch.renew()
             delay = self._delay(failure)
             yield [self._retry(failure, delay)]
             self._watch.sleep(delay)
@@ -2876,7 +2875,6 @@ class _Turn:
 
     def _attempt(self, data: bytes) -> Iterator[list[JSON]]:
         settings, watch = self._settings, self._watch
-        watch.renew()
         self._request_id = self._first_event = None
         self._translator = EventTranslator(self._asked or "")
         session = self._provider.session(settings)
@@ -2982,7 +2980,7 @@ class _Turn:
         rest = reply.read_rest(MAX_ERROR_BODY, ERROR_BODY_SECONDS)
         text = (opening + rest).decode("utf-8", "replace")
         if _encoding(reply):
-            text = f"the answer is encoded ({_encoding(reply)}), which was not asked for"
+            text = f"the body is encoded ({_encoding(reply)}), which was not asked for"
         try:
             payload = load_json(text)
         except ValueError:

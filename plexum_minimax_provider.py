@@ -1008,7 +1008,8 @@ def _messages(
             warn("system_role_moved", path + " is moved to system: MiniMax wants it so")
             moved += _as_blocks(_system(content, path=path + ".content") or "")
         elif role in ("user", "assistant"):
-            messages.append((path, role, _content(content, path, images, warn)))
+            known_images = images if role == "user" else None  # else verbatim
+            messages.append((path, role, _content(content, path, known_images, warn)))
         else:
             _wrong(path + ".role", "must be user or assistant")
     if messages and messages[-1][1] == "user" and _is_empty(messages[-1][2]):
@@ -1028,8 +1029,15 @@ def _is_blank(block: JSON) -> bool:
     return block["type"] == "text" and not block["text"].strip()
 
 
-def _blocks(content: Any, path: str) -> list[JSON]:
-    """`content` as a list of blocks whose types are known to be strings."""
+# What a block of a kind cannot be without; other kinds are sent as they are.
+_ASSISTANT_NEEDED = {"text": ("text",), "tool_use": ("id", "name")}
+_NEEDED = {**_ASSISTANT_NEEDED, "tool_result": ("tool_use_id",)}
+
+
+def _blocks(
+    content: Any, path: str, needed: dict[str, tuple[str, ...]] = _NEEDED
+) -> list[JSON]:
+    """`content` as a list of blocks that have what they need."""
     if not isinstance(content, list):
         _wrong(path, "must be a string or a list of blocks")
     for n, block in enumerate(content):
@@ -1039,33 +1047,29 @@ def _blocks(content: Any, path: str) -> list[JSON]:
         kind = block.get("type")
         if not isinstance(kind, str):
             _wrong(where + ".type", "must be a string")
-        for field, problem in _NEEDED.get(kind, {}).items():
+        for field in needed.get(kind, ()):
             if not isinstance(block.get(field), str):
-                _wrong(f"{where}.{field}", problem)
+                _wrong(f"{where}.{field}", "must be a string")
     return content
 
 
-# What a block of a kind cannot be without; other kinds are sent as they are.
-_NEEDED = {
-    "text": {"text": "must be a string"},
-    "tool_use": {"id": "must be a string", "name": "must be a string"},
-    "tool_result": {"tool_use_id": "must be a string"},
-}
+def _content(content: Any, path: str, images: _Images | None, warn: Warn) -> Any:
+    """`content` as it is to be sent: images resolved, blank texts left out.
 
-
-def _content(content: Any, path: str, images: _Images, warn: Warn) -> Any:
-    """`content` as it is to be sent: images resolved, blank texts left out."""
+    An assistant's, with no `images`, is the upstream's own.
+    """
     if isinstance(content, str):
         return content
     if content is None:
         return []
     path += ".content"
     sent = []
-    for n, block in enumerate(_blocks(content, path)):
+    needed = _NEEDED if images is not None else _ASSISTANT_NEEDED
+    for n, block in enumerate(_blocks(content, path, needed)):
         where = "%s[%d]" % (path, n)
-        if block["type"] == "image":
+        if block["type"] == "image" and images is not None:
             block = images.block(block, where)
-        elif block["type"] == "tool_result":
+        elif block["type"] == "tool_result" and images is not None:
             block = _tool_result(block, where, images, warn)
         elif block["type"] == "tool_use" and not isinstance(block.get("input"), dict):
             if block.get("input") is not None:
@@ -1209,7 +1213,8 @@ def _calls_of(
         blocks = []
         for block in content if isinstance(content, list) else ():
             if block["type"] == "tool_result":
-                _dropped(warn, path, block["tool_use_id"], "an assistant's tool_result")
+                call = str(block.get("tool_use_id"))
+                _dropped(warn, path, call, "an assistant's tool_result")
             elif block["type"] == "tool_use" and block["id"] in ids:
                 _dropped(warn, path, block["id"], "a second tool_use")
             else:
@@ -1937,21 +1942,15 @@ class ConfigFile:
         self.path = path or config_path(self._environ)
         self._lock = threading.Lock()
         self._seen: Any = None  # the file's state when it was read
-        self._outcome: JSON | ProviderError = {}
+        self._settings: JSON = {}
 
     def load(self) -> JSON:
         with self._lock:
             seen = self._state()
             if seen != self._seen:
+                self._settings = self._read()
                 self._seen = seen
-                try:
-                    self._outcome = self._read()
-                except ProviderError as error:
-                    self._outcome = error
-            outcome = self._outcome
-        if isinstance(outcome, ProviderError):
-            raise ProviderError("config", outcome.message, outcome.hint)
-        return outcome
+            return self._settings
 
     def _state(self) -> Any:
         try:
@@ -2104,6 +2103,7 @@ class Watch:
         self._step, self._seconds, self._left = "turn", 0.0, _NEVER
         self._since = 0.0
         self._line: socket.socket | None = None
+        self._cut = False  # that line was shut down
         self._lock = threading.Lock()
         self._news = threading.Event()
 
@@ -2157,8 +2157,7 @@ class Watch:
             if self.reason is None or (final and not self._final):
                 self.reason, self._final = reason, final
             self.due = _NEVER
-            if self._line is not None:
-                _shut_down(self._line)
+            self._shut_down()
             self._news.set()
 
     def renew(self) -> None:
@@ -2201,7 +2200,7 @@ class Watch:
                 outcome.append((False, error))
             self._news.set()
 
-        threading.Thread(target=run, daemon=True).start()
+        _spawn(run)
         while not outcome:
             self._news.wait()
             self._news.clear()
@@ -2221,26 +2220,38 @@ class Watch:
 
         line = socket.socket(fileno=os.dup(sock.fileno()))
         with self._lock:
-            old, self._line = self._line, line
+            old, self._line, self._cut = self._line, line, False
             if self.reason is not None:
-                _shut_down(line)
+                self._shut_down()
         if old is not None:
             old.close()
 
-    def detach(self, drop: bool = False) -> None:
+    def detach(self, drop: bool = False) -> bool:
+        """Have no more to do with the socket; whether it was ever shut down."""
         with self._lock:
-            line, self._line = self._line, None
-        if line is not None:
             if drop:
-                _shut_down(line)
-            line.close()
+                self._shut_down()
+            line, self._line = self._line, None
+            if line is not None:
+                line.close()
+            return self._cut
+
+    def _shut_down(self) -> None:
+        if self._line is None:
+            return
+        self._cut = True
+        try:
+            self._line.shutdown(2)
+        except OSError:
+            pass  # it was not connected, or the other end was faster
 
 
-def _shut_down(sock: socket.socket) -> None:
+def _spawn(work: Callable[..., object], *args: Any) -> None:
+    """Start a thread that the process does not wait for."""
     try:
-        sock.shutdown(2)
-    except OSError:
-        pass  # it was not connected, or the other end was faster
+        threading.Thread(target=work, args=args, daemon=True).start()
+    except RuntimeError as error:
+        raise ProviderError("busy", f"no thread can be started: {error}") from None
 
 
 class _Clock:
@@ -2260,7 +2271,7 @@ class _Clock:
         with self._changed:
             self._watches.add(watch)
             if not self._running:
-                threading.Thread(target=self._run, daemon=True).start()
+                _spawn(self._run)
                 self._running = True
             self._changed.notify()
 
@@ -2372,6 +2383,7 @@ class _Guarded:
     """What our connection classes add to urllib3's: they report to the turn's watch."""
 
     last_used = _NEVER  # until an answer was read to its end
+    owner: Watch | None = None  # of the last request
 
     def _new_conn(self: Any) -> socket.socket:
         # The hook that urllib3's own SOCKS connections use.  If it ever goes away,
@@ -2390,9 +2402,13 @@ class _Guarded:
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
         watch: Watch = _SERVED.watch
         watch.connection = self
+        # urllib3 2 gives a connection back as soon as the announced end of the body was
+        # read, while its last turn may still shut it down: take it away from that one.
+        owner, self.owner = self.owner, watch
+        is_dead = owner is not None and owner is not watch and owner.detach()
         if self.sock is not None and not watch.fresh:
             idle = time.monotonic() - self.last_used
-            if idle > MAX_IDLE_SECONDS:
+            if is_dead or idle > MAX_IDLE_SECONDS:
                 self.close()  # and http.client opens it anew
             else:
                 watch.stale = idle > STALE_SECONDS
@@ -2635,7 +2651,9 @@ _BROKEN_LINE = "the connection to {host} failed: {reason}"
 _FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (
     ("SSLCertVerificationError", "", "network", "{host}: {reason}", _UNTRUSTED),
     ("OSError", "CA certificate bundle", "config", "{reason}", {}),
+    ("SSLError", "X509", "config", "the file of CA certificates: {reason}", {}),
     ("InvalidProxyURL", "", "config", "the URL of the proxy is not valid", {}),
+    ("InvalidURL", "Proxy", "config", "the URL of the proxy: {reason}", {}),
     ("InvalidSchema", "", "config", "no way to reach {host}: {reason}", {}),
     ("MissingSchema", "", "config", "no way to reach {host}: {reason}", {}),
     ("InvalidURL", "", "config", _ODD_URL, {}),
@@ -2893,7 +2911,7 @@ class _Turn:
         """The events of the reply's body, until the message is complete."""
         translator, decoder = self._translator, SSEDecoder()
         self._watch.step("first")
-        chunk = self._opening(reply)
+        chunk = opening = self._opening(reply)
         while chunk and not translator.stopped:
             yield from self._batch(self._events(_decoded(decoder, chunk), False))
             if translator.stopped:
@@ -2906,6 +2924,9 @@ class _Turn:
                 raise
         yield from self._batch(self._events(decoder.close(), True))
         if not (translator.stopped or translator.complete):
+            if self._first_event is None and not _opens_stream(opening):
+                shown = plain_text(opening.decode("utf-8", "replace"), 200)
+                _broken("not an event stream but " + shown)
             has_reason = translator.stop_reason is not None
             cut = "inside a block" if has_reason else "before its stop reason"
             text = f"the answer ended {cut}"
@@ -3125,6 +3146,11 @@ _OPENING_SIZE = 64
 _HTML = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>")
 
 
+def _opens_stream(opening: bytes) -> bool:
+    """Whether `opening` could be the beginning of an event stream, or is nothing."""
+    return any(o.startswith(opening[: len(o)]) for o in _SSE_OPENINGS)
+
+
 def _encoding(reply: Reply) -> str:
     """The Content-Encoding of a reply that has one, though none was asked for."""
     encoding = plain_text(str(reply.headers.get("Content-Encoding", "")), 40)
@@ -3279,7 +3305,7 @@ class PluginLoop:
 
     def serve(self) -> str:
         for work in (self._read_lines, self._write_answers):
-            threading.Thread(target=work, daemon=True).start()
+            _spawn(work)
         ending = self._endings.get()
         if ending == "terminated":
             self._stop_turns()
@@ -3350,7 +3376,7 @@ class PluginLoop:
                 size += len(piece)
                 pieces.append(piece)
                 if data or size:
-                    yield None if size > limit else b"".join(pieces)
+                    yield None if size > limit else _join(pieces)
                 pieces, size = [], 0
             if not data:
                 return
@@ -3366,7 +3392,7 @@ class PluginLoop:
             if line is None:
                 self._lines += 1
                 limit = self._limits["max_line_bytes"]
-                text = "the line is longer than %d bytes" % limit
+                text = "the line is longer than %d bytes, or than memory" % limit
                 raise ProviderError("line_too_long", text)
             if number == 1 and line.startswith(b"\xef\xbb\xbf"):
                 line = line[3:]
@@ -3462,13 +3488,11 @@ class PluginLoop:
                     starting.append(job)
         for job in starting:
             try:
-                threading.Thread(
-                    target=self._serve_turn, args=(job,), daemon=True
-                ).start()
-            except RuntimeError as error:
+                _spawn(self._serve_turn, job)
+            except ProviderError as error:
                 with self._state:
                     self._running.discard(job)
-                self._refuse(job, ProviderError("busy", str(error)))
+                self._refuse(job, error)
 
     def _refuse(self, job: _Job, refusal: ProviderError) -> None:
         """Answer a turn that will not be served."""
@@ -3582,6 +3606,13 @@ _LINES: dict[str, Callable[[PluginLoop, Any, JSON], None]] = {
 }
 
 
+def _join(pieces: list[bytes]) -> bytes | None:
+    try:
+        return b"".join(pieces)
+    except MemoryError:
+        return None
+
+
 def _parse_line(line: bytes) -> JSON:
     try:
         message = load_json(line.decode("utf-8"))
@@ -3678,6 +3709,7 @@ def run_plugin() -> int:
     import signal
     import warnings
 
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))  # nothing began yet
     try:
         wire = private_stdout()
     except OSError as error:
@@ -3706,11 +3738,12 @@ def run_plugin() -> int:
     signal.signal(signal.SIGTERM, on_term)
     if not os.isatty(0):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watcher = threading.Thread(
-        target=watch_for_hangup, args=(wire, loop.lose), daemon=True
-    )
-    watcher.start()
-    outcome = loop.serve()
+    try:
+        _spawn(watch_for_hangup, wire, loop.lose)
+        outcome = loop.serve()
+    except ProviderError as error:
+        log(error.message)
+        return EXIT_FATAL
     if outcome == "failed":
         return EXIT_FATAL
     return EXIT_ERROR if outcome == "done" and loop.failed_alone else EXIT_OK
@@ -3810,7 +3843,7 @@ class DemoServer:
         self.base_url = (
             "http://127.0.0.1:%d/anthropic" % self._listener.getsockname()[1]
         )
-        threading.Thread(target=self._accept, daemon=True).start()
+        _spawn(self._accept)
 
     def close(self) -> None:
         self._listener.close()
@@ -3880,7 +3913,11 @@ class _Talk:
             provider.batches,
             default_settings(),
         )
-        threading.Thread(target=loop.serve, daemon=True).start()
+        _spawn(loop.serve)
+
+    def close(self) -> None:
+        os.close(self._requests)  # the loop ends at the end of its input
+        self._events.close()
 
     def turn(self, request: JSON) -> Iterator[JSON]:
         write_fd(self._requests, dump_json(request).encode("ascii") + b"\n")
@@ -3923,6 +3960,7 @@ def demo(pace: float) -> int:
                 "content": _DEMO_RESULT,
             }
             messages.append({"role": "user", "content": [result]})
+    talk.close()
     provider.close()
     server.close()
     text = "\nIt works: 2 turns, %d events, thinking and signature returned unchanged."

@@ -375,16 +375,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant).decode
-_decode_long = json.JSONDecoder(
-    parse_float=_finite, parse_int=_short_int, parse_constant=_no_constant
-).decode
-_decode_raw = json.JSONDecoder(
-    parse_float=_finite,
-    parse_int=_short_int,
-    parse_constant=_no_constant,
-    strict=False,
-).decode
+_HOOKS: dict[str, Any] = {"parse_float": _finite, "parse_constant": _no_constant}
+_LONG_HOOKS = {**_HOOKS, "parse_int": _short_int}
+_decode = json.JSONDecoder(**_HOOKS).decode
+_decode_long = json.JSONDecoder(**_LONG_HOOKS).decode
+_decode_raw = json.JSONDecoder(**_LONG_HOOKS, strict=False).decode
 # ASCII and compact; raises ValueError for what JSON cannot say.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -757,17 +752,9 @@ _AS_GIVEN = {
 LINE_FIELDS = ("type", "id")
 TURN_FIELDS = (
     *LINE_FIELDS,
-    "model",
-    "messages",
-    "system",
-    "tools",
-    "tool_choice",
-    "max_tokens",
+    *("model", "messages", "system", "tools", "tool_choice", "max_tokens"),
     *_AS_GIVEN,
-    "thinking",
-    "effort",
-    "extra_body",
-    "stream",
+    *("thinking", "effort", "extra_body", "stream"),
 )
 MESSAGE_FIELDS = ("role", "content")
 # Where a Go host's zero values stand for "not given".
@@ -1543,11 +1530,7 @@ class EventTranslator:
                 yield from self._add(state, field, _DELTAS[_GIVEN[field]][2], text)
 
     def _add(
-        self,
-        state: JSON,
-        field: str,
-        event: tuple[str, str] | None,
-        fragment: Any,
+        self, state: JSON, field: str, event: tuple[str, str] | None, fragment: Any
     ) -> Iterator[JSON]:
         """Add a fragment to a block, and tell of it but for an end that must wait."""
         if isinstance(fragment, str):
@@ -1734,93 +1717,56 @@ def _tool_input(raw: str) -> JSON | None:
 # ---------------------------------------------------------------------------
 
 
-def _option(
-    kind: str,
-    default: Any,
-    text: str,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    env: str | None = None,
-) -> JSON:
-    return {
+# Every setting, once: validation, --help, the manifest and the keywords of
+# MiniMaxProvider come from here.  Name, type, default, range or choices, the variable
+# that wins over the file, and what it is.
+_DAY = (0.001, 86400)
+_OPTION_ROWS: tuple[tuple[str, str, Any, Any, str | None, str], ...] = (
+    ("api_key", "string", "", None, "MINIMAX_API_KEY",
+     "MiniMax API key, sk-cp-... or sk-api-..."),
+    ("region", "string", "global", tuple(REGIONS), "MINIMAX_REGION",
+     "platform that issued the key"),
+    ("base_url", "string", "", None, "MINIMAX_BASE_URL",
+     "URL before /v1/messages; wins over region"),
+    ("model", "string", "MiniMax-M3", None, None,
+     "model of turns that name none"),
+    ("max_tokens_default", "integer", 4096, (1, 10**7), None,
+     "max_tokens of turns that set none"),
+    ("effort", "string", "medium", EFFORTS, None,
+     "effort of turns that set none, for models that take one"),
+    ("connect_timeout", "number", 10, _DAY, None,
+     "seconds for DNS, TCP, TLS and proxy together"),
+    ("first_event_timeout", "number", 300, _DAY, None,
+     "seconds from request sent to first event, pings aside"),
+    ("idle_timeout", "number", 300, _DAY, None,
+     "seconds between events, pings aside"),
+    ("turn_timeout", "number", 3600, (0.001, 30 * 86400), None,
+     "seconds for a whole turn"),
+    ("max_retries", "integer", 3, (0, 100), None,
+     "further attempts while no content has come"),
+    ("retry_base_delay", "number", 1, (0, 86400), None,
+     "seconds before the first retry; doubles each time"),
+    ("retry_after_max", "number", 60, (0, 86400), None,
+     "longest Retry-After to wait for, in seconds"),
+    ("max_concurrent_turns", "integer", 16, (1, 10000), None,
+     "turns served at a time; further ones wait"),
+    ("max_queued_turns", "integer", 256, (0, 10**6), None,
+     "turns that may wait; further ones are busy"),
+    ("max_line_bytes", "integer", 64 * MIB, (1, 1024 * MIB), None,
+     "longest line read from stdin"),
+    ("allow_image_paths", "boolean", True, None, None,
+     "whether image blocks may name a file by path"),
+)
+OPTIONS: dict[str, JSON] = {
+    name: {
         "type": kind,
         "default": default,
-        "help": text,
-        "low": low,
-        "high": high,
-        "choices": choices,
+        "choices": span if kind == "string" and span else (),
+        "range": span if kind in ("integer", "number") else None,
         "env": env,
+        "help": text,
     }
-
-
-_DAY = 86400
-# Every setting, once: validation, --help, the manifest and the keywords of
-# MiniMaxProvider come from here.  `env` names a variable that wins over the file.
-OPTIONS: dict[str, JSON] = {
-    "api_key": _option(
-        "string", "", "MiniMax API key, sk-cp-... or sk-api-...", env="MINIMAX_API_KEY"
-    ),
-    "region": _option(
-        "string",
-        "global",
-        "platform that issued the key",
-        choices=tuple(REGIONS),
-        env="MINIMAX_REGION",
-    ),
-    "base_url": _option(
-        "string",
-        "",
-        "URL before /v1/messages; wins over region",
-        env="MINIMAX_BASE_URL",
-    ),
-    "model": _option("string", "MiniMax-M3", "model of turns that name none"),
-    "max_tokens_default": _option(
-        "integer", 4096, "max_tokens of turns that set none", 1, 10**7
-    ),
-    "effort": _option(
-        "string",
-        "medium",
-        "effort of turns that set none, for models that take one",
-        choices=EFFORTS,
-    ),
-    "connect_timeout": _option(
-        "number", 10, "seconds for DNS, TCP, TLS and proxy together", 0.001, _DAY
-    ),
-    "first_event_timeout": _option(
-        "number",
-        300,
-        "seconds from request sent to first event, pings aside",
-        0.001,
-        _DAY,
-    ),
-    "idle_timeout": _option(
-        "number", 300, "seconds between events, pings aside", 0.001, _DAY
-    ),
-    "turn_timeout": _option(
-        "number", 3600, "seconds for a whole turn", 0.001, 30 * _DAY
-    ),
-    "max_retries": _option(
-        "integer", 3, "further attempts while no content has come", 0, 100
-    ),
-    "retry_base_delay": _option(
-        "number", 1, "seconds before the first retry; doubles each time", 0, _DAY
-    ),
-    "retry_after_max": _option(
-        "number", 60, "longest Retry-After to wait for, in seconds", 0, _DAY
-    ),
-    "max_concurrent_turns": _option(
-        "integer", 16, "turns served at a time; further ones wait", 1, 10000
-    ),
-    "max_queued_turns": _option(
-        "integer", 256, "turns that may wait; further ones are busy", 0, 10**6
-    ),
-    "max_line_bytes": _option(
-        "integer", 64 * MIB, "longest line read from stdin", 1, 1024 * MIB
-    ),
-    "allow_image_paths": _option(
-        "boolean", True, "whether image blocks may name a file by path"
-    ),
+    for name, kind, default, span, env, text in _OPTION_ROWS
 }
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "string": (_is_text, "a string"),
@@ -1849,9 +1795,9 @@ def check_setting(name: str, value: Any, where: str) -> Any:
         problem = f"must be {wanted}{_instead_of(value)}"
     elif row["choices"] and value not in row["choices"]:
         problem = "must be one of " + ", ".join(row["choices"]) + _instead_of(value)
-    elif row["low"] is not None and not row["low"] <= value <= row["high"]:
-        limits = row["low"], row["high"], _instead_of(value)
-        problem = "must be at least {:g} and at most {:g}{}".format(*limits)
+    elif row["range"] and not row["range"][0] <= value <= row["range"][1]:
+        limits = (*row["range"], _instead_of(value))
+        problem = "must be at least %g and at most %g%s" % limits
     elif name in _CHECKS:
         value, problem = _CHECKS[name](value)
     if problem:
@@ -3757,26 +3703,19 @@ EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_FATAL = 0, 1, 2, 3
 # ---------------------------------------------------------------------------
 
 _DEMO_QUESTION = "What is the weather in Lisbon?"
-_DEMO_TOOL = {
-    "name": "get_weather",
-    "description": "Current weather of a city.",
-    "input_schema": {
-        "type": "object",
-        "properties": {"city": {"type": "string"}},
-        "required": ["city"],
-    },
-}
+_DEMO_CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+_DEMO_TOOL = {"name": "get_weather", "input_schema": _DEMO_CITY}
 _DEMO_SIGNATURE = "9f2c61d07ab84e35" * 4
 _DEMO_RESULT = "21 C, sunny, wind from the north-west"
-# What the loopback server answers: blocks, each with the deltas it comes in.
-_DEMO_CALL = (
+# What the loopback server sends: blocks as they begin, and the deltas they come in.
+_DEMO_CALL: list[tuple[JSON, list[JSON]]] = [
     (
         {"type": "thinking", "thinking": ""},
         [
-            {"type": "thinking_delta", "thinking": text}
-            for text in ("The user asks about the weather, ", "so I call the tool.")
-        ]
-        + [{"type": "signature_delta", "signature": _DEMO_SIGNATURE}],
+            {"type": "thinking_delta", "thinking": "The user asks about the weather, "},
+            {"type": "thinking_delta", "thinking": "so I call the tool."},
+            {"type": "signature_delta", "signature": _DEMO_SIGNATURE},
+        ],
     ),
     (
         {"type": "text", "text": ""},
@@ -3785,26 +3724,19 @@ _DEMO_CALL = (
     (
         {"type": "tool_use", "id": "call_demo_1", "name": "get_weather", "input": {}},
         [
-            {"type": "input_json_delta", "partial_json": part}
-            for part in ("", '{"city": ', '"Lisbon"}')
+            {"type": "input_json_delta", "partial_json": ""},
+            {"type": "input_json_delta", "partial_json": '{"city": '},
+            {"type": "input_json_delta", "partial_json": '"Lisbon"}'},
         ],
     ),
-)
-_DEMO_ANSWER = (
+]
+_DEMO_TEXT = "It is 21 C |and sunny |in Lisbon, |with a north-|westerly wind."
+_DEMO_ANSWER: list[tuple[JSON, list[JSON]]] = [
     (
         {"type": "text", "text": ""},
-        [
-            {"type": "text_delta", "text": text}
-            for text in (
-                "It is 21 C ",
-                "and sunny ",
-                "in Lisbon, ",
-                "with a north-",
-                "westerly wind.",
-            )
-        ],
-    ),
-)
+        [{"type": "text_delta", "text": text} for text in _DEMO_TEXT.split("|")],
+    )
+]
 
 
 def _demo_frames(blocks: Any, stop_reason: str) -> Iterator[bytes]:
@@ -3888,14 +3820,12 @@ class DemoServer:
         messages = request["messages"]
         if len(messages) == 1:
             return _DEMO_CALL, "tool_use"
-        sent: list[JSON] = [
-            {"type": "thinking", "thinking": "", "signature": _DEMO_SIGNATURE},
-            {"type": "text", "text": ""},
-            {"type": "tool_use", "id": "call_demo_1", "name": "get_weather"},
-        ]
-        sent[0]["thinking"] = "".join(d.get("thinking", "") for d in _DEMO_CALL[0][1])
-        sent[1]["text"] = "".join(d["text"] for d in _DEMO_CALL[1][1])
-        sent[2]["input"] = {"city": "Lisbon"}
+        thinking, text, call = (dict(block) for block, _ in _DEMO_CALL)
+        thinking["thinking"] = "The user asks about the weather, so I call the tool."
+        thinking["signature"] = _DEMO_SIGNATURE
+        text["text"] = "Let me look that up."
+        call["input"] = {"city": "Lisbon"}
+        sent = [thinking, text, call]
         is_same = messages[1] == {"role": "assistant", "content": sent}
         return (_DEMO_ANSWER, "end_turn") if is_same else (None, "")
 
@@ -3954,12 +3884,9 @@ def demo(pace: float) -> int:
         if event["stop_reason"] == "tool_use":
             print("tool      > " + _DEMO_RESULT)
             call = event["message"]["content"][-1]["id"]
-            result = {
-                "type": "tool_result",
-                "tool_use_id": call,
-                "content": _DEMO_RESULT,
-            }
-            messages.append({"role": "user", "content": [result]})
+            result = {"tool_use_id": call, "content": _DEMO_RESULT}
+            content = [{"type": "tool_result", **result}]
+            messages.append({"role": "user", "content": content})
     talk.close()
     provider.close()
     server.close()

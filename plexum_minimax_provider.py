@@ -346,6 +346,7 @@ LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
 DRAIN_SECONDS = 0.1  # after message_stop, for the body to end
 STALE_SECONDS = 1.0  # no server closes a connection that was idle for less
 MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
+STOP_AGAIN_SECONDS = 0.05  # until a connection that is being made can be shut down
 CANCEL_POLL_SECONDS = 0.1  # how often a caller's threading.Event is looked at
 HEARTBEAT_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 60.0
@@ -1757,12 +1758,13 @@ _OPTION_ROWS: tuple[tuple[str, str, Any, Any, str | None, str], ...] = (
     ("allow_image_paths", "boolean", True, None, None,
      "whether image blocks may name a file by path"),
 )
+_NUMBERS = ("integer", "number")
 OPTIONS: dict[str, JSON] = {
     name: {
         "type": kind,
         "default": default,
         "choices": span if kind == "string" and span else (),
-        "range": span if kind in ("integer", "number") else None,
+        **dict(zip(("low", "high"), span if kind in _NUMBERS else (None, None))),
         "env": env,
         "help": text,
     }
@@ -1795,8 +1797,8 @@ def check_setting(name: str, value: Any, where: str) -> Any:
         problem = f"must be {wanted}{_instead_of(value)}"
     elif row["choices"] and value not in row["choices"]:
         problem = "must be one of " + ", ".join(row["choices"]) + _instead_of(value)
-    elif row["range"] and not row["range"][0] <= value <= row["range"][1]:
-        limits = (*row["range"], _instead_of(value))
+    elif row["type"] in _NUMBERS and not row["low"] <= value <= row["high"]:
+        limits = (row["low"], row["high"], _instead_of(value))
         problem = "must be at least %g and at most %g%s" % limits
     elif name in _CHECKS:
         value, problem = _CHECKS[name](value)
@@ -2102,9 +2104,11 @@ class Watch:
         with self._lock:
             if self.reason is None or (final and not self._final):
                 self.reason, self._final = reason, final
-            self.due = _NEVER
-            self._shut_down()
+            # A connection that is only about to be made cannot be shut down yet.
+            is_done = self._shut_down()
+            self.due = _NEVER if is_done else time.monotonic() + STOP_AGAIN_SECONDS
             self._news.set()
+        CLOCK.expect(self.due)
 
     def renew(self) -> None:
         """Forget why the last wait ended, unless it ended the turn."""
@@ -2118,6 +2122,8 @@ class Watch:
         """Called by the clock: end the wait if its time is over."""
         if self.cancel is not None and self.cancel.is_set():
             self.stop(_Cancelled())
+        elif self.due <= now and self.reason is not None:
+            self.stop(self.reason, self._final)
         elif self.due <= now:
             is_turn = self._turn_due <= now
             step = "turn" if is_turn else self._step
@@ -2182,14 +2188,16 @@ class Watch:
                 line.close()
             return self._cut
 
-    def _shut_down(self) -> None:
+    def _shut_down(self) -> bool:
+        """Shut the socket down, if there is one; False if it was not connected."""
         if self._line is None:
-            return
+            return True
         self._cut = True
         try:
             self._line.shutdown(2)
         except OSError:
-            pass  # it was not connected, or the other end was faster
+            return False
+        return True
 
 
 def _spawn(work: Callable[..., object], *args: Any) -> None:

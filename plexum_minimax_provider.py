@@ -408,13 +408,13 @@ def load_json(
 
 
 def _is_deep(value: Any, max_depth: int) -> bool:
-    level = [value]
-    for _ in range(max_depth + 1):
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(max_depth):
         level = [
             child
             for parent in level
-            if isinstance(parent, (dict, list))
             for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
         ]
         if not level:
             return False
@@ -2104,9 +2104,7 @@ class Watch:
         with self._lock:
             if self.reason is None or (final and not self._final):
                 self.reason, self._final = reason, final
-            # A connection that is only about to be made cannot be shut down yet.
-            is_done = self._shut_down()
-            self.due = _NEVER if is_done else time.monotonic() + STOP_AGAIN_SECONDS
+            self._cut_off()
             self._news.set()
         CLOCK.expect(self.due)
 
@@ -2174,9 +2172,11 @@ class Watch:
         with self._lock:
             old, self._line, self._cut = self._line, line, False
             if self.reason is not None:
-                self._shut_down()
+                self._cut_off()
         if old is not None:
             old.close()
+        CLOCK.expect(self.due)
+        self.check()
 
     def detach(self, drop: bool = False) -> bool:
         """Have no more to do with the socket; whether it was ever shut down."""
@@ -2187,6 +2187,11 @@ class Watch:
             if line is not None:
                 line.close()
             return self._cut
+
+    def _cut_off(self) -> None:
+        # A connection that is only about to be made cannot be shut down: again, soon.
+        is_done = self._shut_down()
+        self.due = _NEVER if is_done else time.monotonic() + STOP_AGAIN_SECONDS
 
     def _shut_down(self) -> bool:
         """Shut the socket down, if there is one; False if it was not connected."""
@@ -2308,12 +2313,14 @@ def dial(watch: Watch, host: str, port: int, options: Iterable[Any]) -> socket.s
             sock.settimeout(None)  # from here on there is but one clock, the watch's
             watch.step("tls")
             return sock
-        except OSError as error:
-            failure = error
+        except Exception as error:
             if sock is not None:
                 sock.close()
             watch.detach()
             watch.check()
+            if not isinstance(error, OSError):
+                raise
+            failure = error
     text = "%s port %d cannot be reached: %s"
     reason = plain_text(str(failure or "it has no address"))
     raise ProviderError("network", text % (host, port, reason))
@@ -2599,7 +2606,7 @@ _UNTRUSTED = {
     "{host}, name the file of its certificate in REQUESTS_CA_BUNDLE; also check this "
     "machine's date.{environment}",
 }
-_ODD_URL = "base_url is not valid: {reason}"
+_ODD_URL = "the URL of the host or of its proxy is not valid: {reason}"
 _BROKEN_HTTP = "{host} broke HTTP: {reason}"
 _BROKEN_LINE = "the connection to {host} failed: {reason}"
 _FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (

@@ -3465,8 +3465,8 @@ class PluginLoop:
         ended = False
         try:
             for batch in self._run(job.request, job.watch):
-                ended = ended or batch[-1]["type"] in TERMINAL
                 self._emit(job, batch)
+                ended = batch[-1]["type"] in TERMINAL
         except Exception as error:
             log_traceback()
             if not ended:

@@ -224,6 +224,8 @@ def check_error(error: Obj) -> None:
     assert isinstance(error["message"], str) and error["message"].strip(), error
     assert isinstance(error["hint"], str) and error["hint"].strip(), error
     assert is_number(error.get("retry_after", 0)), error
+    for told in (error["message"], error["hint"]):
+        assert not re.search(r"\{[a-z_]+\}", told), f"a blank was not filled: {told}"
 
 
 def check_timing(timing: Obj) -> None:
@@ -1335,6 +1337,57 @@ def test_grammar_refuses_a_line_that_is_not_compact_ascii_json(raw: bytes) -> No
 
 
 # =====================================================================
+# Work, counted instead of timed
+# =====================================================================
+
+
+def executed_lines(job: Callable[[], object]) -> int:
+    """How many lines of Python `job` executes."""
+    count = 0
+
+    def trace(frame: Any, event: str, argument: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        job()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+class Compared(str):
+    """A string that counts how often it is compared."""
+
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def check_linear(job: Callable[[int], object], size: int = 400) -> None:
+    """Four times the size is four times the work, not sixteen times."""
+    costs = []
+    for n in (size, 4 * size):
+        Compared.times = 0
+        lines = executed_lines(lambda n=n: job(n))  # type: ignore[misc]
+        costs.append(lines + Compared.times)
+    assert costs[1] < 6 * costs[0], costs
+
+
+def test_work_is_measured() -> None:
+    check_linear(lambda n: [str(i) for i in range(n)])
+    many = [Compared(i) for i in range(1600)]
+    with pytest.raises(AssertionError):
+        check_linear(lambda n: [Compared(i) in many[:n] for i in range(n)])
+
+
+# =====================================================================
 # Tables
 # =====================================================================
 
@@ -1505,6 +1558,24 @@ def test_decoder_is_linear_in_lines_and_pieces() -> None:
     assert decode([b"data: x\n" * 200000 + b"\n"]) == [("", "\n".join("x" * 200000))]
     one_line = b"data: " + b"y" * 1000000
     assert decode(cut(one_line, "bytes") + [b"\n\n"]) == [("", "y" * 1000000)]
+
+
+@pytest.mark.parametrize("fine, more", [
+    ([b"data: abcd"], b"e"),  # an open line counts as it stands
+    ([b"data: abcdefghi\n"], b"data:\n"),  # a data line counts with its line end
+    ([b"data: abcd\n", b"data:"], b" "),
+    ([b"data: abcdefghi\n\n", b"data: abcd"], b"e"),
+    ([b"data: abcd", b"\n\n", b": 90123456"], b"7"),
+])
+def test_event_over_the_limit_is_refused_from_then_on(
+    fine: list[bytes], more: bytes
+) -> None:
+    decoder = provider.SSEDecoder(max_event_bytes=10)
+    for piece in fine:
+        decoder.feed(piece)
+    for piece in (more, b"\n\n", b"data: x\n\n"):
+        with pytest.raises(ValueError, match="over 10 bytes"):
+            decoder.feed(piece)
 
 
 # =====================================================================
@@ -1825,7 +1896,16 @@ WRONG_FIELDS: list[tuple[Obj, str]] = [
         {"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]},
         r"messages\[0\]\.content\[0\]",
     ),
-    ({"messages": [{"role": "user", "Role": "assistant", "content": ""}]}, "role"),
+    ({"messages": [{"role": "user", "Role": "assistant", "content": ""}]},
+     r"messages\[0\]\.role"),
+    (
+        {"messages": [*USER, {"role": "system", "content": 5}]},
+        r"messages\[1\]\.content",
+    ),
+    (
+        {"messages": [{"role": "system", "content": [{"type": "image"}]}, *USER]},
+        r"messages\[0\]\.content\[0\]\.type",
+    ),
     ({"max_tokens": -1}, "max_tokens"),
     ({"max_tokens": "10"}, "max_tokens"),
     ({"max_tokens": 1.5}, "max_tokens"),
@@ -1835,7 +1915,7 @@ WRONG_FIELDS: list[tuple[Obj, str]] = [
     ({"system": 5}, "system"),
     ({"system": ["x"]}, r"system\[0\]"),
     ({"system": [{"type": "image", "url": "https://x/"}]}, r"system\[0\]"),
-    ({"messages": [{"role": "user", "content": " "}]}, "messages"),
+    ({"messages": [{"role": "user", "content": " "}]}, r"messages\[0\]\.content"),
     ({"messages": [{"role": "assistant", "content": []}]}, "messages"),
     (
         {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
@@ -1873,7 +1953,9 @@ def test_wrong_field_is_an_invalid_request_that_names_its_path(
     whole = dict({"type": "turn"}, **dict(ask("hi"), **fields))
     answer = bench.plugin.turn(whole)
     assert answer.code == "invalid_request"
-    assert re.search(path, answer.error["message"]), answer
+    # The path is the first word: the pattern may leave out its last fields.
+    found = re.match(rf"(?:{path})(?:\.[a-z]\w*)* ", answer.error["message"])
+    assert found, answer
     assert len(answer.lines) == 1 and bench.emulator.requests == []
 
 
@@ -2314,6 +2396,17 @@ def test_whatever_the_history_the_request_is_sendable(
         assert same(sent, [m for m in blanks_out if m["content"]])
 
 
+def test_history_of_many_calls_is_paired_in_linear_work() -> None:
+    def pair(count: int) -> None:
+        calls = [call(Compared(n)) for n in range(count)]
+        results = [result(Compared(n)) for n in range(0, count, 2)]
+        messages = [*USER, assistant(*calls), user(*results), *USER]
+        _, warnings = provider.build_request({"messages": messages})
+        assert len(warnings) == count // 2
+
+    check_linear(pair)
+
+
 def test_history_repaired_once_needs_no_second_repair(bench: Bench) -> None:
     for repair in REPAIRS.values():
         body, _ = bench.upstream({"messages": repair.messages})
@@ -2344,6 +2437,30 @@ def test_integer_of_too_many_digits_is_refused(bench: Bench, number: str) -> Non
     lines = named or bench.plugin.loose()
     assert lines[-1]["error"]["code"] in ("invalid_json", "invalid_request")
     assert bench.emulator.requests == []
+
+
+@pytest.mark.parametrize("depth, is_fine", [(480, True), (481, False)])
+def test_nesting_that_is_accepted_can_be_posted_back(
+    bench: Bench, depth: int, is_fine: bool
+) -> None:
+    """Of a call's input, and of a whole event."""
+    deep = {"a": json.loads("[" * (depth - 1) + "0" + "]" * (depth - 1))}
+    shallow = {"a": json.loads("[" * (depth - 2) + "0" + "]" * (depth - 2))}
+    call_ = tool_stream(json.dumps(deep))
+    block = sse(started(), opened(0, "new_kind", **shallow), *TAIL)
+    for data, content in (
+        (call_, dict(A_CALL, input=deep)),
+        (block, dict({"type": "new_kind"}, **shallow)),
+    ):
+        answer = bench.stream(data)
+        if not is_fine:
+            assert answer.code == "protocol"
+            continue
+        assert same(answer.content, [content])
+        results = [result("call_function_0")] if "id" in content else []
+        turn = [*USER, answer.end["message"], user(*results, block_text("on"))]
+        body, back = bench.upstream({"messages": turn})
+        assert same(body["messages"], turn) and back.warnings == []
 
 
 # =====================================================================
@@ -2382,6 +2499,8 @@ def tool_stream(*fragments: str, reason: str = "tool_use") -> bytes:
 def a_text(*deltas: str) -> bytes:
     return sse(started(), opened(0), *[text(0, d) for d in deltas], *TAIL)
 
+
+ODD_INPUTS: list[Any] = [["x", 1], "x", "", 5, 1.0, None, True]
 
 TRANSLATOR_CASES: dict[str, tuple[bytes, Ends | Fails]] = {
     "rich": (RICH.data, Ends(RICH.content, "tool_use")),
@@ -2471,9 +2590,28 @@ TRANSLATOR_CASES: dict[str, tuple[bytes, Ends | Fails]] = {
             partial_json(0, '{"x": 1.0}'), *TAIL),
         Ends([{"type": "new_kind", "text": "ab", "input": {"x": 1.0}}]),
     ),
+    "citations": (
+        sse(started(), opened(0, citations=[{"n": 1.0}]), text(0, "Hello"),
+            delta(0, "citations_delta", citation={"n": 2}),
+            delta(0, "citations_delta", citation="3"), *TAIL),
+        Ends([dict(A_TEXT, citations=[{"n": 1.0}, {"n": 2}, "3"])]),
+    ),
+    "citations of a block that had none": (
+        sse(started(), opened(0, citations=None), text(0, "Hello"),
+            delta(0, "citations_delta", citation={"n": 2}), *TAIL),
+        Ends([dict(A_TEXT, citations=[{"n": 2}])]),
+    ),
     "server tool with input at start": (
         sse(started(), opened(0, "server_tool_use", id="s", input={"q": [BIG]}), *TAIL),
         Ends([{"type": "server_tool_use", "id": "s", "input": {"q": [BIG]}}]),
+    ),
+    "unknown kinds with an input that is no object": (
+        sse(started(), *[
+            event
+            for n, value in enumerate(ODD_INPUTS)
+            for event in (opened(n, "new_kind", input=value), closed(n))
+        ], stopping(), STOP),
+        Ends([{"type": "new_kind", "input": value} for value in ODD_INPUTS]),
     ),
     "unknown delta": (
         sse(started(), opened(0), text(0, "Hel"), delta(0, "new_delta", x=1),
@@ -2638,6 +2776,16 @@ TRANSLATOR_CASES: dict[str, tuple[bytes, Ends | Fails]] = {
         Ends([block_text("<minimax:tool_call>x</minimax:tool_call>")],
              warnings=["tool_markup_in_text"]),
     ),
+    "tool markup twice": (
+        sse(started(), opened(0), text(0, "<minimax:tool_call>"), closed(0), opened(1),
+            text(1, "<minimax:tool_call>"), closed(1), stopping(), STOP),
+        Ends([block_text("<minimax:tool_call>")] * 2,
+             warnings=["tool_markup_in_text"]),
+    ),
+    "tool markup in thinking": (
+        sse(started(), opened(0, "thinking"), thinking(0, "<minimax:tool_call>"), *TAIL),
+        Ends([{"type": "thinking", "thinking": "<minimax:tool_call>"}]),
+    ),
     "other tool markup": (
         a_text("a ]<]mini", "max[>[ b"),
         Ends([block_text("a ]<]minimax[>[ b")], warnings=["tool_markup_in_text"]),
@@ -2694,6 +2842,13 @@ TRANSLATOR_CASES: dict[str, tuple[bytes, Ends | Fails]] = {
     "ends after start": (sse(started()), Fails("stream_cut")),
     "ends inside text": (
         sse(started(), opened(0), text(0, "Hello")), Fails("stream_cut", [A_TEXT]),
+    ),
+    "ends inside a surrogate pair": (
+        sse(started(), opened(0), text(0, "Hello\ud83d")),
+        Fails("stream_cut", [A_TEXT]),
+    ),
+    "ends inside the first character": (
+        sse(started(), opened(0), text(0, "\ud83d")), Fails("stream_cut"),
     ),
     "ends after a whole block": (
         sse(started(), opened(0), text(0, "Hello"), closed(0)),
@@ -2810,6 +2965,40 @@ def test_max_tokens_warning_gives_the_remedy(bench: Bench) -> None:
     data, _ = TRANSLATOR_CASES["thinking used all tokens"]
     [warning] = bench.stream(data).of("warning")
     assert "max_tokens" in warning["text"]
+
+
+def test_half_a_pair_at_a_cut_is_told_nowhere(bench: Bench) -> None:
+    answer = bench.stream(sse(started(), opened(0), text(0, "Hello\ud83d")))
+    assert [line["text"] for line in answer.of("text_delta")] == ["Hello"]
+
+
+@pytest.mark.parametrize("payloads, told", [
+    ([opened(0), text(0, "a[e~[")], ["a"]),
+    ([opened(0), text(0, "a["), text(0, "b")], ["a", "[b"]),
+    ([opened(0), text(0, "a\ud83d")], ["a"]),
+    ([opened(0), text(0, "a~")], ["a~"]),
+    ([opened(0, "thinking"), thinking(0, "a[e~[")], ["a[e~["]),
+    ([opened(0), opened(1), text(0, "a[e~[")], ["a[e~["]),
+    ([opened(0), text(0, "a[e"), opened(1)], ["a", "[e"]),
+    ([opened(0, "new_kind"), text(0, "a[e~[")], ["a[e~["]),
+])
+def test_only_what_could_be_an_end_marker_or_half_a_pair_waits(
+    payloads: list[Obj], told: list[str]
+) -> None:
+    translator = provider.EventTranslator()
+    events = [e for p in (started(), *payloads) for e in translator.translate(p)]
+    assert [event["text"] for event in events if "text" in event] == told
+
+
+def test_many_open_blocks_are_linear_work() -> None:
+    def stream(count: int) -> None:
+        translator = provider.EventTranslator()
+        payloads = [started(), *map(opened, range(count)), stopping(), STOP]
+        events = [event for p in payloads for event in translator.translate(p)]
+        assert len(events) == 1 + count
+        assert len(list(translator.conclude())) == count
+
+    check_linear(stream, 100)
 
 
 BAD_INPUTS = {
@@ -3041,6 +3230,25 @@ def test_message_sent_back_is_the_same_json_upstream(
     assert back.warnings == []
 
 
+@pytest.mark.parametrize("block, warnings", [
+    ({"type": "image", "url": "https://example.com/", "x": 1.0}, []),
+    ({"type": "image"}, []),
+    ({"type": "tool_result"}, ["history_repaired"]),
+    ({"type": "tool_result", "tool_use_id": "9"}, ["history_repaired"]),
+])
+def test_message_with_blocks_of_a_users_kinds_can_be_sent_back(
+    bench: Bench, block: Obj, warnings: list[str]
+) -> None:
+    opening = {"type": "content_block_start", "index": 0, "content_block": block}
+    stream = sse(started(), opening, closed(0), opened(1), text(1, "Hello"), closed(1),
+                 stopping(), STOP)
+    answer = bench.stream(stream)
+    assert same(answer.content, [block, A_TEXT])
+    body, back = bench.upstream({"messages": [*USER, answer.end["message"], *USER]})
+    kept = [A_TEXT] if warnings else [block, A_TEXT]
+    assert same(body["messages"][1]["content"], kept) and back.warnings == warnings
+
+
 # =====================================================================
 # Configuration
 # =====================================================================
@@ -3180,6 +3388,28 @@ def test_localhost_is_loopback_and_every_address_of_it_is_tried(
     assert bench.plugin.turn(ask()).text == "ok"
 
 
+def test_passing_failure_to_read_the_config_does_not_stick(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = os.open
+
+    def failing(path: Any, *args: Any, **kwargs: Any) -> int:
+        if str(path).endswith("c.json"):
+            raise OSError(24, "Too many open files")
+        return real(path, *args, **kwargs)
+
+    config = {"api_key": KEY, "base_url": emulator.base_url}
+    write_config(tmp_path / "c.json", config)
+    monkeypatch.delenv("MINIMAX_API_KEY", raising=False)
+    with provider.MiniMaxProvider.from_config(str(tmp_path / "c.json")) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", failing)
+            [error] = client.turn(ask())
+        assert error["error"]["code"] == "config"
+        assert "Too many open files" in error["error"]["message"]
+        assert list(client.turn(ask()))[-1]["type"] == "turn_end"
+
+
 def test_unknown_setting_is_named_on_stderr_and_ignored(emulator: Emulator) -> None:
     with Plugin(emulator.base_url, {"conect_timeout": 5}) as plugin:
         assert plugin.turn(ask()).text == "ok"
@@ -3253,6 +3483,25 @@ def test_region_decides_the_host_and_the_proxy_sees_no_key(
         assert request.method == "CONNECT"
         assert request.target.split(":")[0] in hosts
         check_secret(request.head, request.body)
+
+
+@pytest.mark.parametrize("name, value", [
+    ("HTTPS_PROXY", "ftp://127.0.0.1:9"),
+    ("REQUESTS_CA_BUNDLE", SOURCE),
+    ("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem"),
+])
+def test_proxy_or_certificates_that_cannot_be_used_are_a_config_error(
+    emulator: Emulator, name: str, value: str
+) -> None:
+    env: dict[str, str | None] = {name: value}
+    url = emulator.base_url.replace("http:", "https:")
+    if name == "HTTPS_PROXY":
+        url = "https://nowhere.invalid"
+    with Plugin(url, {"max_retries": 0}, env) as plugin:
+        answer = plugin.turn(ask())
+    assert answer.code == "config" and answer.error["retryable"] is False
+    assert "base_url" not in answer.error["message"]
+    answer.says("proxy|certificate")
 
 
 def test_no_proxy_is_honoured(emulator: Emulator) -> None:
@@ -3335,6 +3584,42 @@ def test_chunk_extensions_and_trailers_are_no_content(bench: Bench) -> None:
     head = response_head(200, "Transfer-Encoding: chunked")
     body = b"%x;x=y\r\n%s\r\n0\r\nX-Trailer: z\r\n\r\n" % (len(OK), OK)
     assert bench.ask(ask(), head + body).text == "ok"
+
+
+@pytest.mark.parametrize("kind", [None, "text/event-stream"])
+def test_blank_opening_of_any_length_is_no_content(
+    bench: Bench, kind: str | None
+) -> None:
+    head = response_head(200, f"Content-Type: {kind}", "Connection: close")
+    if kind is None:
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    blank = b"\r\n" * 100000
+    assert same(bench.ask(ask(), head, blank, RICH.data, close).content, RICH.content)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_encoding_that_nobody_asked_for_is_named(
+    bench: Bench, status: int, encoding: str
+) -> None:
+    body = gzip.compress(OK)
+    fields = f"Content-Encoding: {encoding}", f"Content-Length: {len(body)}"
+    answer = bench.ask(ask(), response_head(status, *fields), body)
+    assert answer.code == ("protocol" if status == 200 else "upstream")
+    answer.says(encoding)
+
+
+def test_encoding_identity_is_none(bench: Bench) -> None:
+    assert bench.stream(OK, headers=["Content-Encoding: identity"]).text == "ok"
+
+
+def test_announced_stream_that_holds_no_field_is_a_protocol_error(
+    bench: Bench,
+) -> None:
+    said = b"404 page not found\n"
+    answer = bench.stream(said, framing="length")
+    assert answer.code == "protocol"
+    answer.says("404 page not found")
 
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -3505,11 +3790,22 @@ ERROR_CASES: dict[str, Trouble] = {
     "unknown model": Trouble(400, api_error(
         "invalid params, unknown model 'abc' (2013)", INVALID),
         "model_unavailable", ["MiniMax-M3"]),
+    "unknown model without code": Trouble(
+        400, api_error("Unknown model: abc", INVALID), "model_unavailable"),
+    "plan without the model": Trouble(
+        429, api_error("Token Plan Starter (0/0 used)"), "model_unavailable"),
+    "plan without the model, no code": Trouble(
+        500, api_error("your current token plan not support model"),
+        "model_unavailable"),
     # the request
     "context": Trouble(400, api_error(
         "invalid params, context window exceeds limit (2013)", INVALID),
         "context_too_long", [], 2013),
     "1039": Trouble(400, api_error("token limit (1039)"), "context_too_long"),
+    "context without code": Trouble(
+        400, api_error("context window exceeds limit"), "context_too_long"),
+    "code decides before the text": Trouble(
+        429, api_error("unknown model (1002)"), "rate_limited"),
     "1026": Trouble(422, api_error("input new_sensitive (1026)"), "content_filtered"),
     "1027": Trouble(422, api_error("output new_sensitive (1027)"), "content_filtered"),
     "1042": Trouble(
@@ -3519,10 +3815,17 @@ ERROR_CASES: dict[str, Trouble] = {
     "422 without code": Trouble(422, api_error("no"), "rejected"),
     "404 of html": Trouble(404, HTML % "404 Not Found", "not_found", [
         r"http://127\.0\.0\.1:\d+/anthropic/v1/messages"]),
-    "404 of text": Trouble(404, "404 page not found", "not_found", [HOST]),
+    "404 of text": Trouble(404, "404 page not found", "not_found", [
+        r"HTTP 404 from http://127\.0\.0\.1:\d+/anthropic/v1/messages"]),
     "404 of the API": Trouble(
-        404, api_error("nothing here", "not_found_error"),
-        "rejected|model_unavailable"),
+        404, api_error("nothing here", "not_found_error"), "rejected", ["nothing"]),
+    "404 of the API, naming a model": Trouble(
+        404, api_error("model: abc", "not_found_error"), "model_unavailable", ["abc"]),
+    "404 of JSON that is no API error": Trouble(
+        404, {"detail": "Not Found"}, "not_found", ["anthropic/v1/messages"]),
+    "404 with an error in one word": Trouble(
+        404, {"error": "Not Found"}, "not_found", ["anthropic/v1/messages"]),
+    "404 of a list": Trouble(404, '["model"]', "not_found"),
     # load
     "1002": Trouble(429, api_error("rate limit (1002)"), "rate_limited", [], 1002),
     "2045": Trouble(429, api_error("rate growth (2045)"), "rate_limited"),
@@ -3563,6 +3866,11 @@ ERROR_CASES: dict[str, Trouble] = {
     "200 of html": Trouble(200, HTML % "Sign in", "protocol"),
     "200 of text": Trouble(200, "hello there, please sign in first", "protocol"),
     "200 of JSON": Trouble(200, {"hello": 1}, "protocol"),
+    "200 of an error without type": Trouble(
+        200, {"error": {"message": "load (2064)"}}, "overloaded", [], 2064),
+    "200 of an error by its type": Trouble(
+        200, {"type": "overloaded_error", "message": "busy"}, "overloaded"),
+    "200 of a status that is good": Trouble(200, base_resp(0, "ok"), "protocol"),
     "204": Trouble(204, "", "protocol|empty_response|stream_cut"),
 }
 for _text in (
@@ -3668,6 +3976,9 @@ MIDSTREAM: dict[str, tuple[bytes, str]] = {
     "by http_code": (
         frame(api_error("slow", "strange", http_code="429")), "rate_limited",
     ),
+    "no type": (
+        frame(json.dumps({"error": {"message": "load (2064)"}})), "overloaded",
+    ),
     "event name only": (
         frame({"error": {"message": "load (2064)"}}, "error"), "overloaded",
     ),
@@ -3686,6 +3997,34 @@ def test_error_in_midstream_is_the_turns_error(
         assert answer.code == code, answer
         got = answer.end["partial"]
         assert same(got and got["content"], partial), answer
+
+
+ERROR_KINDS = {
+    "authentication_error": "auth",
+    "authorized_error": "auth",
+    "permission_error": "permission",
+    "insufficient_balance_error": "insufficient_balance",
+    "billing_error": "insufficient_balance",
+    "rate_limit_error": "rate_limited",
+    "overloaded_error": "overloaded",
+    "api_error": "upstream",
+    "server_error": "upstream",
+    "timeout_error": "upstream",
+    "not_found_error": "rejected",
+    "invalid_request_error": "rejected",
+    "bad_request_error": "rejected",
+    "request_too_large": "rejected",
+    "error_of_tomorrow": "upstream",
+}
+
+
+@pytest.mark.parametrize("kind", ERROR_KINDS)
+def test_error_in_midstream_without_a_code_goes_by_its_type(
+    bench: Bench, kind: str
+) -> None:
+    answer = bench.stream(frame(api_error("no", kind)))
+    assert answer.code == ERROR_KINDS[kind] and "http_status" not in answer.error
+    assert answer.error["message"] == "no" and "provider_code" not in answer.error
 
 
 def test_error_after_content_tells_model_usage_and_attempts(bench: Bench) -> None:
@@ -3751,7 +4090,7 @@ BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     ),
     "negative chunk size": (
         [response_head(200, "Transfer-Encoding: chunked"), b"-5\r\nabcde\r\n", close],
-        "protocol|network|stream_cut",
+        "protocol",
     ),
     "huge chunk announced": (
         [response_head(200, "Transfer-Encoding: chunked"), b"7fffffffffffffff\r\n",
@@ -3825,6 +4164,27 @@ def test_idle_connection_that_died_costs_nothing(emulator: Emulator) -> None:
         assert plugin.turn(ask()).text == "ok"
 
 
+@pytest.mark.parametrize("leave", [True, False], ids=["left", "cut"])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_turn_that_ends_badly_lets_the_next_one_on_its_connection_alone(
+    emulator: Emulator, framing: str, leave: bool
+) -> None:
+    """urllib3 2 gives the connection back when a body was read to its length."""
+    go = threading.Event()
+    emulator.queue.append(respond(BEGUN, framing=framing))
+    emulator.queue.append(unfinished(BEGUN, wait(go), sse(*TAIL)))
+    with python_client(emulator) as client:
+        bad, good = client.turn(ask()), client.turn(ask())
+        for turn in (bad, good):
+            assert any(event["type"] == "text_delta" for event in turn)
+        if leave:
+            bad.close()
+        else:
+            assert list(bad)[-1]["error"]["code"] == "stream_cut"
+        go.set()
+        assert list(good)[-1]["type"] == "turn_end"
+
+
 def test_bytes_after_a_response_never_answer_another_turn(emulator: Emulator) -> None:
     poison = b"".join(p for p in respond(words("POISON")) if isinstance(p, bytes))
     good = b"".join(p for p in respond(OK) if isinstance(p, bytes))
@@ -3833,6 +4193,37 @@ def test_bytes_after_a_response_never_answer_another_turn(emulator: Emulator) ->
             emulator.queue.append([good + poison])
             assert plugin.turn(ask()).text == "ok"
     assert len(emulator.requests) == 10
+
+
+@pytest.mark.parametrize("end", [close, reset])
+@pytest.mark.parametrize("stale_after, code", [(-1.0, None), (1e9, "network")])
+def test_only_a_connection_that_was_idle_is_tried_once_more(
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Step,
+    stale_after: float,
+    code: str | None,
+) -> None:
+    """A request on a lively connection may have been served already."""
+    monkeypatch.setattr(provider, "STALE_SECONDS", stale_after)
+    ok = respond(OK, framing="length")
+    emulator.queue.extend([ok, [end], ok])
+    with python_client(emulator) as client:
+        assert list(client.turn(ask()))[-1]["type"] == "turn_end"
+        last = list(client.turn(ask()))[-1]
+    assert last.get("error", {}).get("code") == code
+    assert [r.connection for r in emulator.requests] == [1, 1, 2][: 2 + (code is None)]
+
+
+def test_connection_that_was_idle_for_long_is_not_used_again(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "MAX_IDLE_SECONDS", -1.0)
+    emulator.answer = lambda request: respond(OK, framing="length")
+    with python_client(emulator) as client:
+        for _ in range(2):
+            assert list(client.turn(ask()))[-1]["type"] == "turn_end"
+    assert [r.connection for r in emulator.requests] == [1, 2]
 
 
 def test_bytes_after_message_stop_are_no_content(bench: Bench) -> None:
@@ -3971,10 +4362,16 @@ def test_retries_end_with_the_last_error(retrying: Bench) -> None:
     assert answer.end["timing"]["attempts"] == 4
 
 
-def test_back_off_grows_from_attempt_to_attempt(retrying: Bench) -> None:
-    retrying.emulator.answer = lambda request: BUSY
+@pytest.mark.parametrize("status, pace", [(500, 1), (529, 2), (429, 4)])
+def test_back_off_doubles_and_is_jittered(
+    retrying: Bench, status: int, pace: int
+) -> None:
+    retrying.emulator.answer = lambda request: refuse(status, "later")
     delays = [retry["delay"] for retry in retrying.plugin.turn(ask()).of("retry")]
-    assert 0 < delays[0] < delays[2]
+    assert len(delays) == 3
+    for number, delay in enumerate(delays):
+        most = QUICK["retry_base_delay"] * pace * 2**number
+        assert most / 2 <= delay <= most + 0.0005, delays
 
 
 @pytest.mark.parametrize("status, message", [
@@ -4157,6 +4554,42 @@ def test_limit_error_says_how_long_it_was(limited: dict[str, Answer]) -> None:
     limited["endless progress"].says(r"\b5")
 
 
+# Bytes that come faster than they can be read; each is no event.
+FLOODS = {
+    "pings": sse(PING) * 3000,
+    "comments": b": x\n" * 15000,
+    "blank lines": b"\n" * 60000,
+    "empty data": b"data:\n\n" * 8000,
+    "spaces": b" " * 60000,
+    "byte order marks": b"\xef\xbb\xbf" * 20000,
+}
+
+
+@pytest.mark.parametrize("limit", ["first_event_timeout", "idle_timeout"])
+@pytest.mark.parametrize("name", FLOODS)
+def test_flood_cannot_outrun_the_time_limit(name: str, limit: str) -> None:
+    begun = chunk(BEGUN) if limit == "idle_timeout" else b""
+    script: Script = [CHUNKED, begun, drip(chunk(FLOODS[name]), 0.0)]
+    config = {limit: 0.3, "max_retries": 0}
+    with Emulator() as emulator, Plugin(emulator.base_url, config) as plugin:
+        emulator.queue.append(script)
+        answer = plugin.turn(ask())
+    # What can never become an event may be told from a stream before the time is up.
+    is_line = name in ("spaces", "byte order marks")
+    assert answer.code == "timeout" or (is_line and answer.code == "protocol"), answer
+    assert answer.code == "protocol" or limit in answer.error["message"]
+
+
+def test_unknown_events_after_the_stop_reason_do_not_prolong_the_turn(
+    emulator: Emulator,
+) -> None:
+    unknown = chunk(frame({"type": "new_event"}))
+    whole = chunk(BEGUN + sse(closed(0), stopping()))
+    emulator.queue.append([CHUNKED, whole, drip(unknown)])
+    with Plugin(emulator.base_url, {"idle_timeout": 0.3}) as plugin:
+        assert plugin.turn(ask()).text == "Hello"
+
+
 @contextlib.contextmanager
 def deaf_listener() -> Iterator[int]:
     """A port whose connections never come about: its queue is full."""
@@ -4263,6 +4696,18 @@ def test_cancel_while_waiting_drops_the_connection(bench: Bench, name: str) -> N
     answer = bench.plugin.answer(ident)
     check_cancelled(answer)
     assert answer.end["message"] is None
+    assert request.gone.wait(DEADLINE)
+
+
+def test_cancel_drops_a_connection_that_was_used_before(bench: Bench) -> None:
+    bench.afresh()
+    assert bench.stream(OK, framing="length").text == "ok"
+    bench.emulator.queue.append([hold])
+    ident = bench.plugin.submit(ask())
+    request = bench.emulator.wait_request(2)
+    assert request.connection == bench.emulator.requests[0].connection
+    bench.plugin.cancel(ident)
+    check_cancelled(bench.plugin.answer(ident))
     assert request.gone.wait(DEADLINE)
 
 
@@ -4433,6 +4878,18 @@ def test_python_turn_that_is_left_drops_the_connection(emulator: Emulator) -> No
         assert emulator.wait_request().gone.wait(DEADLINE)
 
 
+def test_python_turns_leave_no_thread_behind(emulator: Emulator) -> None:
+    before = set(threading.enumerate())
+    for script in (respond(OK), refuse(500, "no"), [close]):
+        emulator.queue.append(script)
+        with python_client(emulator) as client:
+            list(client.turn(ask()))
+    emulator.close()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(DEADLINE)
+        assert not thread.is_alive(), thread
+
+
 def test_python_client_reads_no_environment(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -4472,6 +4929,16 @@ def test_python_values_that_are_no_json_are_an_invalid_request(
         last = list(client.turn(ask("hi", metadata={"x": value})))[-1]
     assert last["error"]["code"] == "invalid_request"
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize("turn", [[1], "hi", 5, None])
+def test_python_turn_that_is_no_object_is_an_invalid_request(
+    emulator: Emulator, turn: Any
+) -> None:
+    with python_client(emulator) as client:
+        [error] = client.turn(turn)
+    assert error["error"]["code"] == "invalid_request"
+    assert "object" in error["error"]["message"] and emulator.requests == []
 
 
 def test_public_names_are_there() -> None:
@@ -4592,6 +5059,104 @@ def test_full_queue_is_busy_and_the_queue_is_served_in_order(
             assert plugin.answer(name).text == "ok"
         assert plugin.turn(ask("e")).text == "ok"
     assert [request.text for request in emulator.requests] == list("abce")
+
+
+def test_id_of_a_cancelled_turn_is_free_when_its_end_was_written(
+    emulator: Emulator,
+) -> None:
+    emulator.routes["held"] = [hold]
+    config = {"max_concurrent_turns": 1}
+    with Plugin(emulator.base_url, config, reading=False) as plugin:
+        held = plugin.submit(ask("held"))
+        emulator.wait_request()
+        for _ in range(100):  # more than any pipe holds: nothing is written after it
+            plugin.send({"type": "ping", "id": "x" * 5000})
+        for _ in range(2):
+            plugin.send(ask("queued", id="queued"))
+            plugin.cancel("queued")
+        plugin.start_reading()
+        check_cancelled(plugin.answer("queued"))
+        plugin.cancel(held)
+        check_cancelled(plugin.answer(held))
+        [line] = plugin.loose()
+        assert (line["error"]["code"], line["ref_id"]) == ("duplicate_id", "queued")
+        plugin.send(ask("queued", id="queued"))
+        plugin.wait_line("turn_end", "queued", 2)
+
+
+@pytest.mark.parametrize("why", ["busy", "shutting_down"])
+def test_ends_of_turns_are_never_dropped_though_pongs_are(why: str) -> None:
+    count = 1500
+    stopped, gate, whole = (threading.Event() for _ in range(3))
+    written: list[bytes] = []
+
+    def read() -> Iterator[bytes]:
+        """What the host sends; asked on, all before was dealt with."""
+        yield json.dumps(ask(id="held")).encode() + b"\n"
+        if why == "shutting_down":
+            loop.terminate()
+            assert stopped.wait(DEADLINE)
+        yield b'{"type":"ping"}\n' * 3000
+        yield b"".join(json.dumps(ask(id=n)).encode() + b"\n" for n in range(count))
+        yield b'{"type":"ping"}\n' * 10
+        gate.set()
+        yield b'{"type":"cancel","id":"held"}\n'
+        yield b""
+
+    def write(data: bytes) -> None:
+        assert gate.wait(DEADLINE)
+        written.append(data)
+        if b"".join(written).count(b'"timing"') == count + 1:
+            whole.set()
+
+    def run_turn(request: Obj, watch: Any) -> Iterator[list[Obj]]:
+        with contextlib.suppress(Exception):
+            watch.sleep(DEADLINE)
+        stopped.set()
+        yield [turn_end(None, "cancelled")]
+
+    limits = dict(provider.default_settings(), max_concurrent_turns=1)
+    limits["max_queued_turns"] = 0
+    pieces = read()
+    loop = provider.PluginLoop(lambda: next(pieces), write, run_turn, limits)
+    ending = loop.serve()
+    assert whole.wait(DEADLINE)
+    assert ending == ("done" if why == "busy" else "terminated")
+    lines = check_grammar(b"".join(written))
+    errors = [line for line in lines if line["type"] == "error"]
+    assert sorted(line["id"] for line in errors) == list(range(count))
+    assert {line["error"]["code"] for line in errors} == {why}
+    assert [line["type"] for line in lines].count("pong") == 1000
+
+
+def no_thread(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_turn_that_gets_no_thread_is_busy(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+
+    def read() -> Iterator[bytes]:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            yield json.dumps(ask(id="a")).encode() + b"\n"
+        yield b""
+
+    pieces = read()
+    with python_client(emulator) as client:
+        loop = provider.PluginLoop(
+            lambda: next(pieces), written.append, client.batches, client.settings()
+        )
+        assert loop.serve() == "done"
+        with monkeypatch.context() as patch:  # the same where the clock gets none
+            patch.setattr(threading.Thread, "start", no_thread)
+            [error] = client.turn(ask())
+        assert error["error"]["code"] == "busy"
+        assert list(client.turn(ask()))[-1]["type"] == "turn_end"
+    [line] = check_grammar(b"".join(written))
+    assert (line["id"], line["error"]["code"]) == ("a", "busy")
 
 
 def test_ping_and_describe_are_answered_while_a_turn_runs(bench: Bench) -> None:
@@ -4909,6 +5474,18 @@ def test_environment_changes_nothing(emulator: Emulator, name: str) -> None:
         assert plugin.close() == 0
 
 
+def test_process_that_gets_no_thread_at_all_is_exit_3(tmp_path: Path) -> None:
+    source = """
+import threading
+def start(self):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+"""
+    code, lines, errors = run(b"", env=planted(tmp_path, sitecustomize=source))
+    assert (code, lines) == (3, [])
+    assert b"thread" in errors and b"Traceback" not in errors
+
+
 def test_modules_in_the_working_directory_are_not_imported(
     emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -4934,6 +5511,14 @@ def test_closed_stdin_is_an_empty_session(emulator: Emulator) -> None:
     assert (code, lines) == (0, [])
 
 
+def test_closed_stdin_is_no_other_descriptor(tmp_path: Path) -> None:
+    """Else the wire would take its number, and be read."""
+    (tmp_path / "wire").write_bytes(b'{"type":"ping"}\n')
+    shell = 'exec "$@" <&- 1<>wire'
+    assert run(b"", shell=shell, cwd=str(tmp_path))[:2] == (0, [])
+    assert (tmp_path / "wire").read_bytes() == b'{"type":"ping"}\n'
+
+
 def test_closed_stderr_changes_nothing(emulator: Emulator) -> None:
     stdin = json.dumps(ask()).encode() + b"\noops\n"
     code, lines, _ = run(stdin, emulator.base_url, shell='exec "$@" 2>&-')
@@ -4947,7 +5532,7 @@ def test_closed_stdout_ends_the_process_without_harm(
 ) -> None:
     stdin = json.dumps(ask()).encode()
     code, lines, _ = run(stdin, emulator.base_url, shell='exec "$@" ' + closing)
-    assert code in (0, 3) and lines == []
+    assert (code, lines) == (3, [])
     for request in emulator.requests:  # nothing of the protocol went to a socket
         assert request.method == "POST" and b"turn_start" not in request.body
 
@@ -5047,7 +5632,13 @@ def test_sigterm_without_turns_is_exit_0() -> None:
 def test_sigint_is_ignored_when_stdin_is_no_terminal(emulator: Emulator) -> None:
     go = threading.Event()
     emulator.queue.append(respond(wait(go), OK))
-    with Plugin(emulator.base_url) as plugin:
+    # A process inherits a signal that is ignored, but not one that is handled.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        plugin = Plugin(emulator.base_url)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with plugin:
         ident = plugin.submit(ask())
         emulator.wait_request()
         plugin.process.send_signal(signal.SIGINT)
@@ -5106,13 +5697,13 @@ def test_host_that_reads_late_gets_everything(emulator: Emulator) -> None:
 def test_time_in_which_the_host_does_not_read_is_not_idle_time(
     emulator: Emulator,
 ) -> None:
-    big = ["x" * 10000] * 200  # more than a pipe holds
-    emulator.queue.append(respond(a_text(*big)))
-    config = {"idle_timeout": 2, "first_event_timeout": 2, "max_retries": 0}
-    with Plugin(emulator.base_url, config, reading=False) as plugin:
+    big = ["x" * 10000] * 50  # more than a pipe holds, less than a socket
+    sent = threading.Event()
+    emulator.queue.append([*respond(a_text(*big)), tell(sent)])
+    with Plugin(emulator.base_url, {"idle_timeout": 0.5}, reading=False) as plugin:
         ident = plugin.submit(ask())
-        emulator.wait_request()
-        emulator.stopping.wait(4)  # no speed is measured: only the limit is outlived
+        assert sent.wait(DEADLINE)
+        emulator.stopping.wait(1)  # no speed is measured: only the limit is outlived
         plugin.start_reading()
         assert plugin.answer(ident).text == "".join(big)
 
@@ -5316,6 +5907,16 @@ def test_line_of_100_megabytes_on_stdin_is_too_long_in_bounded_memory() -> None:
         assert peak_memory(plugin) < ENOUGH_MEMORY
 
 
+@needs_linux
+def test_line_that_memory_cannot_hold_is_an_error_and_the_next_is_read() -> None:
+    config = {"max_line_bytes": 2**30}
+    stdin = b" " * (400 * MEGABYTE) + b'\n{"type":"ping","id":"after"}\n'
+    code, lines, _ = run(stdin, config=config, shell='ulimit -v 600000; exec "$@"')
+    assert code == 0 and lines[-1] == {"type": "pong", "id": "after"}
+    codes = [line["error"]["code"] for line in lines[:-1]]
+    assert codes in (["line_too_long"], ["internal"])
+
+
 def test_hundred_thousand_tiny_deltas_are_one_tool_input(bench: Bench) -> None:
     """Quadratic work would run into the deadline many times over."""
     body = "y" * 100000
@@ -5383,6 +5984,23 @@ def test_key_quoted_by_the_upstream_is_starred_out(
     answer = bench.ask(ask(), *ECHOES[name](QUOTES[quote]))
     assert answer.end["type"] == "error"
     check_secret(json.dumps(answer.lines).encode())
+
+
+@pytest.mark.parametrize("key, shown", [
+    ("k" * 4, "*" * 4),  # too short to be one: masked as a whole
+    ("sk-cp-12345", "*" * 11),
+    ("sk-cp-12345678", "sk-cp-" + "*" * 8),
+    ("sk-api-12345678", "sk-api-" + "*" * 8),
+    ("eyJ12345678", "eyJ" + "*" * 8),
+    ("123456789", "*" * 9),
+    ("sk-cp-123456789", "sk-cp-" + "*" * 9),
+])
+def test_key_is_masked_but_for_its_public_prefix(key: str, shown: str) -> None:
+    redactor = provider.Redactor()
+    redactor.add(key)
+    assert redactor.text(f"<{key}>") == f"<{shown}>"
+    assert redactor.value({key: [key, 1, None]}) == {shown: [shown, 1, None]}
+    assert redactor.text("1234567 is no key") == "1234567 is no key"
 
 
 def test_redacted_message_still_says_what_happened(bench: Bench) -> None:
@@ -5518,7 +6136,7 @@ def readme_part(heading: str) -> str:
     level = heading.split(" ")[0]
     assert told.count(f"\n{heading}\n") == 1, heading
     rest = told.split(f"\n{heading}\n")[1]
-    return re.split(r"(?m)^#{1,%d} " % len(level), rest)[0]
+    return re.split(rf"(?m)^#{{1,{len(level)}}} ", rest)[0]
 
 
 def readme_blocks(language: str) -> list[str]:

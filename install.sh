@@ -328,6 +328,15 @@ print("added %s to plugins.allow in %s" % (name, path))
 ' "$root/plexum.json" "$name" </dev/null
 }
 
+is_allowed() {
+    edit_json '
+path, name = sys.argv[1:]
+plugins = load(path)[0].get("plugins")
+allowed = plugins.get("allow") if isinstance(plugins, dict) else None
+sys.exit(not (isinstance(allowed, list) and name in allowed))
+' "$root/plexum.json" "$name" </dev/null 2>/dev/null
+}
+
 ask_for_key() { # only a person at a terminal is asked; the answer is not shown
     [ -t 3 ] && [ -t 2 ] && command -v stty >/dev/null 2>&1 || return 0
     ! key_is_configured || return 0
@@ -403,6 +412,13 @@ dir=$(quoted "$target")
 python=$(quoted "$python")
 packages=$(quoted "$packages")
 END
+    if [ -n "${PLEXUM_PROFILE_ROOT:-}" ]; then
+        cat <<END
+# It was installed with PLEXUM_PROFILE_ROOT: that stays its profile, unless told otherwise.
+[ -n "\${PLEXUM_PROFILE_ROOT:-}" ] || PLEXUM_PROFILE_ROOT=$(quoted "$root")
+export PLEXUM_PROFILE_ROOT
+END
+    fi
     cat <<'END'
 if [ ! -x "$python" ]; then
     echo "plexum-minimax-provider: its Python, $python, is gone; run install.sh again" >&2
@@ -483,7 +499,7 @@ next_steps() {
     say "" "what is left:"
     key_is_configured || say "  put the API key into $(shown "$config")" \
         "    or pipe it into $(shown "$here/install.sh") --api-key-stdin"
-    [ -n "$allow" ] || say "  $(shown "$here/install.sh") --allow"
+    is_allowed || say "  $(shown "$here/install.sh") --allow   # adds it to plugins.allow"
     say "  plexum agent-add --model MiniMax-M3 my-agent"
     say "  systemctl --user restart plexum"
     # shellcheck disable=SC2016 # to be copied as it is

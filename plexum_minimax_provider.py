@@ -72,8 +72,9 @@ __all__ = [
 #    files.  What they need of those comes as an argument.
 # 3. Only the HTTP client touches `requests`, and it alone turns its exceptions into
 #    ours.  It yields bytes and knows no event names.
-# 4. Only the plugin loop reads stdin and writes the wire, through callables handed in.
-# 5. Only `main` reads argv and decides exit codes.
+# 4. Only the plugin loop reads input and writes the wire, through callables handed in;
+#    only the process section knows which descriptors they are.
+# 5. Only `main` reads argv.
 
 
 # ---------------------------------------------------------------------------
@@ -99,12 +100,21 @@ REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request
 
 # What a key's first characters say of the wallet it spends.  A hint, never a reason
 # to refuse: the server decides (token-plan FAQ, 2026-11).
+_PLAN, _PAYG = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
+_ANY_WALLET = "whatever wallet it was issued for"
+# Prefix, kind, wallet, the kind that spends the other wallet.
 KEY_KINDS = (
-    ("sk-cp-", "plan key (sk-cp-)", "the quota of your Token, Coding or M Plan"),
-    ("sk-api-", "pay-as-you-go key (sk-api-)", "the balance of your account"),
-    ("eyJ", "OAuth or older key (eyJ)", "whatever wallet it was issued for"),
-    ("", "key of unknown kind", "whatever wallet it was issued for"),
+    ("sk-cp-", _PLAN, "the quota of your Token, Coding or M Plan", _PAYG),
+    ("sk-api-", _PAYG, "the balance of your account", _PLAN),
+    ("eyJ", "OAuth or older key (eyJ)", _ANY_WALLET, _PLAN),
+    ("", "key of unknown kind", _ANY_WALLET, _PLAN),
 )
+
+
+def key_kind(key: str) -> tuple[str, str, str, str]:
+    """The row of KEY_KINDS for `key`."""
+    return next(row for row in KEY_KINDS if key.startswith(row[0]))
+
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
@@ -159,7 +169,7 @@ MODELS: dict[str, JSON] = {
 # Requests with more input tokens than this cost more.
 PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(_PRICES, _M3_ABOVE)))}
 _CANONICAL = {name.lower(): name for name in MODELS}
-MODELS_TO_USE = " or ".join(n for n in MODELS if MODELS[n]["status"] == "current")
+_CURRENT = [name for name, row in MODELS.items() if row["status"] == "current"]
 
 
 def canonical_model(name: str) -> str:
@@ -184,8 +194,8 @@ ERRORS = {
         _FINAL,
         "{host} (region {region}) did not accept the {key_kind}. Keys do not cross "
         'regions: if yours was issued by the other platform, set "region" to '
-        '"{other_region}" ({other_host}); otherwise copy the key again into '
-        "api_key.",
+        '"{other_region}" ({other_host}) and leave "base_url" empty; otherwise copy '
+        "the key again into api_key.",
     ),
     "permission": (
         _FINAL,
@@ -491,8 +501,7 @@ class Redactor:
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
-        prefix = next(row[0] for row in KEY_KINDS if key.startswith(row[0]))
-        secret = key[len(prefix) :]
+        secret = key[len(key_kind(key)[0]) :]
         spans = range(len(secret) - self.SPAN + 1)
         self._pieces.update(secret[i : i + self.SPAN] for i in spans)
         if not spans and len(key) > 3:  # too short to be real: masked as a whole
@@ -844,7 +853,7 @@ def build_request(
         warn("unknown_field", "not sent, because unknown: " + ", ".join(unknown))
     if facts.get("retired"):
         text = "%s was retired on %s; use %s"
-        warn("retired_model", text % (name, facts["retired"], MODELS_TO_USE))
+        warn("retired_model", text % (name, facts["retired"], " or ".join(_CURRENT)))
     return body, warnings
 
 
@@ -1285,32 +1294,27 @@ def _without_results(content: Any) -> Any:
 # Event translator: upstream events -> TurnEvents
 # ---------------------------------------------------------------------------
 
-# Deltas by their type: where the fragment stands, the field of the block it belongs
-# to, and the event that tells of it (None: only the finished block does).
-_DELTAS: dict[str, tuple[str, str, tuple[str, str] | None]] = {
-    "text_delta": ("text", "text", (TEXT_DELTA, "text")),
-    "thinking_delta": ("thinking", "thinking", (THINKING_DELTA, "text")),
-    "input_json_delta": ("partial_json", "input", (INPUT_DELTA, "json")),
-    "signature_delta": ("signature", "signature", None),
-    "citations_delta": ("citation", "citations", None),
+# Deltas by their type: where the fragment stands, the field of the block it belongs to,
+# the kind of block that takes it (and that it opens, if upstream never did), and the
+# event that tells of it (None: only the finished block does).  A block of a kind that
+# is not here takes every delta.
+_DELTAS: dict[str, tuple[str, str, str, tuple[str, str] | None]] = {
+    "text_delta": ("text", "text", "text", (TEXT_DELTA, "text")),
+    "thinking_delta": ("thinking", "thinking", "thinking", (THINKING_DELTA, "text")),
+    "input_json_delta": ("partial_json", "input", "tool_use", (INPUT_DELTA, "json")),
+    "signature_delta": ("signature", "signature", "thinking", None),
+    "citations_delta": ("citation", "citations", "text", None),
 }
-# The deltas that blocks of a known kind take; unknown kinds take all of them.
-_TAKES = {
-    "text": ("text_delta", "citations_delta"),
-    "thinking": ("thinking_delta", "signature_delta"),
-    "redacted_thinking": (),
-    "tool_use": ("input_json_delta",),
+_EVENTS = {field: event for _, field, _, event in _DELTAS.values()}
+# Known kinds of block as they open.  Of what `content_block_start` may hold already,
+# the texts are told as if a delta had brought them.
+_EMPTY: dict[str, JSON] = {
+    "text": {"text": ""},
+    "thinking": {"thinking": ""},
+    "tool_use": {"input": {}},
+    "redacted_thinking": {},
 }
-# The block that a delta opens if upstream never did.
-_OPENS: dict[str, JSON] = {
-    "text_delta": {"type": "text", "text": ""},
-    "thinking_delta": {"type": "thinking", "thinking": ""},
-    "input_json_delta": {"type": "tool_use", "input": {}},
-    "signature_delta": {"type": "thinking", "thinking": ""},
-    "citations_delta": {"type": "text", "text": ""},
-}
-# Content that `content_block_start` may hold already: told as if a delta had it.
-_GIVEN = {"text": "text_delta", "thinking": "thinking_delta"}
+_GIVEN = ("text", "thinking")
 # A message of these kinds only, with no text in it, was all thinking.
 _THOUGHT = ("thinking", "redacted_thinking", "text")
 
@@ -1433,10 +1437,11 @@ class EventTranslator:
         kind: Any = delta.get("type")
         row = _DELTAS.get(kind) if isinstance(kind, str) else None
         state = self._open.get(index)
-        if row is None or not (state is None or kind in state["takes"]):
+        taker = state["block"]["type"] if state is not None else None
+        if row is None or (taker in _EMPTY and taker != row[2]):
             yield from self._on_unknown_delta(str(kind))
             return
-        source, field, event = row
+        source, field, opens, _ = row
         fragment = delta.get(source)
         if fragment is None or fragment == "":
             return
@@ -1445,11 +1450,11 @@ class EventTranslator:
         if state is None:
             if index in self._ended:
                 _broken("content for block %d came after its end" % index)
-            yield from self._begin(index, dict(_OPENS[kind]))
+            yield from self._begin(index, {"type": opens, **_EMPTY[opens]})
             state = self._open[index]
         if state["stopped"]:
             _broken("content for block %d came after its end" % index)
-        yield from self._add(state, field, event, fragment)
+        yield from self._add(state, field, fragment)
 
     def _on_unknown_delta(self, kind: str) -> Iterator[JSON]:
         kind = plain_text(kind, 40)
@@ -1517,7 +1522,6 @@ class EventTranslator:
             "input": given.pop("input", None),
             "parts": {},  # fragments, by the field they belong to
             "held": {},  # ends of fragments that wait for the next one, likewise
-            "takes": _TAKES.get(kind, _DELTAS),
             "stopped": False,  # upstream closed it, but its end marker waits
         }
         self._open[index] = state
@@ -1528,11 +1532,9 @@ class EventTranslator:
         yield {"type": BLOCK_START, "index": state["index"], "block": shown}
         for field, text in given.items():
             if text:
-                yield from self._add(state, field, _DELTAS[_GIVEN[field]][2], text)
+                yield from self._add(state, field, text)
 
-    def _add(
-        self, state: JSON, field: str, event: tuple[str, str] | None, fragment: Any
-    ) -> Iterator[JSON]:
+    def _add(self, state: JSON, field: str, fragment: Any) -> Iterator[JSON]:
         """Add a fragment to a block, and tell of it but for an end that must wait."""
         if isinstance(fragment, str):
             held = state["held"].pop(field, "")
@@ -1542,12 +1544,14 @@ class EventTranslator:
             if keep:
                 state["held"][field] = fragment[len(fragment) - keep :]
                 fragment = fragment[: len(fragment) - keep]
-        if not fragment:
-            return
+        if fragment:
+            yield from self._tell(state, field, fragment)
+
+    def _tell(self, state: JSON, field: str, fragment: Any) -> Iterator[JSON]:
         state["parts"].setdefault(field, []).append(fragment)
+        event = _EVENTS[field]
         if event is not None:
-            name, key = event
-            yield {"type": name, "index": state["index"], key: fragment}
+            yield {"type": event[0], "index": state["index"], event[1]: fragment}
 
     def _waiting(self, state: JSON, field: str, text: str) -> int:
         """How many characters at the end of `text` wait: half a pair, or a marker."""
@@ -1565,12 +1569,9 @@ class EventTranslator:
         return bool(is_last and state["block"].get("type") == "text")
 
     def _flush(self, state: JSON) -> Iterator[JSON]:
-        for field, text in list(state["held"].items()):
-            del state["held"][field]
-            state["parts"].setdefault(field, []).append(text)
-            event = next(row[2] for row in _DELTAS.values() if row[1] == field)
-            if event is not None:
-                yield {"type": event[0], "index": state["index"], event[1]: text}
+        held, state["held"] = state["held"], {}
+        for field, text in held.items():
+            yield from self._tell(state, field, text)
 
     def _settle(self, last: bool) -> Iterator[JSON]:
         """Say what was held of the latest block, now known to be the `last` or not."""
@@ -1811,18 +1812,20 @@ def _instead_of(value: Any) -> str:
     """ ", not ..." with the wrong value, unless that could be a secret."""
     if isinstance(value, str) and not re.match(r"[\w. ]{1,12}$", value, re.ASCII):
         return ""
-    return ", not " + plain_text(str(value), 20)
+    return ", not " + plain_text(json.dumps(value, default=repr), 20)
 
 
 def _check_key(value: str) -> tuple[str, str]:
     value = value.strip()
     odd = next((n for n, c in enumerate(value) if not "!" <= c <= "~"), None)
-    if odd is None and len(value) <= 8192:
-        return value, ""
-    what = (
-        "is too long" if odd is None else "has a character at position %d" % (odd + 1)
-    )
-    return "", what + ("" if odd is None else " that no HTTP header can hold")
+    if odd is not None:
+        text = "has a space or another character that no key has, at position %d"
+        return "", text % (odd + 1)
+    if len(value) > 8192:
+        return "", "is too long"
+    if value:
+        SECRETS.add(value)
+    return value, ""
 
 
 def _check_base_url(value: str) -> tuple[str, str]:
@@ -1865,12 +1868,6 @@ def is_loopback(host: str) -> bool:
     )
 
 
-def key_kind(key: str) -> tuple[str, str]:
-    """What `key` looks like, and the wallet it spends."""
-    row = next(row for row in KEY_KINDS if key.startswith(row[0]))
-    return row[1], row[2]
-
-
 def config_path(environ: Any) -> str:
     """Where the configuration file is, whether it exists or not."""
     if environ.get("PLEXUM_MINIMAX_CONFIG"):
@@ -1891,6 +1888,7 @@ class ConfigFile:
         self._lock = threading.Lock()
         self._seen: Any = None  # the file's state when it was read
         self._settings: JSON = {}
+        self.unknown = ""  # names in the file that are no settings
 
     def load(self) -> JSON:
         with self._lock:
@@ -1914,11 +1912,9 @@ class ConfigFile:
             if row["env"] and self._environ.get(row["env"]):
                 where, value = row["env"], self._environ[row["env"]]
             settings[name] = check_setting(name, value, where)
-        unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
-        if unknown:
-            log(f"{self.path}: unknown settings are ignored: {unknown}")
-        if settings["api_key"]:
-            SECRETS.add(settings["api_key"])
+        self.unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
+        if self.unknown:
+            log(f"{self.path}: unknown settings are ignored: {self.unknown}")
         return settings
 
     def _parse(self) -> JSON:
@@ -1947,14 +1943,15 @@ def log(text: str) -> None:
     Printable, without keys, cut at 2,000 characters.  A host that does not drain
     stderr costs lines of log, never a turn.
     """
-    data = f"{NAME}: {plain_text(SECRETS.text(text), 2000)}\n"
+    line = f"{NAME}: {plain_text(SECRETS.text(text), 2000)}"
+    data = line.encode("ascii", "backslashreplace")[:4000] + b"\n"
     try:
         if os.name == "posix":
             import select
 
             if not select.select([], [2], [], 0)[1]:
                 return
-        os.write(2, data.encode("ascii", "backslashreplace"))
+        os.write(2, data)
     except (OSError, ValueError):
         pass
 
@@ -2114,6 +2111,7 @@ class Watch:
             if not self._final:
                 self.reason = None
         self.due = self._turn_due
+        CLOCK.expect(self.due)
         self.check()
 
     def expire(self, now: float) -> None:
@@ -2178,15 +2176,32 @@ class Watch:
         CLOCK.expect(self.due)
         self.check()
 
-    def detach(self, drop: bool = False) -> bool:
-        """Have no more to do with the socket; whether it was ever shut down."""
+    def serve_on(self, connection: Any) -> None:
+        with self._lock:
+            self.connection = connection
+
+    def give_up(self, connection: Any) -> bool:
+        """Let another turn have `connection`; whether this one has shut it down.
+
+        The turn may have gone on to another since, which is not to be touched.
+        """
+        with self._lock:
+            if self.connection is not connection:
+                return False
+            self._close_line()
+            return self._cut
+
+    def detach(self, drop: bool = False) -> None:
+        """Have no more to do with the socket; `drop`: nobody else is to use it."""
         with self._lock:
             if drop:
                 self._shut_down()
-            line, self._line = self._line, None
-            if line is not None:
-                line.close()
-            return self._cut
+            self._close_line()
+
+    def _close_line(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
 
     def _cut_off(self) -> None:
         # A connection that is only about to be made cannot be shut down: again, soon.
@@ -2362,22 +2377,28 @@ class _Guarded:
 
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
         watch: Watch = _SERVED.watch
-        watch.connection = self
-        # urllib3 2 gives a connection back as soon as the announced end of the body was
-        # read, while its last turn may still shut it down: take it away from that one.
-        owner, self.owner = self.owner, watch
-        is_dead = owner is not None and owner is not watch and owner.detach()
+        watch.serve_on(self)
+        self.owner = watch
         if self.sock is not None and not watch.fresh:
-            idle = time.monotonic() - self.last_used
-            if is_dead or idle > MAX_IDLE_SECONDS:
-                self.close()  # and http.client opens it anew
-            else:
-                watch.stale = idle > STALE_SECONDS
-                watch.attach(self.sock)
-                watch.arm("upload", _SERVED.upload_seconds)
+            watch.stale = time.monotonic() - self.last_used > STALE_SECONDS
+            watch.attach(self.sock)
+            watch.arm("upload", _SERVED.upload_seconds)
         sent = super().request(*args, **kwargs)  # type: ignore[misc]
         watch.arm("headers", _SERVED.upload_seconds)
         return sent
+
+
+class _Pool:
+    """What our pools add to urllib3's: no kept connection that may be dead."""
+
+    def _get_conn(self: Any, *args: Any, **kwargs: Any) -> Any:
+        conn = super()._get_conn(*args, **kwargs)  # type: ignore[misc]
+        # urllib3 2 gives a connection back as soon as the announced end of the body was
+        # read, while its last turn may still shut it down: take it away from that one.
+        is_dead = conn.owner is not None and conn.owner.give_up(conn)
+        if is_dead or time.monotonic() - conn.last_used > MAX_IDLE_SECONDS:
+            conn.close()  # here and not later: urllib3 asks a proxy for a new tunnel
+        return conn
 
 
 def import_requests() -> Any:
@@ -2415,10 +2436,10 @@ def open_session(size: int) -> Any:
     class TLSConnection(_Guarded, HTTPSConnection):
         response_class = response_class()
 
-    class Pool(HTTPConnectionPool):
+    class Pool(_Pool, HTTPConnectionPool):
         ConnectionCls = Connection
 
-    class TLSPool(HTTPSConnectionPool):
+    class TLSPool(_Pool, HTTPSConnectionPool):
         ConnectionCls = TLSConnection
 
     pools = {"http": Pool, "https": TLSPool}
@@ -2485,7 +2506,7 @@ class Reply:
         try:
             chunk = self._read1(size)
         except Exception as error:
-            raise body_error(error, self._watch) from None
+            raise http_failure(error, self._watch, _BODY_FAULTS) from None
         self._watch.check()
         self._total += len(chunk)
         if self._total > MAX_STREAM_BYTES:
@@ -2577,7 +2598,7 @@ def post(
             return Reply(response, watch)
         except Exception as error:
             watch.detach(drop=True)
-            failure = request_error(error, watch)
+            failure = http_failure(error, watch)
         is_network = isinstance(failure, ProviderError) and failure.code == "network"
         if is_last or watch.fresh or not (watch.stale and is_network):
             break
@@ -2639,17 +2660,10 @@ _BODY_FAULTS = (
 )
 
 
-def request_error(error: Exception, watch: Watch) -> Exception:
-    """What went wrong before the response's headers were there."""
-    return watch.reason or _classified(error, watch, _FAULTS)
-
-
-def body_error(error: Exception, watch: Watch) -> Exception:
-    """What went wrong while the response's body was read."""
-    return watch.reason or _classified(error, watch, _BODY_FAULTS)
-
-
-def _classified(error: Exception, watch: Watch, faults: Any) -> Exception:
+def http_failure(error: Exception, watch: Watch, faults: Any = _FAULTS) -> Exception:
+    """Ours for an error from `requests`: why the wait ended, or what it means."""
+    if watch.reason is not None:
+        return watch.reason
     if isinstance(error, ProviderError):
         return error
     causes = _causes(error)
@@ -2689,8 +2703,6 @@ class MiniMaxProvider:
         settings = default_settings()
         for name, value in options.items():
             settings[name] = check_setting(name, value, "MiniMaxProvider")
-        if settings["api_key"]:
-            SECRETS.add(settings["api_key"])
         self._file: ConfigFile | None = None
         self._load: Callable[[], JSON] = lambda: settings
         self._session: Any = None
@@ -2745,8 +2757,8 @@ class MiniMaxProvider:
         turn = _Turn(self, request, watch)
         for batch in turn.batches():
             if raise_errors and turn.failure is not None:
-                yield batch[:-1]
-                raise turn.failure
+                yield [redact_event(event) for event in batch[:-1]]
+                raise ProviderError(**SECRETS.value(turn.failure.to_dict())) from None
             yield [redact_event(event) for event in batch]
 
     def settings(self) -> JSON:
@@ -2757,12 +2769,14 @@ class MiniMaxProvider:
         """The error of a turn that has no key to send."""
         if self._file is None:
             return ProviderError("config", "MiniMaxProvider was given no api_key")
-        return ProviderError(
-            "config",
-            f"{self._file.path}: api_key is not set, nor is MINIMAX_API_KEY",
+        text = f"{self._file.path}: api_key is not set, nor is MINIMAX_API_KEY"
+        if self._file.unknown:
+            text += f" (unknown settings: {plain_text(self._file.unknown, 100)})"
+        hint = (
             'Put {{"api_key": "sk-..."}} into that file and chmod it 600; the next '
-            "turn reads it.",
+            "turn reads it."
         )
+        return ProviderError("config", text, hint)
 
     def session(self, settings: JSON) -> Any:
         """The session that all turns share; made when the first one needs it."""
@@ -2881,6 +2895,7 @@ class _Turn:
                 chunk = reply.read()
             except ProviderError:
                 if translator.complete:
+                    self._watch.renew()
                     return
                 raise
         yield from self._batch(self._events(decoder.close(), True))
@@ -2963,8 +2978,9 @@ class _Turn:
         text = (opening + rest).decode("utf-8", "replace")
         if _encoding(reply):
             text = f"the body is encoded ({_encoding(reply)}), which was not asked for"
-        try:
-            payload = load_json(text)
+        try:  # of an event stream that opens with a bare error, the first line
+            is_lines = text.startswith("{") and "event-stream" in kind.lower()
+            payload = load_json(text.split("\n\n")[0] if is_lines else text)
         except ValueError:
             payload = None
             text = _HTML.sub(" ", text[:8192])
@@ -2976,6 +2992,7 @@ class _Turn:
         elif reply.status // 100 == 3:
             where = plain_text(str(reply.headers.get("Location", "nowhere")), 200)
             error.message += f"; a redirect to {where}, which is not followed"
+            error.hint = ERRORS["not_found"][1]
         elif error.code == "not_found":
             error.message = f"HTTP 404 from {self._url}"
         after = _retry_after(str(reply.headers.get("Retry-After", "")), time.time())
@@ -3064,8 +3081,7 @@ class _Turn:
         host = self._watch.host
         region = HOSTS.get(host, settings["region"])
         other = "cn" if region == "global" else "global"
-        kind, wallet = key_kind(settings["api_key"])
-        is_plan = kind == KEY_KINDS[0][1]
+        _, kind, wallet, other_kind = key_kind(settings["api_key"])
         model = self._asked or settings["model"]
         used = [name for name in _ROUTE_VARIABLES if os.environ.get(name)]
         return {
@@ -3077,10 +3093,10 @@ class _Turn:
             "base": REGIONS["global"],
             "base_cn": REGIONS["cn"],
             "key_kind": kind,
-            "other_key_kind": KEY_KINDS[1 if is_plan else 0][1],
+            "other_key_kind": other_kind,
             "wallet": wallet,
             "model": model,
-            "models": MODELS_TO_USE,
+            "models": " or ".join(n for n in _CURRENT if n != model),
             "context": MODELS.get(model, {}).get("context_window", "available"),
             "environment": " In effect: {}.".format(", ".join(used)) if used else "",
         }
@@ -3245,7 +3261,7 @@ class PluginLoop:
         self._write = write
         self._run = run
         self._limits = limits
-        self._endings: SimpleQueue[str] = SimpleQueue()  # put() is safe in handlers
+        self._endings: SimpleQueue[str] = SimpleQueue()
         self._wire = threading.Lock()  # one batch of whole lines at a time
         self._state = threading.RLock()  # guards everything below
         self._changed = threading.Condition(self._state)
@@ -3283,7 +3299,7 @@ class PluginLoop:
         return ending
 
     def terminate(self) -> None:
-        """End soon: cancel every turn.  May be called in a signal handler."""
+        """End soon: cancel every turn."""
         self._endings.put("terminated")
 
     def lose(self, ending: str = "closed") -> None:
@@ -3458,8 +3474,7 @@ class PluginLoop:
     def _refuse(self, job: _Job, refusal: ProviderError) -> None:
         """Answer a turn that will not be served."""
         self._failed = True
-        error = {"type": ERROR, "error": refusal.to_dict(), **_NO_TURN}
-        self._answer(job.encode([error]), job)
+        self._answer(job.encode([_unserved(refusal)]), job)
 
     def _serve_turn(self, job: _Job) -> None:
         ended = False
@@ -3471,8 +3486,7 @@ class PluginLoop:
             log_traceback()
             if not ended:
                 failure = ProviderError("internal", type(error).__name__)
-                end = {"type": ERROR, "error": failure.to_dict(), **_NO_TURN}
-                self._emit(job, [end])
+                self._emit(job, [_unserved(failure)])
         with self._state:
             self._running.discard(job)
         self._start_turns()
@@ -3552,13 +3566,6 @@ class PluginLoop:
             self._end_if_done()
 
 
-# The rest of an error's fields where no attempt was made.
-_NO_TURN = {
-    "model": None,
-    "usage": None,
-    "partial": None,
-    "timing": {"first_event_ms": None, "total_ms": 0, "attempts": 0},
-}
 _LINES: dict[str, Callable[[PluginLoop, Any, JSON], None]] = {
     TURN: PluginLoop._on_turn,
     CANCEL: PluginLoop._on_cancel,
@@ -3572,6 +3579,13 @@ def _join(pieces: list[bytes]) -> bytes | None:
         return b"".join(pieces)
     except MemoryError:
         return None
+
+
+def _unserved(failure: ProviderError) -> JSON:
+    """The end of a turn of which no attempt was made."""
+    timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
+    rest = {"model": None, "usage": None, "partial": None, "timing": timing}
+    return {"type": ERROR, "error": failure.to_dict(), **rest}
 
 
 def _parse_line(line: bytes) -> JSON:
@@ -3591,6 +3605,8 @@ def _parse_line(line: bytes) -> JSON:
 # ---------------------------------------------------------------------------
 # The process: descriptors and signals
 # ---------------------------------------------------------------------------
+
+EXIT_OK, EXIT_ERROR, EXIT_FATAL = 0, 1, 3  # 2, a wrong command line, is argparse's
 
 
 def _wait_for(fd: int, reading: bool) -> None:
@@ -3628,21 +3644,31 @@ def write_fd(fd: int, data: bytes) -> None:
             _wait_for(fd, reading=False)
 
 
-def watch_for_hangup(fd: int, lose: Callable[[], None]) -> None:
-    """Call `lose` when the reader of `fd` goes away, where the system can tell."""
+def watch_process(wire: int, signals: int, loop: PluginLoop) -> None:
+    """Tell `loop` when the reader of `wire` goes away, where the system can tell, and
+    of SIGTERM, a byte in `signals`; the second one ends the process at once."""
     import select
 
     if not hasattr(select, "poll"):
+        os.read(signals, 1)
+        loop.terminate()
         return
     poll = select.poll()
-    poll.register(fd, 0)
+    poll.register(wire, 0)
+    poll.register(signals, select.POLLIN)
+    terminated = False
     while True:
-        for _, happened in poll.poll():
-            if happened & (select.POLLERR | select.POLLHUP):
-                lose()
-                return
-            if happened & select.POLLNVAL:
-                return
+        for fd, happened in poll.poll():
+            if fd == signals:
+                os.read(signals, 1)
+                if terminated:
+                    os._exit(EXIT_OK)
+                terminated = True
+                loop.terminate()
+            else:
+                poll.unregister(wire)
+                if not happened & select.POLLNVAL:
+                    loop.lose()
 
 
 def private_stdout() -> int:
@@ -3666,7 +3692,7 @@ def private_stdout() -> int:
 
 
 def run_plugin() -> int:
-    """Serve the host on stdin and stdout; returns the exit code of section "Life"."""
+    """Serve the host on stdin and stdout; returns the process's exit code."""
     import signal
     import warnings
 
@@ -3688,19 +3714,15 @@ def run_plugin() -> int:
     loop = PluginLoop(
         lambda: read_fd(0), lambda data: write_fd(wire, data), provider.batches, limits
     )
-    ending: list[int] = []
-
-    def on_term(*_: Any) -> None:
-        if ending:
-            os._exit(EXIT_OK)
-        ending.append(1)
-        loop.terminate()
-
-    signal.signal(signal.SIGTERM, on_term)
-    if not os.isatty(0):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A Python handler runs when the main thread comes to it, which may be never if the
+    # signal came just before it began to wait; the byte in the pipe is always read.
+    signals, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # stdin is no terminal
     try:
-        _spawn(watch_for_hangup, wire, loop.lose)
+        _spawn(watch_process, wire, signals, loop)
         outcome = loop.serve()
     except ProviderError as error:
         log(error.message)
@@ -3708,9 +3730,6 @@ def run_plugin() -> int:
     if outcome == "failed":
         return EXIT_FATAL
     return EXIT_ERROR if outcome == "done" and loop.failed_alone else EXIT_OK
-
-
-EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_FATAL = 0, 1, 2, 3
 
 
 # ---------------------------------------------------------------------------
@@ -3920,15 +3939,15 @@ _LABELS = {
 def _show(event: JSON) -> None:
     """Print an event for a person, as it arrives."""
     kind = event["type"]
-    if kind == "block_start":
+    if kind == BLOCK_START:
         block = event["block"]
         print(_LABELS.get(block["type"], block["type"] + " > "), end="")
         print(block["name"] + " " if block["type"] == "tool_use" else "", end="")
-    elif kind in ("text_delta", "thinking_delta"):
+    elif kind in (TEXT_DELTA, THINKING_DELTA):
         print(event["text"], end="")
-    elif kind == "input_delta":
+    elif kind == INPUT_DELTA:
         print(event["json"], end="")
-    elif kind == "block_end":
+    elif kind == BLOCK_END:
         print()
     elif kind == "error":
         print("{code}: {message}\n{hint}".format(**event["error"]))
@@ -3981,30 +4000,38 @@ def _parser() -> Any:
     return parser
 
 
+def _stdin_is_terminal() -> bool:
+    try:
+        return os.isatty(0)
+    except OSError:  # it is closed
+        return False
+
+
+# Options that print one thing.
+_SAYS: dict[str, Callable[[], str]] = {
+    "--version": lambda: f"{NAME} {__version__}",
+    "--manifest": lambda: json.dumps(manifest(), indent=2),
+}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (default: sys.argv[1:]); returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    if arguments == ["--version"]:  # these two answer before argparse is imported
-        print(f"{NAME} {__version__}")
-        return EXIT_OK
-    if arguments == ["--manifest"]:
-        print(json.dumps(manifest(), indent=2))
-        return EXIT_OK
     if not arguments and not _stdin_is_terminal():
         code = run_plugin()
         os._exit(code)  # threads may be parked in system calls: nothing waits for them
+    if arguments in (["--version"], ["--manifest"]):  # no need to import argparse
+        print(_SAYS[arguments[0]]())
+        return EXIT_OK
     options = _parser().parse_args(arguments)
+    for flag, say in _SAYS.items():
+        if getattr(options, flag[2:]):
+            print(say())
+            return EXIT_OK
     if options.command == "demo":
         return demo(pace=0.05)
     _parser().print_help()
     return EXIT_OK
-
-
-def _stdin_is_terminal() -> bool:
-    try:
-        return os.isatty(0)
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

@@ -2562,6 +2562,12 @@ TRANSLATOR_CASES: dict[str, tuple[bytes, Ends | Fails]] = {
     "text at block start": (
         sse(started(), opened(0, text="Hel"), text(0, "lo"), *TAIL), Ends([A_TEXT]),
     ),
+    "text block without text": (
+        sse(started(), opened(0, text=None), closed(0),
+            {"type": "content_block_start", "index": 1,
+             "content_block": {"type": "text"}}, closed(1), stopping(), STOP),
+        Ends([block_text(""), block_text("")]),
+    ),
     "thinking at block start": (
         sse(started(), opened(0, "thinking", thinking="Hm", signature="ab"),
             thinking(0, "m"), signature(0, "cd"), *TAIL),
@@ -2783,7 +2789,8 @@ TRANSLATOR_CASES: dict[str, tuple[bytes, Ends | Fails]] = {
              warnings=["tool_markup_in_text"]),
     ),
     "tool markup in thinking": (
-        sse(started(), opened(0, "thinking"), thinking(0, "<minimax:tool_call>"), *TAIL),
+        sse(started(), opened(0, "thinking"), thinking(0, "<minimax:tool_call>"),
+            *TAIL),
         Ends([{"type": "thinking", "thinking": "<minimax:tool_call>"}]),
     ),
     "other tool markup": (
@@ -3949,6 +3956,90 @@ def test_hint_names_the_kind_of_key(
     answer.says(kind)
 
 
+class Hint(NamedTuple):
+    """An error response to a key and a model, and what its hint says."""
+
+    key: str
+    status: int
+    message: str
+    model: str
+    says: Sequence[str]
+
+
+PLAN, BALANCE = "sk-cp-" + "a" * 30, "sk-api-" + "a" * 30
+MODEL = "MiniMax-M3"
+HINTS: dict[str, Hint] = {
+    "plan key refused": Hint(PLAN, 401, "no", MODEL, [
+        r"region global\) did not accept the plan key \(sk-cp-\)", 'to "cn"',
+        r"\(api\.minimaxi\.com\)",
+    ]),
+    "balance key refused": Hint(BALANCE, 401, "no", MODEL, [r"key \(sk-api-\)"]),
+    "older key refused": Hint("eyJ" + "a" * 30, 401, "no", MODEL, [r"\(eyJ\)"]),
+    "unknown key refused": Hint("a" * 30, 401, "no", MODEL, ["key of unknown kind"]),
+    "not permitted": Hint(PLAN, 403, "no", "MiniMax-M2", [
+        "use MiniMax-M2:", "MiniMax-M3.1-Flash or MiniMax-M3",
+    ]),
+    "plan is used up": Hint(PLAN, 402, "no", MODEL, [
+        "spends the quota of your Token", r"key of the other \(pay-as-you-go key",
+    ]),
+    "balance is used up": Hint(BALANCE, 402, "no", MODEL, [
+        "spends the balance of your account", r"key of the other \(plan key",
+    ]),
+    "quota": Hint(PLAN, 429, "no (2056)", "other-1", [
+        "spends the quota", "does not include other-1",
+    ]),
+    "not in the plan": Hint(PLAN, 500, "no (2061)", "MiniMax-M2.1-highspeed", [
+        "does not serve MiniMax-M2.1-highspeed to the plan key",
+        "Use MiniMax-M3.1-Flash or MiniMax-M3;",
+    ]),
+    "wrong path": Hint(PLAN, 404, "no", MODEL, [
+        r"no Messages API at http://127\.0\.0\.1:\d+/anthropic/v1/messages",
+        r"https://api\.minimax\.io/anthropic \(region global\)",
+        r"https://api\.minimaxi\.com/anthropic \(region cn\)",
+    ]),
+    "too long": Hint(PLAN, 400, "no (1039)", "minimax-m2.1", [
+        r"the 204800 tokens of MiniMax-M2\.1",
+    ]),
+    "too long for an unknown model": Hint(PLAN, 400, "no (1039)", "other-1", [
+        "the available tokens of other-1",
+    ]),
+    "rejected": Hint(PLAN, 400, "no", MODEL, ["refused the request for MiniMax-M3"]),
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_hint_names_what_is_involved(settings_bench: Bench, name: str) -> None:
+    case = HINTS[name]
+    configure(settings_bench, {"api_key": case.key})
+    body = "no" if case.message == "no" else api_error(case.message)
+    answer = settings_bench.ask(
+        ask(model=case.model), *refuse(case.status, body)
+    )
+    for phrase in case.says:
+        assert re.search(phrase, answer.error["hint"]), answer.error["hint"]
+
+
+def test_hint_of_the_other_region_names_the_global_host(settings_bench: Bench) -> None:
+    configure(settings_bench, {"region": "cn"})
+    answer = settings_bench.ask(ask(), *refuse(401, "no"))
+    for phrase in ("(region cn)", 'to "global" (api.minimax.io)'):
+        assert phrase in answer.error["hint"]
+
+
+@pytest.mark.parametrize("name", [
+    "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+])
+def test_hint_names_the_variables_that_change_the_way(
+    emulator: Emulator, name: str
+) -> None:
+    emulator.queue.append([close])
+    env: dict[str, str | None] = {name: "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    with Plugin(emulator.base_url, {"max_retries": 0}, env) as plugin:
+        hint = plugin.turn(ask()).error["hint"]
+    assert hint.endswith(f"proxy. In effect: {name}.") and ":9" not in hint
+
+
 MIDSTREAM: dict[str, tuple[bytes, str]] = {
     "event": (frame(api_error("high load (2064)", "overloaded_error")), "overloaded"),
     "bare data": (
@@ -4040,6 +4131,20 @@ def test_midstream_error_keeps_request_id_and_provider_code(bench: Bench) -> Non
     answer = bench.stream(MIDSTREAM["event"][0])
     assert answer.error["request_id"] == "req_0123"
     assert int(answer.error["provider_code"]) == 2064
+
+
+IDS = ["minimax-request-id", "trace-id", "request-id", "x-request-id"]
+
+
+@pytest.mark.parametrize("first", range(len(IDS)))
+def test_request_id_of_an_error_is_the_bodys_or_the_first_headers(
+    bench: Bench, first: int
+) -> None:
+    fields = [f"{name}: from {name}" for name in reversed(IDS[first:])]
+    answer = bench.ask(ask(), *refuse(500, "no", *fields))
+    assert answer.error["request_id"] == f"from {IDS[first]}"
+    answer = bench.ask(ask(), *refuse(500, api_error("no"), *fields))
+    assert answer.error["request_id"] == "req_0123"
 
 
 def test_error_body_of_an_error_response_may_be_close_delimited(bench: Bench) -> None:
@@ -4454,6 +4559,17 @@ def test_retry_after_beyond_the_cap_is_reported_at_once(
     assert answer.error["retry_after"] >= 61
 
 
+def test_retry_after_beyond_the_turns_end_is_reported_at_once(
+    emulator: Emulator,
+) -> None:
+    emulator.queue.append(refuse(429, "slow", "Retry-After: 600"))
+    config = {"turn_timeout": 500, "retry_after_max": 1000}
+    with Plugin(emulator.base_url, config) as plugin:
+        answer = plugin.turn(ask())
+    assert (answer.code, answer.error["retry_after"]) == ("rate_limited", 600)
+    assert answer.of("retry") == []
+
+
 def test_retry_after_date_beyond_the_cap_is_reported_at_once(retrying: Bench) -> None:
     busy = refuse(429, api_error("(1002)"), "Retry-After: " + in_seconds(86400))
     answer = retrying.ask(ask(), *busy)
@@ -4735,7 +4851,8 @@ def test_cancel_of_a_flood_is_heard(bench: Bench) -> None:
 
 @needs_linux
 def test_cancel_while_connecting_ends_the_turn(bench: Bench) -> None:
-    with deaf_listener() as port, Plugin(f"http://127.0.0.1:{port}") as plugin:
+    url, config = "http://127.0.0.1:%d", {"connect_timeout": 10 * DEADLINE}
+    with deaf_listener() as port, Plugin(url % port, config) as plugin:
         ident = plugin.submit(ask())
         plugin.ping()
         plugin.cancel(ident)

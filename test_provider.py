@@ -785,6 +785,11 @@ def respond(
     return [response_head(200, "Connection: close", *headers), *pieces, close]
 
 
+def kept(data: bytes) -> list[Step]:
+    """A 200 sent at once with its end, after which the connection is used again."""
+    return [b"".join(p for p in respond(data) if isinstance(p, bytes))]
+
+
 def unfinished(*pieces: Step) -> list[Step]:
     """A 200 that goes wherever the last step takes it, without a body's end."""
     return respond(*pieces)[:-1]
@@ -1506,6 +1511,9 @@ SSE_CASES: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
     "no last line end": (b"data: a\n\ndata: b", [("", "a"), ("", "b")]),
     "no last line end, named": (b"event: x\ndata: b", [("x", "b")]),
     "nothing": (b"", []),
+    "JSON that is no field": (b'{"a": 1}\n\ndata: b\n\n{"c": 2}', [
+        ("", '{"a": 1}'), ("", "b"), ("", '{"c": 2}'),
+    ]),
 }
 
 
@@ -1953,9 +1961,9 @@ def test_wrong_field_is_an_invalid_request_that_names_its_path(
     whole = dict({"type": "turn"}, **dict(ask("hi"), **fields))
     answer = bench.plugin.turn(whole)
     assert answer.code == "invalid_request"
-    # The path is the first word: the pattern may leave out its last fields.
-    found = re.match(rf"(?:{path})(?:\.[a-z]\w*)* ", answer.error["message"])
-    assert found, answer
+    # The path is the first word; the pattern may leave out its last fields.
+    last = r"(?:\.(?:type|text|url|name|input_schema))*"
+    assert re.match(f"(?:{path}){last} ", answer.error["message"]), answer
     assert len(answer.lines) == 1 and bench.emulator.requests == []
 
 
@@ -2090,7 +2098,7 @@ IMAGE_CASES: dict[str, tuple[Obj, Obj]] = {
     "block",
     [
         {"type": "image", "data_base64": base64.b64encode(b"not an image").decode()},
-        {"type": "image", "data_base64": "A" * (14 * 1024 * 1024)},
+        {"type": "image", "data_base64": PNG64[:32] + "A" * (14 * 1024 * 1024)},
         {"type": "image", "data_base64": "\xff~~~"},
     ],
     ids=["unknown kind", "too large", "not base64"],
@@ -3616,6 +3624,10 @@ def test_encoding_that_nobody_asked_for_is_named(
     answer.says(encoding)
 
 
+def test_encoding_that_is_not_even_announced_is_a_protocol_error(bench: Bench) -> None:
+    assert bench.stream(gzip.compress(OK)).code == "protocol"
+
+
 def test_encoding_identity_is_none(bench: Bench) -> None:
     assert bench.stream(OK, headers=["Content-Encoding: identity"]).text == "ok"
 
@@ -3873,6 +3885,7 @@ ERROR_CASES: dict[str, Trouble] = {
     "200 of html": Trouble(200, HTML % "Sign in", "protocol"),
     "200 of text": Trouble(200, "hello there, please sign in first", "protocol"),
     "200 of JSON": Trouble(200, {"hello": 1}, "protocol"),
+    "200 of a message": Trouble(200, {"type": "message"}, "protocol"),
     "200 of an error without type": Trouble(
         200, {"error": {"message": "load (2064)"}}, "overloaded", [], 2064),
     "200 of an error by its type": Trouble(
@@ -4301,18 +4314,17 @@ def test_bytes_after_a_response_never_answer_another_turn(emulator: Emulator) ->
 
 
 @pytest.mark.parametrize("end", [close, reset])
-@pytest.mark.parametrize("stale_after, code", [(-1.0, None), (1e9, "network")])
-def test_only_a_connection_that_was_idle_is_tried_once_more(
+@pytest.mark.parametrize("within, code", [(1e9, None), (-1.0, "network")])
+def test_request_that_a_kept_connection_loses_at_once_is_sent_again(
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     end: Step,
-    stale_after: float,
+    within: float,
     code: str | None,
 ) -> None:
-    """A request on a lively connection may have been served already."""
-    monkeypatch.setattr(provider, "STALE_SECONDS", stale_after)
-    ok = respond(OK, framing="length")
-    emulator.queue.extend([ok, [end], ok])
+    """What is lost later may have been served already."""
+    monkeypatch.setattr(provider, "STALE_SECONDS", within)
+    emulator.queue.extend([kept(OK), [end], kept(OK)])
     with python_client(emulator) as client:
         assert list(client.turn(ask()))[-1]["type"] == "turn_end"
         last = list(client.turn(ask()))[-1]
@@ -4324,7 +4336,7 @@ def test_connection_that_was_idle_for_long_is_not_used_again(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provider, "MAX_IDLE_SECONDS", -1.0)
-    emulator.answer = lambda request: respond(OK, framing="length")
+    emulator.answer = lambda request: kept(OK)
     with python_client(emulator) as client:
         for _ in range(2):
             assert list(client.turn(ask()))[-1]["type"] == "turn_end"
@@ -4706,6 +4718,22 @@ def test_unknown_events_after_the_stop_reason_do_not_prolong_the_turn(
         assert plugin.turn(ask()).text == "Hello"
 
 
+@pytest.mark.parametrize("end", [hold, reset, close])
+@pytest.mark.parametrize("payloads, message", [
+    ([], None),
+    ([opened(0), text(0, "Hello[e~["), closed(0)], [A_TEXT]),
+])
+def test_whatever_follows_the_stop_reason_the_turn_has_succeeded(
+    emulator: Emulator, payloads: list[Obj], message: list[Obj] | None, end: Step
+) -> None:
+    emulator.queue.append(unfinished(sse(started(), *payloads, stopping()), end))
+    config = {"idle_timeout": 0.3, "max_retries": 0}
+    with Plugin(emulator.base_url, config) as plugin:
+        answer = plugin.turn(ask())
+    assert answer.end["type"] == "turn_end", answer
+    assert same(answer.content or None, message)
+
+
 @contextlib.contextmanager
 def deaf_listener() -> Iterator[int]:
     """A port whose connections never come about: its queue is full."""
@@ -4817,7 +4845,7 @@ def test_cancel_while_waiting_drops_the_connection(bench: Bench, name: str) -> N
 
 def test_cancel_drops_a_connection_that_was_used_before(bench: Bench) -> None:
     bench.afresh()
-    assert bench.stream(OK, framing="length").text == "ok"
+    assert bench.ask(ask(), *kept(OK)).text == "ok"
     bench.emulator.queue.append([hold])
     ident = bench.plugin.submit(ask())
     request = bench.emulator.wait_request(2)
@@ -5036,6 +5064,23 @@ def test_python_client_without_key_or_with_unknown_options_says_so(
     with provider.MiniMaxProvider(base_url=emulator.base_url) as client:
         [error] = list(client.turn(ask()))
     assert error["error"]["code"] == "config" and emulator.connections == 0
+
+
+@pytest.mark.parametrize("name, value, says", [
+    ("idle_timeout", 0, "must be at least 0.001 and at most 86400, not 0"),
+    ("max_retries", 1.5, "must be an integer, not 1.5"),
+    ("region", "mars", "must be one of global, cn"),
+    ("effort", "e" * 30, "must be one of low, medium, high, xhigh, max"),
+    ("api_key", KEY + "\n" + KEY, r"has .* at position 39\b"),
+    ("api_key", "k" * 9000, "is too long"),
+])
+def test_python_option_that_is_wrong_says_what_it_must_be(
+    name: str, value: object, says: str
+) -> None:
+    with pytest.raises(provider.ProviderError) as caught:
+        provider.MiniMaxProvider(**{name: value})
+    assert caught.value.code == "config"
+    assert re.match(f"MiniMaxProvider: {name} {says}", caught.value.message), caught
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), b"x"])

@@ -2402,7 +2402,8 @@ class _Pool:
         # urllib3 2 gives a connection back as soon as the announced end of the body was
         # read, while its last turn may still shut it down: take it away from that one.
         is_dead = conn.owner is not None and conn.owner.give_up(conn)
-        if is_dead or time.monotonic() - conn.last_used > MAX_IDLE_SECONDS:
+        is_old = time.monotonic() - conn.last_used > MAX_IDLE_SECONDS
+        if is_dead or is_old or _SERVED.wants_new:
             conn.close()  # here and not later: urllib3 asks a proxy for a new tunnel
         return conn
 
@@ -2588,7 +2589,7 @@ def post(
 
     _SERVED.watch, _SERVED.upload_seconds = watch, settings["first_event_timeout"]
     for is_last in (False, True):
-        watch.fresh, watch.reused = False, -_NEVER
+        watch.fresh, watch.reused, _SERVED.wants_new = False, -_NEVER, is_last
         watch.arm("tcp", settings["connect_timeout"])
         try:
             response = session.request(
@@ -2608,8 +2609,7 @@ def post(
         is_network = isinstance(failure, ProviderError) and failure.code == "network"
         is_stale = time.monotonic() - watch.reused < STALE_SECONDS
         if is_last or watch.fresh or not (is_stale and is_network):
-            break
-        session.close()  # kept connections that died while idle cost nothing
+            break  # otherwise it died while idle, which costs nothing
     raise failure
 
 

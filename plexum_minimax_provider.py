@@ -2965,7 +2965,7 @@ class _Turn:
         while reply.status == 200 and not _encoding(reply):
             chunk = reply.read()
             opening = (opening + chunk).lstrip(b"\r\n")
-            head = opening.lstrip(b"\xef\xbb\xbf \t\r\n")
+            head = opening.lstrip(_BLANK)
             if head[:1] in (b"{", b"<"):
                 break
             is_decided = not chunk or len(opening) > _OPENING_SIZE
@@ -3125,12 +3125,14 @@ def _ms(seconds: float) -> int:
 # that are looked at for it.
 _SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
 _OPENING_SIZE = 64
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before it: a byte order mark, too
 _HTML = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>")
 
 
 def _opens_stream(opening: bytes) -> bool:
     """Whether `opening` could be the beginning of an event stream, or is nothing."""
-    return any(o.startswith(opening[: len(o)]) for o in _SSE_OPENINGS)
+    head = opening.lstrip(_BLANK)
+    return any(o.startswith(head[: len(o)]) for o in _SSE_OPENINGS)
 
 
 def _encoding(reply: Reply) -> str:

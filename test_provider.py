@@ -5993,6 +5993,13 @@ def test_eof_inside_tool_input_is_stream_cut(bench: Bench) -> None:
     assert end["incomplete"] is True and end["input_json"] == '{"amount": 100'
 
 
+def test_eof_after_a_byte_order_mark_and_half_an_event_is_stream_cut(
+    bench: Bench,
+) -> None:
+    answer = bench.stream(b"\xef\xbb\xbf" + sse(started())[:40])
+    assert answer.code == "stream_cut"
+
+
 # --- volume ---------------------------------------------------------------------
 
 

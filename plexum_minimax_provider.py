@@ -1346,7 +1346,7 @@ class EventTranslator:
         self._kinds: set[str] = set()  # types of the blocks started
         self._bad_call: str | None = None  # why a tool call cannot be used
         self._unknown: set[str] = set()  # kinds of deltas already warned of
-        self._warned: set[str] = set()  # other warnings already given
+        self._has_markup = False  # and of a tool call's markup in a text
 
     # What a caller asks
 
@@ -1638,10 +1638,10 @@ class EventTranslator:
 
     def _markup(self, block: JSON) -> Iterator[JSON]:
         text = block.get("text")
-        if block.get("type") != "text" or "markup" in self._warned:
+        if block.get("type") != "text" or self._has_markup:
             return
         if isinstance(text, str) and any(mark in text for mark in TOOL_MARKUP):
-            self._warned.add("markup")
+            self._has_markup = True
             problem = "the text holds the markup of a tool call that was not made"
             yield warning("tool_markup_in_text", problem)
 
@@ -2342,7 +2342,7 @@ def dial(watch: Watch, host: str, port: int, options: Iterable[Any]) -> socket.s
     raise ProviderError("network", text % (host, port, reason))
 
 
-def response_class() -> Any:
+def strict_response() -> Any:
     """http.client's response, but strict about the sizes of chunks."""
     from http.client import HTTPException, HTTPResponse, IncompleteRead
 
@@ -2414,9 +2414,8 @@ def import_requests() -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # it warns of versions it was not tried with
+            # It warns of versions of urllib3 that it was not tried with.
+            warnings.simplefilter("ignore")
             import requests
     except ImportError as error:
         raise ProviderError(
@@ -2437,11 +2436,13 @@ def open_session(size: int) -> Any:
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+    strict = strict_response()
+
     class Connection(_Guarded, HTTPConnection):
-        response_class = response_class()
+        response_class = strict
 
     class TLSConnection(_Guarded, HTTPSConnection):
-        response_class = response_class()
+        response_class = strict
 
     class Pool(_Pool, HTTPConnectionPool):
         ConnectionCls = Connection

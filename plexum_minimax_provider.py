@@ -3994,17 +3994,12 @@ def _parser() -> Any:
         epilog=_EPILOG % (config_path(os.environ), _settings_help()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--version", action="store_true", help="print name and version and exit"
-    )
-    parser.add_argument(
-        "--manifest", action="store_true", help="print the manifest and exit"
-    )
+    for flag, (_, shown) in _SAYS.items():
+        parser.add_argument(flag, action="store_true", help=shown)
     commands = parser.add_subparsers(dest="command", metavar="command")
-    commands.add_parser(
-        "demo",
-        help="stream two turns from a built-in loopback server: no key, no network",
-    )
+    for name, (_, shown, arguments) in COMMANDS.items():
+        command = commands.add_parser(name, help=shown, description=shown)
+        arguments(command)
     return parser
 
 
@@ -4015,10 +4010,25 @@ def _stdin_is_terminal() -> bool:
         return False
 
 
-# Options that print one thing.
-_SAYS: dict[str, Callable[[], str]] = {
-    "--version": lambda: f"{NAME} {__version__}",
-    "--manifest": lambda: json.dumps(manifest(), indent=2),
+# Options that print one thing: what they print, and what --help says of them.
+_SAYS: dict[str, tuple[Callable[[], str], str]] = {
+    "--version": (
+        lambda: f"{NAME} {__version__}",
+        "print name and version and exit",
+    ),
+    "--manifest": (
+        lambda: json.dumps(manifest(), indent=2),
+        "print the manifest and exit",
+    ),
+}
+# Commands: what runs with the parsed options and returns the exit code, what --help
+# says, and what adds the command's own arguments to its parser.
+COMMANDS: dict[str, tuple[Callable[[Any], int], str, Callable[[Any], None]]] = {
+    "demo": (
+        lambda options: demo(pace=0.05),
+        "stream two turns from a built-in loopback server: no key, no network",
+        lambda parser: None,
+    ),
 }
 
 
@@ -4028,16 +4038,16 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments and not _stdin_is_terminal():
         code = run_plugin()
         os._exit(code)  # threads may be parked in system calls: nothing waits for them
-    if arguments in (["--version"], ["--manifest"]):  # no need to import argparse
-        print(_SAYS[arguments[0]]())
+    if len(arguments) == 1 and arguments[0] in _SAYS:  # no need to import argparse
+        print(_SAYS[arguments[0]][0]())
         return EXIT_OK
     options = _parser().parse_args(arguments)
-    for flag, say in _SAYS.items():
+    for flag, (say, _) in _SAYS.items():
         if getattr(options, flag[2:]):
             print(say())
             return EXIT_OK
-    if options.command == "demo":
-        return demo(pace=0.05)
+    if options.command is not None:
+        return COMMANDS[options.command][0](options)
     _parser().print_help()
     return EXIT_OK
 

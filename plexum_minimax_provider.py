@@ -1879,15 +1879,23 @@ def config_path(environ: Any) -> str:
 class ConfigFile:
     """The settings of the file and the environment, read again when the file changed.
 
-    `load()` returns them or raises ProviderError (`config`).
+    `load()` returns them or raises ProviderError (`config`); `overrides`, from a
+    command line, win over both.
     """
 
-    def __init__(self, path: str | None = None, environ: Any = None) -> None:
+    def __init__(
+        self,
+        path: str | None = None,
+        environ: Any = None,
+        overrides: JSON | None = None,
+    ) -> None:
         self._environ = os.environ if environ is None else environ
+        self._overrides = overrides or {}
         self.path = path or config_path(self._environ)
         self._lock = threading.Lock()
         self._seen: Any = None  # the file's state when it was read
         self._settings: JSON = {}
+        self.origins: dict[str, str] = {}  # of each setting that is not a default
         self.unknown = ""  # names in the file that are no settings
 
     def load(self) -> JSON:
@@ -1907,11 +1915,16 @@ class ConfigFile:
 
     def _read(self) -> JSON:
         given, settings = self._parse(), default_settings()
+        self.origins = {}
         for name, row in OPTIONS.items():
             where, value = self.path, given.get(name)
             if row["env"] and self._environ.get(row["env"]):
                 where, value = row["env"], self._environ[row["env"]]
+            if name in self._overrides:
+                where, value = "the command line", self._overrides[name]
             settings[name] = check_setting(name, value, where)
+            if value not in (None, ""):
+                self.origins[name] = where
         self.unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
         if self.unknown:
             log(f"{self.path}: unknown settings are ignored: {self.unknown}")
@@ -2715,14 +2728,14 @@ class MiniMaxProvider:
         self._lock = threading.Lock()
 
     @classmethod
-    def from_config(cls, path: str | None = None) -> MiniMaxProvider:
+    def from_config(cls, path: str | None = None, **overrides: Any) -> MiniMaxProvider:
         """A provider set by the configuration file and the environment.
 
         The file is looked at again at the start of every turn; what is wrong with it
-        is the error of that turn.
+        is the error of that turn.  `overrides` are options that win over both.
         """
         provider = cls()
-        provider._file = ConfigFile(path)
+        provider._file = ConfigFile(path, overrides=overrides)
         provider._load = provider._file.load
         return provider
 

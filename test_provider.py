@@ -1549,6 +1549,7 @@ def test_every_two_cuts_of_a_stream_of_line_ends_give_the_same_events() -> None:
     st.lists(
         st.sampled_from(
             [b"data", b"event", b":", b" ", b"\r", b"\n", b"a", b"\xc3", b"\xa9"]
+            + [b"event: a\ndata: b\n\n", b"data:c\n\n", b'{"d": 1}\n']  # regular ones
         ),
         max_size=30,
     ),
@@ -4359,48 +4360,72 @@ def test_connection_whose_body_did_not_end_is_not_used_again(
     assert [r.connection for r in emulator.requests] == [1, 2]
 
 
-# --- the three ways of reading ------------------------------------------------
+# --- framing, and the ways of reading ---------------------------------------------
+
+# A body in chunks, and its content (None: no such framing).
+CHUNK_CASES: dict[str, tuple[bytes, bytes | None]] = {
+    "one": (b"3\r\nabc\r\n0\r\n\r\n", b"abc"),
+    "several, in hex of any case": (
+        b"a\r\n0123456789\r\n00B\r\n0123456789a\r\n0\r\n\r\n",
+        b"01234567890123456789a",
+    ),
+    "line ends in the content": (b"4\r\n\r\n\r\n\r\n0\r\n\r\n", b"\r\n\r\n"),
+    "extensions": (b'2;a=1;b="x"\r\nab\r\n0;c\r\n\r\n', b"ab"),
+    "space around the size": (b" 2 \r\nab\r\n0\r\n\r\n", b"ab"),
+    "trailers": (b"1\r\na\r\n0\r\nA: 1\r\nB: 2\r\n\r\n", b"a"),
+    "a size line that ends in LF": (b"1\na\r\n0\n\n", b"a"),
+    "bytes after the end": (b"1\r\na\r\n0\r\n\r\n5\r\nHTTP/", b"a"),
+    "no size": (b"\r\nabc", None),
+    "a word": (b"xyz\r\nabc", None),
+    "negative": (b"-3\r\nabc\r\n", None),
+    "0x": (b"0x3\r\nabc\r\n", None),
+    "underscore": (b"1_0\r\nabc\r\n", None),
+    "too many digits": (b"1" * 16 + b"\r\nabc\r\n", None),
+    "a chunk longer than its size": (b"2\r\nabc\r\n0\r\n\r\n", None),
+    "a chunk that ends in LF alone": (b"2\r\nab\n0\r\n\r\n", None),
+    "an endless size": (b"0" * 70000, None),
+    "endless trailers": (b"0\r\n" + b"A: 1\r\n" * 20000, None),
+}
 
 
-def without_read1(patch: pytest.MonkeyPatch, also_http: bool) -> None:
-    """Make urllib3 look old, and `also_http` its inner response too."""
-    for base in urllib3.response.HTTPResponse.__mro__:
-        if "read1" in vars(base) and base.__module__.startswith("urllib3"):
-            patch.delattr(base, "read1")
-    if not also_http:
-        return
+@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("name", CHUNK_CASES)
+def test_chunked_framing_gives(name: str, how: str) -> None:
+    data, expected = CHUNK_CASES[name]
+    for seed in range(5 if how == "random" else 1):
+        decoder, content = provider.ChunkDecoder(), b""
+        try:
+            for piece in cut(data, how, seed):
+                content += decoder.feed(piece)
+        except ValueError:
+            assert expected is None
+        else:
+            assert content == expected and decoder.ended
 
-    class Plain:
-        """An http.client response without read1."""
 
-        def __init__(self, inner: http.client.HTTPResponse) -> None:
-            self.inner = inner
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "read1":
-                raise AttributeError(name)
-            return getattr(self.inner, name)
-
-    def put(self: Any, value: Any) -> None:
-        if isinstance(value, http.client.HTTPResponse):
-            value = Plain(value)
-        self.__dict__["inner_fp"] = value
-
-    patch.setattr(
-        urllib3.response.HTTPResponse,
-        "_fp",
-        property(lambda self: self.__dict__["inner_fp"], put),
-        raising=False,
-    )
+@PROPERTY
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.integers(0, 9))
+def test_chunks_do_not_depend_on_the_cuts(parts: list[bytes], seed: int) -> None:
+    data = b"".join(map(chunk, parts)) + LAST_CHUNK
+    for how in CUTS:
+        decoder = provider.ChunkDecoder()
+        content = b"".join(decoder.feed(piece) for piece in cut(data, how, seed))
+        assert content == b"".join(parts) and decoder.ended
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-@pytest.mark.parametrize("way", ["as it is", "no read1", "no inner read1"])
-def test_bytes_arrive_at_once_on_every_urllib3(
+@pytest.mark.parametrize("way", ["ours", "foreign", "foreign without read1"])
+def test_bytes_arrive_at_once_whoever_reads_the_response(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, way: str, framing: str
 ) -> None:
-    if way != "as it is":
-        without_read1(monkeypatch, way == "no inner read1")
+    """A connection that is not ours, as through SOCKS, has another response."""
+    if way != "ours":
+        plain = lambda: http.client.HTTPResponse  # noqa: E731
+        monkeypatch.setattr(provider, "response_class", plain)
+    if way == "foreign without read1":
+        for base in urllib3.response.HTTPResponse.__mro__:
+            if "read1" in vars(base) and base.__module__.startswith("urllib3"):
+                monkeypatch.delattr(base, "read1")
     heard = threading.Event()
     at = RICH.data.index(b"event: content_block_stop")
     pieces = [RICH.data[:at], wait(heard), *cut(RICH.data[at:], "random")]
@@ -4410,6 +4435,55 @@ def test_bytes_arrive_at_once_on_every_urllib3(
             if event["type"] == "thinking_delta":
                 heard.set()
     assert heard.is_set() and same(event["message"]["content"], RICH.content)
+
+
+def test_deltas_of_one_read_leave_as_one_line_for_each_text(bench: Bench) -> None:
+    body = sse(
+        started(),
+        opened(0), text(0, "a"), text(0, "b"), PING, text(0, "c"), text(0, "\ud83d"),
+        opened(1), text(1, "x"), text(0, "\ude00"), text(1, "y"), text(1, "z"),
+        closed(1), closed(0), stopping(), STOP,
+    )  # fmt: skip
+    bench.emulator.queue.append(kept(body))
+    answer = bench.plugin.turn(ask())
+    told = [(event["index"], event["text"]) for event in answer.of("text_delta")]
+    assert told == [(0, "ab"), (0, "c"), (1, "x"), (0, "\U0001f600"), (1, "yz")]
+    assert [b["text"] for b in answer.content] == ["abc\U0001f600", "xyz"]
+
+
+@PROPERTY
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.sampled_from(["text_delta", "input_json_delta", "signature_delta"]),
+            st.text(alphabet="ab\ud83d\ude00", max_size=3),
+        ),
+        max_size=12,
+    )
+)
+def test_merged_deltas_are_as_few_as_can_be_and_hold_the_same(
+    deltas: list[tuple[int, str, str]],
+) -> None:
+    field = {"text_delta": "text", "input_json_delta": "partial_json"}
+    payloads = [
+        delta(index, kind, **{field.get(kind, "signature"): fragment})
+        for index, kind, fragment in deltas
+    ]
+    merged = list(provider.merge_deltas(payloads))
+    runs = [(m["index"], m["delta"]["type"]) for m in merged]
+    assert all(one != other for one, other in zip(runs, runs[1:]))
+
+    def whole(payloads: Iterable[Obj]) -> list[tuple[object, str]]:
+        texts: dict[object, str] = {}
+        for p in payloads:
+            kind = p["delta"]["type"]
+            key = p["index"], kind
+            more = p["delta"][field.get(kind, "signature")]
+            texts[key] = texts.get(key, "") + more
+        return [(key, json.dumps(value)) for key, value in sorted(texts.items())]
+
+    assert whole(merged) == whole(payloads)
 
 
 # =====================================================================

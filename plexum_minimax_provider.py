@@ -1638,7 +1638,9 @@ class EventTranslator:
             if field != "input":
                 whole: Any = parts if field == "citations" else "".join(parts)
                 given: Any = block.get(field)
-                block[field] = given + whole if type(given) is type(whole) else whole
+                whole = given + whole if given and type(given) is type(whole) else whole
+                block[field] = whole
+                state["parts"][field] = ()  # the whole is enough: it may be large
         end = {"type": BLOCK_END, "index": state["index"], "block": block}
         if state["is_call"] or "input" in state["parts"]:
             yield from self._finish_input(state, block, end, closed)
@@ -3408,12 +3410,15 @@ class _Job:
         self.request = request
         self.is_named = is_named  # by the host; others run one after another
         self.watch = Watch()
-        self.head = f'{{"id":{dump_json(name)},'
 
     def encode(self, events: Iterable[JSON]) -> bytes:
         """`events` as lines of the wire."""
-        lines = [self.head + dump_json(event)[1:] for event in events]
-        return ("\n".join(lines) + "\n").encode("ascii")
+        lines = []
+        for event in events:
+            # Of a large one no more copies are made than these two.
+            lines.append(dump_json({"id": self.name, **event}).encode("ascii"))
+            lines.append(b"\n")
+        return b"".join(lines)
 
 
 class PluginLoop:

@@ -553,11 +553,10 @@ def redact_event(event: JSON) -> JSON:
     return {k: v if k in content else SECRETS.value(v) for k, v in event.items()}
 
 
-# The number in parentheses, and a moment with its zone, of an upstream's text.
-_CODE = re.compile(r"\((\d{4})\)")
-_MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)"
-)
+# The number in parentheses, and a moment with its zone, of an upstream's text.  (Here
+# and below patterns are compiled at first use: at start they would take 3 ms.)
+_CODE = r"\((\d{4})\)"
+_MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)"
 
 
 def is_error_payload(payload: Any) -> bool:
@@ -589,7 +588,7 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     if status is None:
         status = _number(inner.get("http_code"))
     code = _error_code(number, status, body, said)
-    moment = _MOMENT.search(said) if code == "quota_exhausted" else None
+    moment = re.search(_MOMENT, said) if code == "quota_exhausted" else None
     shown = "" if status is None else f"HTTP {status}: "
     request_id = body.get("request_id")
     return ProviderError(
@@ -608,7 +607,7 @@ def _number(value: Any) -> int | None:
 
 def _minimax_code(said: str, *stated: Any) -> int | None:
     numbers = [_number(value) for value in stated]
-    numbers += [int(text) for text in reversed(_CODE.findall(said))]
+    numbers += [int(text) for text in reversed(re.findall(_CODE, said))]
     return next((n for n in numbers if n in MINIMAX_CODES), None)
 
 
@@ -651,7 +650,7 @@ class ServerSentEvent:
 
 
 # An event of one `data` line, as all servers but odd ones write it.
-_REGULAR_EVENT = re.compile(r"(?:event: ?([^\n]*)\n)?data: ?([^\n]*)\n\n")
+_REGULAR_EVENT = r"(?:event: ?([^\n]*)\n)?data: ?([^\n]*)\n\n"
 
 
 class SSELimitError(ValueError):
@@ -713,7 +712,7 @@ class SSEDecoder:
         """Read whole events, at once if all have the form that servers write."""
         # Between the matches, if that is so, there is nothing: split() finds both in
         # one call, which is three times as fast as a look at every line.
-        parts = _REGULAR_EVENT.split(data.decode("utf-8", "replace"))
+        parts = re.split(_REGULAR_EVENT, data.decode("utf-8", "replace"))
         if any(parts[::3]) or len(data) > self._limit:
             self._read(data, events)
             return
@@ -1129,11 +1128,13 @@ def _tool_result(block: JSON, path: str, images: _Images, warn: Warn) -> JSON:
 class _Images:
     """Image blocks for one model: sources verbatim, shorthands resolved."""
 
+    # What a file begins with, what stands at its ninth byte, and its type.
     _MEDIA = (
-        (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-        (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-        (re.compile(rb"GIF8[79]a"), "image/gif"),
-        (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+        (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
+        (b"\xff\xd8\xff", b"", "image/jpeg"),
+        (b"GIF87a", b"", "image/gif"),
+        (b"GIF89a", b"", "image/gif"),
+        (b"RIFF", b"WEBP", "image/webp"),
     )
 
     def __init__(
@@ -1148,7 +1149,10 @@ class _Images:
     @classmethod
     def media_type(cls, head: bytes) -> str | None:
         """The type of the image that begins with `head`, None if it is none we know."""
-        return next((kind for magic, kind in cls._MEDIA if magic.match(head)), None)
+        for first, ninth, kind in cls._MEDIA:
+            if head.startswith(first) and head[8:].startswith(ninth):
+                return kind
+        return None
 
     def block(self, block: JSON, path: str) -> JSON:
         """The block to send for an image, or a text in its place."""
@@ -2583,8 +2587,11 @@ class _Pool:
 
 def import_requests() -> Any:
     """The `requests` module.  Raises ProviderError (`config`) where there is none."""
+    import gc
     import warnings
 
+    collecting = gc.isenabled()
+    gc.disable()  # nothing of it is garbage: a first turn begins a tenth sooner
     try:
         with warnings.catch_warnings():
             # It warns of versions of urllib3 that it was not tried with.
@@ -2597,6 +2604,9 @@ def import_requests() -> Any:
             "Install it for that Python (python3 -m pip install requests), or run "
             "install.sh, which makes a private environment.",
         ) from None
+    finally:
+        if collecting:
+            gc.enable()
     return requests
 
 
@@ -3146,7 +3156,7 @@ class _Turn:
             payload = load_json(text.split("\n\n")[0] if is_lines else text)
         except ValueError:
             payload = None
-            text = _HTML.sub(" ", text[:8192])
+            text = re.sub(_HTML, " ", text[:8192])
         good = reply.status == 200
         error = upstream_error(payload, None if good else reply.status, text)
         if good and not is_error_payload(payload):
@@ -3284,7 +3294,7 @@ def _ms(seconds: float) -> int:
 _SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
 _OPENING_SIZE = 64
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before it: a byte order mark, too
-_HTML = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>")
+_HTML = r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>"
 
 
 def _opens_stream(opening: bytes) -> bool:
@@ -3427,8 +3437,7 @@ class PluginLoop:
     `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
     `data` or raises OSError; `run(request, watch)` yields the events of a turn in
     batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
-    max_line_bytes.  `serve()` returns why it ended: "done", "terminated", "closed"
-    (the host is gone) or "failed" (its lines cannot be written).
+    max_line_bytes.
     """
 
     def __init__(
@@ -3438,16 +3447,15 @@ class PluginLoop:
         run: Callable[[JSON, Watch], Iterable[list[JSON]]],
         limits: JSON,
     ) -> None:
-        from queue import SimpleQueue
-
         self._read = read
         self._write = write
         self._run = run
         self._limits = limits
-        self._endings: SimpleQueue[str] = SimpleQueue()
         self._wire = threading.Lock()  # one batch of whole lines at a time
         self._state = threading.RLock()  # guards everything below
         self._changed = threading.Condition(self._state)
+        self._ended = threading.Condition(self._state)
+        self._endings: deque[str] = deque()  # why it is to end, in order
         self._jobs: dict[Any, _Job] = {}  # turns whose id is taken, by id
         self._waiting: deque[_Job] = deque()
         self._running: set[_Job] = set()
@@ -3463,32 +3471,44 @@ class PluginLoop:
 
     # Life
 
-    def serve(self) -> str:
+    def start(self) -> None:
         for work in (self._read_lines, self._write_answers):
             _spawn(work)
-        ending = self._endings.get()
-        if ending == "terminated":
-            self._stop_turns()
-            until = time.monotonic() + EXIT_SECONDS
-            try:
-                while ending == "terminated":
-                    left = max(until - time.monotonic(), 0.001)
-                    ending = self._endings.get(timeout=left)
-            except Exception:  # queue.Empty: the host does not read
-                pass
-            return "terminated"
+
+    def serve(self) -> str:
+        """Start, and return why it ended: "done", "terminated", "closed" (the host is
+        gone) or "failed" (its lines cannot be written)."""
+        self.start()
+        return self.wait()
+
+    def wait(self) -> str:
+        ending = self._next_ending(None)
         if ending != "done":
             self._stop_turns()
-        return ending
+        until = time.monotonic() + EXIT_SECONDS
+        last: str | None = ending
+        while last == "terminated":  # until all is told, or the host does not read
+            last = self._next_ending(until - time.monotonic())
+        return ending or ""
 
     def terminate(self) -> None:
         """End soon: cancel every turn."""
-        self._endings.put("terminated")
+        self._end("terminated")
 
     def lose(self, ending: str = "closed") -> None:
         """Nothing can be written any more."""
         self._lost = True
-        self._endings.put(ending)
+        self._end(ending)
+
+    def _end(self, ending: str) -> None:
+        with self._ended:
+            self._endings.append(ending)
+            self._ended.notify()
+
+    def _next_ending(self, seconds: float | None) -> str | None:
+        with self._ended:
+            self._ended.wait_for(lambda: self._endings, seconds)
+            return self._endings.popleft() if self._endings else None
 
     @property
     def failed_alone(self) -> bool:
@@ -3510,7 +3530,7 @@ class PluginLoop:
         with self._state:
             over = self._input_ended or self._stopping
             if over and not (self._jobs or self._running or self._unread):
-                self._endings.put("done")
+                self._end("done")
 
     # Input
 
@@ -3877,7 +3897,6 @@ def private_stdout() -> int:
 def run_plugin() -> int:
     """Serve the host on stdin and stdout; returns the process's exit code."""
     import signal
-    import warnings
 
     signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))  # nothing began yet
     try:
@@ -3886,7 +3905,10 @@ def run_plugin() -> int:
         log("nothing can be written: %s" % (error.strerror or error))
         return EXIT_FATAL
     # Whatever PYTHONWARNINGS and PYTHONINTMAXSTRDIGITS say: it is not meant for us.
-    warnings.simplefilter("ignore")
+    if sys.warnoptions:
+        import warnings
+
+        warnings.simplefilter("ignore")
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(MAX_DIGITS)
     provider = MiniMaxProvider.from_config()
@@ -3905,8 +3927,9 @@ def run_plugin() -> int:
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # stdin is no terminal
     try:
+        loop.start()  # first, so that a line that is there has its answer soonest
         _spawn(watch_process, wire, signals, loop)
-        outcome = loop.serve()
+        outcome = loop.wait()
     except ProviderError as error:
         log(error.message)
         return EXIT_FATAL

@@ -675,6 +675,7 @@ class SSEDecoder:
         self._data: list[bytes] = []  # data lines of the event under way
         self._data_size = 0
         self._first = True  # the first line may open with a byte order mark
+        self._split = re.compile(_REGULAR_EVENT).split
         self._after_cr = False  # the last chunk ended in CR: LF may follow
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -712,7 +713,7 @@ class SSEDecoder:
         """Read whole events, at once if all have the form that servers write."""
         # Between the matches, if that is so, there is nothing: split() finds both in
         # one call, which is three times as fast as a look at every line.
-        parts = re.split(_REGULAR_EVENT, data.decode("utf-8", "replace"))
+        parts = self._split(data.decode("utf-8", "replace"))
         if any(parts[::3]) or len(data) > self._limit:
             self._read(data, events)
             return
@@ -1578,7 +1579,7 @@ class EventTranslator:
             if text:
                 yield from self._add(state, field, text)
 
-    def _add(self, state: JSON, field: str, fragment: Any) -> Iterator[JSON]:
+    def _add(self, state: JSON, field: str, fragment: Any) -> list[JSON]:
         """Add a fragment to a block, and tell of it but for an end that must wait."""
         if isinstance(fragment, str):
             held = state["held"].pop(field, "")
@@ -1588,14 +1589,14 @@ class EventTranslator:
             if keep:
                 state["held"][field] = fragment[len(fragment) - keep :]
                 fragment = fragment[: len(fragment) - keep]
-        if fragment:
-            yield from self._tell(state, field, fragment)
+        return self._tell(state, field, fragment) if fragment else []
 
-    def _tell(self, state: JSON, field: str, fragment: Any) -> Iterator[JSON]:
+    def _tell(self, state: JSON, field: str, fragment: Any) -> list[JSON]:
         state["parts"].setdefault(field, []).append(fragment)
         event = _EVENTS[field]
-        if event is not None:
-            yield {"type": event[0], "index": state["index"], event[1]: fragment}
+        if event is None:
+            return []
+        return [{"type": event[0], "index": state["index"], event[1]: fragment}]
 
     def _waiting(self, state: JSON, field: str, text: str) -> int:
         """How many characters at the end of `text` wait: half a pair, or a marker."""
@@ -2160,15 +2161,19 @@ class Watch:
 
     def arm(self, step: str, seconds: float) -> None:
         """Wait for `step` from now on, for `seconds` at most."""
-        self._step, self._seconds, self._left = step, seconds, seconds
+        self.allow(step, seconds)
         self._run()
+
+    def allow(self, step: str, seconds: float) -> None:
+        """The budget that `resume()` will begin."""
+        self._step, self._seconds, self._left = step, seconds, seconds
 
     def step(self, step: str) -> None:
         """What is waited for now, on the budget that already runs."""
         self._step = step
 
     def pause(self) -> None:
-        """Stop the budget: it is the host that is waited for."""
+        """Stop the budget: it is the host, or ourselves, that is waited for."""
         self._left -= time.monotonic() - self._since
         self.due = self._turn_due
 
@@ -2355,7 +2360,8 @@ class _Clock:
     def expect(self, due: float) -> None:
         if due < self._next:
             with self._changed:
-                self._changed.notify()
+                if due < self._next:  # it may have been looking around just now
+                    self._changed.notify()
 
     def _run(self) -> None:
         with self._changed:
@@ -3083,14 +3089,14 @@ class _Turn:
         """All that `source` yields as one batch, also when it fails on the way."""
         events: list[JSON] = []
         failure = None
+        self._watch.pause()
         try:
             events.extend(source)
         except ProviderError as error:
             failure = error
         if events:
-            self._watch.pause()
             yield events
-            self._watch.resume()
+        self._watch.resume()
         if failure is not None:
             raise failure
 
@@ -3101,7 +3107,7 @@ class _Turn:
         translator, idle = self._translator, self._settings["idle_timeout"]
         payloads, failure = _payloads(received, is_last)
         is_news = False
-        for payload in merge_deltas(payloads):
+        for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
             if payload["type"] != "ping" and not translator.complete:
                 is_news = True
                 if self._first_event is None:
@@ -3111,7 +3117,7 @@ class _Turn:
                 return
         if is_news:
             seconds = min(idle, LAST_EVENT_SECONDS) if translator.complete else idle
-            self._watch.arm("idle", seconds)
+            self._watch.allow("idle", seconds)
         if failure is not None:
             raise failure
 

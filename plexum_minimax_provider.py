@@ -336,6 +336,150 @@ WARNINGS = frozenset(
     "thinking_used_all_tokens tool_markup_in_text unknown_delta".split()
 )
 
+# The fields of lines and of what they hold, written like TypeScript's: `name?` may be
+# left out, `a|b` is either, `a[]` a list of it, `a+` one that is not empty, 'a' that
+# string; the words are names of SHAPES, UNIONS and KINDS.  What comes in is checked by
+# these tables, what goes out is written by them.
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(field.split(":") for field in text.split())
+
+
+# What the host sends, besides `type`.
+HOST_LINES = {
+    TURN: _fields(
+        """
+        id?:id|null model?:string|null messages:input_message+
+        system?:string|text_block[]|null tools?:tool[]|null
+        tool_choice?:'auto'|'any'|'none'|choice|''|null max_tokens?:count|null
+        temperature?:number|null top_p?:number|null top_k?:integer|null
+        stop_sequences?:string[]|null metadata?:object|null service_tier?:string|null
+        thinking?:boolean|object|null effort?:effort|''|null extra_body?:object|null
+        stream?:any
+        """
+    ),
+    CANCEL: _fields("id:id"),
+    PING: _fields("id?:id|null"),
+    DESCRIBE: _fields("id?:id|null"),
+}
+# What a turn is answered with, besides `type` and the turn's `id`.
+TURN_LINES = {
+    TURN_START: _fields("model:string|null message_id:string|null"),
+    BLOCK_START: _fields("index:count block:block|any_block"),
+    TEXT_DELTA: _fields("index:count text:string"),
+    THINKING_DELTA: _fields("index:count text:string"),
+    INPUT_DELTA: _fields("index:count json:string"),
+    BLOCK_END: _fields(
+        "index:count block:block|any_block incomplete?:true input_json?:string"
+    ),
+    TURN_END: _fields(
+        """
+        stop_reason:string message:message|null model:string|null
+        message_id:string|null usage:object|null request_id:string|null timing:timing
+        """
+    ),
+    ERROR: _fields(
+        """
+        error:error_object model:string|null usage:object|null partial:message|null
+        timing:timing
+        """
+    ),
+    RETRY: _fields("attempt:count max_attempts:count delay:number error:error_object"),
+    WARNING: _fields("code:warning_code text:string"),
+    HEARTBEAT: {},
+}
+# The lines that belong to no turn, besides `type`.
+LOOSE_LINES = {
+    PONG: _fields("id?:id"),
+    MANIFEST: _fields(
+        f"""
+        id?:id name:'{NAME}' version:string protocol:count kind:'provider'
+        executable:string activation:'lazy' provider:model_ids models:model[]
+        config:setting[] capabilities:string[]
+        """
+    ),
+    ERROR: _fields("error:error_object line:count ref_id?:string|number|boolean"),
+}
+SHAPES = {
+    **{kind: {"type": f"'{kind}'", **row} for kind, row in HOST_LINES.items()},
+    TURN: {"type?": f"'{TURN}'", **HOST_LINES[TURN]},
+    **{
+        kind: {"type": f"'{kind}'", "id": "id", **row}
+        for kind, row in TURN_LINES.items()
+    },
+    PONG: {"type": f"'{PONG}'", **LOOSE_LINES[PONG]},
+    MANIFEST: {"type": f"'{MANIFEST}'", **LOOSE_LINES[MANIFEST]},
+    "line_error": {"type": f"'{ERROR}'", **LOOSE_LINES[ERROR]},
+    "error_object": _fields(
+        """
+        code:error_code message:string hint:string retryable:boolean
+        retry_after?:number reset_at?:string http_status?:integer
+        provider_code?:integer request_id?:string
+        """
+    ),
+    "timing": _fields("first_event_ms:count|null total_ms:count attempts:count"),
+    "message": _fields("role:'assistant' content:block+"),
+    "user_message": _fields("role:'user' content?:string|input_block[]|null"),
+    "assistant_message": _fields("role:'assistant' content?:string|block[]|null"),
+    "system_message": _fields("role:'system' content?:string|text_block[]|null"),
+    # A block whose kind is known may still lack fields while it streams.
+    "any_block": _fields("type:string"),
+    "other_block": _fields("type:other_kind"),
+    "other_input_block": _fields("type:other_input_kind"),
+    "text_block": _fields("type:'text' text:string"),
+    "thinking_block": _fields(
+        "type:'thinking' thinking?:string signature?:string|null"
+    ),
+    "redacted_thinking_block": _fields("type:'redacted_thinking' data?:string"),
+    "tool_use_block": _fields(
+        "type:'tool_use' id:string name:string input?:object|null"
+    ),
+    "tool_result_block": _fields(
+        """
+        type:'tool_result' tool_use_id:string content?:string|input_block[]|null
+        is_error?:boolean|null
+        """
+    ),
+    "image_block": _fields(
+        """
+        type:'image' source?:object|null url?:name|null data_base64?:name|null
+        path?:name|null media_type?:string|null
+        """
+    ),
+    "tool": _fields("name:name description?:string|null input_schema?:object|null"),
+    "choice": _fields("type:string name?:string"),
+    "model_ids": _fields("models:string[]"),
+    "model": _fields(
+        """
+        id:model_id context_window:count max_output_tokens:count input:string[]
+        thinking:'always'|'adaptive' effort:effort[] prices:prices retired:string|null
+        """
+    ),
+    "prices": dict.fromkeys(_PRICES, "number|null"),
+    "setting": _fields("name:string type:string default:any help:string"),
+}
+
+
+def _one_of(names: Iterable[str], ending: str = "") -> str:
+    return "|".join(f"'{name}'" if not ending else name + ending for name in names)
+
+
+_BLOCKS = ("text", "thinking", "redacted_thinking", "tool_use")
+_INPUT_BLOCKS = ("text", "tool_use", "tool_result", "image")  # in a user's message
+UNIONS = {
+    "host_line": "|".join(HOST_LINES),
+    "plugin_line": "|".join([*TURN_LINES, "line_error", PONG, MANIFEST]),
+    "id": "name|integer",
+    "input_message": "user_message|assistant_message|system_message",
+    "block": _one_of(_BLOCKS, "_block") + "|other_block",
+    "input_block": _one_of(_INPUT_BLOCKS, "_block") + "|other_input_block",
+    "error_code": _one_of(ERRORS),
+    "warning_code": _one_of(sorted(WARNINGS)),
+    "effort": _one_of(EFFORTS),
+    "model_id": _one_of(MODELS),
+}
+
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
 TOOL_MARKUP = ("<minimax:tool_call>", "]<]minimax[>[")
@@ -441,6 +585,113 @@ def _is_deep(value: Any, max_depth: int) -> bool:
     return True
 
 
+# --- values, by the notation of the tables
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_integer(value)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _but(kinds: tuple[str, ...]) -> tuple[Callable[[Any], bool], str, JSON]:
+    text = "a string other than " + ", ".join(kinds)
+    schema = {"type": "string", "not": {"enum": list(kinds)}}
+    return lambda value: _is_text(value) and value not in kinds, text, schema
+
+
+_NAME = {"type": "string", "minLength": 1}
+_COUNT = {"type": "integer", "minimum": 0}
+# The simple kinds: the check, what people are told one is, and its JSON Schema.
+KINDS: dict[str, tuple[Callable[[Any], bool], str, JSON]] = {
+    "any": (lambda value: True, "anything", {}),
+    "null": (lambda value: value is None, "null", {"type": "null"}),
+    "true": (lambda value: value is True, "true", {"const": True}),
+    "boolean": (lambda v: isinstance(v, bool), "true or false", {"type": "boolean"}),
+    "string": (_is_text, "a string", {"type": "string"}),
+    "name": (lambda v: _is_text(v) and v != "", "a non-empty string", _NAME),
+    "integer": (_is_integer, "an integer", {"type": "integer"}),
+    "count": (lambda v: _is_integer(v) and v >= 0, "an integer, 0 or above", _COUNT),
+    "number": (_is_number, "a number", {"type": "number"}),
+    "object": (_is_object, "an object", {"type": "object"}),
+    "other_kind": _but(_BLOCKS),
+    "other_input_kind": _but(_INPUT_BLOCKS),
+}
+
+
+def fits(value: Any, kinds: str) -> bool:
+    """Whether `value` is one of `kinds`."""
+    return any(_is_kind(value, kind) for kind in kinds.split("|"))
+
+
+def _is_kind(value: Any, kind: str) -> bool:
+    if kind.endswith(_LIST):
+        is_list = isinstance(value, list) and (value or kind[-1] != "+")
+        return bool(is_list) and all(_is_kind(v, kind.rstrip("[]+")) for v in value)
+    if kind in UNIONS:
+        return fits(value, UNIONS[kind])
+    if kind in SHAPES:
+        fields = SHAPES[kind].items()
+        return isinstance(value, dict) and all(_has(value, *field) for field in fields)
+    return value == kind[1:-1] if _is_literal(kind) else KINDS[kind][0](value)
+
+
+def _is_literal(kind: str) -> bool:
+    return kind.startswith("'")
+
+
+def _has(given: JSON, name: str, kinds: str) -> bool:
+    field = name.rstrip("?")
+    return fits(given[field], kinds) if field in given else field != name
+
+
+def in_words(kinds: str) -> str:
+    """What a value must be that `fits`, for people."""
+    *others, last = [_word(kind) for kind in kinds.split("|") if kind not in _ABSENT]
+    return " or ".join([", ".join(others), last] if others else [last])
+
+
+def _word(kind: str) -> str:
+    if kind.endswith(_LIST):
+        return f"a list of {_word(kind.rstrip('[]+')).split()[-1]}s"
+    if kind in SHAPES:
+        return "an object with a " + " and a ".join(_required(SHAPES[kind]))
+    if kind in UNIONS:
+        return in_words(UNIONS[kind])
+    return '"%s"' % kind[1:-1] if _is_literal(kind) else KINDS[kind][1]
+
+
+_LIST = ("[]", "+")
+_ABSENT = ("null", "''")  # stand for a field that is not given
+
+
+def _required(fields: Iterable[str]) -> list[str]:
+    return [name for name in fields if not name.endswith("?")]
+
+
+def shaped(fields: dict[str, str], values: JSON) -> JSON:
+    """`values` as an object of `fields`: in their order, and no others."""
+    names = [name for name in fields if name.rstrip("?") in values]
+    if len(names) != len(values) or not set(_required(fields)) <= set(names):
+        raise KeyError(sorted(values))
+    return {name.rstrip("?"): values[name.rstrip("?")] for name in names}
+
+
+def turn_line(kind: str, values: JSON) -> JSON:
+    """A line of a turn but for its id, see TURN_LINES."""
+    return {"type": kind, **shaped(TURN_LINES[kind], values)}
+
+
 class ProviderError(Exception):
     """A turn, or a line, that failed.
 
@@ -466,13 +717,14 @@ class ProviderError(Exception):
 
     def to_dict(self) -> JSON:
         """The `error` object of the contract."""
-        return {
+        known = {
             "code": self.code,
             "message": self.message,
             "hint": self.hint or ERRORS[self.code][1],
             "retryable": self.retryable,
             **self.details,
         }
+        return shaped(SHAPES["error_object"], known)
 
 
 class _Cancelled(Exception):
@@ -483,7 +735,7 @@ def warning(code: str, text: str) -> JSON:
     """The event of a warning."""
     if code not in WARNINGS:
         raise KeyError(code)
-    return {"type": WARNING, "code": code, "text": plain_text(text)}
+    return turn_line(WARNING, {"code": code, "text": plain_text(text)})
 
 
 def _wrong(path: str, problem: str) -> NoReturn:
@@ -767,46 +1019,15 @@ class SSEDecoder:
 # ---------------------------------------------------------------------------
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or _is_integer(value)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-# Fields that are sent as given: what they must be, and whether MiniMax is known to
-# ignore them (text-anthropic-api page, 2026-11).
-_AS_GIVEN = {
-    "temperature": (_is_number, "must be a number", False),
-    "top_p": (_is_number, "must be a number", False),
-    "top_k": (_is_integer, "must be an integer", True),
-    "stop_sequences": (_is_texts, "must be a list of strings", True),
-    "metadata": (_is_object, "must be an object", False),
-    "service_tier": (_is_text, "must be a string", False),
-}
+# Fields that are sent as given; those that MiniMax is known to ignore
+# (text-anthropic-api page, 2026-11).
+_AS_GIVEN = "temperature top_p top_k stop_sequences metadata service_tier".split()
+_IGNORED = ("top_k", "stop_sequences")
 LINE_FIELDS = ("type", "id")
-TURN_FIELDS = (
-    *LINE_FIELDS,
-    *("model", "messages", "system", "tools", "tool_choice", "max_tokens"),
-    *_AS_GIVEN,
-    *("thinking", "effort", "extra_body", "stream"),
-)
+TURN_FIELDS = tuple(name.rstrip("?") for name in SHAPES[TURN])
 MESSAGE_FIELDS = ("role", "content")
 # Where a Go host's zero values stand for "not given".
-_ABSENT: tuple[Any, ...] = ("", None, [])
+_ZEROS: tuple[Any, ...] = ("", None, [])
 
 
 def _fold(key: str) -> str:
@@ -866,7 +1087,7 @@ def build_request(
     if not isinstance(turn, dict):
         _wrong("the turn", "must be an object")
     fields, unknown = fold_keys(turn, TURN_FIELDS)
-    name = _optional(fields, "model", _is_text, "must be a string") or model
+    name = _optional(fields, "model") or model
     name = canonical_model(name)
     facts = MODELS.get(name, {})
     images = _Images(name, facts, read_image, warn)
@@ -877,11 +1098,11 @@ def build_request(
         "messages": messages,
         "system": _system(fields.get("system"), moved),
         "tools": _tools(fields.get("tools"), warn),
-        "tool_choice": _tool_choice(fields.get("tool_choice")),
+        "tool_choice": _tool_choice(_optional(fields, "tool_choice")),
     }
-    for field, (check, problem, ignored) in _AS_GIVEN.items():
-        body[field] = _optional(fields, field, check, problem)
-        if ignored and body[field] is not None:
+    for field in _AS_GIVEN:
+        body[field] = _optional(fields, field)
+        if field in _IGNORED and body[field] is not None:
             warn("ignored_field", f"{field} is sent, but MiniMax ignores it")
     body.update(_thinking(fields, name, facts, effort, warn))
     body = {key: value for key, value in body.items() if value is not None}
@@ -895,21 +1116,16 @@ def build_request(
     return body, warnings
 
 
-def _optional(
-    fields: JSON, name: str, check: Callable[[Any], bool], problem: str
-) -> Any:
-    value = fields.get(name)
-    if value in _ABSENT:
-        return None
-    return value if check(value) else _wrong(name, problem)
+def _optional(fields: JSON, name: str) -> Any:
+    """A field of a turn, None if it is not given."""
+    value, kinds = fields.get(name), HOST_LINES[TURN][name + "?"]
+    if not fits(value, kinds):
+        _wrong(name, "must be " + in_words(kinds))
+    return None if value in _ZEROS else value
 
 
 def _max_tokens(fields: JSON, default: int, name: str, facts: JSON, warn: Warn) -> int:
-    wanted: Any = fields.get("max_tokens")
-    if wanted is None or _same(wanted, 0):
-        wanted = default
-    if not _is_integer(wanted) or wanted < 0:
-        _wrong("max_tokens", "must be an integer above 0")
+    wanted = _optional(fields, "max_tokens") or default
     limit = facts.get("max_output_tokens", wanted)
     if wanted > limit:
         text = "max_tokens %d is above the limit of %s: %d is sent"
@@ -918,7 +1134,7 @@ def _max_tokens(fields: JSON, default: int, name: str, facts: JSON, warn: Warn) 
 
 
 def _extra_body(fields: JSON) -> JSON:
-    extra = _optional(fields, "extra_body", _is_object, "must be an object") or {}
+    extra = _optional(fields, "extra_body") or {}
     for key in extra:
         if str(key).lower() in ("messages", "stream"):
             _wrong("extra_body." + str(key), "is not for extra_body to set")
@@ -929,12 +1145,7 @@ def _thinking(
     fields: JSON, name: str, facts: JSON, default_effort: str, warn: Warn
 ) -> JSON:
     """The `thinking` and `output_config` of the model's family."""
-    wanted = fields.get("thinking")
-    if wanted is not None and not isinstance(wanted, (bool, dict)):
-        _wrong("thinking", "must be true, false or an object")
-    effort = fields.get("effort") or None
-    if effort is not None and effort not in EFFORTS:
-        _wrong("effort", "must be one of " + ", ".join(EFFORTS))
+    wanted, effort = _optional(fields, "thinking"), _optional(fields, "effort")
     family = FAMILIES.get(facts.get("family", ""))
     if family is None:
         sent: Any = wanted
@@ -974,7 +1185,7 @@ def _system(given: Any, moved: Iterable[JSON] = (), path: str = "system") -> Any
 
 
 def _tools(given: Any, warn: Warn) -> list[JSON] | None:
-    if given in _ABSENT:
+    if given in _ZEROS:
         return None
     if not isinstance(given, list):
         _wrong("tools", "must be a list")
@@ -1011,13 +1222,7 @@ def _schema(tool: JSON, path: str) -> JSON:
 
 
 def _tool_choice(given: Any) -> Any:
-    if isinstance(given, str) and given in ("auto", "any", "none"):
-        return {"type": given}
-    if given is None or given == "":
-        return None
-    if not isinstance(given, dict) or not isinstance(given.get("type"), str):
-        _wrong("tool_choice", 'must be "auto", "any", "none" or an object with a type')
-    return given
+    return {"type": given} if isinstance(given, str) else given
 
 
 # --- messages and their blocks
@@ -1064,15 +1269,10 @@ def _is_blank(block: JSON) -> bool:
     return block["type"] == "text" and not block["text"].strip()
 
 
-# What a block of a kind cannot be without; other kinds are sent as they are.
-_ASSISTANT_NEEDED = {"text": ("text",), "tool_use": ("id", "name")}
-_NEEDED = {**_ASSISTANT_NEEDED, "tool_result": ("tool_use_id",)}
-
-
 def _blocks(
-    content: Any, path: str, needed: dict[str, tuple[str, ...]] = _NEEDED
+    content: Any, path: str, kinds: tuple[str, ...] = _INPUT_BLOCKS
 ) -> list[JSON]:
-    """`content` as a list of blocks that have what they need."""
+    """`content` as a list of blocks; those of `kinds` have what they need."""
     if not isinstance(content, list):
         _wrong(path, "must be a string or a list of blocks")
     for n, block in enumerate(content):
@@ -1082,7 +1282,8 @@ def _blocks(
         kind = block.get("type")
         if not isinstance(kind, str):
             _wrong(where + ".type", "must be a string")
-        for field in needed.get(kind, ()):
+        shape: Iterable[str] = SHAPES[kind + "_block"] if kind in kinds else ("type",)
+        for field in _required(shape):
             if not isinstance(block.get(field), str):
                 _wrong(f"{where}.{field}", "must be a string")
     return content
@@ -1099,8 +1300,8 @@ def _content(content: Any, path: str, images: _Images | None, warn: Warn) -> Any
         return []
     path += ".content"
     sent = []
-    needed = _NEEDED if images is not None else _ASSISTANT_NEEDED
-    for n, block in enumerate(_blocks(content, path, needed)):
+    kinds = _INPUT_BLOCKS if images is not None else _BLOCKS
+    for n, block in enumerate(_blocks(content, path, kinds)):
         where = "%s[%d]" % (path, n)
         if block["type"] == "image" and images is not None:
             block = images.block(block, where)
@@ -1542,7 +1743,7 @@ class EventTranslator:
         if not self.started:
             self.started = True
             start = {"model": self.model, "message_id": self.message_id}
-            yield {"type": TURN_START, **start}
+            yield turn_line(TURN_START, start)
 
     def _begin(self, index: int, block: JSON) -> Iterator[JSON]:
         yield from self._start()
@@ -1855,12 +2056,6 @@ OPTIONS: dict[str, JSON] = {
     }
     for name, kind, default, span, env, text in _OPTION_ROWS
 }
-_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "string": (_is_text, "a string"),
-    "integer": (_is_integer, "an integer"),
-    "number": (_is_number, "a number"),
-    "boolean": (lambda value: isinstance(value, bool), "true or false"),
-}
 
 
 def default_settings() -> JSON:
@@ -1876,10 +2071,9 @@ def check_setting(name: str, value: Any, where: str) -> Any:
     row = OPTIONS[name]
     if value is None or (value == "" and row["type"] == "string"):
         return row["default"]
-    fits, wanted = _TYPES[row["type"]]
     problem = ""
-    if not fits(value):
-        problem = f"must be {wanted}{_instead_of(value)}"
+    if not fits(value, row["type"]):
+        problem = f"must be {in_words(row['type'])}{_instead_of(value)}"
     elif row["choices"] and value not in row["choices"]:
         problem = "must be one of " + ", ".join(row["choices"]) + _instead_of(value)
     elif row["type"] in _NUMBERS and not row["low"] <= value <= row["high"]:
@@ -3199,13 +3393,13 @@ class _Turn:
 
     def _retry(self, error: ProviderError, delay: float) -> JSON:
         self._explain(error)
-        return {
-            "type": RETRY,
+        fields = {
             "attempt": self._attempts,
             "max_attempts": self._settings["max_retries"] + 1,
             "delay": delay,
             "error": error.to_dict(),
         }
+        return turn_line(RETRY, fields)
 
     # Ends
 
@@ -3215,16 +3409,16 @@ class _Turn:
     def _timing(self) -> JSON:
         accepted, now = self._watch.accepted, time.monotonic()
         first = self._first_event
-        return {
+        known = {
             "first_event_ms": None if first is None else _ms(first - accepted),
             "total_ms": _ms(now - accepted),
             "attempts": self._attempts,
         }
+        return shaped(SHAPES["timing"], known)
 
     def _turn_end(self) -> JSON:
         translator = self._translator
-        return {
-            "type": TURN_END,
+        fields = {
             "stop_reason": translator.stop_reason,
             "message": translator.message(),
             "model": translator.model,
@@ -3233,19 +3427,20 @@ class _Turn:
             "request_id": self._request_id,
             "timing": self._timing(),
         }
+        return turn_line(TURN_END, fields)
 
     def _error(self) -> JSON:
         failure = self.failure
         assert failure is not None
         self._explain(failure)
-        return {
-            "type": ERROR,
+        fields = {
             "error": failure.to_dict(),
             "model": self._translator.model or self._asked,
             "usage": self._usage(),
             "partial": self._translator.message(),
             "timing": self._timing(),
         }
+        return turn_line(ERROR, fields)
 
     def _explain(self, error: ProviderError) -> None:
         """Fill in the hint, for this host, model and key."""
@@ -3404,7 +3599,7 @@ def manifest() -> JSON:
         )
     shown = ("type", "default", "help")
     options = [{"name": n, **{k: r[k] for k in shown}} for n, r in OPTIONS.items()]
-    return {
+    told = {
         "name": NAME,
         "version": __version__,
         "protocol": PROTOCOL,
@@ -3416,6 +3611,7 @@ def manifest() -> JSON:
         "config": options,
         "capabilities": "streaming thinking tools images cancel concurrency".split(),
     }
+    return shaped(LOOSE_LINES[MANIFEST], told)
 
 
 class _Job:
@@ -3599,13 +3795,13 @@ class PluginLoop:
     def _dispatch(self, message: JSON) -> None:
         known, _ = fold_keys(message, LINE_FIELDS)
         kind, name = known.get("type"), known.get("id")
-        if name is not None and not (_is_integer(name) or (_is_text(name) and name)):
-            _wrong("id", "must be a non-empty string or an integer")
         if kind is None and fold_keys(message, ("messages",))[0]:
             kind = TURN
         handler = _LINES.get(kind) if isinstance(kind, str) else None
         if handler is None:
             _wrong("type", "must be one of " + ", ".join(_LINES))
+        if not fits(name, HOST_LINES[str(kind)].get("id", "id|null")):
+            _wrong("id", "must be " + in_words("id"))
         handler(self, name, message)
 
     def _on_turn(self, name: Any, request: JSON) -> None:
@@ -3641,10 +3837,10 @@ class PluginLoop:
                 self._end_unserved(job)
 
     def _on_ping(self, name: Any, _: JSON) -> None:
-        self._answer_line({"type": PONG}, name)
+        self._answer_line(PONG, name, {})
 
     def _on_describe(self, name: Any, _: JSON) -> None:
-        self._answer_line({"type": MANIFEST, **manifest()}, name)
+        self._answer_line(MANIFEST, name, manifest())
 
     # Turns
 
@@ -3734,17 +3930,18 @@ class PluginLoop:
                 log(f"stdout cannot be written: {error.strerror}")
             self.lose("closed" if gone else "failed")
 
-    def _answer_line(self, line: JSON, name: Any) -> None:
-        if name is not None:
-            line["id"] = name
+    def _answer_line(self, kind: str, name: Any, fields: JSON) -> None:
+        """Answer with a line that belongs to no turn."""
+        known = fields if name is None else {**fields, "id": name}
+        line = {"type": kind, **shaped(LOOSE_LINES[kind], known)}
         self._answer(dump_json(line).encode("ascii") + b"\n")
 
     def _answer_error(self, error: ProviderError, number: int, name: Any) -> None:
-        line = {"type": ERROR, "error": error.to_dict(), "line": number}
+        told = {"error": error.to_dict(), "line": number}
         if isinstance(name, (str, int, float)):
-            line["ref_id"] = name
+            told["ref_id"] = name
         self._failed = True
-        self._answer_line(SECRETS.value(line), None)
+        self._answer_line(ERROR, None, SECRETS.value(told))
 
     def _answer(self, line: bytes, job: _Job | None = None) -> None:
         """Have a line written by another thread than the reader's.
@@ -3794,7 +3991,7 @@ def _unserved(failure: ProviderError) -> JSON:
     """The end of a turn of which no attempt was made."""
     timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
     rest = {"model": None, "usage": None, "partial": None, "timing": timing}
-    return {"type": ERROR, "error": failure.to_dict(), **rest}
+    return turn_line(ERROR, {"error": failure.to_dict(), **rest})
 
 
 def _parse_line(line: bytes) -> JSON:

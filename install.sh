@@ -600,7 +600,7 @@ run_tests() {
     fi
     venv=${scratch_home:-$here}/.venv-test
     if [ "$complete" = no ] && ! has_modules "$venv/bin/python"; then
-        make_venv "$venv" requests pytest hypothesis
+        make_venv "$venv" requests pytest hypothesis jsonschema
     fi
     [ "$complete" = yes ] || python=$venv/bin/python
     say "testing with Python 3.$minor at $python"
@@ -651,7 +651,7 @@ matrix_entry() {
     venv=$here/.venv-matrix/3.$minor-$end
     # shellcheck disable=SC2046 # several requirements are meant
     has_modules "$venv/bin/python" ||
-        make_venv "$venv" $(requests_at "$end" "$minor") pytest hypothesis
+        make_venv "$venv" $(requests_at "$end" "$minor") pytest hypothesis jsonschema
     entry=$(isolated "$venv/bin/python" -c '
 import requests, sys, urllib3
 versions = "3.%d" % sys.version_info[1], requests.__version__, urllib3.__version__

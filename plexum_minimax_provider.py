@@ -339,7 +339,7 @@ WARNINGS = frozenset(
 # The fields of lines and of what they hold, written like TypeScript's: `name?` may be
 # left out, `a|b` is either, `a[]` a list of it, `a+` one that is not empty, 'a' that
 # string; the words are names of SHAPES, UNIONS and KINDS.  What comes in is checked by
-# these tables, what goes out is written by them.
+# these tables, what goes out is written by them, and `schema` gives them to hosts.
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -3614,6 +3614,66 @@ def manifest() -> JSON:
     return shaped(LOOSE_LINES[MANIFEST], told)
 
 
+def schema() -> JSON:
+    """JSON Schema (draft 2020-12) of all lines and of config.json, from the tables.
+
+    It has the fields by their own names; that lines may spell them in other ways, it
+    does not say.  What is sent may have further fields in a later version.
+    """
+    rows = {name: _kinds_schema(text, "oneOf") for name, text in UNIONS.items()}
+    rows.update((name, _shape_schema(row)) for name, row in SHAPES.items())
+    options = {name: _option_schema(row) for name, row in OPTIONS.items()}
+    rows["config"] = {"type": "object", "properties": options}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:{NAME}:{PROTOCOL}",
+        "title": "Line",
+        "description": f"A line between a host and {NAME} {__version__}",
+        **_kinds_schema("host_line|plugin_line", "oneOf"),
+        "$defs": {_title(n): {"title": _title(n), **row} for n, row in rows.items()},
+    }
+
+
+def _title(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _shape_schema(row: dict[str, str]) -> JSON:
+    properties = {name.rstrip("?"): _kinds_schema(text) for name, text in row.items()}
+    return {"type": "object", "properties": properties, "required": _required(row)}
+
+
+def _kinds_schema(text: str, either: str = "anyOf") -> JSON:
+    """The JSON Schema of the tables' notation."""
+    literals = [kind[1:-1] for kind in text.split("|") if _is_literal(kind)]
+    found = [_kind_schema(kind) for kind in text.split("|") if not _is_literal(kind)]
+    if literals:
+        words = {"enum": literals} if literals[1:] else {"const": literals[0]}
+        found.append({"type": "string", **words})
+    if all(list(schema) == ["type"] for schema in found) and found[1:]:
+        return {"type": [schema["type"] for schema in found]}
+    return {either: found} if found[1:] else found[0]
+
+
+def _kind_schema(kind: str) -> JSON:
+    if kind.endswith(_LIST):
+        schema = {"type": "array", "items": _kind_schema(kind.rstrip("[]+"))}
+        return {**schema, "minItems": 1} if kind[-1] == "+" else schema
+    if kind in SHAPES or kind in UNIONS:
+        return {"$ref": "#/$defs/" + _title(kind)}
+    return KINDS[kind][2]
+
+
+def _option_schema(row: JSON) -> JSON:
+    """A setting of config.json; null, and "" for a string, stand for the default."""
+    limits = {"minimum": row["low"], "maximum": row["high"]}
+    schema = {"type": [row["type"], "null"], "default": row["default"]}
+    schema.update((k, v) for k, v in limits.items() if v is not None)
+    if row["choices"]:
+        schema["enum"] = [*row["choices"], "", None]
+    return {**schema, "description": row["help"]}
+
+
 class _Job:
     """A turn that was accepted."""
 
@@ -4420,6 +4480,10 @@ _SAYS: dict[str, tuple[Callable[[], str], str]] = {
     "--manifest": (
         lambda: json.dumps(manifest(), indent=2),
         "print the manifest and exit",
+    ),
+    "--schema": (
+        lambda: json.dumps(schema(), indent=2),
+        "print the JSON Schema of all lines and exit",
     ),
 }
 # Commands: what runs with the parsed options and returns the exit code, what --help

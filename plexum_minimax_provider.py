@@ -490,6 +490,7 @@ MAX_EVENT_BYTES = 16 * MIB  # one SSE event: eight times a whole maximal answer
 MAX_STREAM_BYTES = 512 * MIB  # one response: memory must end somewhere
 MAX_ERROR_BODY = 64 * 1024  # an error body that is longer says nothing more
 MAX_IMAGE_BYTES = 10 * MIB  # MiniMax refuses larger ones (2026-11)
+MAX_KEY = 8192  # characters of a key: more fits no header
 MAX_DIGITS = 4300  # of an integer: what Python itself reads since 3.11
 MAX_DEPTH = 500  # of nested JSON: well below every Python's recursion limit
 MAX_UPSTREAM_DEPTH = 480  # so that an answer still fits into the next request
@@ -2011,6 +2012,8 @@ _DAY = (0.001, 86400)
 _OPTION_ROWS: tuple[tuple[str, str, Any, Any, str | None, str], ...] = (
     ("api_key", "string", "", None, "MINIMAX_API_KEY",
      "MiniMax API key, sk-cp-... or sk-api-..."),
+    ("api_key_file", "string", "", None, None,
+     "file that holds nothing but the API key, if api_key is not set"),
     ("region", "string", "global", tuple(REGIONS), "MINIMAX_REGION",
      "platform that issued the key"),
     ("base_url", "string", "", None, "MINIMAX_BASE_URL",
@@ -2043,6 +2046,13 @@ _OPTION_ROWS: tuple[tuple[str, str, Any, Any, str | None, str], ...] = (
      "longest line read from stdin"),
     ("allow_image_paths", "boolean", True, None, None,
      "whether image blocks may name a file by path"),
+)
+# Where the API key is looked for; the first that has one wins.
+KEY_SOURCES = (
+    "MINIMAX_API_KEY",
+    "api_key",
+    "api_key_file",
+    "$CREDENTIALS_DIRECTORY/minimax-api-key",  # systemd's LoadCredential=
 )
 _NUMBERS = ("integer", "number")
 OPTIONS: dict[str, JSON] = {
@@ -2099,7 +2109,7 @@ def _check_key(value: str) -> tuple[str, str]:
     if odd is not None:
         text = "has a space or another character that no key has, at position %d"
         return "", text % (odd + 1)
-    if len(value) > 8192:
+    if len(value) > MAX_KEY:
         return "", "is too long"
     if value:
         SECRETS.add(value)
@@ -2158,7 +2168,7 @@ class ConfigFile:
     """The settings of the file and the environment, read again when the file changed.
 
     `load()` returns them or raises ProviderError (`config`); `overrides`, from a
-    command line, win over both.
+    command line, win over both.  A key that has a file of its own is read each time.
     """
 
     def __init__(
@@ -2176,13 +2186,19 @@ class ConfigFile:
         self.origins: dict[str, str] = {}  # of each setting that is not a default
         self.unknown = ""  # names in the file that are no settings
 
-    def load(self) -> JSON:
+    def load(self, with_key: bool = True) -> JSON:
         with self._lock:
             seen = self._state()
             if seen != self._seen:
                 self._settings = self._read()
                 self._seen = seen
-            return self._settings
+            if not with_key:
+                return self._settings
+            folder = os.path.dirname(self.path)
+            key, path = file_key(self._settings, self._environ, folder)
+            if path:
+                self.origins["api_key"] = path
+            return {**self._settings, "api_key": key} if path else self._settings
 
     def _state(self) -> Any:
         try:
@@ -2216,16 +2232,56 @@ class ConfigFile:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            if isinstance(error, UnicodeDecodeError):
-                reason = "it is not UTF-8"
-            problem = f"{self.path} cannot be used: {reason}"
+            problem = f"{self.path} cannot be used: {_why(error)}"
             raise ProviderError("config", problem) from None
         if not isinstance(given, dict):
             raise ProviderError("config", self.path + " must hold a JSON object")
-        if mode & 0o077 and os.name == "posix" and given.get("api_key"):
-            log(f"{self.path} can be read by others: chmod 600 it")
+        if given.get("api_key"):
+            warn_if_shared(self.path, mode)
         return given
+
+
+def file_key(settings: JSON, environ: Any, folder: str) -> tuple[str, str]:
+    """The key that a file of its own holds, and the file; ("", "") where none does.
+
+    A relative `api_key_file` starts in `folder`.  Raises ProviderError (`config`).
+    """
+    named = os.path.expanduser(settings["api_key_file"])
+    path = os.path.join(folder, named)
+    if not named:  # systemd's, which need not be there
+        credentials = environ.get("CREDENTIALS_DIRECTORY") or ""
+        path = os.path.join(credentials, os.path.basename(KEY_SOURCES[-1]))
+    if settings["api_key"] or not (named or (credentials and os.path.exists(path))):
+        return "", ""
+    try:
+        data, mode = read_file(path, MAX_KEY + 100)
+        key, problem = _check_key(data.decode("utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ProviderError("config", f"{path} cannot be used: {_why(error)}") from None
+    if problem or not key:
+        problem = "the key in it " + problem if problem else "it holds no key"
+        hint = "Have the file hold the API key and nothing else."
+        raise ProviderError("config", f"{path} cannot be used: {problem}", hint)
+    if named:
+        warn_if_shared(path, mode)
+    return key, path
+
+
+_shared: set[tuple[str, int]] = set()  # files already warned of, with their modes
+
+
+def warn_if_shared(path: str, mode: int) -> None:
+    """Tell the operator, once, that others can read a file with a key in it."""
+    if mode & 0o077 and os.name == "posix" and (path, mode) not in _shared:
+        _shared.add((path, mode))
+        log(f"{path} can be read by others: chmod 600 it")
+
+
+def _why(error: Exception) -> str:
+    """Why a file cannot be read, without any of what is in it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def log(text: str) -> None:
@@ -2967,6 +3023,7 @@ def post(
                 stream=True,
                 allow_redirects=False,
                 timeout=None,  # the watch has the clock
+                verify=ca_file(url),
             )
             return Reply(response, watch)
         except Exception as error:
@@ -2977,6 +3034,32 @@ def post(
         if is_last or watch.fresh or not (is_stale and is_network):
             break  # otherwise it died while idle, which costs nothing
     raise failure
+
+
+# Variables that name a file, or a directory, of CA certificates; the first that is set
+# counts.  All programs with OpenSSL read the last, but requests does not.
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def ca_variable() -> str:
+    """The one of CA_VARIABLES that counts, "" if none is set."""
+    return next((name for name in CA_VARIABLES if os.environ.get(name)), "")
+
+
+def ca_file(url: str) -> Any:
+    """What requests is to verify `url` with; True where it has certificates itself.
+
+    Raises ProviderError (`config`) for a file that cannot be read.
+    """
+    name = ca_variable()
+    if not name or not url.startswith("https:"):
+        return True
+    path = os.environ[name]
+    if not os.access(path, os.R_OK):
+        text = "%s names a file of CA certificates that cannot be read: %s"
+        hint = "Correct the variable, and start the process anew."
+        raise ProviderError("config", text % (name, plain_text(path, 200)), hint)
+    return path
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -2997,17 +3080,18 @@ def _causes(error: BaseException) -> list[BaseException]:
 _UNTRUSTED = {
     "retryable": False,
     "hint": "Certificates are always verified. If a proxy or a private CA signs for "
-    "{host}, name the file of its certificate in REQUESTS_CA_BUNDLE; also check this "
-    "machine's date.{environment}",
+    "{host}, name the file of its certificate in REQUESTS_CA_BUNDLE or SSL_CERT_FILE; "
+    "also check this machine's date.{environment}",
 }
+_CA_FILE = {"hint": "Have the variable name a file of PEM certificates.{environment}"}
 _ODD_URL = "the URL of the host or of its proxy is not valid: {reason}"
 _BROKEN_HTTP = "{host} broke HTTP: {reason}"
 _BROKEN_LINE = "the connection to {host} failed: {reason}"
 _FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (
     ("SSLCertVerificationError", "", "network", "{host}: {reason}", _UNTRUSTED),
     ("CertificateError", "", "network", "{host}: {reason}", _UNTRUSTED),
-    ("OSError", "CA certificate bundle", "config", "{reason}", {}),
-    ("SSLError", "X509", "config", "the file of CA certificates: {reason}", {}),
+    ("OSError", "CA certificate bundle", "config", "{reason}", _CA_FILE),
+    ("SSLError", "X509", "config", "the file of CA certificates: {reason}", _CA_FILE),
     ("ValueError", "proxy scheme", "config", "the URL of the proxy: {reason}", {}),
     ("InvalidProxyURL", "", "config", "the URL of the proxy is not valid", {}),
     ("InvalidURL", "Proxy", "config", "the URL of the proxy: {reason}", {}),
@@ -3054,17 +3138,16 @@ def http_failure(error: Exception, watch: Watch, faults: Any = _FAULTS) -> Excep
 
 # Environment variables that change the way to the host; their values stay unsaid.
 _ROUTE_VARIABLES = (
-    "HTTPS_PROXY https_proxy ALL_PROXY all_proxy HTTP_PROXY http_proxy "
-    "REQUESTS_CA_BUNDLE CURL_CA_BUNDLE"
-).split()
+    "HTTPS_PROXY https_proxy ALL_PROXY all_proxy HTTP_PROXY http_proxy".split()
+)
 
 
 class MiniMaxProvider:
     """MiniMax's models: TurnRequests in, TurnEvents out.
 
     The keywords are the keys of OPTIONS; a wrong one raises ProviderError (`config`).
-    Reads no file and no environment of ours (requests honours proxy and CA variables);
-    `from_config()` does.  Any number of threads may run turns on one provider.
+    Reads no file but `api_key_file`, and of the environment the proxy and CA variables;
+    `from_config()` reads both.  Any number of threads may run turns on one provider.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -3075,7 +3158,7 @@ class MiniMaxProvider:
         for name, value in options.items():
             settings[name] = check_setting(name, value, "MiniMaxProvider")
         self._file: ConfigFile | None = None
-        self._load: Callable[[], JSON] = lambda: settings
+        self._options = settings
         self._session: Any = None
         self._lock = threading.Lock()
 
@@ -3088,7 +3171,6 @@ class MiniMaxProvider:
         """
         provider = cls()
         provider._file = ConfigFile(path, overrides=overrides)
-        provider._load = provider._file.load
         return provider
 
     def __enter__(self) -> MiniMaxProvider:
@@ -3132,20 +3214,26 @@ class MiniMaxProvider:
                 raise ProviderError(**SECRETS.value(turn.failure.to_dict())) from None
             yield [redact_event(event) for event in batch]
 
-    def settings(self) -> JSON:
-        """The settings that the next turn will have."""
-        return self._load()
+    def settings(self, with_key: bool = True) -> JSON:
+        """The settings that the next turn will have.
+
+        `with_key`: the key too if it has a file of its own, which may not be there.
+        """
+        if self._file is not None:
+            return self._file.load(with_key)
+        key = self._options["api_key"] or file_key(self._options, {}, "")[0]
+        return {**self._options, "api_key": key}
 
     def no_key(self) -> ProviderError:
         """The error of a turn that has no key to send."""
         if self._file is None:
             return ProviderError("config", "MiniMaxProvider was given no api_key")
-        text = f"{self._file.path}: api_key is not set, nor is MINIMAX_API_KEY"
+        text = f"{self._file.path}: there is no key in " + ", ".join(KEY_SOURCES)
         if self._file.unknown:
             text += f" (unknown settings: {plain_text(self._file.unknown, 100)})"
         hint = (
-            'Put {{"api_key": "sk-..."}} into that file and chmod it 600; the next '
-            "turn reads it."
+            'Put {{"api_key": "sk-..."}} into that file and chmod it 600, or name in '
+            "its api_key_file a file that holds the key; the next turn reads it."
         )
         return ProviderError("config", text, hint)
 
@@ -3457,7 +3545,8 @@ class _Turn:
         other = "cn" if region == "global" else "global"
         _, kind, wallet, other_kind = key_kind(settings["api_key"])
         model = self._asked or settings["model"]
-        used = [name for name in _ROUTE_VARIABLES if os.environ.get(name)]
+        routes = (*_ROUTE_VARIABLES, ca_variable())
+        used = [name for name in routes if os.environ.get(name)]
         return {
             "host": host,
             "url": self._url,
@@ -4176,7 +4265,7 @@ def run_plugin() -> int:
         sys.set_int_max_str_digits(MAX_DIGITS)
     provider = MiniMaxProvider.from_config()
     try:
-        limits = provider.settings()
+        limits = provider.settings(with_key=False)
     except ProviderError:
         limits = default_settings()  # each turn will say what is wrong
     loop = PluginLoop(

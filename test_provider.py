@@ -1572,7 +1572,8 @@ CONFIG_DEFAULTS = {
 
 def test_manifest_and_help_name_every_configuration_key() -> None:
     rows = {row["name"]: row for row in manifest()["config"]}
-    assert set(CONFIG_DEFAULTS) | {"api_key", "region", "base_url"} == set(rows)
+    given = {"api_key", "api_key_file", "region", "base_url"}
+    assert set(CONFIG_DEFAULTS) | given == set(rows)
     for name, default in CONFIG_DEFAULTS.items():
         assert rows[name]["default"] == default, name
     for row in rows.values():
@@ -3624,6 +3625,9 @@ def test_region_decides_the_host_and_the_proxy_sees_no_key(
     ("HTTPS_PROXY", "ftp://127.0.0.1:9"),
     ("REQUESTS_CA_BUNDLE", SOURCE),
     ("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem"),
+    ("CURL_CA_BUNDLE", "/nonexistent/ca.pem"),
+    ("SSL_CERT_FILE", SOURCE),
+    ("SSL_CERT_FILE", "/nonexistent/ca.pem"),
 ])
 def test_proxy_or_certificates_that_cannot_be_used_are_a_config_error(
     emulator: Emulator, name: str, value: str
@@ -3637,6 +3641,7 @@ def test_proxy_or_certificates_that_cannot_be_used_are_a_config_error(
     assert answer.code == "config" and answer.error["retryable"] is False
     assert "base_url" not in answer.error["message"]
     answer.says("proxy|certificate")
+    answer.says("ftp" if name == "HTTPS_PROXY" else name)
 
 
 def test_no_proxy_is_honoured(emulator: Emulator) -> None:
@@ -3854,13 +3859,23 @@ def test_unknown_certificate_is_refused_and_explained(tls_emulator: Emulator) ->
         answer.says("certificate", "REQUESTS_CA_BUNDLE|SSL_CERT_FILE")
 
 
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("variable", provider.CA_VARIABLES)
 def test_certificates_named_in_the_environment_are_honoured(
     tls_emulator: Emulator, certificate: Path, variable: str
 ) -> None:
     with Plugin(tls_emulator.base_url, env={variable: str(certificate)}) as plugin:
         tls_emulator.queue.append(respond(*cut(RICH.data, "random")))
         assert same(plugin.turn(ask()).content, RICH.content)
+        assert plugin.turn(ask()).text == "ok"
+
+
+def test_certificates_for_requests_win_over_those_for_all(
+    tls_emulator: Emulator, certificate: Path
+) -> None:
+    env: dict[str, str | None] = {
+        "REQUESTS_CA_BUNDLE": str(certificate), "SSL_CERT_FILE": "/nonexistent/ca.pem",
+    }
+    with Plugin(tls_emulator.base_url, env=env) as plugin:
         assert plugin.turn(ask()).text == "ok"
 
 
@@ -5141,9 +5156,8 @@ def test_cancel_twice_ends_the_turn_once(bench: Bench) -> None:
 
 
 def python_client(emulator: Emulator, **options: Any) -> Any:
-    return provider.MiniMaxProvider(
-        api_key=KEY, base_url=emulator.base_url, **dict({"max_retries": 0}, **options)
-    )
+    given: Obj = {"api_key": KEY, "base_url": emulator.base_url, "max_retries": 0}
+    return provider.MiniMaxProvider(**dict(given, **options))
 
 
 def without_time(events: Iterable[Obj]) -> list[Obj]:
@@ -6482,6 +6496,186 @@ def test_plugin_serves_after_every_kind_of_trouble(emulator: Emulator) -> None:
 
 
 # =====================================================================
+# Wherever it is copied: keys that are files
+# =====================================================================
+
+KEYS = {  # a source, and the key that the tests put there
+    source: f"sk-api-{'abcd'[n] * 24}" for n, source in enumerate(provider.KEY_SOURCES)
+}
+
+
+class KeyFiles:
+    """A plugin whose key may be in any of the sources, and its upstream."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.bench = bench
+        self.config: Obj = {"api_key": ""}
+        self.file = folder / "a key"
+        self.env: dict[str, str | None] = {
+            "MINIMAX_API_KEY": None, "CREDENTIALS_DIRECTORY": str(folder),
+        }
+
+    def put(self, source: str, text: str | bytes | None = None) -> None:
+        key = KEYS[source] if text is None else text
+        if source == "MINIMAX_API_KEY":
+            self.env[source] = str(key)
+        elif source == "api_key":
+            self.config[source] = key
+        else:
+            path = self.file
+            if source == "api_key_file":
+                self.config[source] = str(path)
+            else:
+                path = path.with_name("minimax-api-key")
+            path.write_bytes(key if isinstance(key, bytes) else str(key).encode())
+            path.chmod(0o600)
+
+    def plugin(self) -> Plugin:
+        url = self.bench.emulator.base_url
+        return Plugin(url, self.config, self.env, check_key=False)
+
+    def used(self, plugin: Plugin) -> str:
+        assert plugin.turn(ask()).text == "ok"
+        [sent] = self.bench.emulator.requests[-1].header("authorization")
+        return sent[len("Bearer ") :]
+
+
+@pytest.fixture
+def key_files(bench: Bench, tmp_path: Path) -> KeyFiles:
+    return KeyFiles(bench, tmp_path)
+
+
+@pytest.mark.parametrize("first", range(len(KEYS)))
+def test_first_source_that_has_a_key_wins(key_files: KeyFiles, first: int) -> None:
+    for source in list(KEYS)[first:]:
+        key_files.put(source)
+    with key_files.plugin() as plugin:
+        assert key_files.used(plugin) == list(KEYS.values())[first]
+    assert plugin.errors == b""
+
+
+@pytest.mark.parametrize("source", list(KEYS)[2:])
+@pytest.mark.parametrize("text", ["{}\n", "{}\r\n", " {} \n\n", "\ufeff{}"])
+def test_white_space_around_the_key_in_a_file_is_fine(
+    key_files: KeyFiles, source: str, text: str
+) -> None:
+    key_files.put(source, text.format(KEYS[source]))
+    with key_files.plugin() as plugin:
+        assert key_files.used(plugin) == KEYS[source]
+
+
+BAD_KEY_FILES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "holds no key"),
+    "blank": (b" \n", "holds no key"),
+    "two lines": (KEY[:20].encode() + b"\n" + KEY[20:].encode(), "at position 21"),
+    "a setting": (b'{"api_key": "%s"}' % KEY.encode(), "at position 12"),
+    "not UTF-8": (KEY.encode() + b"\xff", "not UTF-8"),
+    "too long": (b"k" * 9000, "too long"),
+    "huge": (b"k" * 2000000, "too long"),
+}
+
+
+@pytest.mark.parametrize("source", list(KEYS)[2:])
+@pytest.mark.parametrize("name", BAD_KEY_FILES)
+def test_bad_key_file_is_an_error_that_quotes_nothing_and_the_next_one_counts(
+    key_files: KeyFiles, name: str, source: str
+) -> None:
+    text, problem = BAD_KEY_FILES[name]
+    key_files.put(source, text)
+    with key_files.plugin() as plugin:
+        answer = plugin.turn(ask())
+        assert answer.code == "config"
+        path = "a key" if source == "api_key_file" else "minimax-api-key"
+        answer.says(rf"{path} cannot be used: .*{problem}")
+        key_files.put(source)  # the next turn reads it
+        assert key_files.used(plugin) == KEYS[source]
+    check_secret(bytes(plugin.output), plugin.errors)
+
+
+@pytest.mark.parametrize("kind", ["gone", "directory", "fifo"])
+def test_key_file_that_is_no_file_is_an_error_that_names_it(
+    key_files: KeyFiles, kind: str
+) -> None:
+    key_files.put("api_key_file")
+    key_files.file.unlink()
+    make = {"gone": None, "directory": os.mkdir, "fifo": os.mkfifo}[kind]
+    if make is not None:
+        make(str(key_files.file))
+    with key_files.plugin() as plugin:
+        answer = plugin.turn(ask())
+        assert answer.code == "config"
+        answer.says(re.escape(str(key_files.file)) + " cannot be used: ")
+
+
+@pytest.mark.parametrize("source", list(KEYS)[2:])
+def test_key_of_a_file_is_read_again_when_it_was_replaced(
+    key_files: KeyFiles, source: str
+) -> None:
+    key_files.put(source)
+    with key_files.plugin() as plugin:
+        for key in (KEYS[source], "new-key-00000000", "other-key-000000"):
+            key_files.put(source, key)
+            assert key_files.used(plugin) == key
+
+
+def test_relative_key_file_is_beside_the_configuration(key_files: KeyFiles) -> None:
+    key_files.config["api_key_file"] = "key"
+    with key_files.plugin() as plugin:
+        plugin.config_path.with_name("key").write_text(KEYS["api_key_file"])
+        assert key_files.used(plugin) == KEYS["api_key_file"]
+
+
+def test_missing_key_error_names_every_source(key_files: KeyFiles) -> None:
+    with key_files.plugin() as plugin:
+        answer = plugin.turn(ask())
+    assert answer.code == "config"
+    answer.says(*map(re.escape, provider.KEY_SOURCES))
+
+
+def test_missing_key_file_leaves_the_limits_of_the_process_alone(
+    key_files: KeyFiles,
+) -> None:
+    key_files.config.update(api_key_file="gone", max_line_bytes=100)
+    with key_files.plugin() as plugin:
+        plugin.send({"type": "ping", "more": "x" * 100})
+        plugin.wait_line("error")
+        assert plugin.loose()[0]["error"]["code"] == "line_too_long"
+
+
+def test_key_file_that_others_can_read_is_told_once(key_files: KeyFiles) -> None:
+    key_files.put("api_key_file")
+    key_files.file.chmod(0o644)
+    with key_files.plugin() as plugin:
+        for _ in range(3):
+            assert key_files.used(plugin) == KEYS["api_key_file"]
+    assert plugin.errors.count(str(key_files.file).encode()) == 1
+
+
+def test_origin_of_the_key_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MINIMAX_API_KEY", raising=False)
+    (tmp_path / "key").write_text(KEY)
+    write_config(tmp_path / "c.json", {"api_key_file": "key"})
+    file = provider.ConfigFile(str(tmp_path / "c.json"))
+    assert file.load()["api_key"] == KEY
+    assert file.origins["api_key"] == str(tmp_path / "key")
+
+
+def test_python_client_reads_the_file_of_its_key(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "minimax-api-key").write_text("not asked for")
+    (tmp_path / "key").write_text(KEY + "\n")
+    with python_client(emulator, api_key="", api_key_file=str(tmp_path / "key")) as one:
+        assert list(one.turn(ask()))[-1]["type"] == "turn_end"
+    with python_client(emulator, api_key="") as other:
+        assert list(other.turn(ask()))[-1]["error"]["code"] == "config"
+    assert emulator.requests[-1].header("authorization") == ["Bearer " + KEY]
+
+
+# =====================================================================
 # The schema: every line above was checked against it, in both directions
 # =====================================================================
 
@@ -6662,6 +6856,18 @@ def test_readme_has_every_setting_with_default_and_variable() -> None:
         )
         for name, row in provider.OPTIONS.items()
     }
+
+
+def test_readme_tells_where_a_key_is_looked_for_in_order() -> None:
+    part = readme_part("### Where the key comes from")
+    told = re.findall(r"(?m)^\d\. `([^`]+)`", part)
+    assert tuple(told) == provider.KEY_SOURCES
+
+
+def test_readme_names_the_variables_of_certificates_in_order() -> None:
+    part = readme_part("### Proxies and certificates").split("\n\n")[1]
+    named = re.findall(r"`([A-Z_]+_(?:BUNDLE|FILE))`", part)
+    assert tuple(dict.fromkeys(named)) == provider.CA_VARIABLES
 
 
 def test_readme_tells_the_ranges_and_choices_of_settings() -> None:

@@ -33,6 +33,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections import defaultdict, deque
 from pathlib import Path
 from typing import (
@@ -48,6 +49,7 @@ from typing import (
 )
 
 import pytest
+import requests as http_library
 import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -6673,6 +6675,408 @@ def test_python_client_reads_the_file_of_its_key(
     with python_client(emulator, api_key="") as other:
         assert list(other.turn(ask()))[-1]["error"]["code"] == "config"
     assert emulator.requests[-1].header("authorization") == ["Bearer " + KEY]
+
+
+# =====================================================================
+# Wherever it is copied: hosts in other languages, as the README's checklist says
+# =====================================================================
+
+# Each runs the same session: a ping; t1, whose text is longer than any buffer; t2,
+# which is cancelled as its first text comes; t3, which sends the message of t1 back; t4,
+# at whose first text stdin is closed, and after a grace comes SIGTERM.  Each prints the
+# lines that it reads and ends with the plugin's exit code.
+NODE_HOST = r"""
+const [kind, grace, ...command] = process.argv.slice(1);
+const plugin = require("child_process").spawn(command[0], command.slice(1));
+plugin.stderr.resume();
+const send = (line) => plugin.stdin.write(JSON.stringify(line) + "\n");
+const ask = (id, text, before) => send({
+  type: "turn", id, messages: [...(before || []), {role: "user", content: text}],
+});
+const waiting = new Set(["p1", "t1", "t2"]);
+const messages = {};
+const done = (id) => {
+  if (waiting.delete(id) && waiting.size === 0)
+    ask("t3", "again", [{role: "user", content: "long"}, messages.t1]);
+};
+const on = {
+  pong: (line) => done(line.id),
+  text_delta: (line) => {
+    if (line.id === "t2") send({type: "cancel", id: "t2"});
+    if (line.id === "t4") {
+      plugin.stdin.end();
+      setTimeout(() => plugin.kill("SIGTERM"), grace);
+    }
+  },
+  turn_end: (line) => {
+    messages[line.id] = line.message;
+    done(line.id);
+    if (line.id === "t3") ask("t4", "held");
+  },
+};
+const take = (text) => {
+  process.stdout.write(text + "\n");
+  const line = JSON.parse(text);
+  (on[line.type] || (() => {}))(line);
+};
+if (kind === "lines") {
+  require("readline").createInterface({input: plugin.stdout}).on("line", take);
+} else {
+  let bytes = [];
+  plugin.stdout.on("data", (data) => {
+    for (const byte of data)
+      if (byte !== 10) bytes.push(byte);
+      else {
+        take(Buffer.from(bytes).toString());
+        bytes = [];
+      }
+  });
+}
+plugin.on("close", (code) => { process.exitCode = code; });
+send({type: "ping", id: "p1"});
+ask("t1", "long");
+ask("t2", "held");
+"""
+PYTHON_HOST = r"""
+import json, subprocess, sys, threading
+kind, grace, *command = sys.argv[1:]
+options = {"text": {"encoding": "utf-8", "bufsize": 1}, "bytes": {"bufsize": 0}}[kind]
+pipe = subprocess.PIPE
+plugin = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, **options)
+threading.Thread(target=plugin.stderr.read).start()
+
+def send(line):
+    text = json.dumps(line) + "\n"
+    plugin.stdin.write(text if kind == "text" else text.encode())
+
+def ask(name, text, before=()):
+    messages = [*before, {"role": "user", "content": text}]
+    send({"type": "turn", "id": name, "messages": messages})
+
+send({"type": "ping", "id": "p1"})
+ask("t1", "long")
+ask("t2", "held")
+waiting = {"p1", "t1", "t2"}
+for text in plugin.stdout:
+    line = json.loads(text)
+    sys.stdout.write(text if kind == "text" else text.decode())
+    if line["type"] == "text_delta" and line["id"] == "t2":
+        send({"type": "cancel", "id": "t2"})
+    elif line["type"] == "text_delta" and line["id"] == "t4":
+        plugin.stdin.close()
+        threading.Timer(float(grace) / 1000, plugin.terminate).start()
+    elif line["type"] in ("turn_end", "pong"):
+        if line["id"] == "t1":
+            message = line["message"]
+        elif line["id"] == "t3":
+            ask("t4", "held")
+        waiting.discard(line["id"])
+        if not waiting:
+            waiting = {"nothing more"}
+            ask("t3", "again", [{"role": "user", "content": "long"}, message])
+sys.exit(plugin.wait())
+"""
+SHELL_HOST = r"""
+kind=$1 grace=$2
+shift 2
+mkfifo in out
+"$@" <in >out 2>/dev/null &
+plugin=$!
+exec 3>in 4<out
+send() { printf '%s\n' "$1" >&3; }
+ask() {
+    last='{"role":"user","content":"'$2'"}'
+    send '{"type":"turn","id":"'"$1"'","messages":['"$3$last]}"
+}
+send '{"type":"ping","id":"p1"}'
+ask t1 long
+ask t2 held
+waiting=3
+while IFS= read -r line <&4; do
+    printf '%s\n' "$line"
+    case $line in
+        '{"id":"t2","type":"text_delta",'*) send '{"type":"cancel","id":"t2"}' ;;
+        '{"id":"t4","type":"text_delta",'*)
+            exec 3>&-
+            (sleep "0.$grace" && kill "$plugin") &
+            ;;
+        '{"id":"t3","type":"turn_end",'*) ask t4 held ;;
+        '{"id":"t1","type":"turn_end",'*)
+            message=${line#*'"message":'} message=${message%',"model":'*}
+            waiting=$((waiting - 1))
+            ;;
+        '{"id":"t2","type":"turn_end",'* | '{"type":"pong"'*)
+            waiting=$((waiting - 1))
+            ;;
+    esac
+    if [ "$waiting" -eq 0 ]; then
+        waiting=-1
+        ask t3 again '{"role":"user","content":"long"},'"$message",
+    fi
+done
+wait "$plugin"
+"""
+HOSTS = {
+    "node by lines": ["node", "-e", NODE_HOST, "--", "lines"],
+    "node by bytes": ["node", "-e", NODE_HOST, "--", "bytes"],
+    "python text": [sys.executable, "-c", PYTHON_HOST, "text"],
+    "python bytes": [sys.executable, "-c", PYTHON_HOST, "bytes"],
+    "shell": ["sh", "-c", SHELL_HOST, "sh", "lines"],
+    "busybox shell": ["busybox", "sh", "-c", SHELL_HOST, "sh", "lines"],
+}
+# What the README tells hosts to do, and what of the session would fail otherwise.
+CHECKLIST = {
+    "Read lines without a length limit": "t1",
+    "Decode `type` first": "heartbeat",
+    "Drain stderr all the time": "noise",
+    "Give every turn an id": "t2",
+    "Show deltas, but keep": "t3",
+    "Close stdin to stop the plugin": "t4",
+}
+
+
+def needs_tool(name: str) -> None:
+    if not any(
+        os.access(os.path.join(folder, name), os.X_OK)
+        for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)
+    ):
+        pytest.skip(f"needs {name}")
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_small_host_in_another_language_runs_a_session(
+    emulator: Emulator, tmp_path: Path, name: str
+) -> None:
+    command = HOSTS[name]
+    if not os.path.isabs(command[0]):
+        needs_tool(command[0])
+    long = "é" * 120000
+    stream = sse(started(), PING, opened(0), text(0, long), closed(0), stopping(), STOP)
+    emulator.routes = {"long": respond(stream), "held": unfinished(BEGUN, hold)}
+    noise = "import sys; sys.stderr.write('noise ' * 50000)"  # before the first line
+    planted(tmp_path, sitecustomize=noise)
+    plugin = tmp_path / "plugin"
+    start = f"PYTHONPATH='{tmp_path}' exec '{sys.executable}' '{SOURCE}'"
+    plugin.write_text(f"#!/bin/sh\n{start}\n")
+    plugin.chmod(0o755)
+    done = subprocess.run(
+        [*command, "100", str(plugin)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE,
+        cwd=str(tmp_path),
+        env=environment(str(tmp_path), emulator.base_url),
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    ends = {li["id"]: li for li in check_grammar(done.stdout) if li["type"] in FINAL}
+    assert set(ends) == {"p1", "t1", "t2", "t3", "t4"}
+    assert ends["t1"]["message"]["content"] == [block_text(long)]
+    assert [ends[n]["stop_reason"] for n in ("t2", "t4")] == ["cancelled"] * 2
+    [back] = [r.json["messages"] for r in emulator.requests if r.text == "again"]
+    assert same(back[1], ends["t1"]["message"])
+    check_secret(done.stdout)
+
+
+def test_checklist_for_hosts_is_what_the_small_hosts_do() -> None:
+    items = re.findall(r"(?m)^- (.*)$", readme_part("### 7. Checklist for hosts"))
+    assert len(items) == len(CHECKLIST)
+    for item, start in zip(items, CHECKLIST):
+        assert item.startswith(start)
+
+
+# =====================================================================
+# Wherever it is copied: ways to start it, and hosts that allow little
+# =====================================================================
+
+REQUESTS_AT = str(Path(http_library.__file__).resolve().parent.parent)
+ALONE = "import sys; sys.path += [{!r}, {!r}]; import {} as plugin; "
+ALONE += "sys.argv[1:] = sys.argv[2:]; sys.exit(plugin.main())"
+
+
+def ways_to_start(folder: Path) -> dict[str, list[str]]:
+    """Commands that all start the plugin; `folder` gets what they need."""
+    source = Path(SOURCE)
+    copied = folder / "other name.py"
+    copied.write_bytes(source.read_bytes())
+    link = folder / "link"
+    link.symlink_to(source)
+    with zipfile.ZipFile(str(folder / "plugin.zip"), "w") as archive:
+        archive.write(SOURCE, "__main__.py")
+    alone = ALONE.format(REQUESTS_AT, str(source.parent), source.stem)
+    return {
+        "other name": [str(copied)],
+        "link": [str(link)],
+        "zip": [str(folder / "plugin.zip")],
+        "module": ["-m", source.stem],
+        "isolated": ["-I", "-S", "-c", alone, "--"],
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["other name", "link", "zip", "module", "isolated"]
+)
+def test_way_to_start_it_makes_no_difference(
+    emulator: Emulator, tmp_path: Path, name: str
+) -> None:
+    command = [sys.executable, *ways_to_start(tmp_path)[name]]
+    cwd = str(Path(SOURCE).parent if name == "module" else tmp_path)
+    env = environment(str(tmp_path), emulator.base_url)
+    for arguments, stdin in (([], json.dumps(ask()).encode()), (["--version"], b"")):
+        done = subprocess.run(
+            command + arguments, input=stdin, capture_output=True, timeout=DEADLINE,
+            cwd=cwd, env=env,
+        )
+        assert done.returncode == 0 and done.stderr == b"", done.stderr.decode()
+        if stdin:
+            assert check_grammar(done.stdout)[-1]["type"] == "turn_end"
+    assert done.stdout.decode().split()[-1] == provider.__version__
+
+
+def test_version_is_told_by_a_program_that_comes_on_stdin(tmp_path: Path) -> None:
+    with open(SOURCE, "rb") as program:
+        done = subprocess.run(
+            [sys.executable, "-", "--version"], stdin=program, capture_output=True,
+            cwd=str(tmp_path), check=True,
+        )
+    assert done.stdout.decode().split()[-1] == provider.__version__
+    assert done.stderr == b""
+
+
+def old_pythons() -> dict[str, str]:
+    """Pythons below 3.8, where there are any, by their version."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = [*root.glob("2.7.*/bin/python"), *root.glob("3.[67].*/bin/python")]
+    return {path.parent.parent.name.rpartition(".")[0]: str(path) for path in found}
+
+
+def test_python_3_7_is_told_in_one_sentence_that_it_is_too_old() -> None:
+    python = old_pythons().get("3.7") or pytest.skip("needs Python 3.7")
+    done = subprocess.run(
+        [python, SOURCE], stdin=subprocess.DEVNULL, capture_output=True
+    )
+    assert done.returncode == 3 and done.stdout == b""
+    [line] = done.stderr.decode().splitlines()
+    assert "needs Python 3.8 or newer" in line
+
+
+AS_NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+# (what must work for it to be tried, how the plugin is started, variables)
+LOCKED_DOWN: dict[str, tuple[str, str, dict[str, str | None]]] = {
+    "no home": ("true", 'exec "$@"', {"HOME": None}),
+    "home that is not there": ("true", 'exec "$@"', {"HOME": "/nonexistent"}),
+    "umask 077": ("true", 'umask 077; exec "$@"', {}),
+    "umask 000": ("true", 'umask 000; exec "$@"', {}),
+    "no file can be written": ("true", 'ulimit -f 0; exec "$@"', {}),
+    "no TMPDIR": ("true", 'exec "$@"', {"TMPDIR": "/nonexistent"}),
+    "few descriptors": ("true", 'ulimit -n 32; exec "$@"', {}),
+    "no core, no locked memory": ("true", 'ulimit -c 0; ulimit -l 0; exec "$@"', {}),
+    "no new privileges": (
+        "setpriv --no-new-privs true", 'exec setpriv --no-new-privs "$@"', {},
+    ),
+    "nobody, with a read-only home": (
+        AS_NOBODY + " true", f'chmod 755 . && exec {AS_NOBODY} "$@"', {},
+    ),
+    "read-only file system": (
+        "unshare -m mount -o remount,ro,bind /",
+        "exec unshare -m sh -c "
+        """'mount -o remount,ro,bind / && ! (: >x) 2>&- && exec "$@"' sh "$@" """,
+        {},
+    ),
+    "no locale": ("true", 'unset LANG LC_ALL; exec "$@"', {"LC_CTYPE": None}),
+    "C locale": ("true", 'exec "$@"', {"LC_ALL": "C", "PYTHONUTF8": "0"}),
+}
+
+
+@needs_linux
+@pytest.mark.parametrize("name", LOCKED_DOWN)
+def test_host_that_allows_little_allows_a_turn(
+    emulator: Emulator, name: str
+) -> None:
+    needed, shell, env = LOCKED_DOWN[name]
+    if subprocess.call(["sh", "-c", needed], stderr=subprocess.DEVNULL) != 0:
+        pytest.skip(f"cannot do {needed.split()[0]} here")
+    if "home" in name:  # then the configuration is not there to be read
+        env = {"PLEXUM_MINIMAX_CONFIG": None, **env}
+    emulator.queue.append(respond(*cut(RICH.data, "random")))
+    stdin = json.dumps(ask("é😀")).encode()
+    code, lines, errors = run(stdin, emulator.base_url, env=env, shell=shell)
+    assert code == 0 and errors == b"", errors.decode()
+    assert same(lines[-1]["message"]["content"], RICH.content)
+
+
+@needs_linux
+def test_no_network_is_a_network_error_that_may_pass() -> None:
+    if subprocess.call(["unshare", "-n", "true"], stderr=subprocess.DEVNULL) != 0:
+        pytest.skip("cannot take the network away here")
+    stdin = json.dumps(ask()).encode()
+    shell = 'exec unshare -n "$@"'
+    for url in ("http://127.0.0.1:9", None):
+        code, lines, _ = run(stdin, url, {"max_retries": 0}, shell=shell)
+        assert code == 1 and lines[-1]["error"]["code"] == "network"
+        assert lines[-1]["error"]["retryable"] is True
+
+
+@needs_proc
+def test_turn_over_tls_takes_less_than_a_unit_of_64_megabytes(
+    tls_emulator: Emulator, certificate: Path
+) -> None:
+    env: dict[str, str | None] = {"SSL_CERT_FILE": str(certificate)}
+    with Plugin(tls_emulator.base_url, env=env) as plugin:
+        for _ in range(3):
+            tls_emulator.queue.append(respond(*cut(RICH.data, "random")))
+            assert same(plugin.turn(ask()).content, RICH.content)
+        assert peak_memory(plugin) < 56 * MEGABYTE
+
+
+# --- proxies
+
+
+class Tunnel:
+    """An HTTP proxy that knows CONNECT, and keeps what it was sent in the clear."""
+
+    def __init__(self, target: Emulator) -> None:
+        self.target = target
+        self.heads: list[bytes] = []
+        self.emulator = Emulator(greeting=self._serve)
+
+    def _serve(self, client: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        self.heads.append(head)
+        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", self.target.port)) as server:
+            pair = [client, server]
+            while True:
+                for ready in select.select(pair, [], [])[0]:
+                    data = ready.recv(65536)
+                    pair[1 - pair.index(ready)].sendall(data)
+                    if not data:
+                        raise Done
+
+
+@pytest.mark.parametrize("login", ["", "user:pass%20word@"])
+def test_proxy_gets_its_own_credentials_and_no_key(
+    tls_emulator: Emulator, certificate: Path, login: str
+) -> None:
+    tunnel = Tunnel(tls_emulator)
+    env: dict[str, str | None] = {
+        "HTTPS_PROXY": f"http://{login}127.0.0.1:{tunnel.emulator.port}",
+        "SSL_CERT_FILE": str(certificate),
+    }
+    with tunnel.emulator, Plugin(tls_emulator.base_url, env=env) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+        assert plugin.turn(ask()).text == "ok"
+    [head] = tunnel.heads  # both turns went through one tunnel
+    first, *fields = head.decode().split("\r\n")
+    assert first[:-1] == f"CONNECT 127.0.0.1:{tls_emulator.port} HTTP/1."
+    given = [f for f in fields if f.lower().startswith("proxy-authorization:")]
+    word = base64.b64encode(b"user:pass word").decode()
+    assert given == ([f"Proxy-Authorization: Basic {word}"] if login else [])
+    check_secret(head)
+    for request in tls_emulator.requests:
+        assert request.header("authorization") == ["Bearer " + KEY]
+        assert request.header("proxy-authorization") == []
 
 
 # =====================================================================

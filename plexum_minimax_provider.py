@@ -2866,12 +2866,8 @@ def import_requests() -> Any:
     return requests
 
 
-def open_session(size: int) -> Any:
-    """A requests.Session of up to `size` idle connections that follows nothing."""
-    requests = import_requests()
-    from http.cookiejar import DefaultCookiePolicy
-
-    from requests.adapters import HTTPAdapter
+def _pool_classes() -> dict[str, Any]:
+    """urllib3's classes of connection pools, by scheme, with what ours add."""
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -2889,7 +2885,17 @@ def open_session(size: int) -> Any:
     class TLSPool(_Pool, HTTPSConnectionPool):
         ConnectionCls = TLSConnection
 
-    pools = {"http": Pool, "https": TLSPool}
+    return {"http": Pool, "https": TLSPool}
+
+
+def open_session(size: int) -> Any:
+    """A requests.Session of up to `size` idle connections that follows nothing."""
+    requests = import_requests()
+    from http.cookiejar import DefaultCookiePolicy
+
+    from requests.adapters import HTTPAdapter
+
+    pools = _pool_classes()
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

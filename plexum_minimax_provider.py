@@ -2394,7 +2394,7 @@ class Watch:
         self.reused = -_NEVER  # when a kept connection got the request
         self._turn_due, self._turn_seconds = _NEVER, 0.0
         self._step, self._seconds, self._left = "turn", 0.0, _NEVER
-        self._since = 0.0
+        self._since = _NEVER  # when that budget began to run, never while it is stopped
         self._line: socket.socket | None = None
         self._cut = False  # that line was shut down
         self._lock = threading.Lock()
@@ -2415,21 +2415,24 @@ class Watch:
         self._run()
 
     def allow(self, step: str, seconds: float) -> None:
-        """The budget that `resume()` will begin."""
+        """The budget that `resume()` is to begin."""
         self._step, self._seconds, self._left = step, seconds, seconds
+        self._since = _NEVER
 
     def step(self, step: str) -> None:
         """What is waited for now, on the budget that already runs."""
         self._step = step
 
     def pause(self) -> None:
-        """Stop the budget: it is the host, or ourselves, that is waited for."""
-        self._left -= time.monotonic() - self._since
+        """Stop the budget: it is the host that is waited for."""
+        self._left -= max(time.monotonic() - self._since, 0.0)
+        self._since = _NEVER
         self.due = self._turn_due
 
     def resume(self) -> None:
         self.check()
-        self._run()
+        if self._since == _NEVER:
+            self._run()
 
     def _run(self) -> None:
         self._since = time.monotonic()
@@ -3377,12 +3380,12 @@ class _Turn:
         """All that `source` yields as one batch, also when it fails on the way."""
         events: list[JSON] = []
         failure = None
-        self._watch.pause()
         try:
             events.extend(source)
         except ProviderError as error:
             failure = error
         if events:
+            self._watch.pause()
             yield events
         self._watch.resume()
         if failure is not None:

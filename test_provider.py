@@ -4903,6 +4903,25 @@ FLOODS = {
 }
 
 
+def test_budget_is_stopped_by_the_host_alone_and_begun_by_news_alone() -> None:
+    watch = provider.Watch()
+    watch.start(10000.0)
+    try:
+        watch.arm("first", 100.0)
+        due = watch.due
+        watch.resume()  # after a read that brought nothing
+        assert watch.due == due
+        watch.pause()
+        assert watch.due > due + 1000
+        watch.resume()
+        assert due <= watch.due < due + 50
+        watch.allow("idle", 300.0)
+        watch.resume()
+        assert watch.due > due + 150
+    finally:
+        watch.finish()
+
+
 @pytest.mark.parametrize("limit", ["first_event_timeout", "idle_timeout"])
 @pytest.mark.parametrize("name", FLOODS)
 def test_flood_cannot_outrun_the_time_limit(name: str, limit: str) -> None:

@@ -1091,6 +1091,7 @@ class Plugin:
         cwd: str | None = None,
         reading: bool = True,
         check_key: bool = True,
+        program: Sequence[str] = (SOURCE,),
     ) -> None:
         self.home = tempfile.TemporaryDirectory()
         self.check_key = check_key
@@ -1103,7 +1104,7 @@ class Plugin:
         self._changed = threading.Condition()
         self._names = itertools.count(1)
         self.process = subprocess.Popen(
-            [sys.executable, SOURCE],
+            [sys.executable, *program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -7214,6 +7215,55 @@ def test_schema_of_the_configuration_refuses_what_a_turn_refuses(name: str) -> N
     elif isinstance(config, dict):
         assert check(config)  # that is for the code to see
     assert check({}) and check(CONFIG_DEFAULTS)
+
+
+# --- work, counted instead of timed, of whole turns --------------------------------
+
+
+COUNTED = """
+import importlib, itertools, os, sys, threading
+import http.cookiejar, requests
+sys.path.insert(0, {directory!r})
+provider = importlib.import_module({module!r})
+events = itertools.count()
+def trace(frame, event, argument):
+    next(events)
+    return trace
+threading.settrace(trace)
+threading.setprofile(trace)
+code = provider.run_plugin()
+os.write(2, b"%d" % next(events))
+os._exit(code)
+"""
+
+
+def work_of_a_turn(emulator: Emulator, reads: int, together: int) -> int:
+    """Lines and calls in all threads for a turn of so many reads of so many deltas."""
+    directory, module = str(Path(SOURCE).parent), Path(SOURCE).stem
+    program = COUNTED.format(directory=directory, module=module)
+    with Plugin(emulator.base_url, program=["-c", program]) as plugin:
+
+        def until(mark: str) -> Step:  # so that it becomes a read of its own
+            def is_told() -> bool:
+                return any(mark in li.get("text", "") for li in plugin.lines[-1:])
+
+            return lambda exchange: plugin.wait_for(is_told, mark)
+
+        pieces: list[Step] = [sse(started(), opened(0), text(0, "<>")), until("<>")]
+        for number in range(reads):
+            many = [text(0, f" word {i}") for i in range(1, together)]
+            pieces += [sse(*many, text(0, f"<{number}>")), until(f"<{number}>")]
+        emulator.queue.append(respond(*pieces, sse(closed(0), stopping(), STOP)))
+        assert plugin.turn(ask()).text.endswith(f"<{reads - 1}>")
+    return int(plugin.errors)
+
+
+@pytest.mark.parametrize("reads, together", [(50, 1), (20, 20)])
+def test_work_for_each_delta_stays_the_same_as_the_turn_grows(
+    emulator: Emulator, reads: int, together: int
+) -> None:
+    costs = [work_of_a_turn(emulator, n * reads, together) for n in (1, 2, 4)]
+    assert 0 < costs[2] - costs[1] < 1.05 * 2 * (costs[1] - costs[0]), costs
 
 
 # =====================================================================

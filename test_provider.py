@@ -10,17 +10,24 @@ To test a vendored copy, edit the one import below.  Run with ``pytest``.
 
 from __future__ import annotations
 
+import argparse
 import base64
 import contextlib
 import copy
 import datetime
 import email.utils
+import functools
+import gc
 import gzip
 import http.client
+import importlib.metadata
+import importlib.util
 import itertools
 import json
 import math
+import multiprocessing
 import os
+import platform
 import random
 import re
 import select
@@ -7582,3 +7589,787 @@ def test_help_names_every_setting_with_its_variable() -> None:
         assert found, name
         assert json.dumps(row["default"]) in found.group(), name
         assert (row["env"] or "") in found.group(), name
+
+
+# =====================================================================
+# The benchmark: python3 test_provider.py bench
+# =====================================================================
+#
+# A contender is a process used like the plugin: turns come on stdin, and each delta
+# leaves as a JSON line.  The server is another process.  A delta may carry a stamp, the
+# server's monotonic clock as it left; the same clock tells here when its line was read.
+
+STAMP = re.compile(rb"@(\d{10}\.\d{6})")
+NO_STAMP = b"%017.6f" % 0
+
+
+class Feed(NamedTuple):
+    """What the server is to send.  It stands in the turn's only message."""
+
+    framing: str = "chunked"  # or length, or close
+    events: int = 1  # deltas
+    size: int = 6  # characters of each, where there is no rate
+    rate: int = 0  # deltas a second, all of them stamped; 0: as fast as they are taken
+    together: int = 1  # streams that begin when the last of them was asked for
+    run: int = 0  # no two are the same
+
+    @property
+    def words(self) -> str:
+        return " ".join(["feed", *map(str, self)])
+
+    @classmethod
+    def parse(cls, body: bytes) -> Feed:
+        found = re.search(rb"feed (\w+)" + rb" (\d+)" * 5, body)
+        assert found is not None, body[:500]
+        framing, *numbers = found.groups()
+        return cls(framing.decode(), *map(int, numbers))
+
+    def cell(self, *payloads: Obj) -> bytes:
+        return chunk(sse(*payloads)) if self.framing == "chunked" else sse(*payloads)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019
+    def burst(self) -> bytes:
+        """All deltas but the first."""
+        filler = "lorem ipsum dolor " * (self.size // 18 + 1)
+        cells = [self.cell(text(0, f" {i} {filler}"[: self.size])) for i in range(64)]
+        return b"".join(cells[i % 64] for i in range(self.events - 1))
+
+
+class FeedServer(Emulator):
+    """Sends what it has encoded before, with one write or in step with the clock."""
+
+    together: dict[Feed, tuple[list[socket.socket], threading.Event]] = {}
+
+    def _script(self, request: Request) -> Script:
+        feed = Feed.parse(request.body)
+        count = f"#{self.connections} "
+        opening = feed.cell(started(), opened(0), text(0, count))
+        stamped = feed.cell(text(0, "@%s " % NO_STAMP.decode()))
+        burst = b"" if feed.rate else feed._replace(run=0).burst()
+        ending = feed.cell(closed(0), stopping(), STOP)
+        ending += LAST_CHUNK if feed.framing == "chunked" else b""
+        size = len(stamped) * (feed.events if feed.rate else 1)
+        size += len(opening + ending) + len(burst)
+        framing = {
+            "chunked": "Transfer-Encoding: chunked",
+            "length": f"Content-Length: {size}",
+            "close": "Connection: close",
+        }[feed.framing]
+        last = [close] if feed.framing == "close" else []
+
+        def deltas(exchange: Exchange) -> None:
+            if feed.rate:
+                self._pace(feed, exchange.sock, stamped.split(NO_STAMP))
+                return
+            time.sleep(0.03)  # the opening is out of the way
+            stamp = b"%017.6f" % time.monotonic()
+            exchange.send(stamped.replace(NO_STAMP, stamp) + burst)
+
+        return [response_head(200, framing) + opening, deltas, ending, *last]
+
+    def _pace(self, feed: Feed, sock: socket.socket, stamped: list[bytes]) -> None:
+        """Wait for the feed's other streams; the last one serves all of them."""
+        with self._changed:
+            socks, done = self.together.setdefault(feed, ([], threading.Event()))
+            socks.append(sock)
+            is_last = len(socks) == feed.together
+        if not is_last:
+            done.wait(DEADLINE)
+            return
+        del self.together[feed]
+        begin, rate = time.monotonic() + 0.05, feed.rate * feed.together
+        for number in range(feed.events * feed.together):
+            time.sleep(max(begin + number / rate - time.monotonic(), 0))
+            stamp = b"%017.6f" % time.monotonic()
+            socks[number % feed.together].sendall(stamp.join(stamped))
+        done.set()
+
+
+def serve_feeds(pipe: Any) -> None:
+    pipe.send(FeedServer().base_url)
+    signal.pause()
+
+
+# --- contenders -----------------------------------------------------------------
+
+
+class Contender(NamedTuple):
+    program: str  # all before AFTER: `texts(turn)`, or `serve(turn)` instead
+    needs: str = ""  # modules
+    parts: str = "start throughput latency memory turns"  # that it takes part in
+
+
+BEFORE = """
+import json, os, sys, threading
+URL = os.environ["MINIMAX_BASE_URL"] + "/v1/messages"
+def asked(turn, **fields):
+    body = {"model": "MiniMax-M3", "max_tokens": 9, "messages": turn["messages"]}
+    return {**body, **fields}
+def say(event):
+    os.write(1, json.dumps(event).encode() + b"\\n")
+def end(turn, told):
+    block = {"type": "text", "text": "".join(told)}
+    say({"type": "block_end", "id": turn["id"], "index": 0, "block": block})
+    message = {"role": "assistant", "content": [block]}
+    say({"type": "turn_end", "id": turn["id"], "message": message})
+def serve(turn):
+    told = []
+    for text in texts(turn):
+        told.append(text)
+        say({"type": "text_delta", "id": turn["id"], "index": 0, "text": text})
+    end(turn, told)
+"""
+
+AFTER = """
+for line in sys.stdin:
+    turn = json.loads(line)
+    if turn["type"] == "describe":
+        say({"type": "manifest"})
+    else:
+        threading.Thread(target=serve, args=(turn,)).start()
+"""
+
+RAW = BEFORE + r"""
+import socket
+HOST, PORT = URL.split("/")[2].split(":")
+HEAD = b"POST /anthropic/v1/messages HTTP/1.1\r\nHost: a\r\n"
+def connected(turn):
+    sock = socket.create_connection((HOST, PORT))
+    body = json.dumps(asked(turn)).encode()
+    sock.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    return sock
+def received(turn):
+    sock, data = connected(turn), b""
+    while b"\r\n\r\n" not in data:
+        data += sock.recv(65536)
+    head, _, data = data.partition(b"\r\n\r\n")
+    while b"chunked" not in head:
+        yield data
+        data = sock.recv(65536)
+    while True:
+        pieces, at, begin = [], 0, data.find(b"\r\n") + 2
+        while begin > 1:
+            stop = begin + int(data[at:begin], 16)
+            if stop + 2 > len(data):
+                break
+            pieces.append(data[begin:stop])
+            at = stop + 2
+            begin = data.find(b"\r\n", at) + 2
+        yield b"".join(pieces)
+        data = data[at:] + sock.recv(65536)
+"""
+
+ANTHROPIC = BEFORE + """
+import anthropic
+BASE = os.environ["MINIMAX_BASE_URL"]
+client = anthropic.Anthropic(api_key="none", base_url=BASE, max_retries=0)
+"""
+
+LITELLM = BEFORE + """
+import litellm
+KEYS = {"api_base": os.environ["MINIMAX_BASE_URL"], "api_key": "none"}
+KEYS["model"] = "anthropic/MiniMax-M3"
+"""
+
+REQUESTS = BEFORE + """
+import requests
+session = requests.Session()
+def posted(turn):
+    return session.post(URL, json=asked(turn, stream=True), stream=True)
+"""
+
+CONTENDERS = {
+    "python3": Contender(parts="memory", program="""
+import sys
+print(sys.stdin.readline(), flush=True)
+sys.stdin.read()
+"""),
+    "floor": Contender(RAW + r"""
+def texts(turn):
+    rest = b""
+    for piece in received(turn):
+        *events, rest = (rest + piece).split(b"\n\n")
+        for event in events:
+            payload = json.loads(event.partition(b"data: ")[2].decode())
+            if payload["type"] == "content_block_delta":
+                yield payload["delta"]["text"]
+            elif payload["type"] == "message_stop":
+                return
+"""),
+    "one write per read": Contender(RAW + r"""
+import re
+find, encode = re.compile("data: (.*)").findall, json.JSONEncoder().encode
+def serve(turn):
+    rest, told, payloads = b"", [], []
+    for piece in received(turn):
+        piece, _, rest = (rest + piece).rpartition(b"\n\n")
+        payloads = json.loads("[%s]" % ",".join(find(piece.decode())))
+        new = [p["delta"]["text"] for p in payloads if "delta" in p and "index" in p]
+        event, lines = {"type": "text_delta", "id": turn["id"], "index": 0}, []
+        for event["text"] in new:
+            lines.append(encode(event) + "\n")
+        os.write(1, "".join(lines).encode())
+        told += new
+        if payloads and payloads[-1]["type"] == "message_stop":
+            return end(turn, told)
+"""),
+    "recv alone": Contender(parts="throughput latency", program=RAW + """
+def texts(turn):
+    sock, data = connected(turn), b""
+    while b"message_stop" not in data:
+        data = data[-20:] + sock.recv(65536)
+        if b"@" in data:
+            yield data[data.find(b"@") :][:18].decode()
+"""),
+    "anthropic, raw events": Contender(needs="anthropic", program=ANTHROPIC + """
+def texts(turn):
+    for event in client.messages.create(**asked(turn, stream=True)):
+        if event.type == "content_block_delta":
+            yield event.delta.text
+"""),
+    "anthropic, messages.stream": Contender(needs="anthropic", program=ANTHROPIC + """
+def texts(turn):
+    with client.messages.stream(**asked(turn)) as stream:
+        for event in stream:
+            if event.type == "text":
+                yield event.text
+"""),
+    "httpx + httpx-sse": Contender(needs="httpx httpx_sse", program=BEFORE + """
+import httpx, httpx_sse
+client = httpx.Client(timeout=None, limits=httpx.Limits(max_connections=None))
+def texts(turn):
+    body = asked(turn, stream=True)
+    with httpx_sse.connect_sse(client, "POST", URL, json=body) as source:
+        for event in source.iter_sse():
+            payload = json.loads(event.data)
+            if payload["type"] == "content_block_delta":
+                yield payload["delta"]["text"]
+"""),
+    "requests + sseclient-py": Contender(needs="sseclient", program=REQUESTS + """
+import sseclient
+def texts(turn):
+    for event in sseclient.SSEClient(posted(turn)).events():
+        payload = json.loads(event.data)
+        if payload["type"] == "content_block_delta":
+            yield payload["delta"]["text"]
+"""),
+    "requests, iter_lines": Contender(needs="requests", program=REQUESTS + """
+def texts(turn):
+    for line in posted(turn).iter_lines():
+        if line.startswith(b"data: "):
+            payload = json.loads(line[6:])
+            if payload["type"] == "content_block_delta":
+                yield payload["delta"]["text"]
+"""),
+    "litellm": Contender(LITELLM + """
+def texts(turn):
+    for event in litellm.completion(**asked(turn, stream=True, **KEYS)):
+        if event.choices[0].delta.content:
+            yield event.choices[0].delta.content
+""", "litellm", "start throughput memory"),
+}  # fmt: skip
+
+
+WARM = Feed(events=10)
+
+
+class Failed(Exception):
+    """A contender did not do its part."""
+
+
+class Racer:
+    """A contender's process."""
+
+    runs = itertools.count(1)
+
+    def __init__(self, command: Sequence[str], env: dict[str, str]) -> None:
+        self.errors, pipe = tempfile.TemporaryFile(), subprocess.PIPE
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=self.errors, bufsize=0, env=env
+        )
+        assert self.process.stdin and self.process.stdout
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.alarm = threading.Timer(2 * DEADLINE, self.process.kill)
+        self.alarm.start()
+
+    def __enter__(self) -> Racer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.alarm.cancel()
+        self.process.kill()
+        self.process.wait()
+        for file in (self.stdin, self.stdout, self.errors):
+            file.close()
+
+    def send(self, *lines: Obj) -> None:
+        self.stdin.write(b"".join(dump(line).encode() + b"\n" for line in lines))
+
+    def read(self) -> tuple[float, bytes]:
+        """What there is of its output, and when it was read."""
+        data = os.read(self.stdout.fileno(), 1 << 20)
+        now = time.monotonic()
+        if not data:
+            self.errors.seek(0)
+            told = self.errors.read().decode("utf-8", "replace").strip()
+            raise Failed(told.split("\n")[-1] or "it ended without a word")
+        return now, data
+
+    def warm(self) -> Racer:
+        for _ in self.play(WARM):
+            pass
+        return self
+
+    def play(self, feed: Feed) -> Iterator[tuple[float, bytes]]:
+        """What it writes until all turns of a feed have ended."""
+        feed = feed._replace(run=next(self.runs))
+        names = [f"{feed.run}.{number}" for number in range(feed.together)]
+        self.send(*(ask(feed.words, id=name, type="turn") for name in names))
+        ended, data = 0, b""
+        while ended < feed.together or not data.endswith(b"\n"):
+            tail = data[-8:]
+            now, data = self.read()
+            ended += (tail + data).count(b'turn_end"')
+            yield now, data
+
+    def status(self, field: str) -> int:
+        """A number of Linux's /proc/PID/status."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(told.split(field + ":")[1].split()[0])
+
+    def mb(self, field: str) -> float:
+        return self.status(field) / 1024
+
+    def cpu(self) -> float:
+        """Seconds of CPU it has used: Linux has such a clock for each process."""
+        return time.clock_gettime((~self.process.pid << 3) | 2)
+
+
+# --- what is measured -------------------------------------------------------------
+
+
+def burst(racer: Racer, feed: Feed) -> Iterator[list[float]]:
+    """Microseconds for each delta, from the first one's leaving to the last line."""
+    found = None
+    for now, data in racer.warm().play(feed):
+        found = found or STAMP.search(data)
+        ended = now
+    assert found is not None
+    yield [1e6 * (ended - float(found.group(1))) / feed.events]
+
+
+def idle(racer: Racer, feed: Feed) -> Iterator[list[float]]:
+    """MB after `describe` alone."""
+    racer.send({"type": "describe"})
+    racer.read()
+    time.sleep(0.5)  # for what it does in the background
+    yield [racer.mb("VmRSS")]
+
+
+def reuse(racer: Racer, feed: Feed) -> Iterator[list[float]]:
+    """Connections opened for turns that follow as many."""
+    counts = [0]
+    for _ in range(2):
+        output = b"".join(data for _, data in racer.play(feed))
+        counts.append(max(map(int, re.findall(rb"#(\d+)", output))))
+    yield [counts[2] - counts[1]]
+
+
+def volume(racer: Racer, feed: Feed) -> Iterator[list[float]]:
+    """MB at the peak; MB more than before when the turn is over."""
+    before = racer.warm().mb("VmRSS")
+    for _ in racer.play(feed):
+        pass
+    time.sleep(0.2)  # for its last steps
+    yield [racer.mb("VmHWM")]
+    yield [racer.mb("VmRSS") - before]
+
+
+def streams(racer: Racer, feed: Feed) -> Iterator[list[float]]:
+    """Microseconds from a delta's leaving to the reading of its line; microseconds of
+    CPU for each delta; threads; KB for each stream beside an idle process."""
+    reads: list[tuple[float, bytes]] = []
+    idle, seen, begun, at_begin = racer.warm().mb("VmRSS"), 0, 0, 0.0
+    figures: list[list[float]] = []
+    for now, data in racer.play(feed):
+        reads.append((now, data))
+        seen += data.count(b"@")
+        if seen and not begun:  # all have started
+            begun, at_begin = seen, racer.cpu()
+        if not figures and seen >= (feed.events - 2) * feed.together:  # none has ended
+            used, grown = racer.cpu() - at_begin, racer.mb("VmRSS") - idle
+            figures.append([1e6 * used / max(seen - begun, 1)])
+            figures += [[racer.status("Threads")], [1024 * grown / feed.together]]
+    yield [
+        1e6 * (now - float(stamp))
+        for now, data in reads
+        for line in data.split(b"\n")
+        if b"text_delta" in line
+        for stamp in STAMP.findall(line)
+    ]
+    yield from figures
+
+
+# --- the cases ----------------------------------------------------------------------
+
+
+class Case(NamedTuple):
+    part: str
+    name: str
+    feed: Feed
+    job: Callable[[Racer, Feed], Iterator[list[float]]]
+    tables: str  # where the job's numbers go
+    rounds: int
+    others: int = 0  # rounds of contenders beside ours and the floor
+
+
+CASES = [
+    Case("throughput", "20,000", Feed(events=20000), burst, "throughput", 7, 3),
+    *(
+        Case("throughput", f"{n:,}", Feed(events=n), burst, "throughput", rounds)
+        for n, rounds in ((2000, 7), (100000, 3), (500000, 3))
+    ),
+    *(
+        Case("throughput", f"{n} MB", Feed(events=1000 * n, size=1000), burst,
+             "throughput", 3)
+        for n in (1, 10, 50)
+    ),
+    *(
+        Case("latency", f"{framing}, {rate:,}/s", Feed(framing, n, 0, rate), streams,
+             "latency", 4, others)
+        for framing in ("chunked", "length", "close")
+        for rate, n, others in ((100, 150, 1), (1000, 500, 0))
+    ),
+    Case("memory", "after describe", WARM, idle, "idle", 1, 1),
+    *(
+        Case("memory", f"{n} MB", Feed(events=1000 * n, size=1000), volume,
+             "peak kept", 1)
+        for n in (10, 50)
+    ),
+    *(
+        Case("turns", f"{n} at once", Feed("chunked", 60, 0, 20, n), streams,
+             "turns cpu threads kb", 2, n == 200)
+        for n in (1, 8, 64, 200)
+    ),
+    *(
+        Case("connections", f"{n} after {n}", Feed("chunked", 3, 0, 20, n), reuse,
+             "connections", 1)
+        for n in (1, 64)
+    ),
+]  # fmt: skip
+
+FIRST = "first event"
+STARTS: dict[str, tuple[list[str], Obj | None]] = {  # arguments, a line for stdin
+    "describe": ([], {"type": "describe"}),
+    "ping": ([], {"type": "ping"}),
+    "--version": (["--version"], None),
+    "--manifest": (["--manifest"], None),
+    FIRST: ([], ask(WARM.words, type="turn", id="first")),
+}
+PASS, IMPORT = "python3 -c pass", "python3 -c 'import requests'"
+
+
+class Benchmark:
+    """`samples[table][case][contender]` are numbers; `missing` says who did not run."""
+
+    def __init__(self, plugin: Path, quick: bool, home: str) -> None:
+        gc.freeze()
+        gc.disable()  # here and, after the fork, in the server: no pauses
+        self.quick = quick
+        self.samples: Obj = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+        self.missing: dict[str, str] = {}
+        context = multiprocessing.get_context("fork")
+        self.server, theirs = context.Pipe()
+        context.Process(target=serve_feeds, args=(theirs,), daemon=True).start()
+        config = {"max_concurrent_turns": 1000, "max_retries": 0}
+        self.env = environment(home, self.server.recv(), config)
+        self.file = [sys.executable, str(plugin)]
+        self.commands = {"ours": self.install(plugin, home)}
+        for name, contender in CONTENDERS.items():
+            if all(importlib.util.find_spec(need) for need in contender.needs.split()):
+                program = contender.program + AFTER
+                self.commands[name] = [sys.executable, "-c", program]
+            else:
+                self.missing[name] = "skipped, for it cannot be imported"
+
+    def install(self, plugin: Path, home: str) -> list[str]:
+        """Have install.sh put the plugin into `home`, if it is there."""
+        script, name = plugin.with_name("install.sh"), "plexum-minimax-provider"
+        if not script.is_file():
+            return self.file
+        env = dict(self.env, PLEXUM_PROFILE_ROOT=home, PYTHON=sys.executable)
+        command = ["sh", str(script), "--offline", "--no-demo"]
+        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+        return [f"{home}/plugins/{name}/{name}-plugin"]
+
+    def rounds(self, part: str, count: int, others: int) -> Iterator[str]:
+        """Whose turn it is: ours and the floor always, others in the first rounds."""
+        for number in range(min(count, 2) if self.quick else count):
+            for name in self.commands:
+                is_main = name in ("ours", "floor")
+                takes_part = is_main or part in CONTENDERS[name].parts
+                most = count if is_main else others
+                if number < most and takes_part and name not in self.missing:
+                    yield name
+
+    def run(self, case: Case) -> None:
+        for name in self.rounds(case.part, case.rounds, case.others):
+            try:
+                with Racer(self.commands[name], self.env) as racer:
+                    results = zip(case.tables.split(), case.job(racer, case.feed))
+                    for table, numbers in results:
+                        self.samples[table][case.name][name] += numbers
+            except Failed as failure:
+                self.missing[name] = f"failed: {failure}"
+
+    def start(self) -> None:
+        for name in self.rounds("start", 15, 3):
+            commands = {name: self.commands[name]}
+            if name == "ours":
+                commands["ours, the file itself"] = self.file
+                _, imported = self.session([sys.executable, "-c", "import requests"])
+                self.samples["event"][FIRST][IMPORT].append(imported)
+            for case, (arguments, line) in STARTS.items():
+                answer, end = self.samples["answer"][case], self.samples["exit"][case]
+                if name == "ours" and case != FIRST:
+                    _, whole = self.session([sys.executable, "-c", "pass"])
+                    answer[PASS].append(whole)
+                    end[PASS].append(whole)
+                elif case not in ("describe", FIRST):
+                    continue
+                for row, command in commands.items():
+                    first, whole = self.session(command + arguments, line)
+                    if math.isnan(first):
+                        self.missing[row] = f"failed: no line after {case}"
+                    elif case == FIRST:
+                        self.samples["event"][case][row].append(first)
+                    else:
+                        answer[row].append(first)
+                        end[row].append(whole)
+
+    def session(
+        self, command: list[str], line: Obj | None = None
+    ) -> tuple[float, float]:
+        """Milliseconds to the first line, and to the exit, of a new process."""
+        first = math.nan
+        with Racer(command, self.env) as racer:
+            if line is not None:
+                racer.send(line)
+            racer.stdin.close()
+            with contextlib.suppress(Failed):
+                first, _ = racer.read()
+                while racer.read():
+                    pass
+            racer.process.wait()
+            return 1e3 * (first - racer.began), 1e3 * (time.monotonic() - racer.began)
+
+
+# --- what is told -----------------------------------------------------------------
+
+
+class Table(NamedTuple):
+    title: str
+    samples: str
+    digits: int = 0
+    # The row that ratios are to; "": the same row in the first column; None: no ratios.
+    against: str | None = "floor"
+    share: float = 0.5  # which quantile
+
+
+TABLES = {
+    "answer": Table("First line of a new process, ms", "answer", 1, PASS),
+    "exit": Table("Exit of a new process, ms", "exit", 1, PASS),
+    "event": Table("First event of a new process, ms", "event", 1, IMPORT),
+    "throughput": Table("Deltas as fast as they are taken, µs each", "throughput", 2),
+    "latency p50": Table("Latency of lone deltas, µs, p50", "latency"),
+    "latency p99": Table("Latency of lone deltas, µs, p99", "latency", share=0.99),
+    "idle": Table("Resident memory, MB", "idle", 1, "python3"),
+    "peak": Table("Peak of resident memory during a turn of so much text, MB", "peak"),
+    "kept": Table("Resident memory kept after it, MB", "kept", 1, None),
+    "turns p50": Table("Latency in turns of 20 deltas a second, µs, p50", "turns"),
+    "turns p99": Table("Latency in them, µs, p99", "turns", share=0.99),
+    "cpu": Table("CPU time for each of their deltas, µs", "cpu", 0, ""),
+    "threads": Table("Threads", "threads", 0, None),
+    "kb": Table("Resident memory for each turn, KB", "kb"),
+    "connections": Table("Connections opened for turns", "connections", 0, None),
+}
+
+
+def quantile(numbers: Sequence[float], share: float) -> float:
+    ranked = sorted(numbers)
+    place = share * (len(ranked) - 1)
+    low, high = ranked[math.floor(place)], ranked[math.ceil(place)]
+    return low + (high - low) * (place % 1)
+
+
+def figures(samples: Obj, table: Table) -> Obj:
+    """The figures of a table, by case and contender."""
+    found: Obj = defaultdict(dict)
+    cases = samples.get(table.samples, {})
+    for case, rows in cases.items():
+        for name, numbers in rows.items():
+            value, base = quantile(numbers, table.share), rows.get(table.against)
+            if table.against == "":
+                base = next(iter(cases.values())).get(name)
+            quarters = quantile(numbers, 0.75) - quantile(numbers, 0.25)
+            found[case][name] = {
+                "value": value,
+                "ratio": value / quantile(base, table.share) if base else None,
+                "spread": quarters / (quantile(numbers, 0.5) or 1),
+                "samples": len(numbers),
+            }
+    return found
+
+
+def machine() -> Obj:
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "processor": model.group(1) if model else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("requests", "urllib3")},
+        "load": os.getloadavg()[0],
+    }
+
+
+def shown(told: Obj) -> Iterator[str]:
+    """The report as text."""
+    yield ", ".join(f"{name} {value}" for name, value in told["machine"].items())
+    yield from (f"{name}: {why}" for name, why in told["missing"].items())
+    for key, cases in told["tables"].items():
+        table = TABLES[key]
+        if not any(cases.values()):
+            continue
+        to = "" if table.against is None else f"; ratio to {table.against or '1'}"
+        yield f"\n{table.title}{to}"
+        yield " " * 28 + "".join(f"{case:>18}" for case in cases)
+        for name in dict.fromkeys(name for rows in cases.values() for name in rows):
+            line = f"{name:28}"
+            for figure in (rows.get(name) for rows in cases.values()):
+                value = "" if figure is None else f"{figure['value']:,.{table.digits}f}"
+                ratio = figure and figure["ratio"]
+                line += f"{value:>10}{'' if ratio is None else f' {ratio:7.2f}':8}"
+            yield line.rstrip()
+    yield ""
+    for name, spread in told["noise"].items():
+        yield f"noise: {name} varied by {spread:.0%} (interquartile range / median)"
+    if told["server"] is not None:
+        yield "the server: recv alone took {server:.0%} of our time".format(**told)
+
+
+README_ROWS = (PASS, IMPORT, "ours", *CONTENDERS)
+README_COLUMNS = {  # table, case, factor, digits
+    "`describe`, ms": ("answer", "describe", 1, 0),
+    "first event, ms": ("event", FIRST, 1, 0),
+    "20,000 deltas, ms": ("throughput", "20,000", 20, 0),
+    "lone delta, µs": ("latency p50", "chunked, 100/s", 1, 0),
+    "200 turns, p99, ms": ("turns p99", "200 at once", 0.001, 1),
+    "idle, MB": ("idle", "after describe", 1, 1),
+}
+
+
+def readme_table(tables: Obj) -> Iterator[str]:
+    """What the README shows, from the figures of all tables."""
+    yield "| | " + " | ".join(README_COLUMNS) + " |"
+    yield "|---" * (len(README_COLUMNS) + 1) + "|"
+    for name in README_ROWS:
+        cells = []
+        for table, case, factor, digits in README_COLUMNS.values():
+            figure = tables[table].get(case, {}).get(name)
+            cells.append(f"{figure['value'] * factor:,.{digits}f}" if figure else "")
+        if any(cells):
+            yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def outcome(bench: Benchmark, load: float) -> Obj:
+    """All that was found."""
+    tables = {name: figures(bench.samples, table) for name, table in TABLES.items()}
+    runs, answers = tables["throughput"]["20,000"], tables["answer"]["describe"]
+    noise = {"floor": runs.get("floor"), PASS: answers.get(PASS)}
+    ours, least = runs.get("ours"), runs.get("recv alone")
+    return {
+        "machine": {**machine(), "load before": load},
+        "missing": bench.missing,
+        "tables": tables,
+        "noise": {name: row["spread"] for name, row in noise.items() if row},
+        "server": least["value"] / ours["value"] if ours and least else None,
+    }
+
+
+def run_benchmark(argv: list[str]) -> int:
+    parts = ["start", *dict.fromkeys(case.part for case in CASES)]
+    parser = argparse.ArgumentParser(
+        prog="test_provider.py bench",
+        description="Measure the plugin beside a plain raw socket, the floor, and what "
+        "else this Python can import. It needs Linux, and five minutes.",
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
+    parser.add_argument("--json", action="store_true", help="everything, as one object")
+    parser.add_argument("--readme", action="store_true", help="the README's table")
+    parser.add_argument("--quick", action="store_true", help="less, in two minutes")
+    parser.add_argument("--plugin", type=Path, default=Path(SOURCE), help="its file")
+    options = parser.parse_args(argv)
+    if not set(options.parts) <= set(parts):
+        parser.error("the parts are {}".format(", ".join(parts)))
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as home:
+        bench = Benchmark(options.plugin.resolve(), options.quick, home)
+        for part in options.parts or parts:
+            print(f"measuring {part} ...", file=sys.stderr)
+            if part == "start":
+                bench.start()
+            for case in CASES:
+                is_large = case.feed.events > 20000
+                if part == case.part and not (options.quick and is_large):
+                    bench.run(case)
+    told = outcome(bench, load)
+    lines = readme_table(told["tables"]) if options.readme else shown(told)
+    print(json.dumps(told, indent=1) if options.json else "\n".join(lines))
+    return 0
+
+
+# --- tests of it -----------------------------------------------------------------
+
+
+@needs_linux
+def test_benchmark_runs_and_counts_connections() -> None:
+    command = [sys.executable, __file__, "bench", "--quick", "--json", "connections"]
+    done = subprocess.run(command, capture_output=True, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    for case, of_floor in (("1 after 1", 1), ("64 after 64", 64)):
+        rows = told["tables"]["connections"][case]
+        assert rows["ours"]["value"] == 0, rows
+        assert rows["floor"]["value"] == of_floor, rows
+
+
+def test_readme_shows_what_the_benchmark_finds() -> None:
+    part = readme_part("## Performance")
+    assert "python3 test_provider.py bench --readme\n" in part
+    head, rule = readme_table(defaultdict(dict))
+    assert f"\n{head}\n{rule}\n| {PASS} | " in part
+    told = re.findall(r"(?m)^\| ([^|]+) \| .*\d", part)
+    assert {"ours", "floor"} < set(told)
+    assert told == [name for name in README_ROWS if name in told]
+    assert set(README_ROWS) - set(told) <= {"litellm"}
+
+
+# =====================================================================
+# python3 test_provider.py ...
+# =====================================================================
+
+SUBCOMMANDS: dict[str, Callable[[list[str]], int]] = {"bench": run_benchmark}
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] not in SUBCOMMANDS:
+        known = "|".join(SUBCOMMANDS)
+        print(f"usage: test_provider.py {known} [--help]; the tests run with pytest")
+        return 2
+    return SUBCOMMANDS[argv[0]](argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -31,6 +31,7 @@ import platform
 import random
 import re
 import select
+import shutil
 import signal
 import socket
 import ssl
@@ -42,6 +43,7 @@ import threading
 import time
 import zipfile
 from collections import defaultdict, deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import (
     Any,
@@ -6584,13 +6586,14 @@ def test_first_source_that_has_a_key_wins(key_files: KeyFiles, first: int) -> No
 
 
 @pytest.mark.parametrize("source", list(KEYS)[2:])
-@pytest.mark.parametrize("text", ["{}\n", "{}\r\n", " {} \n\n", "\ufeff{}"])
 def test_white_space_around_the_key_in_a_file_is_fine(
-    key_files: KeyFiles, source: str, text: str
+    key_files: KeyFiles, source: str
 ) -> None:
-    key_files.put(source, text.format(KEYS[source]))
+    key_files.put(source)
     with key_files.plugin() as plugin:
-        assert key_files.used(plugin) == KEYS[source]
+        for n, text in enumerate(["{}\n", "{}\r\n", " {} \n\n", "\ufeff{}"]):
+            key_files.put(source, text.format(KEYS[source] + str(n)))
+            assert key_files.used(plugin) == KEYS[source] + str(n)
 
 
 BAD_KEY_FILES: dict[str, tuple[bytes, str]] = {
@@ -6605,19 +6608,19 @@ BAD_KEY_FILES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("source", list(KEYS)[2:])
-@pytest.mark.parametrize("name", BAD_KEY_FILES)
 def test_bad_key_file_is_an_error_that_quotes_nothing_and_the_next_one_counts(
-    key_files: KeyFiles, name: str, source: str
+    key_files: KeyFiles, source: str
 ) -> None:
-    text, problem = BAD_KEY_FILES[name]
-    key_files.put(source, text)
+    path = "a key" if source == "api_key_file" else "minimax-api-key"
+    key_files.put(source)
     with key_files.plugin() as plugin:
-        answer = plugin.turn(ask())
-        assert answer.code == "config"
-        path = "a key" if source == "api_key_file" else "minimax-api-key"
-        answer.says(rf"{path} cannot be used: .*{problem}")
-        key_files.put(source)  # the next turn reads it
-        assert key_files.used(plugin) == KEYS[source]
+        for text, problem in BAD_KEY_FILES.values():
+            key_files.put(source, text)
+            answer = plugin.turn(ask())
+            assert answer.code == "config", text
+            answer.says(rf"{path} cannot be used: .*{problem}")
+            key_files.put(source)  # the next turn reads it
+            assert key_files.used(plugin) == KEYS[source]
     check_secret(bytes(plugin.output), plugin.errors)
 
 
@@ -6708,10 +6711,10 @@ def test_python_client_reads_the_file_of_its_key(
 # Wherever it is copied: hosts in other languages, as the README's checklist says
 # =====================================================================
 
-# Each runs the same session: a ping; t1, whose text is longer than any buffer; t2,
-# which is cancelled as its first text comes; t3, which sends the message of t1 back; t4,
-# at whose first text stdin is closed, and after a grace comes SIGTERM.  Each prints the
-# lines that it reads and ends with the plugin's exit code.
+# Each runs the same session: a ping; t1, whose text is longer than any buffer; t2, to
+# be cancelled as its first text comes; t3, which sends the message of t1 back; t4, at
+# whose first text stdin is closed, and after a grace comes SIGTERM.  Each prints the
+# lines that it reads and ends with the exit code of the plugin.
 NODE_HOST = r"""
 const [kind, grace, ...command] = process.argv.slice(1);
 const plugin = require("child_process").spawn(command[0], command.slice(1));
@@ -6877,7 +6880,7 @@ def test_small_host_in_another_language_runs_a_session(
     command = HOSTS[name]
     if not os.path.isabs(command[0]):
         needs_tool(command[0])
-    long = "é" * 120000
+    long = "é" * 30000
     stream = sse(started(), PING, opened(0), text(0, long), closed(0), stopping(), STOP)
     emulator.routes = {"long": respond(stream), "held": unfinished(BEGUN, hold)}
     noise = "import sys; sys.stderr.write('noise ' * 50000)"  # before the first line
@@ -7001,7 +7004,7 @@ LOCKED_DOWN: dict[str, tuple[str, str, dict[str, str | None]]] = {
         "setpriv --no-new-privs true", 'exec setpriv --no-new-privs "$@"', {},
     ),
     "nobody, with a read-only home": (
-        AS_NOBODY + " true", f'chmod 755 . && exec {AS_NOBODY} "$@"', {},
+        AS_NOBODY + ' "$0" -c ""', f'chmod 755 . && exec {AS_NOBODY} "$@"', {},
     ),
     "read-only file system": (
         "unshare -m mount -o remount,ro,bind /",
@@ -7020,7 +7023,8 @@ def test_host_that_allows_little_allows_a_turn(
     emulator: Emulator, name: str
 ) -> None:
     needed, shell, env = LOCKED_DOWN[name]
-    if subprocess.call(["sh", "-c", needed], stderr=subprocess.DEVNULL) != 0:
+    trial = ["sh", "-c", needed, sys.executable]
+    if subprocess.call(trial, stderr=subprocess.DEVNULL) != 0:
         pytest.skip(f"cannot do {needed.split()[0]} here")
     if "home" in name:  # then the configuration is not there to be read
         env = {"PLEXUM_MINIMAX_CONFIG": None, **env}
@@ -7104,6 +7108,381 @@ def test_proxy_gets_its_own_credentials_and_no_key(
     for request in tls_emulator.requests:
         assert request.header("authorization") == ["Bearer " + KEY]
         assert request.header("proxy-authorization") == []
+
+
+# =====================================================================
+# Wherever it is copied: install.sh
+# =====================================================================
+
+INSTALLER = Path(SOURCE).with_name("install.sh")
+LAUNCHER = "plexum-minimax-provider-plugin"
+NEEDED_TOOLS = "cat chmod cp dirname env grep ln mkdir mv rm rmdir sed sh".split()
+needs_installer = pytest.mark.skipif(
+    not INSTALLER.is_file() or Path(SOURCE).name != "plexum_minimax_provider.py",
+    reason="a vendored copy has no install.sh",
+)
+
+
+class Installer:
+    """A checkout in an odd place, and a profile root in another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkout = folder / "a check'out \"é\" $x"
+        self.root = folder / "a root ü\\"
+        self.target = self.root / "plugins" / "plexum-minimax-provider"
+        self.launcher = self.target / LAUNCHER
+        self.config = self.target / "config.json"
+        self.checkout.mkdir()
+        (folder / "home").mkdir()
+        for path in (INSTALLER, Path(SOURCE)):
+            shutil.copy(str(path), str(self.checkout))
+        self.env: dict[str, str] = {
+            "HOME": str(folder / "home"),
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHON": sys.executable,
+            "PLEXUM_PROFILE_ROOT": str(self.root),
+        }
+
+    def run(
+        self,
+        *options: str,
+        shell: Sequence[str] = ("sh",),
+        stdin: bytes = b"",
+        code: int = 0,
+        env: dict[str, str | None] | None = None,
+    ) -> str:
+        """Run it in `folder`; what it said on both streams."""
+        given = {**self.env, **(env or {})}
+        done = subprocess.run(
+            [*shell, str(self.checkout / "install.sh"), *options],
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=DEADLINE,
+            cwd=str(self.folder),
+            env={name: value for name, value in given.items() if value is not None},
+        )
+        told = done.stdout.decode()
+        assert done.returncode == code, told
+        check_secret(done.stdout)
+        return told
+
+    def answer(self, *options: str, launcher: Path | None = None) -> str:
+        """What the installed plugin says; it must succeed."""
+        done = subprocess.run(
+            [str(launcher or self.launcher), *options], input=b'{"type":"describe"}',
+            capture_output=True, timeout=DEADLINE, cwd="/", env={},
+        )
+        assert done.returncode == 0 and done.stderr == b"", done.stderr.decode()
+        return done.stdout.decode()
+
+    def left(self) -> set[str]:
+        names = {path.name for path in self.target.iterdir()} - {"__pycache__"}
+        return {re.sub(r"^lib\..*", "lib", name) for name in names}
+
+    def tools(self, *names: str) -> str:
+        """A directory, as PATH, with nothing in it but these commands."""
+        folder = self.folder / "tools"
+        folder.mkdir()
+        for name in names:
+            needs_tool(name)
+            (folder / name).symlink_to(str(shutil.which(name)))
+        return str(folder)
+
+
+INSTALLED = {"plexum_minimax_provider.py", "manifest.json", "config.json", LAUNCHER}
+
+
+@pytest.fixture
+def installer(tmp_path: Path) -> Installer:
+    return Installer(tmp_path)
+
+
+SHELLS = {
+    "dash": ["dash"],
+    "bash": ["bash"],
+    "busybox": ["busybox", "sh"],
+    "zsh": ["zsh", "--emulate", "sh"],
+}
+
+
+@needs_installer
+@pytest.mark.parametrize("name", SHELLS)
+def test_installer_works_in_every_shell_from_and_to_odd_paths(
+    installer: Installer, name: str
+) -> None:
+    shell = SHELLS[name]
+    needs_tool(shell[0])
+    if name == "busybox":
+        tools = Path(installer.tools("busybox"))
+        for tool in NEEDED_TOOLS:
+            (tools / tool).symlink_to("busybox")
+        installer.env["PATH"] = str(tools)
+    # From the folder it runs in:
+    relative: dict[str, str | None] = {"PLEXUM_PROFILE_ROOT": installer.root.name}
+    options = ["--offline", "--no-demo", "--region", "cn", "--allow"]
+    told = installer.run(*options, shell=shell, env=relative)
+    assert provider.__version__ in told and installer.left() == INSTALLED
+    assert json.loads(installer.config.read_text())["region"] == "cn"
+    assert json.loads((installer.root / "plexum.json").read_text()) == {
+        "plugins": {"allow": ["plexum-minimax-provider"]}
+    }
+    link = installer.folder / "link"
+    link.symlink_to(installer.launcher)
+    assert installer.answer(launcher=link).startswith('{"type":"manifest"')
+    told = installer.run("--no-demo", "--api-key-stdin", stdin=KEY.encode())
+    assert "there was: " in told
+    assert json.loads(installer.config.read_text()) == {"api_key": KEY, "region": "cn"}
+    installer.run("--uninstall", shell=shell, env=relative)
+    assert installer.left() == {"config.json"}
+
+
+@needs_installer
+@pytest.mark.parametrize("umask", ["077", "000"])
+def test_installed_files_have_their_modes_whatever_the_umask(
+    installer: Installer, umask: str
+) -> None:
+    shell = ["sh", "-c", f'umask {umask}; exec sh "$@"', "sh"]
+    installer.run("--offline", "--no-demo", shell=shell)
+    paths = {name: installer.target / name for name in INSTALLED}
+    modes = {name: path.stat().st_mode & 0o777 for name, path in paths.items()}
+    assert modes.pop("config.json") == 0o600 and modes.pop(LAUNCHER) == 0o755
+    assert set(modes.values()) == {0o644}
+    assert installer.target.stat().st_mode & 0o777 == 0o700
+
+
+@needs_installer
+def test_installer_needs_only_the_commands_it_names(installer: Installer) -> None:
+    """No sudo, git, curl, wget, pip or venv is on this PATH."""
+    installer.env["PATH"] = installer.tools(*NEEDED_TOOLS)
+    installer.run("--offline", "--no-demo")
+    assert installer.answer() and installer.left() == INSTALLED
+    (installer.folder / "tools" / "sed").unlink()
+    told = installer.run("--offline", code=1)
+    assert told == "install.sh: the command sed is needed and not on PATH\n"
+
+
+def bare_python(folder: Path) -> str:
+    """A Python with neither requests nor pip, and that can make no environment."""
+    making = [sys.executable, "-m", "venv", "--without-pip", str(folder / "bare")]
+    subprocess.run(making, check=True)
+    [site] = (folder / "bare").glob("lib/python*/site-packages")
+    hiding = "import sys; sys.modules['ensurepip'] = sys.modules['venv'] = None\n"
+    (site / "sitecustomize.py").write_text(hiding)
+    return str(folder / "bare" / "bin" / "python")
+
+
+def make_wheels(folder: Path) -> str:
+    """Wheels of what requests consists of here: what of it is Python."""
+    folder.mkdir()
+    for name in "requests urllib3 idna certifi charset_normalizer chardet".split():
+        package = Path(REQUESTS_AT) / name
+        if package.is_dir():
+            wheel = zipfile.ZipFile(str(folder / f"{name}-1.0-py3-none-any.whl"), "w")
+            with wheel:
+                for path in package.rglob("*"):
+                    if path.suffix in (".py", ".pem"):
+                        wheel.write(str(path), str(path.relative_to(REQUESTS_AT)))
+    return str(folder)
+
+
+@needs_installer
+def test_without_requests_pip_and_venv_wheels_are_enough(installer: Installer) -> None:
+    installer.env["PYTHON"] = bare_python(installer.folder)
+    told = installer.run("--offline", code=3)
+    assert "has neither pip nor venv" in told and "apt install python3-requests" in told
+    assert not installer.target.exists()
+    wheels = make_wheels(installer.folder / "the wheels")
+    for _ in range(2):  # the second time the packages are found again
+        installer.run("--wheels", wheels, "--no-demo")
+        assert installer.left() == INSTALLED | {"lib"}
+    assert "It works: " in installer.answer("demo")
+
+
+@needs_installer
+def test_python_below_3_8_is_one_sentence_and_exit_3(installer: Installer) -> None:
+    found = old_pythons()
+    if not found:
+        pytest.skip("needs a Python below 3.8")
+    installer.run("--offline", "--no-demo")
+    good = installer.launcher.read_text(encoding="utf-8")
+    for version, old in found.items():
+        told = installer.run("--offline", code=3, env={"PYTHON": old})
+        assert told == (
+            f"install.sh: PYTHON={old} is not a working Python 3.8 or newer\n"
+        )
+        replaced = re.sub(r"(?m)^python=.*$", f"python='{old}'", good)
+        installer.launcher.write_text(replaced, encoding="utf-8")
+        done = subprocess.run([str(installer.launcher)], input=b"", capture_output=True)
+        assert done.returncode == 3 and done.stdout == b""
+        [line] = done.stderr.decode().splitlines()
+        assert f"needs Python 3.8 or newer and {old} is {version}" in line
+
+
+@needs_installer
+def test_target_that_cannot_be_written_is_one_sentence() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # pytest's own are for nobody else
+        installer = Installer(Path(folder))
+        shell = [*AS_NOBODY.split(), "sh"] if os.geteuid() == 0 else ["sh"]
+        if subprocess.call([*shell, "-c", "true"], stderr=subprocess.DEVNULL) != 0:
+            pytest.skip("cannot be nobody here")
+        for blocked in (installer.root, installer.target):
+            blocked.mkdir(parents=True)
+            blocked.chmod(0o555)
+            told = installer.run("--offline", shell=shell, code=1, env={"HOME": None})
+            advice = "set PLEXUM_PROFILE_ROOT=/a/directory"
+            assert told == f"install.sh: {blocked} cannot be written; {advice}\n"
+            assert list(blocked.iterdir()) == []
+            blocked.chmod(0o755)
+
+
+@needs_installer
+def test_file_in_the_way_and_missing_home_are_one_sentence(
+    installer: Installer,
+) -> None:
+    installer.root.mkdir()
+    (installer.root / "plugins").write_text("")
+    told = installer.run("--offline", code=1)
+    assert told.endswith("plugins is in the way: it is not a directory\n")
+    nowhere: dict[str, str | None] = {"PLEXUM_PROFILE_ROOT": None, "HOME": None}
+    told = installer.run(code=1, env=nowhere)
+    assert told.startswith("install.sh: HOME is not set; ") and told.count("\n") == 1
+    told = installer.run(code=1, env={**nowhere, "HOME": "/nonexistent"})
+    assert told.startswith("install.sh: there is no home directory /nonexistent; ")
+
+
+@needs_installer
+def test_plugin_directory_that_is_noexec_is_told(installer: Installer) -> None:
+    installer.target.mkdir(parents=True)
+    mount = 'mount -t tmpfs -o noexec,mode=755 none "$0" && exec sh "$@"'
+    shell = ["unshare", "-m", "sh", "-c", mount, str(installer.target)]
+    if subprocess.call([*shell, "-c", "true"], stderr=subprocess.DEVNULL) != 0:
+        pytest.skip("cannot mount anything here")
+    told = installer.run("--offline", shell=shell)
+    assert "no program can be started from" in told and "noexec?" in told
+    assert "It works: " in told  # by sh and by Python it still does
+
+
+@needs_installer
+def test_other_settings_in_plexum_json_stay_and_a_backup_is_kept(
+    installer: Installer,
+) -> None:
+    installer.root.mkdir()
+    plexum = installer.root / "plexum.json"
+    before = '{\n\t"é": 1.0,\n\t"plugins": {"allow": ["other"], "x": {}}\n}'
+    plexum.write_text(before, encoding="utf-8")
+    for _ in range(2):  # the second time there is nothing to do
+        installer.run("--offline", "--no-demo", "--allow")
+    told = json.loads(plexum.read_text(encoding="utf-8"))
+    allowed = ["other", "plexum-minimax-provider"]
+    assert told == {"é": 1.0, "plugins": {"allow": allowed, "x": {}}}
+    [backup] = installer.root.glob("plexum.json.bak-*")
+    assert backup.read_text(encoding="utf-8") == before
+
+
+@needs_installer
+def test_two_installs_at_once_leave_one_that_works(installer: Installer) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        runs = [pool.submit(installer.run, "--offline", "--no-demo") for _ in range(3)]
+        for one in runs:
+            one.result()
+    assert installer.answer().startswith('{"type":"manifest"')
+    assert installer.left() == INSTALLED
+
+
+@needs_installer
+def test_half_finished_install_is_swept_away(installer: Installer) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (f".stage.1.{dead.pid}", f"lib.1.{dead.pid}"):
+        (installer.target / name / "requests").mkdir(parents=True)
+    (installer.target / "plexum_minimax_provider.py").write_text("half of it (")
+    installer.run("--offline", "--no-demo")
+    assert installer.left() == INSTALLED
+    assert installer.answer("--version").split()[-1] == provider.__version__
+
+
+STUB = """
+def main():
+    print("{}")
+
+if __name__ == "__main__":
+    main()
+"""
+STOPPER = """#!/bin/sh
+read -r n <"$STEPS"
+n=$((n + 1))
+echo "$n" >"$STEPS"
+[ "$n" -ne "$STOP_AT" ] || kill -"$SIGNAL" 0
+exec '{}' "$@"
+"""
+
+
+class Interrupted:
+    """An installer that is killed, with all it has started, at its n-th command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.installer = Installer(folder)
+        # Little to import and to compile, for it is the installer that is tested.
+        python = Path(bare_python(folder))
+        [site] = python.parent.parent.glob("lib/python*/site-packages")
+        (site / "requests.py").touch()
+        self.installer.env["PYTHON"] = str(python)
+        source = self.installer.checkout / Path(SOURCE).name
+        source.write_text(STUB.format("0.9"))
+        tools = self.installer.tools()
+        for name in NEEDED_TOOLS:
+            path = Path(tools) / name
+            path.write_text(STOPPER.format(shutil.which(name)))
+            path.chmod(0o755)
+        self.installer.env["PATH"] = tools
+        self.steps = folder / "steps"
+        self.installer.run("--offline", "--no-demo", env={**self.stop_at(0)})
+        source.write_text(STUB.format("1.0"))
+        self.installer.config.write_text('{"api_key": "kept"}')
+
+    def stop_at(self, step: int, signal_: str = "KILL") -> dict[str, str]:
+        self.steps.write_text("0\n")
+        return {"STEPS": str(self.steps), "STOP_AT": str(step), "SIGNAL": signal_}
+
+    def run(self, step: int, signal_: str = "KILL") -> int:
+        """Returns the exit code; the plugin must run, be it the old or the new one."""
+        installer = self.installer
+        script = str(installer.checkout / "install.sh")
+        shell = str(shutil.which("sh"))
+        done = subprocess.run(
+            [shell, script, "--offline", "--no-demo"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=DEADLINE,
+            env={**installer.env, **self.stop_at(step, signal_)},
+            start_new_session=True,
+        )
+        assert installer.answer().strip() in ("0.9", "1.0")
+        assert installer.config.read_text() == '{"api_key": "kept"}'
+        return done.returncode
+
+
+@needs_linux
+@needs_installer
+@pytest.mark.parametrize("signal_, code", [("KILL", -9), ("TERM", 143), ("INT", 130)])
+def test_installer_that_is_interrupted_leaves_a_plugin_that_runs(
+    tmp_path: Path, signal_: str, code: int
+) -> None:
+    interrupted = Interrupted(tmp_path)
+    codes = [code]
+    # Up to the fourth command nothing is written.
+    steps = itertools.count(4, 1 if signal_ == "KILL" else 6)
+    while codes[-1] == code:
+        codes.append(interrupted.run(next(steps), signal_))
+        if signal_ != "KILL":
+            assert not list(interrupted.installer.target.glob(".stage.*"))
+    assert codes[-1] == 0 and len(codes) > (15 if signal_ == "KILL" else 4)
+    assert interrupted.installer.left() == INSTALLED
+    assert interrupted.installer.answer().strip() == "1.0"
 
 
 # =====================================================================

@@ -30,6 +30,8 @@ from __future__ import annotations
 import sys
 
 if sys.version_info < (3, 8):
+    if __name__ != "__main__":
+        raise ImportError("plexum-minimax-provider needs Python 3.8 or newer")
     sys.stderr.write("plexum-minimax-provider needs Python 3.8 or newer.\n")
     raise SystemExit(3)
 if __name__ == "__main__":
@@ -2521,7 +2523,7 @@ class Watch:
         """
         import socket
 
-        line = socket.socket(fileno=os.dup(sock.fileno()))
+        line = socket.socket(fileno=socket.dup(sock.fileno()))  # os.dup: not on Windows
         with self._lock:
             old, self._line, self._cut = self._line, line, False
             if self.reason is not None:
@@ -2847,15 +2849,13 @@ class _Pool:
 def import_requests() -> Any:
     """The `requests` module.  Raises ProviderError (`config`) where there is none."""
     import gc
-    import warnings
+    from importlib import import_module
 
     collecting = gc.isenabled()
     gc.disable()  # nothing of it is garbage: a first turn begins a tenth sooner
     try:
-        with warnings.catch_warnings():
-            # It warns of versions of urllib3 that it was not tried with.
-            warnings.simplefilter("ignore")
-            import requests
+        # By name, so that mypy is satisfied without stubs of requests, too.
+        return import_module("requests")
     except ImportError as error:
         raise ProviderError(
             "config",
@@ -2866,27 +2866,27 @@ def import_requests() -> Any:
     finally:
         if collecting:
             gc.enable()
-    return requests
 
 
 def _pool_classes() -> dict[str, Any]:
     """urllib3's classes of connection pools, by scheme, with what ours add."""
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+    from importlib import import_module
 
+    http = import_module("urllib3.connection")
+    kept = import_module("urllib3.connectionpool")
     live = response_class()
 
-    class Connection(_Guarded, HTTPConnection):
+    class Connection(_Guarded, http.HTTPConnection):  # type: ignore[misc,name-defined]
         response_class = live
 
-    class TLSConnection(_Guarded, HTTPSConnection):
+    class Secure(_Guarded, http.HTTPSConnection):  # type: ignore[misc,name-defined]
         response_class = live
 
-    class Pool(_Pool, HTTPConnectionPool):
+    class Pool(_Pool, kept.HTTPConnectionPool):  # type: ignore[misc,name-defined]
         ConnectionCls = Connection
 
-    class TLSPool(_Pool, HTTPSConnectionPool):
-        ConnectionCls = TLSConnection
+    class TLSPool(_Pool, kept.HTTPSConnectionPool):  # type: ignore[misc,name-defined]
+        ConnectionCls = Secure
 
     return {"http": Pool, "https": TLSPool}
 
@@ -2896,11 +2896,9 @@ def open_session(size: int) -> Any:
     requests = import_requests()
     from http.cookiejar import DefaultCookiePolicy
 
-    from requests.adapters import HTTPAdapter
-
     pools = _pool_classes()
 
-    class Adapter(HTTPAdapter):
+    class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc,name-defined]
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
             super().init_poolmanager(*args, **kwargs)
             self.poolmanager.pool_classes_by_scheme = pools
@@ -4255,6 +4253,17 @@ def private_stdout() -> int:
     return wire
 
 
+def ignore_warnings() -> None:
+    """Show no Python warnings, whatever PYTHONWARNINGS says: it is not meant for us.
+
+    requests warns of versions of urllib3 that it was not tried with.  In the process of
+    another program the filters are that program's.
+    """
+    sys.warnoptions[:] = ["ignore"]  # read when `warnings` is imported, if it is
+    if "warnings" in sys.modules:
+        sys.modules["warnings"].simplefilter("ignore")
+
+
 def run_plugin() -> int:
     """Serve the host on stdin and stdout; returns the process's exit code."""
     import signal
@@ -4265,13 +4274,9 @@ def run_plugin() -> int:
     except OSError as error:
         log("nothing can be written: %s" % (error.strerror or error))
         return EXIT_FATAL
-    # Whatever PYTHONWARNINGS and PYTHONINTMAXSTRDIGITS say: it is not meant for us.
-    if sys.warnoptions:
-        import warnings
-
-        warnings.simplefilter("ignore")
+    ignore_warnings()
     if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(MAX_DIGITS)
+        sys.set_int_max_str_digits(MAX_DIGITS)  # whatever the environment says
     provider = MiniMaxProvider.from_config()
     try:
         limits = provider.settings(with_key=False)
@@ -4283,9 +4288,12 @@ def run_plugin() -> int:
     # A Python handler runs when the main thread comes to it, which may be never if the
     # signal came just before it began to wait; the byte in the pipe is always read.
     signals, wakeup = os.pipe()
-    os.set_blocking(wakeup, False)
-    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    if hasattr(os, "set_blocking"):  # Windows has it since 3.12
+        os.set_blocking(wakeup, False)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: loop.terminate())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # stdin is no terminal
     try:
         loop.start()  # first, so that a line that is there has its answer soonest
@@ -4610,6 +4618,7 @@ def main(argv: list[str] | None = None) -> int:
             print(say())
             return EXIT_OK
     if options.command is not None:
+        ignore_warnings()
         return COMMANDS[options.command][0](options)
     _parser().print_help()
     return EXIT_OK

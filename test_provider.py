@@ -58,7 +58,6 @@ from typing import (
 )
 
 import pytest
-import requests as http_library
 import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -6918,7 +6917,7 @@ def test_checklist_for_hosts_is_what_the_small_hosts_do() -> None:
 # Wherever it is copied: ways to start it, and hosts that allow little
 # =====================================================================
 
-REQUESTS_AT = str(Path(http_library.__file__).resolve().parent.parent)
+REQUESTS_AT = str(Path(urllib3.__file__).resolve().parent.parent)
 ALONE = "import sys; sys.path += [{!r}, {!r}]; import {} as plugin; "
 ALONE += "sys.argv[1:] = sys.argv[2:]; sys.exit(plugin.main())"
 
@@ -7486,6 +7485,208 @@ def test_installer_that_is_interrupted_leaves_a_plugin_that_runs(
 
 
 # =====================================================================
+# Wherever it is copied: into another program, and where the system has less
+# =====================================================================
+
+
+def vendored(folder: Path) -> Path:
+    """Two copies of the file, under other names, in another package."""
+    package = folder / "app" / "vendor"
+    package.mkdir(parents=True)
+    (folder / "app" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    for name in ("minimax.py", "another.py"):
+        shutil.copy(SOURCE, str(package / name))
+    return package
+
+
+# A program with a life of its own: prints what has changed around it, which is nothing.
+HOST_PROGRAM = """
+import io, logging, os, signal, sys, threading, warnings, json, time, re
+
+seen = []
+sys.stdout = own_stdout = io.StringIO()
+logging.basicConfig(stream=io.StringIO(), level=logging.CRITICAL)
+for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(name, lambda *_: seen.append("signal"))
+threading.excepthook = lambda *args: seen.append(args)
+
+def world():
+    return {
+        "stdout": sys.stdout is own_stdout,
+        "handlers": [list(logging.getLogger().handlers), logging.root.level],
+        "signals": [signal.getsignal(s) for s in (15, 2, 1)],
+        "wakeup": signal.set_wakeup_fd(-1),
+        "path": list(sys.path),
+        "environment": dict(os.environ),
+        "filters": [f for f in warnings.filters if not re.match(  # but for their own
+            "requests|urllib3", f[2].__module__)],
+        "directory": os.getcwd(),
+        "umask": (os.umask(0o22), os.umask(0o22))[0],
+        "limits": [sys.getrecursionlimit(), sys.getswitchinterval()],
+    }
+
+before, threads, modules = world(), threading.active_count(), set(sys.modules)
+from app.vendor import another, minimax
+assert world() == before and threading.active_count() == threads
+new = {name.split(".")[0] for name in set(sys.modules) - modules} - {"app"}
+heavy = {"requests", "urllib3", "argparse", "typing", "dataclasses", "socket", "ssl"}
+assert not new & heavy - set(modules), new
+assert another.MiniMaxProvider is not minimax.MiniMaxProvider
+
+results = []
+def work(module, number):
+    words = "%s %d" % (module.__name__, number)
+    turn = {"id": number, "messages": [{"role": "user", "content": words}]}
+    client = clients[module]
+    events = list(client.turn(turn, raise_errors=True))
+    assert all(event["id"] == number for event in events)
+    results.append((events[-1]["message"]["content"][0]["text"], words))
+
+url = sys.argv[1]
+with another.MiniMaxProvider(api_key="sk-one-00000000", base_url=url) as one:
+    with minimax.MiniMaxProvider(api_key="sk-two-00000000", base_url=url) as two:
+        clients = {another: one, minimax: two}
+        pool = [
+            threading.Thread(target=work, args=(module, number))
+            for module in clients for number in range(8)
+        ]
+        for thread in pool:
+            thread.start()
+        for thread in pool:
+            thread.join()
+        try:
+            list(one.turn({"messages": 5}, raise_errors=True))
+        except another.ProviderError as error:
+            assert error.code == "invalid_request"
+            assert not isinstance(error, minimax.ProviderError)
+while threading.active_count() > threads:
+    time.sleep(0.001)  # the clock's threads end by themselves
+after = world()
+changed = {n: (before[n], after[n]) for n in before if before[n] != after[n]}
+assert not changed and not seen and own_stdout.getvalue() == "", (changed, seen)
+assert len(results) == 16 and all(told == words for told, words in results), results
+sys.__stdout__.write("nothing has changed\\n")
+"""
+
+
+def test_two_vendored_copies_serve_a_program_and_change_nothing_in_it(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    vendored(tmp_path)
+    emulator.answer = lambda request: respond(words(request.text))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", HOST_PROGRAM, emulator.base_url],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE,
+        cwd=str(tmp_path),
+        env={"PATH": os.environ.get("PATH", os.defpath), "MINIMAX_API_KEY": KEY},
+    )
+    assert done.returncode == 0 and done.stderr == b"", done.stderr.decode()
+    assert done.stdout == b"nothing has changed\n"
+    sent = {request.header("authorization")[0] for request in emulator.requests}
+    assert sent == {"Bearer sk-one-00000000", "Bearer sk-two-00000000"}
+
+
+def test_vendored_copy_passes_its_tests_after_an_edit_of_one_line(
+    tmp_path: Path,
+) -> None:
+    vendored(tmp_path)
+    text = Path(__file__).read_text(encoding="utf-8")
+    [line] = re.findall(r"(?m)^import .* # <- a vendored copy: edit this line$", text)
+    edited = text.replace(line, "import app.vendor.minimax as provider")
+    (tmp_path / "test_copy.py").write_text(edited, encoding="utf-8")
+    chosen = "one_line_without_id or python_events or readme_links"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        + ["-k", chosen, "test_copy.py"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        cwd=str(tmp_path),
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    told = done.stdout.decode()
+    assert done.returncode == 0 and " passed" in told, told[-3000:]
+
+
+TYPED_USER = """
+import threading
+from typing import Any, Dict, Iterator
+
+from app.vendor.minimax import MODELS, OPTIONS, EventTranslator, MiniMaxProvider
+from app.vendor.minimax import ProviderError, SSEDecoder, build_request
+
+
+def answers(key: str, stop: threading.Event) -> Iterator[str]:
+    with MiniMaxProvider(api_key=key, max_retries=1) as client:
+        turn: Dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+        try:
+            for event in client.turn(turn, cancel=stop, raise_errors=True):
+                yield str(event["type"])
+        except ProviderError as error:
+            problem: str = error.code + error.message + error.hint
+            yield problem if error.retryable else str(error.details["http_status"])
+
+
+def replay(recorded: bytes) -> Iterator[Dict[str, Any]]:
+    body, warnings = build_request({"messages": []}, model=next(iter(MODELS)))
+    translator = EventTranslator(str(body["model"]))
+    for sse in SSEDecoder().feed(recorded):
+        yield from translator.translate({"type": sse.event, "n": len(OPTIONS)})
+    number: int = translator.message()  # an error, which shows that it is typed
+"""
+
+
+def test_user_of_a_vendored_copy_has_types(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    vendored(tmp_path)
+    (tmp_path / "user.py").write_text(TYPED_USER)
+    bare = Path(bare_python(tmp_path))  # one that knows no stubs of requests
+    for python in (sys.executable, str(bare)):
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", "--strict", "--python-executable", python]
+            + ["user.py"],
+            stdout=subprocess.PIPE,
+            cwd=str(tmp_path),
+        )
+        told = done.stdout.decode().splitlines()
+        problem = r"user\.py:\d+: error: Incompatible types .*\[assignment\]"
+        assert len(told) == 2 and re.match(problem, told[0]), told
+
+
+# What the system may lack: some of it is missing on Windows, which is not tested.
+LESS = """
+import os, select, signal, socket, sys
+for module, name in (
+    (select, "poll"), (select, "epoll"), (os, "set_blocking"), (os, "O_NONBLOCK"),
+    (os, "O_NOCTTY"), (os, "fork"), (signal, "pthread_sigmask"), (socket, "AF_UNIX"),
+):
+    if hasattr(module, name):
+        delattr(module, name)
+sys.modules["fcntl"] = sys.modules["termios"] = sys.modules["pwd"] = None
+"""
+
+
+def test_system_that_has_less_serves_turns(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.routes = {"held": unfinished(BEGUN, hold)}
+    emulator.queue.append(respond(*cut(RICH.data, "random")))
+    env = planted(tmp_path, sitecustomize=LESS)
+    with Plugin(emulator.base_url, {"api_key": KEY}, env) as plugin:
+        assert same(plugin.turn(ask()).content, RICH.content)
+        ident = plugin.submit(ask("held"))
+        plugin.wait_line("text_delta", ident)
+        plugin.cancel(ident)
+        check_cancelled(plugin.answer(ident))
+        held = plugin.submit(ask("held"))
+        plugin.wait_line("text_delta", held)
+        plugin.process.terminate()
+        assert plugin.wait_exit() == 0
+        check_cancelled(plugin.answer(held))
+    plugin.check()
+
+
+# =====================================================================
 # The schema: every line above was checked against it, in both directions
 # =====================================================================
 
@@ -7661,9 +7862,15 @@ if not README.is_file():  # a vendored copy
     README = Path(__file__).resolve().with_name("README.md")
 
 
+def readme() -> str:
+    if not README.is_file():
+        pytest.skip("a vendored copy has no README")
+    return README.read_text(encoding="utf-8")
+
+
 def readme_part(heading: str) -> str:
     """The text from a heading to the next one of its level or above."""
-    told = README.read_text(encoding="utf-8")
+    told = readme()
     level = heading.split(" ")[0]
     assert told.count(f"\n{heading}\n") == 1, heading
     rest = told.split(f"\n{heading}\n")[1]
@@ -7671,7 +7878,7 @@ def readme_part(heading: str) -> str:
 
 
 def readme_blocks(language: str) -> list[str]:
-    told = README.read_text(encoding="utf-8")
+    told = readme()
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", told)
 
 
@@ -7934,7 +8141,7 @@ def test_readme_names_the_definitions_of_the_schema() -> None:
 
 
 def test_readme_links_lead_somewhere() -> None:
-    told = README.read_text(encoding="utf-8")
+    told = readme()
     headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```$", "", told))
     anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
     links = re.findall(r"\]\(#([^)]*)\)", told)

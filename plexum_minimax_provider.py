@@ -2249,6 +2249,8 @@ def file_key(settings: JSON, environ: Any, folder: str) -> tuple[str, str]:
     A relative `api_key_file` starts in `folder`.  Raises ProviderError (`config`).
     """
     named = os.path.expanduser(settings["api_key_file"])
+    if key_kind(named)[0]:  # a key was put there: the error is not to show it
+        SECRETS.add(named)
     path = os.path.join(folder, named)
     if not named:  # systemd's, which need not be there
         credentials = environ.get("CREDENTIALS_DIRECTORY") or ""

@@ -6638,6 +6638,15 @@ def test_key_file_that_is_no_file_is_an_error_that_names_it(
         answer.says(re.escape(str(key_files.file)) + " cannot be used: ")
 
 
+def test_key_file_that_is_named_like_a_key_is_masked(key_files: KeyFiles) -> None:
+    key_files.config["api_key_file"] = KEY
+    with key_files.plugin() as plugin:
+        answer = plugin.turn(ask())
+        assert answer.code == "config"
+        answer.says(PREFIX + r"\*{%d} cannot be used" % (len(KEY) - len(PREFIX)))
+    check_secret(bytes(plugin.output), plugin.errors)
+
+
 @pytest.mark.parametrize("source", list(KEYS)[2:])
 def test_key_of_a_file_is_read_again_when_it_was_replaced(
     key_files: KeyFiles, source: str

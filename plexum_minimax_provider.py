@@ -13,7 +13,7 @@ object per line to its stdin; one JSON object per line comes back on its stdout.
 
 Every turn ends in exactly one ``turn_end`` or ``error``.  Blocks are Messages API
 blocks, verbatim in both directions, so that what MiniMax sent can go back to it
-unchanged.  The README has the whole contract.
+unchanged.  The README has the whole contract, `--schema` prints it as JSON Schema.
 
 As a library, stable for those who vendor the file: ``MiniMaxProvider``,
 ``ProviderError``, the events they yield, and the names in ``__all__``.

@@ -7625,7 +7625,7 @@ def test_vendored_copy_passes_its_tests_after_an_edit_of_one_line(
 ) -> None:
     vendored(tmp_path)
     text = Path(__file__).read_text(encoding="utf-8")
-    [line] = re.findall(r"(?m)^import .* # <- a vendored copy: edit this line$", text)
+    [line] = re.findall(r"(?m)^import .* as provider\b.*$", text)
     edited = text.replace(line, "import app.vendor.minimax as provider")
     (tmp_path / "test_copy.py").write_text(edited, encoding="utf-8")
     chosen = "one_line_without_id or python_events or readme_links"

@@ -8847,7 +8847,7 @@ def machine() -> Obj:
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("requests", "urllib3")},
-        "load": os.getloadavg()[0],
+        "load after": os.getloadavg()[0],
     }
 
 
@@ -8859,7 +8859,8 @@ def shown(told: Obj) -> Iterator[str]:
         table = TABLES[key]
         if not any(cases.values()):
             continue
-        to = "" if table.against is None else f"; ratio to {table.against or '1'}"
+        base = table.against or "the first column"
+        to = "" if table.against is None else f"; ratio to {base}"
         yield f"\n{table.title}{to}"
         yield " " * 28 + "".join(f"{case:>18}" for case in cases)
         for name in dict.fromkeys(name for rows in cases.values() for name in rows):

@@ -2850,11 +2850,8 @@ class _Pool:
 
 def import_requests() -> Any:
     """The `requests` module.  Raises ProviderError (`config`) where there is none."""
-    import gc
     from importlib import import_module
 
-    collecting = gc.isenabled()
-    gc.disable()  # nothing of it is garbage: a first turn begins a tenth sooner
     try:
         # By name, so that mypy is satisfied without stubs of requests, too.
         return import_module("requests")
@@ -2865,9 +2862,6 @@ def import_requests() -> Any:
             "Install it for that Python (python3 -m pip install requests), or run "
             "install.sh, which makes a private environment.",
         ) from None
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _pool_classes() -> dict[str, Any]:
@@ -4268,6 +4262,7 @@ def ignore_warnings() -> None:
 
 def run_plugin() -> int:
     """Serve the host on stdin and stdout; returns the process's exit code."""
+    import gc
     import signal
 
     signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))  # nothing began yet
@@ -4277,6 +4272,9 @@ def run_plugin() -> int:
         log("nothing can be written: %s" % (error.strerror or error))
         return EXIT_FATAL
     ignore_warnings()
+    # Next to nothing here is cyclic garbage.  By default importing requests, and the
+    # first stream, are interrupted by collections: a tenth of the time to a first event.
+    gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(MAX_DIGITS)  # whatever the environment says
     provider = MiniMaxProvider.from_config()

@@ -3032,6 +3032,8 @@ def post(
         except Exception as error:
             watch.detach(drop=True)
             failure = http_failure(error, watch)
+            if watch.reason is None:
+                failure = proxy_failure(session, url) or failure
         is_network = isinstance(failure, ProviderError) and failure.code == "network"
         is_stale = time.monotonic() - watch.reused < STALE_SECONDS
         if is_last or watch.fresh or not (is_stale and is_network):
@@ -3065,6 +3067,24 @@ def ca_file(url: str) -> Any:
     return path
 
 
+def proxy_failure(session: Any, url: str) -> ProviderError | None:
+    """The error of a turn whose way to `url` is a proxy with a URL that is not valid.
+
+    requests and urllib3 say so in many ways, some of them with its password.
+    """
+    from urllib.parse import urlsplit
+
+    found = session.merge_environment_settings(url, {}, None, None, None)["proxies"]
+    proxy = import_requests().utils.select_proxy(url, found) or "//none"
+    try:
+        parts = urlsplit(proxy if "//" in proxy else "//" + proxy)
+        if parts.hostname and parts.port != 0 and not re.search(r"\s", proxy):
+            return None
+    except ValueError:
+        pass
+    return ProviderError("config", "the URL of the proxy is not valid", **_VARIABLE)
+
+
 def _causes(error: BaseException) -> list[BaseException]:
     """`error` and everything it was raised from or wraps, outermost first."""
     found: list[BaseException] = []
@@ -3087,7 +3107,11 @@ _UNTRUSTED = {
     "also check this machine's date.{environment}",
 }
 _CA_FILE = {"hint": "Have the variable name a file of PEM certificates.{environment}"}
+_VARIABLE: JSON = {
+    "hint": "Correct the variable, and start the process anew.{environment}",
+}
 _ODD_URL = "the URL of the host or of its proxy is not valid: {reason}"
+_ODD_PROXY = "the URL of the proxy: {reason}"
 _BROKEN_HTTP = "{host} broke HTTP: {reason}"
 _BROKEN_LINE = "the connection to {host} failed: {reason}"
 _FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (
@@ -3095,9 +3119,9 @@ _FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (
     ("CertificateError", "", "network", "{host}: {reason}", _UNTRUSTED),
     ("OSError", "CA certificate bundle", "config", "{reason}", _CA_FILE),
     ("SSLError", "X509", "config", "the file of CA certificates: {reason}", _CA_FILE),
-    ("ValueError", "proxy scheme", "config", "the URL of the proxy: {reason}", {}),
-    ("InvalidProxyURL", "", "config", "the URL of the proxy is not valid", {}),
-    ("InvalidURL", "Proxy", "config", "the URL of the proxy: {reason}", {}),
+    ("ValueError", "proxy scheme", "config", _ODD_PROXY, _VARIABLE),
+    ("InvalidProxyURL", "", "config", "the URL of the proxy is not valid", _VARIABLE),
+    ("InvalidURL", "Proxy", "config", _ODD_PROXY, _VARIABLE),
     ("InvalidSchema", "", "config", "no way to reach {host}: {reason}", {}),
     ("InvalidURL", "", "config", _ODD_URL, {}),
     ("LocationParseError", "", "config", _ODD_URL, {}),
@@ -3130,6 +3154,7 @@ def http_failure(error: Exception, watch: Watch, faults: Any = _FAULTS) -> Excep
             names = [kind.__name__ for kind in type(cause).__mro__]
             if name in names and needle in str(cause):
                 reason = plain_text(str(cause) or type(cause).__name__, 200)
+                reason = re.sub(r"//[^/\s]*@", "//...@", reason)  # a proxy's password
                 text = text.format(host=watch.host, reason=reason)
                 return ProviderError(code, text, **details)
     return error

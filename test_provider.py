@@ -7118,6 +7118,30 @@ def test_proxy_gets_its_own_credentials_and_no_key(
         assert request.header("proxy-authorization") == []
 
 
+# URLs of proxies that cannot be used, each with a password in it.
+ODD_PROXIES = [
+    "http://user:{}@[bad", "http://user:{}@bad host:1", "http://user:{}@127.0.0.1:99999",
+    "http://user:{}@127.0.0.1:x", "http://user:{}@", "ftp://user:{}@127.0.0.1:9",
+    "http://user:{}@127.0.0.1:9", "http://user:{}@nowhere.invalid:9", "http://:{}@/",
+    "http://user:{}@127.0.0.1:0", "user:{}@bad host",
+]
+
+
+@pytest.mark.parametrize("proxy", ODD_PROXIES)
+def test_proxy_that_cannot_be_used_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy.format("secret-word"))
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    options = {"api_key": KEY, "max_retries": 0}
+    with provider.MiniMaxProvider(**options) as client:
+        [told] = client.turn(ask())
+    is_valid = re.match(r"http:.*(?:1|d):9$", proxy)
+    assert told["error"]["code"] == ("network" if is_valid else "config"), told
+    assert "secret" not in json.dumps(told) and "HTTPS_PROXY" in told["error"]["hint"]
+
+
 # =====================================================================
 # Wherever it is copied: install.sh
 # =====================================================================

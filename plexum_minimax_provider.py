@@ -97,6 +97,9 @@ HOSTS = {
     "api.minimax.cn": "cn",  # newer documents prefer it; the same deployment
 }
 API_VERSION = "2023-06-01"
+# Below the base; the last one is below the host (users' reports, 2026-11).
+MESSAGES_PATH, MODELS_PATH = "/v1/messages", "/v1/models"
+QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request, the first one present wins (2026-11).
 REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
 
@@ -498,6 +501,8 @@ MAX_DEPTH = 500  # of nested JSON: well below every Python's recursion limit
 MAX_UPSTREAM_DEPTH = 480  # so that an answer still fits into the next request
 MAX_UNREAD = 1000  # pongs and line errors kept for a host that does not read
 MAX_TEXT = 600  # characters of an upstream text in a message for people
+MAX_ANSWER_BYTES = 4 * MIB  # of JSON that is no stream: a list of models is small
+QUERY_SECONDS = 30.0  # for each step of a question that spends no token
 ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
 LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
 DRAIN_SECONDS = 0.3  # after message_stop, for the body to end
@@ -2139,7 +2144,7 @@ def _check_base_url(value: str) -> tuple[str, str]:
     if parts.query or parts.fragment:
         return "", "must not have a query or a fragment"
     path = parts.path.rstrip("/")
-    for ending in ("/v1/messages", "/v1"):
+    for ending in (MESSAGES_PATH, "/v1"):
         if path.endswith(ending):
             path = path[: -len(ending)].rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}", ""
@@ -2156,6 +2161,11 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or bool(
         re.match(r"127(\.\d{1,3}){3}$", host, re.ASCII)
     )
+
+
+def host_of(url: str) -> str:
+    """Host and port of an URL that was checked."""
+    return url.split("//", 1)[1].split("/", 1)[0]
 
 
 def config_path(environ: Any) -> str:
@@ -2641,7 +2651,7 @@ CLOCK = _Clock()
 
 
 # ---------------------------------------------------------------------------
-# HTTP client: a POST, and its body as it arrives
+# HTTP client: a request, and its body as it arrives
 # ---------------------------------------------------------------------------
 
 # Which turn a connection serves: urllib3 tells it nothing but by the calling thread.
@@ -2992,23 +3002,32 @@ class Reply:
             self._response.raw.close()
 
 
-def post(
-    session: Any, url: str, key: str, body: bytes, watch: Watch, settings: JSON
-) -> Reply:
-    """POST `body` and return when the response's headers are there.
+# What a request says, by its method.
+_HEADERS = {
+    "GET": {"Accept": "application/json"},
+    "POST": {"Accept": "text/event-stream", "Content-Type": "application/json"},
+}
 
-    Raises ProviderError (`network`, `timeout`, `protocol`, `config`).
+
+def send(
+    session: Any, url: str, key: str, body: bytes | None, watch: Watch, settings: JSON
+) -> Reply:
+    """POST `body`, or GET if it is None; return when the headers are there.
+
+    An empty `key` is not sent.  Raises ProviderError (`network`, `timeout`,
+    `protocol`, `config`).
     """
+    method = "GET" if body is None else "POST"
     headers = {
-        "Accept": "text/event-stream",
+        **_HEADERS[method],
         "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
         "User-Agent": f"{NAME}/{__version__}",
         "anthropic-version": API_VERSION,
     }
 
     def authorize(request: Any) -> Any:  # as `auth`, so that ~/.netrc has no say
-        request.headers["Authorization"] = "Bearer " + key
+        if key:
+            request.headers["Authorization"] = "Bearer " + key
         return request
 
     _SERVED.watch, _SERVED.upload_seconds = watch, settings["first_event_timeout"]
@@ -3018,7 +3037,7 @@ def post(
         watch.arm("tcp", settings["connect_timeout"])
         try:
             response = session.request(
-                "POST",
+                method,
                 url,
                 data=body,
                 headers=headers,
@@ -3083,6 +3102,36 @@ def proxy_failure(session: Any, url: str) -> ProviderError | None:
     except ValueError:
         pass
     return ProviderError("config", "the URL of the proxy is not valid", **_VARIABLE)
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries in use, by name."""
+    modules = [import_requests()]
+    import urllib3
+
+    modules.append(urllib3)
+    return {module.__name__: module.__version__ for module in modules}
+
+
+def proxy_of(url: str) -> str:
+    """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
+    try:
+        import_requests()
+    except ProviderError:  # by what requests asks, too, if not as exactly
+        from urllib.request import getproxies, proxy_bypass
+
+        scheme, found = url.split(":", 1)[0], getproxies()
+        bypass = proxy_bypass(host_of(url).rsplit(":", 1)[0])
+        return "" if bypass else found.get(scheme) or found.get("all", "")
+    from requests.utils import get_environ_proxies, select_proxy
+
+    return str(select_proxy(url, get_environ_proxies(url)) or "")
+
+
+def tls_of(watch: Watch) -> str:
+    """The version of TLS on the connection that serves `watch`, "" if not known."""
+    version = getattr(getattr(watch.connection, "sock", None), "version", None)
+    return str(version() or "") if version else ""
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -3265,6 +3314,17 @@ class MiniMaxProvider:
         )
         return ProviderError("config", text, hint)
 
+    def get(self, url: str, settings: JSON, watch: Watch | None = None) -> JSON:
+        """The JSON object at `url`, without keys in it.
+
+        Raises ProviderError with its hint filled in.
+        """
+        query = _Query(self, {}, watch or Watch())
+        try:
+            return dict(SECRETS.value(query.answer(url, settings)))
+        except ProviderError as error:
+            raise ProviderError(**SECRETS.value(error.to_dict())) from None
+
     def session(self, settings: JSON) -> Any:
         """The session that all turns share; made when the first one needs it."""
         with self._lock:
@@ -3275,6 +3335,8 @@ class MiniMaxProvider:
 
 class _Turn:
     """One TurnRequest on its way: its attempts, and what is known of it."""
+
+    _wanted = "an event stream"
 
     def __init__(self, provider: MiniMaxProvider, request: JSON, watch: Watch) -> None:
         self.failure: ProviderError | None = None
@@ -3313,8 +3375,8 @@ class _Turn:
         self._watch.check()
         self._settings = settings = self._provider.settings()
         self._watch.start(settings["turn_timeout"])
-        base = settings["base_url"] or REGIONS[settings["region"]]
-        self._url = base + "/v1/messages"
+        base = base_of(settings)
+        self._url = base + MESSAGES_PATH
         self._watch.host = host_of(base)
         if not settings["api_key"]:
             raise self._provider.no_key()
@@ -3358,7 +3420,7 @@ class _Turn:
         self._request_id = self._first_event = None
         self._translator = EventTranslator(self._asked or "")
         session = self._provider.session(settings)
-        reply = post(session, self._url, settings["api_key"], data, watch, settings)
+        reply = send(session, self._url, settings["api_key"], data, watch, settings)
         try:
             self._request_id = _first_header(reply, REQUEST_ID_HEADERS)
             yield from self._stream(reply)
@@ -3477,7 +3539,7 @@ class _Turn:
         error = upstream_error(payload, None if good else reply.status, text)
         if good and not is_error_payload(payload):
             shown = plain_text("{}: {}".format(kind or "no content type", text), 200)
-            error = ProviderError("protocol", "not an event stream but " + shown)
+            error = ProviderError("protocol", f"not {self._wanted} but {shown}")
         elif reply.status // 100 == 3:
             where = plain_text(str(reply.headers.get("Location", "nowhere")), 200)
             error.message += f"; a redirect to {where}, which is not followed"
@@ -3593,9 +3655,50 @@ class _Turn:
         }
 
 
-def host_of(url: str) -> str:
-    """Host and port of an URL that was checked."""
-    return url.split("//", 1)[1].split("/", 1)[0]
+class _Query(_Turn):
+    """A question that is answered by one JSON object, with the hints of a turn."""
+
+    _wanted = "JSON"
+
+    def answer(self, url: str, settings: JSON) -> JSON:
+        limits = ("connect_timeout", "first_event_timeout")
+        short = {name: min(settings[name], QUERY_SECONDS) for name in limits}
+        self._settings, self._url = {**settings, **short}, url
+        self._watch.host = host_of(url)
+        try:
+            self._watch.start(4 * QUERY_SECONDS)
+            return self._payload()
+        except ProviderError as error:
+            if error.code == "timeout":  # the limits are not those of the settings
+                error.hint = ERRORS["network"][1]
+            self._explain(error)
+            raise
+        finally:
+            self._watch.finish()
+
+    def _payload(self) -> JSON:
+        settings, watch = self._settings, self._watch
+        session = self._provider.session(settings)
+        reply = send(session, self._url, settings["api_key"], None, watch, settings)
+        try:
+            self._request_id = _first_header(reply, REQUEST_ID_HEADERS)
+            body = reply.read_rest(MAX_ANSWER_BYTES, QUERY_SECONDS)
+            try:
+                payload = load_json(body.decode("utf-8", "replace"))
+            except ValueError:
+                payload = None
+            is_answer = isinstance(payload, dict) and not is_error_payload(payload)
+            if reply.status == 200 and is_answer:
+                return dict(payload)
+            kind = str(reply.headers.get("Content-Type", ""))
+            raise self._refusal(reply, kind, body)
+        finally:
+            reply.close()
+
+
+def base_of(settings: JSON) -> str:
+    """The URL that every path of the API is below."""
+    return str(settings["base_url"] or REGIONS[settings["region"]])
 
 
 def _first_header(reply: Reply, names: Iterable[str]) -> str | None:

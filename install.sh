@@ -340,9 +340,9 @@ sys.exit(not (isinstance(allowed, list) and name in allowed))
 ask_for_key() { # only a person at a terminal is asked; the answer is not shown
     [ -t 3 ] && [ -t 2 ] && command -v stty >/dev/null 2>&1 || return 0
     ! key_is_configured || return 0
-    printf 'MiniMax API key (not shown; Enter leaves it for later): ' >&2
     terminal=$(stty -g <&3)
-    stty -echo <&3
+    stty -echo <&3 # before the prompt, so that not even a quick answer is shown
+    printf 'MiniMax API key (not shown; Enter leaves it for later): ' >&2
     IFS= read -r key <&3 || key=
     stty "$terminal" <&3
     terminal=
@@ -496,6 +496,11 @@ run_demo() {
 }
 
 next_steps() {
+    program=$(shown "$target/$launcher")
+    say "" "to try it without the gateway:" \
+        "  $program check   # does it work, and if not, why" \
+        "  $program say hello   # or say --chat" \
+        "  $program models   # limits and prices; quota shows what is left of a plan"
     say "" "what is left:"
     key_is_configured || say "  put the API key into $(shown "$config")" \
         "    or pipe it into $(shown "$here/install.sh") --api-key-stdin"

@@ -15,6 +15,8 @@ Every turn ends in exactly one ``turn_end`` or ``error``.  Blocks are Messages A
 blocks, verbatim in both directions, so that what MiniMax sent can go back to it
 unchanged.  The README has the whole contract, `--schema` prints it as JSON Schema.
 
+For a person at a terminal there are commands: say, check, models, quota, demo.
+
 As a library, stable for those who vendor the file: ``MiniMaxProvider``,
 ``ProviderError``, the events they yield, and the names in ``__all__``.
 
@@ -76,7 +78,7 @@ __all__ = [
 #    ours.  It yields bytes and knows no event names.
 # 4. Only the plugin loop reads input and writes the wire, through callables handed in;
 #    only the process section knows which descriptors they are.
-# 5. Only `main` reads argv.
+# 5. Only `main` reads argv, and only commands print.
 
 
 # ---------------------------------------------------------------------------
@@ -2197,6 +2199,7 @@ class ConfigFile:
         self._settings: JSON = {}
         self.origins: dict[str, str] = {}  # of each setting that is not a default
         self.unknown = ""  # names in the file that are no settings
+        self.tell: Callable[[str], None] = log  # takes what is odd but no error
 
     def load(self, with_key: bool = True) -> JSON:
         with self._lock:
@@ -2207,7 +2210,7 @@ class ConfigFile:
             if not with_key:
                 return self._settings
             folder = os.path.dirname(self.path)
-            key, path = file_key(self._settings, self._environ, folder)
+            key, path = file_key(self._settings, self._environ, folder, self.tell)
             if path:
                 self.origins["api_key"] = path
             return {**self._settings, "api_key": key} if path else self._settings
@@ -2233,7 +2236,7 @@ class ConfigFile:
                 self.origins[name] = where
         self.unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
         if self.unknown:
-            log(f"{self.path}: unknown settings are ignored: {self.unknown}")
+            self.tell(f"{self.path}: unknown settings are ignored: {self.unknown}")
         return settings
 
     def _parse(self) -> JSON:
@@ -2249,11 +2252,13 @@ class ConfigFile:
         if not isinstance(given, dict):
             raise ProviderError("config", self.path + " must hold a JSON object")
         if given.get("api_key"):
-            warn_if_shared(self.path, mode)
+            warn_if_shared(self.path, mode, self.tell)
         return given
 
 
-def file_key(settings: JSON, environ: Any, folder: str) -> tuple[str, str]:
+def file_key(
+    settings: JSON, environ: Any, folder: str, tell: Callable[[str], None]
+) -> tuple[str, str]:
     """The key that a file of its own holds, and the file; ("", "") where none does.
 
     A relative `api_key_file` starts in `folder`.  Raises ProviderError (`config`).
@@ -2277,18 +2282,18 @@ def file_key(settings: JSON, environ: Any, folder: str) -> tuple[str, str]:
         hint = "Have the file hold the API key and nothing else."
         raise ProviderError("config", f"{path} cannot be used: {problem}", hint)
     if named:
-        warn_if_shared(path, mode)
+        warn_if_shared(path, mode, tell)
     return key, path
 
 
 _shared: set[tuple[str, int]] = set()  # files already warned of, with their modes
 
 
-def warn_if_shared(path: str, mode: int) -> None:
+def warn_if_shared(path: str, mode: int, tell: Callable[[str], None]) -> None:
     """Tell the operator, once, that others can read a file with a key in it."""
     if mode & 0o077 and os.name == "posix" and (path, mode) not in _shared:
         _shared.add((path, mode))
-        log(f"{path} can be read by others: chmod 600 it")
+        tell(f"{path} can be read by others: chmod 600 it")
 
 
 def _why(error: Exception) -> str:
@@ -3298,7 +3303,7 @@ class MiniMaxProvider:
         """
         if self._file is not None:
             return self._file.load(with_key)
-        key = self._options["api_key"] or file_key(self._options, {}, "")[0]
+        key = self._options["api_key"] or file_key(self._options, {}, "", log)[0]
         return {**self._options, "api_key": key}
 
     def no_key(self) -> ProviderError:
@@ -3669,7 +3674,8 @@ class _Query(_Turn):
             self._watch.start(4 * QUERY_SECONDS)
             return self._payload()
         except ProviderError as error:
-            if error.code == "timeout":  # the limits are not those of the settings
+            if error.code == "timeout":  # the limits need not be those of the settings
+                error.message = error.message.rsplit(" (", 1)[0]
                 error.hint = ERRORS["network"][1]
             self._explain(error)
             raise
@@ -4292,7 +4298,8 @@ def _parse_line(line: bytes) -> JSON:
 # The process: descriptors and signals
 # ---------------------------------------------------------------------------
 
-EXIT_OK, EXIT_ERROR, EXIT_FATAL = 0, 1, 3  # 2, a wrong command line, is argparse's
+EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_FATAL = 0, 1, 2, 3
+EXIT_INTERRUPTED, EXIT_CLOSED = 130, 141  # as a shell tells of SIGINT and of SIGPIPE
 
 
 def _wait_for(fd: int, reading: bool) -> None:
@@ -4438,6 +4445,139 @@ def run_plugin() -> int:
 # ---------------------------------------------------------------------------
 # Command line
 # ---------------------------------------------------------------------------
+
+# --- a terminal, or what stands in for it
+
+_STYLES = {
+    "bold": "1",
+    "dim": "2",
+    "skipped": "2",
+    "problem": "31",
+    "ok": "32",
+    "warning": "33",
+}
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+
+
+def _escaped(text: str) -> str:
+    """A model's text without what could command a terminal."""
+    text = text.replace("\r\n", "\n")
+    return re.sub(_CONTROLS, lambda found: "\\x%02x" % ord(found.group()), text)
+
+
+class Terminal:
+    """A standard stream as commands write to it: colour and width, if it has them."""
+
+    def __init__(self, stream: Any) -> None:
+        import shutil
+
+        self._stream = stream  # None if it was closed at the start
+        self.is_terminal = bool(stream and stream.isatty())
+        self.can_erase = self.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
+        self.has_color = self.can_erase and not os.environ.get("NO_COLOR")
+        self.width = max(min(shutil.get_terminal_size().columns, 80), 40)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def painted(self, text: str, style: str) -> str:
+        code = _STYLES.get(style)
+        return f"\x1b[{code}m{text}\x1b[0m" if self.has_color and code else text
+
+    def write(self, text: str) -> None:
+        if self._stream:
+            self._stream.write(text)
+            self._stream.flush()
+
+    def line(self, text: str = "") -> None:
+        self.write(text + "\n")
+
+    def hang(self, text: str, indent: int) -> str:
+        """`text` wrapped for a line that begins with `indent` other characters."""
+        import textwrap
+
+        width = self.width - indent
+        lines = textwrap.wrap(
+            text, width, break_long_words=False, break_on_hyphens=False
+        )
+        return ("\n" + " " * indent).join(lines)
+
+
+_PYTHON_FILES = (".py", ".pyz", ".zip")
+
+
+def _program_path() -> str:
+    """The launcher or the file that was started."""
+    path = sys.argv[0]
+    known = os.path.basename(path) not in ("", "-", "-c")
+    return path if known else "plexum_minimax_provider.py"
+
+
+def _program() -> str:
+    """What starts this program, to be typed again."""
+    import shlex
+
+    path = _program_path()
+    return "python3 " * path.endswith(_PYTHON_FILES) + shlex.quote(path)
+
+
+# The command that tells more of an error.
+_LOOKS = {
+    **dict.fromkeys(("auth", "permission", "insufficient_balance"), "check"),
+    **dict.fromkeys(("config", "network", "timeout", "not_found"), "check"),
+    **dict.fromkeys(("stream_cut", "protocol"), "check"),
+    "quota_exhausted": "quota",
+    "model_unavailable": "models --live",
+}
+
+
+def _tell_error(terminal: Terminal, error: JSON) -> None:
+    """Code, message and hint, and where to go on."""
+    head = "error: "
+    text = terminal.hang("{code}: {message}".format(**error), len(head))
+    terminal.line(terminal.painted(head, "problem") + text)
+    notes = [error["hint"]]
+    if error.get("reset_at"):
+        notes.append("The quota is renewed at {}.".format(_local(error["reset_at"])))
+    if error.get("request_id"):
+        notes.append("MiniMax knows the request as {}.".format(error["request_id"]))
+    if error["code"] in _LOOKS:
+        notes.append(f"To find out more: {_program()} {_LOOKS[error['code']]}")
+    for note in notes:
+        terminal.line("  " + terminal.hang(note, 2))
+
+
+def _local(moment: str) -> str:
+    """An ISO 8601 moment in local time, or as it is if it cannot be read."""
+    from datetime import datetime
+
+    iso = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", moment.replace("Z", "+00:00"))
+    try:
+        return _when(datetime.fromisoformat(iso).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return moment
+
+
+def _when(moment: float) -> str:
+    """A moment in seconds since the epoch: local time, and how far off it is."""
+    minutes = int(max(moment - time.time(), 0) // 60)
+    days, hours = minutes // 1440, minutes // 60 % 24
+    parts = ((days, "d"), (hours, "h"), (0 if days else minutes % 60, "min"))
+    span = " ".join("%d %s" % part for part in parts if part[0]) or "under a minute"
+    shown = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+    return f"{shown} (in {span})" if moment > time.time() else f"{shown} (now past)"
+
+
+def _print_json(value: Any) -> int:
+    print(json.dumps(value, indent=2))
+    return EXIT_OK
+
+
+def _provider(options: Any) -> MiniMaxProvider:
+    """The provider of a command: set by the file and the environment."""
+    return MiniMaxProvider.from_config()
+
+
+# --- demo
 
 _DEMO_QUESTION = "What is the weather in Lisbon?"
 _DEMO_CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -4595,31 +4735,32 @@ class _Talk:
                 return
 
 
-def demo(pace: float) -> int:
-    """Two turns through the whole plugin against a server of its own; exit code."""
+def demo(pace: float, write: Callable[[str], object]) -> int:
+    """Two turns through the whole plugin against a server of its own.
+
+    Returns the number of events, 0 if a turn failed.
+    """
     # A proxy's loopback is not ours.
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
-    print("No key and no network: a server on loopback speaks MiniMax's stream.\n")
+    write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     server = DemoServer(pace)
     provider = MiniMaxProvider(
         api_key="sk-api-demo", base_url=server.base_url, max_retries=0
     )
     talk = _Talk(provider)
     messages: list[JSON] = [{"role": "user", "content": _DEMO_QUESTION}]
-    print("user      > " + _DEMO_QUESTION)
-    counts = []
+    write(f"user      > {_DEMO_QUESTION}\n")
+    count = 0
     for _ in range(2):
-        count = 0
         for event in talk.turn({"messages": messages, "tools": [_DEMO_TOOL]}):
             count += 1
-            _show(event)
-        counts.append(count)
+            write(_demo_text(event))
         if event["type"] == ERROR:
-            print("\nThe demo failed: the plugin does not work here.")
-            return EXIT_ERROR
+            write("\nThe demo failed: the plugin does not work here.\n")
+            return 0
         messages.append(event["message"])
         if event["stop_reason"] == "tool_use":
-            print("tool      > " + _DEMO_RESULT)
+            write(f"tool      > {_DEMO_RESULT}\n")
             call = event["message"]["content"][-1]["id"]
             result = {"tool_use_id": call, "content": _DEMO_RESULT}
             content = [{"type": "tool_result", **result}]
@@ -4628,8 +4769,8 @@ def demo(pace: float) -> int:
     provider.close()
     server.close()
     text = "\nIt works: 2 turns, %d events, thinking and signature returned unchanged."
-    print(text % sum(counts))
-    return EXIT_OK
+    write(text % count + "\n")
+    return count
 
 
 _LABELS = {
@@ -4639,35 +4780,1069 @@ _LABELS = {
 }
 
 
-def _show(event: JSON) -> None:
-    """Print an event for a person, as it arrives."""
+def _demo_text(event: JSON) -> str:
+    """What the demo shows of an event."""
     kind = event["type"]
     if kind == BLOCK_START:
         block = event["block"]
-        print(_LABELS.get(block["type"], block["type"] + " > "), end="")
-        print(block["name"] + " " if block["type"] == "tool_use" else "", end="")
-    elif kind in (TEXT_DELTA, THINKING_DELTA):
-        print(event["text"], end="")
-    elif kind == INPUT_DELTA:
-        print(event["json"], end="")
-    elif kind == BLOCK_END:
-        print()
-    elif kind == "error":
-        print("{code}: {message}\n{hint}".format(**event["error"]))
-    sys.stdout.flush()
+        name = block["name"] + " " if block["type"] == "tool_use" else ""
+        return f"{_LABELS[block['type']]}{name}"
+    if kind == BLOCK_END:
+        return "\n"
+    if kind == ERROR:
+        return "{code}: {message}\n{hint}\n".format(**event["error"])
+    return str(event.get("text") or event.get("json") or "")
 
+
+def _run_demo(options: Any) -> int:
+    return EXIT_OK if demo(0.05, Terminal(sys.stdout).write) else EXIT_ERROR
+
+
+# --- say: a turn, or a conversation
+
+
+class _Counter:
+    """Elapsed seconds at a terminal, for as long as there is nothing else to show."""
+
+    _FRAMES = "|/-\\"
+    _SECONDS = 0.25
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._shown = 0  # characters that are to be erased
+        self.doing = "waiting"
+
+    def start(self) -> None:
+        self._ended = threading.Event()
+        if self._terminal.can_erase:
+            _spawn(self._run, self._ended, time.monotonic())
+
+    def stop(self) -> None:
+        with self._lock:
+            self._ended.set()
+            if self._shown:
+                self._terminal.write("\r" + " " * self._shown + "\r")
+            self._shown = 0
+
+    def _run(self, ended: threading.Event, since: float) -> None:
+        count = 0
+        while not ended.wait(self._SECONDS):
+            frame = self._FRAMES[count % len(self._FRAMES)]
+            count += 1
+            text = "%s %s %d s" % (frame, self.doing, time.monotonic() - since)
+            with self._lock:
+                if not ended.is_set():
+                    self._shown = len(text)
+                    self._terminal.write("\r" + self._terminal.painted(text, "dim"))
+
+
+class _Screen:
+    """A turn as a person reads it: the answer on stdout, the rest aside.
+
+    Thinking is shown where stdout is a terminal; another program gets the text only.
+    """
+
+    _BAR = "| "  # marks thinking off, also without colour
+
+    def __init__(self) -> None:
+        self._out, self._err = Terminal(sys.stdout), Terminal(sys.stderr)
+        self._counter = _Counter(self._err)
+        self._in_line = False  # what was printed last has not ended its line
+        self._block = ""  # the kind of the block under way, if it is shown
+        self._any = False  # a block was shown
+        self._began = 0.0
+        self._first: float | None = None  # when the first delta came
+
+    def turn(self, events: Iterable[JSON]) -> JSON:
+        """Show `events` as they come; the last one."""
+        event: JSON = {}
+        self._any, self._first = False, None
+        self._began = time.monotonic()
+        self._counter.doing = "waiting"
+        self._counter.start()
+        try:
+            for event in events:
+                handler = _SHOWN.get(event["type"])
+                if handler is not None:
+                    handler(self, event)
+        finally:
+            self._counter.stop()
+        return event
+
+    def _print(self, text: str, style: str = "") -> None:
+        """Write a piece of the answer."""
+        if not text:
+            return
+        self._counter.stop()
+        self._in_line = not text.endswith("\n")
+        if self._out.is_terminal:
+            text = _escaped(text)
+        self._out.write(self._out.painted(text, style))
+
+    def _end_line(self) -> None:
+        self._counter.stop()
+        if self._in_line:
+            self._print("\n")
+
+    def _on_block_start(self, event: JSON) -> None:
+        kind = event["block"]["type"]
+        shown = ("text", "thinking") if self._out.is_terminal else ("text",)
+        self._block = kind if kind in shown else ""
+        if kind not in shown:
+            if kind != "text" and not self._in_line:
+                self._counter.doing = "thinking" if kind == "thinking" else "writing"
+            return
+        if self._any and self._out.is_terminal:
+            self._print("\n")
+        self._any = True
+        if kind == "thinking":
+            self._print(self._BAR, "dim")
+
+    def _on_delta(self, event: JSON) -> None:
+        if self._first is None:
+            self._first = time.monotonic()
+        if self._block == "thinking":
+            self._print(event["text"].replace("\n", "\n" + self._BAR), "dim")
+        elif self._block:
+            self._print(event["text"])
+
+    def _on_block_end(self, event: JSON) -> None:
+        self._end_line()
+        block = event["block"]
+        if block["type"] == "tool_use":
+            given = event.get("input_json") or dump_json(block.get("input"))
+            text = "tool call: {} {}".format(block["name"], given)
+            aside = self._out if self._out.is_terminal else self._err
+            aside.line(_escaped(text))
+
+    def _on_warning(self, event: JSON) -> None:
+        self._note("warning: ", "warning", event["text"])
+
+    def _on_retry(self, event: JSON) -> None:
+        text = "{error[code]}: {error[message]}; again in {delay:g} s (attempt "
+        text += "{attempt} of {max_attempts})"
+        self._note("retry: ", "warning", text.format(**event))
+        self._counter.start()
+
+    def _note(self, head: str, style: str, text: str) -> None:
+        self._end_line()
+        shown = self._err.hang(text, len(head))
+        self._err.line(self._err.painted(head, style) + shown)
+
+    def _on_error(self, event: JSON) -> None:
+        self._end_line()
+        _tell_error(self._err, event["error"])
+
+    def _on_turn_end(self, event: JSON) -> None:
+        note = _STOP_NOTES.get(event["stop_reason"])
+        if event["stop_reason"] == "cancelled" and self._err.is_terminal:
+            self._err.line()  # ends the line of the ^C, too
+            self._in_line = False
+        self._end_line()
+        if note:
+            self._note("note: ", "warning", note)
+        model = plain_text(event["model"] or "no model", 60)
+        line = self._err.hang(model + ": " + "; ".join(self._figures(event)), 0)
+        self._err.line(self._err.painted(line, "dim"))
+
+    def _figures(self, event: JSON) -> Iterator[str]:
+        """Tokens, cost and speed, as far as they are known."""
+        usage = {k: v for k, v in (event["usage"] or {}).items() if _is_number(v)}
+        counts = [f"{usage[k]:,} {shown}" for k, shown in _COUNTED if usage.get(k)]
+        yield ", ".join(counts) or "tokens not told"
+        if event.get("cost_usd") is not None:
+            yield _dollars(event["cost_usd"])
+        if self._first is not None:
+            yield "first token %.1f s" % (self._first - self._began)
+            seconds = time.monotonic() - self._first
+            if usage.get("output_tokens") and seconds > 0.001:
+                yield "%.0f tokens/s" % (usage["output_tokens"] / seconds)
+
+
+_SHOWN: dict[str, Callable[[_Screen, JSON], None]] = {
+    BLOCK_START: _Screen._on_block_start,
+    TEXT_DELTA: _Screen._on_delta,
+    THINKING_DELTA: _Screen._on_delta,
+    BLOCK_END: _Screen._on_block_end,
+    WARNING: _Screen._on_warning,
+    RETRY: _Screen._on_retry,
+    ERROR: _Screen._on_error,
+    TURN_END: _Screen._on_turn_end,
+}
+_COUNTED = (
+    ("input_tokens", "in"),
+    ("cache_read_input_tokens", "cached"),
+    ("cache_creation_input_tokens", "written to cache"),
+    ("output_tokens", "out"),
+)
+_STOP_NOTES = {
+    "max_tokens": "the answer was cut at max_tokens: raise --max-tokens",
+    "refusal": "the model refused to answer",
+    "cancelled": "cancelled",
+}
+
+
+def _dollars(cost: float) -> str:
+    digits = 2 if cost >= 1 else 4 if cost >= 0.01 else 6
+    return "$%.*f" % (digits, cost)
+
+
+class _Interrupt:
+    """While it is entered, Ctrl-C sets `cancel`, and a second one ends the program."""
+
+    def __init__(self) -> None:
+        self.cancel = threading.Event()
+
+    def __enter__(self) -> threading.Event:
+        import signal
+
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before != signal.SIG_IGN:  # as it is for a job in the background
+            signal.signal(signal.SIGINT, self._on_signal)
+        return self.cancel
+
+    def __exit__(self, *_: Any) -> None:
+        import signal
+
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _on_signal(self, *_: Any) -> None:
+        if self.cancel.is_set():
+            raise KeyboardInterrupt
+        self.cancel.set()
+
+
+_STDIN_SECONDS = 1.0  # before it is told that stdin is waited for
+
+
+def _read_stdin() -> str:
+    """What is piped in, "" at a terminal or where stdin is closed."""
+    import select
+
+    if sys.stdin is None or _stdin_is_terminal():
+        return ""
+    if os.name == "posix" and not select.select([0], [], [], _STDIN_SECONDS)[0]:
+        text = "reading stdin first (if nothing is to come from there: </dev/null)"
+        Terminal(sys.stderr).line(text)
+    pieces = list(iter(lambda: read_fd(0), b""))
+    return b"".join(pieces).decode("utf-8", "replace").strip("\r\n")
+
+
+def _say(options: Any) -> int:
+    given = " ".join(options.text)
+    if not options.chat:
+        given = "\n\n".join(part for part in (given, _read_stdin()) if part.strip())
+        if not given and not options.image:
+            text = "there is nothing to say: give a TEXT, pipe one in, or use --chat"
+            return _usage_error(text)
+    elif options.json:
+        return _usage_error("--json goes with a single turn, not with --chat")
+    fields = {
+        "model": options.model,
+        "system": options.system,
+        "max_tokens": options.max_tokens,
+        "thinking": options.thinking,
+        "effort": options.effort,
+    }
+    with _provider(options) as provider:
+        first: Any = given
+        if options.image:
+            first = [*map(_image_block, options.image), *_as_blocks(given)]
+        if options.chat:
+            return _chat(provider, fields, first)
+        fields["messages"] = [{"role": "user", "content": first}]
+        end = _say_turn(provider, fields, None if options.json else _Screen())
+    cancelled = end.get("stop_reason") == "cancelled"
+    return EXIT_INTERRUPTED if cancelled else _SAY_EXITS[end["type"]]
+
+
+_SAY_EXITS = {TURN_END: EXIT_OK, ERROR: EXIT_ERROR}
+
+
+def _image_block(path: str) -> JSON:
+    try:
+        return {"type": "image", "source": read_image_file(path)}
+    except ValueError as error:
+        raise ProviderError("invalid_request", f"--image {path}: {error}") from None
+
+
+def _say_turn(provider: MiniMaxProvider, turn: JSON, screen: _Screen | None) -> JSON:
+    """Run a turn, shown on `screen` or as JSON lines; its last event."""
+    with _Interrupt() as cancel:
+        events = provider.turn(turn, cancel)
+        if screen is not None:
+            return screen.turn(events)
+        for event in events:
+            print(dump_json(event), flush=True)
+        return event
+
+
+def _chat(provider: MiniMaxProvider, fields: JSON, first: Any) -> int:
+    """A conversation; 1 if its last turn failed."""
+    screen = _Screen()
+    messages: list[JSON] = []
+    code = EXIT_OK
+    for content in _prompts(first):
+        messages.append({"role": "user", "content": content})
+        end = _say_turn(provider, {**fields, "messages": messages}, screen)
+        code = _SAY_EXITS[end["type"]]
+        if end.get("message") is None:  # as if it had not been asked
+            messages.pop()
+        else:
+            messages.append(end["message"])
+    return code
+
+
+def _prompts(first: Any) -> Iterator[Any]:
+    """What the person says, until /quit or the end of input."""
+    error, is_terminal = Terminal(sys.stderr), _stdin_is_terminal()
+    is_edited = is_terminal and Terminal(sys.stdout).is_terminal
+    if is_terminal:
+        error.line("/quit leaves, Ctrl-C stops an answer.")
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")
+    if first:
+        yield first
+    while sys.stdin is not None:
+        try:
+            if is_terminal and not is_edited:  # the prompt is no part of the answer
+                error.write("> ")
+            text = _read_line(is_edited)
+        except KeyboardInterrupt:
+            if not is_terminal:
+                raise
+            error.line()
+            continue
+        if not text and is_terminal:
+            error.line()
+        if not text or text.strip() == "/quit":
+            return
+        if text.strip():
+            yield text.strip()
+
+
+def _read_line(is_edited: bool) -> str:
+    """A line with its end, "" at the end of input."""
+    if not is_edited:
+        return sys.stdin.readline()
+    try:
+        import readline  # noqa: F401  # for input(): the line can be edited
+    except ImportError:
+        pass
+    try:
+        return input("> ") + "\n"
+    except EOFError:
+        return ""
+
+
+# --- models and quota
+
+
+def _models_listed(provider: MiniMaxProvider, settings: JSON) -> list[str]:
+    """The ids that the endpoint lists for the key."""
+    url = base_of(settings) + MODELS_PATH
+    ids: list[str] = []
+    after = ""
+    for _ in range(20):  # pages
+        answer = provider.get(url + after, settings)
+        rows = answer.get("data")
+        rows = rows if isinstance(rows, list) else []
+        ids += [str(row["id"]) for row in rows if isinstance(row, dict) and "id" in row]
+        last = answer.get("last_id")
+        if not rows or not answer.get("has_more") or not isinstance(last, str):
+            break
+        from urllib.parse import quote
+
+        after = "?after_id=" + quote(last, safe="")
+    return [plain_text(name, 100) for name in ids]
+
+
+def _settings_with_key(provider: MiniMaxProvider) -> JSON:
+    settings = provider.settings()
+    if settings["api_key"]:
+        return settings
+    error = provider.no_key()
+    raise ProviderError(error.code, error.message, error.hint.format())
+
+
+def _models(options: Any) -> int:
+    listed: list[str] | None = None
+    if options.live:
+        with _provider(options) as provider:
+            listed = _models_listed(provider, _settings_with_key(provider))
+    rows = manifest()["models"]
+    for row in rows:
+        row["status"] = MODELS[row["id"]]["status"]
+        least, above = PRICES_ABOVE.get(row["id"], (None, None))
+        row["prices_above"] = above and {"input_tokens": least, **above}
+        if listed is not None:
+            row["listed"] = row["id"] in listed
+    others = [name for name in listed or () if name not in MODELS]
+    if options.json:
+        shown = {"models": rows}
+        return _print_json(shown if listed is None else {**shown, "others": others})
+    out = Terminal(sys.stdout)
+    _print_table(out, _LIMIT_COLUMNS, [_limit_cells(row) for row in rows])
+    out.line("\nUSD per million tokens:")
+    columns, cells = _PRICE_COLUMNS, [c for row in rows for c in _price_cells(row)]
+    if listed is not None:
+        columns += ((8, "live"),)
+        cells += [[name] + [""] * 4 + ["listed"] for name in others]
+    _print_table(out, columns, cells)
+    for note in _MODEL_NOTES:
+        out.line("\n" + out.hang(note, 0))
+    return EXIT_OK
+
+
+_LIMIT_COLUMNS: tuple[tuple[int, str], ...] = (
+    (-22, "model"),
+    (9, "context"),
+    (7, "output"),
+    (-16, "input"),
+    (-8, "thinking"),
+    (-8, "status"),
+)
+_PRICE_COLUMNS: tuple[tuple[int, str], ...] = (
+    (-22, "model"),
+    *((8, name.replace("_", " ").replace("cache ", "")) for name in _PRICES),
+)
+_GONE_MODELS = [name for name, row in MODELS.items() if row["retired"]]
+_MODEL_NOTES = (
+    "Context counts input and output together. read and write: of the cache. "
+    "Thinking is billed as output.",
+    "Retired on {}: {}.".format(_GONE, ", ".join(_GONE_MODELS)),
+    "With --effort {}: {}.".format(
+        ", ".join(EFFORTS),
+        ", ".join(n for n, row in MODELS.items() if FAMILIES[row["family"]]["effort"]),
+    ),
+)
+
+
+def _limit_cells(row: JSON) -> list[str]:
+    sizes = [f"{row[k]:,}" for k in ("context_window", "max_output_tokens")]
+    thinking = "always" if row["thinking"] == "always" else "if asked"
+    return [row["id"], *sizes, " ".join(row["input"]), thinking, row["status"]]
+
+
+def _price_cells(row: JSON) -> Iterator[list[str]]:
+    """The prices of a model, and those above a limit, if there is one."""
+
+    def shown(prices: JSON) -> list[str]:
+        return ["-" if prices[k] is None else "%g" % prices[k] for k in _PRICES]
+
+    listed = {True: ["yes"], False: ["no"]}.get(row.get("listed", ""), [])
+    yield [row["id"], *shown(row["prices"]), *listed]
+    above = row["prices_above"]
+    if above:
+        yield ["  above {input_tokens:,} in".format(**above), *shown(above)]
+
+
+def _print_table(out: Terminal, columns: Any, rows: Iterable[list[str]]) -> None:
+    """Cells under their headings; a negative width is one to the left."""
+    heading = out.painted(_table_line(columns, [name for _, name in columns]), "bold")
+    out.line(heading)
+    for row in rows:
+        out.line(_table_line(columns, row))
+
+
+def _table_line(columns: Any, cells: list[str]) -> str:
+    shown = ["%*s" % (width, cell) for (width, _), cell in zip(columns, cells)]
+    return "  ".join(shown).rstrip()
+
+
+# Windows of a plan's quota: name, beginning of the fields, field of the reset.
+_WINDOWS = (
+    ("5 hours", "current_interval", "end_time"),
+    ("week", "current_weekly", "weekly_end_time"),
+)
+_UNLIMITED = 3  # of the status
+
+
+def quota_of(payload: JSON) -> list[JSON]:
+    """The windows of a plan, from the answer of QUOTA_PATH in any of its shapes.
+
+    Each is {model, window, percent_left, unlimited, resets_at (epoch seconds), count,
+    total}, with None for what is not told.  What `count` counts is not documented.
+    """
+    data = payload.get("data")
+    found = payload.get("model_remains")
+    if found is None and isinstance(data, dict):
+        found = data.get("model_remains")
+    found = data if found is None else found
+    rows = found if isinstance(found, list) else [found]
+    return [
+        window
+        for row in rows
+        if isinstance(row, dict)
+        for window in (_window(row, *fields) for fields in _WINDOWS)
+        if window is not None
+    ]
+
+
+def _window(row: JSON, name: str, field: str, reset: str) -> JSON | None:
+    if not any(str(key).startswith(field) for key in row):
+        return None
+    percent = _figure(row.get(field + "_remaining_percent"))
+    total = _figure(row.get(field + "_total_count")) or None
+    reset_at = _figure(row.get(reset)) or None
+    return {
+        "model": plain_text(str(row.get("model_name") or "all models"), 60),
+        "window": name,
+        "percent_left": None if percent is None else min(max(percent, 0.0), 100.0),
+        "unlimited": _figure(row.get(field + "_status")) == _UNLIMITED,
+        # Milliseconds; a number so small that it must be seconds is taken for them.
+        "resets_at": reset_at and reset_at / (1000 if reset_at > 1e11 else 1),
+        "count": _figure(row.get(field + "_usage_count")) if total else None,
+        "total": total,
+    }
+
+
+def _figure(value: Any) -> float | None:
+    """The number in a field that may be a string, None if there is none."""
+    found = re.match(r"\s*(\d{1,15}(\.\d+)?)\s*%?\s*$", str(value), re.ASCII)
+    return float(found.group(1)) if found and not isinstance(value, bool) else None
+
+
+def _quota_windows(provider: MiniMaxProvider, settings: JSON) -> list[JSON]:
+    base = base_of(settings)
+    url = base.split("//", 1)[0] + "//" + host_of(base) + QUOTA_PATH
+    return quota_of(provider.get(url, settings))
+
+
+def _quota_text(window: JSON) -> str:
+    """What is left of a window, and until when."""
+    parts = []
+    if window["unlimited"]:
+        parts.append("unlimited")
+    elif window["percent_left"] is not None:
+        parts.append("{percent_left:g} % left".format(**window))
+    else:
+        parts.append("not told")
+    if window["total"] and window["count"] is not None:
+        parts.append("count {count:g} of {total:g}".format(**window))
+    if window["resets_at"]:
+        try:
+            parts.append("resets {}".format(_when(window["resets_at"])))
+        except (ValueError, OverflowError, OSError):
+            pass
+    return ", ".join(parts)
+
+
+def _quota(options: Any) -> int:
+    with _provider(options) as provider:
+        settings = _settings_with_key(provider)
+        _, kind, wallet, _ = key_kind(settings["api_key"])
+        try:
+            windows = _quota_windows(provider, settings)
+        except ProviderError as error:
+            if kind != _PLAN:
+                error.hint += f" Only plans have a quota: a {kind} spends {wallet}."
+            raise
+    if options.json:
+        return _print_json({"key": kind, "quota": windows})
+    out = Terminal(sys.stdout)
+    if not windows:
+        text = f"No plan quota is told for this key. A {kind} spends {wallet}."
+        out.line(out.hang(text, 0))
+    model = None
+    for window in windows:
+        if window["model"] != model:
+            model = window["model"]
+            out.line(out.painted(model, "bold"))
+        left = 100 if window["unlimited"] else window["percent_left"] or 0
+        full = int(left / 10)
+        bar = "[%s%s]" % ("#" * full, "-" * (10 - full))
+        style = "ok" if left >= _LOW_PERCENT else "warning" if left else "problem"
+        head = "  %-9s" % window["window"]
+        text = out.hang(_quota_text(window), len(head) + len(bar) + 1)
+        out.line(head + out.painted(bar, style) + " " + text)
+    return EXIT_OK
+
+
+_LOW_PERCENT = 10  # of a quota: below it is worth a warning
+
+
+# --- check: everything that can be known without spending a token
+
+OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"
+
+
+def _result(status: str, text: str, remedy: str = "", subject: str = "") -> JSON:
+    return {"check": subject, "status": status, "text": text, "remedy": remedy}
+
+
+class Checkup:
+    """What `check` has found so far; the checks are functions of it."""
+
+    def __init__(self, provider: MiniMaxProvider) -> None:
+        self.provider = provider
+        self.path = config_path(os.environ)
+        self.settings = default_settings()
+        self.origins: dict[str, str] = {}
+        self.told: list[str] = []  # what reading the settings would have logged
+        self.failed: set[str] = set()  # checks and settings that cannot be relied on
+        self.listed: list[str] | None = None  # ids that the endpoint lists
+
+    def run(self, offline: bool, tell: Callable[[str, JSON], None]) -> list[JSON]:
+        """Do the checks in order; what has to wait for a failed one is skipped."""
+        results: list[JSON] = []
+        for name, (group, with_network, needs, check) in CHECKS.items():
+            if with_network is offline:
+                continue
+            missing = [need for need in needs if need in self.failed]
+            if missing:
+                found = iter([_result(SKIPPED, "waits for " + ", ".join(missing))])
+            else:
+                found = check(self)
+            for result in found:
+                result["check"] = result["check"] or name
+                if result["status"] in (PROBLEM, SKIPPED):
+                    self.failed |= {name, result["check"]}
+                results.append(result)
+                tell(group, result)
+        return results
+
+    def file(self, **overrides: Any) -> ConfigFile:
+        """The configuration, silent about what is told here."""
+        file = ConfigFile(self.path, overrides=overrides)
+        file.tell = self.told.append
+        return file
+
+    @property
+    def base(self) -> str:
+        return base_of(self.settings)
+
+    def remedy(self, name: str, value: str) -> str:
+        """How to give setting `name` the value, where it is set now."""
+        origin = self.origins.get(name)
+        if origin in (None, self.path):
+            return f'Set "{name}" to "{value}" in {self.path}'
+        return f"Set {origin} to {value}, or unset it and set {name} in {self.path}"
+
+    def removal(self, name: str) -> str:
+        """How to have setting `name` no longer set."""
+        origin = self.origins.get(name)
+        is_in_file = origin in (None, self.path)
+        return f"remove {name} from {self.path}" if is_in_file else f"unset {origin}"
+
+
+def _inspect_python(c: Checkup) -> Iterator[JSON]:
+    import platform
+
+    yield _result(OK, f"{platform.python_version()} at {sys.executable}")
+    where = os.path.abspath(__file__)
+    yield _result(OK, f"{__version__} at {where}", subject="plugin")
+
+
+def _inspect_requests(c: Checkup) -> Iterator[JSON]:
+    try:
+        versions = library_versions()
+    except ProviderError as error:
+        yield _result(PROBLEM, error.message, error.hint)
+        return
+    for name, version in versions.items():
+        yield _result(OK, version, subject=name)
+
+
+def _inspect_config(c: Checkup) -> Iterator[JSON]:
+    try:
+        _, mode = read_file(c.path, 0)
+    except FileNotFoundError:
+        yield _result(OK, f"{c.path} is not there: environment and defaults count")
+        return
+    except (OSError, ValueError):
+        mode = 0
+    try:
+        given = c.file()._parse()
+    except ProviderError as error:
+        hint = "Correct it, or move it away and run install.sh for a new one."
+        yield _result(PROBLEM, error.message, hint)
+        return
+    shown = "%s, mode %04o" % (c.path, mode & 0o7777)
+    if mode & 0o077 and os.name == "posix" and "api_key" in given:
+        text = shown + ": others can read the key in it"
+        yield _result(WARNING, text, f"chmod 600 {c.path}")
+    else:
+        yield _result(OK, shown)
+    for name in sorted(set(given) - set(OPTIONS)):
+        near = _nearest(name, OPTIONS)
+        remedy = f"Did you mean {near}?" if near else "Remove it."
+        text = f"{plain_text(name, 40)} is no setting: it is ignored"
+        yield _result(WARNING, text, remedy)
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """Which of `names` was probably meant, "" if none is near."""
+    import difflib
+
+    by_lower = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, 0.6)
+    return by_lower[near[0]] if near else ""
+
+
+def _inspect_settings(c: Checkup) -> Iterator[JSON]:
+    """Each setting as if it were the only one, so that all mistakes are found."""
+    given, defaults = c.file()._parse(), {}
+    for name in OPTIONS:
+        others = {other: None for other in OPTIONS if not other.startswith(name)}
+        file = c.file(**others)
+        try:
+            c.settings[name] = file.load(with_key=name == "api_key")[name]
+        except ProviderError as error:
+            hint = error.hint or ERRORS["config"][1]
+            yield _result(PROBLEM, error.message, hint, name)
+            continue
+        c.origins.update(file.origins)
+        where = file.origins.get(name)
+        if where is None and name not in _VALUES:
+            defaults[name] = c.settings[name]
+            continue
+        shown = "default" if where is None else where
+        if where == c.path:
+            shown = "config file"
+        elif where is not None and given.get(name):
+            shown += ", which wins over the config file"
+        is_shared = any(text.startswith(f"{where} can be read") for text in c.told)
+        if is_shared and where != c.path:
+            remedy = f"chmod 600 {where}"
+            yield _result(WARNING, "others can read its file", remedy, name)
+        yield {**_VALUES.get(name, _show_value)(c, name, shown), "origin": shown}
+    text = ", ".join(f"{name} {json.dumps(v)}" for name, v in defaults.items())
+    yield {**_result(OK, text, subject="defaults"), "values": defaults}
+
+
+def _show_value(c: Checkup, name: str, origin: str) -> JSON:
+    value = c.settings[name]
+    text = f"{json.dumps(value)} ({origin})"
+    return {**_result(OK, text, subject=name), "value": value}
+
+
+def _show_key(c: Checkup, name: str, origin: str) -> JSON:
+    """The kind of the key and its length, never a character of it."""
+    key = c.settings["api_key"]
+    if not key:
+        hint = c.provider.no_key().hint.format()
+        return _result(PROBLEM, "is not set", hint, name)
+    prefix, kind, _, _ = key_kind(key)
+    text = "%s, %d characters (%s)" % (kind, len(key), origin)
+    if prefix and len(key) >= 20:
+        return _result(OK, text, subject=name)
+    odd = "short" if prefix else "unlike any key of MiniMax's"
+    remedy = "Copy it again, whole, if it is not accepted."
+    return _result(WARNING, f"{text}: it is {odd}", remedy, name)
+
+
+def _show_base_url(c: Checkup, name: str, origin: str) -> JSON:
+    if not c.settings["base_url"]:
+        return _result(OK, f"{c.base} (that of the region)", subject=name)
+    region, wanted = HOSTS.get(host_of(c.base)), c.settings["region"]
+    text = f"{c.base} ({origin})"
+    if "region" in c.origins and region not in (None, wanted):
+        text += f": a host of region {region}, which wins over region {wanted}"
+        return _result(WARNING, text, "Remove the one that is wrong.", name)
+    return _result(OK, text, subject=name)
+
+
+# Settings that are always shown, and how.
+_VALUES: dict[str, Callable[[Checkup, str, str], JSON]] = {
+    "api_key": _show_key,
+    "region": _show_value,
+    "base_url": _show_base_url,
+    "model": _show_value,
+}
+
+
+def _hop(c: Checkup) -> tuple[str, str, int]:
+    """The proxy in effect or "", and the host and port that are connected to."""
+    from urllib.parse import urlsplit
+
+    proxy = proxy_of(c.base)
+    url = proxy or c.base
+    parts = urlsplit(url if "//" in url else "http://" + url)
+    usual = {"https": 443, "http": 80}.get(parts.scheme, 1080)
+    return proxy, parts.hostname or "", parts.port or usual
+
+
+def _inspect_proxy(c: Checkup) -> Iterator[JSON]:
+    used = [n for n in _ROUTE_VARIABLES if os.environ.get(n)]
+    try:
+        proxy, host, port = _hop(c)
+    except ValueError:
+        text = "the URL of the proxy is not valid"
+        yield _result(PROBLEM, text, "Correct it in {}.".format(", ".join(used)))
+        return
+    told = ", ".join(used) or "the system's settings"
+    if proxy:
+        yield _result(OK, f"{host} port {port}, from {told}")
+    else:
+        yield _result(OK, f"none (set: {told})" if used else "none")
+
+
+def _inspect_dns(c: Checkup) -> Iterator[JSON]:
+    def look_up(watch: Watch, host: str, port: int) -> str:
+        found = list(dict.fromkeys(row[4][0] for row in resolve(watch, host, port)))
+        if found == [host]:
+            return host + " is an address"
+        more = " and %d more" % (len(found) - 3) if found[3:] else ""
+        return "{} is {}{}".format(host, ", ".join(found[:3]), more)
+
+    yield _step(c, look_up, "Check this machine's DNS and network")
+
+
+def _inspect_tcp(c: Checkup) -> Iterator[JSON]:
+    def connect(watch: Watch, host: str, port: int) -> str:
+        dial(watch, host, port, ()).close()
+        return "%s answers at port %d" % (host, port)
+
+    yield _step(c, connect, "Check the firewall, which must let this out")
+
+
+def _step(c: Checkup, work: Callable[[Watch, str, int], str], remedy: str) -> JSON:
+    """A step of the way to the host, or to its proxy."""
+    proxy, host, port = _hop(c)
+    watch, begun = Watch(), time.monotonic()
+    watch.host = host
+    watch.start(2 * QUERY_SECONDS)
+    watch.arm("tcp", min(c.settings["connect_timeout"], QUERY_SECONDS))
+    try:
+        text = work(watch, host, port)
+        return _result(OK, "%s, %d ms" % (text, _ms(time.monotonic() - begun)))
+    except ProviderError as error:
+        remedy += "; if a proxy is needed here, set HTTPS_PROXY."
+        if proxy:
+            remedy = "This is the proxy, see above: correct its variable, or unset it."
+        return _result(PROBLEM, error.message, remedy)
+    finally:
+        watch.finish()
+
+
+def _inspect_tls(c: Checkup) -> Iterator[JSON]:
+    """Any HTTP answer, to a question without the key, shows that the way is open."""
+    watch, begun, status = Watch(), time.monotonic(), 200
+    try:
+        c.provider.get(c.base + MODELS_PATH, {**c.settings, "api_key": ""}, watch)
+    except ProviderError as error:
+        status = error.details.get("http_status", 0)
+        if "407" in (str(status), *error.message.split()):
+            remedy = "The proxy wants a login: http://USER:PASSWORD@HOST:PORT in its "
+            yield _result(PROBLEM, error.message, remedy + "variable.")
+            return
+        if not status and error.code in ("network", "timeout", "config", "stream_cut"):
+            yield _result(PROBLEM, error.message, error.hint)
+            return
+    secure = tls_of(watch) or "certificate verified"
+    shown = secure if c.base.startswith("https") else "plain http, on this machine"
+    milliseconds = _ms(time.monotonic() - begun)
+    yield _result(OK, "%s, answer after %d ms" % (shown, milliseconds))
+
+
+def _inspect_key(c: Checkup) -> Iterator[JSON]:
+    try:
+        c.listed = _models_listed(c.provider, c.settings)
+    except ProviderError as error:
+        text = f"{error.code}: {error.message}"
+        trouble = _KEY_TROUBLES.get(error.code)
+        yield trouble(c, error) if trouble else _result(PROBLEM, text, error.hint)
+        return
+    region = HOSTS.get(host_of(c.base))
+    where = host_of(c.base) + (f" (region {region})" if region else "")
+    yield _result(OK, "accepted by %s, lists %d models" % (where, len(c.listed)))
+
+
+def _refused_key(c: Checkup, error: ProviderError) -> JSON:
+    """The region that takes the key, if it is not the one that was asked.
+
+    Only a host of MiniMax's is a reason to show the key to another of them.
+    """
+    asked = [host_of(c.base)]
+    own = None if c.settings["base_url"] else c.settings["region"]
+    region = HOSTS.get(asked[0], own)
+    for other, base in REGIONS.items() if region else ():
+        if other == region:
+            continue
+        settings = {**c.settings, "region": other, "base_url": ""}
+        try:
+            _models_listed(c.provider, settings)
+        except ProviderError as problem:
+            if problem.code == "auth":
+                asked.append(host_of(base))
+            continue
+        text = f"{asked[0]} refuses the key: this key belongs to region {other}"
+        remedy = c.remedy("region", other)
+        if c.settings["base_url"]:
+            remedy += ", and " + c.removal("base_url")
+        return _result(PROBLEM, text, remedy + ".")
+    text = "the key is refused by {}: {}".format(" and ".join(asked), error.message)
+    where = c.origins.get("api_key", c.path)
+    remedy = f"Copy the key again from the platform that issued it, to {where}."
+    if not region:
+        remedy += " If {} is not meant, {}.".format(asked[0], c.removal("base_url"))
+    return _result(PROBLEM, text, remedy)
+
+
+def _wrong_path(c: Checkup, error: ProviderError) -> JSON:
+    """The form of the base URL, on the same host, that leads to the API."""
+    root = c.base.split("//", 1)[0] + "//" + host_of(c.base)
+    forms = dict.fromkeys((root + "/anthropic", c.base + "/anthropic", root))
+    for form in (form for form in forms if form != c.base):
+        code = ""
+        try:
+            _models_listed(c.provider, {**c.settings, "base_url": form})
+        except ProviderError as problem:
+            code = problem.code
+        if code not in ("not_found", "protocol", "rejected"):
+            text = f"there is no API at {c.base}, but at {form}"
+            return _result(PROBLEM, text, c.remedy("base_url", form) + ".")
+    return _result(PROBLEM, error.message, error.hint)
+
+
+_KEY_TROUBLES = {"auth": _refused_key, "not_found": _wrong_path}
+
+
+def _inspect_plan(c: Checkup) -> Iterator[JSON]:
+    prefix, kind, wallet, _ = key_kind(c.settings["api_key"])
+    if kind == _PAYG:
+        text = f"pay as you go: spends {wallet}, which only the platform's page shows"
+        yield _result(OK, text)
+        return
+    try:
+        windows = _quota_windows(c.provider, c.settings)
+    except ProviderError as error:
+        if kind == _PLAN:
+            text = f"the quota cannot be read: {error.message}"
+            yield _result(WARNING, text, "Look at the platform's page of your plan.")
+        else:
+            yield _result(OK, f"spends {wallet}")
+        return
+    yield _result(OK, "a plan" if windows else f"no quota told: spends {wallet}")
+    for window in windows:
+        left = 100 if window["unlimited"] else window["percent_left"]
+        text = "{model}, {window}: ".format(**window) + _quota_text(window)
+        status, remedy = OK, ""
+        if left is not None and left < _LOW_PERCENT:
+            status = WARNING if left else PROBLEM
+            remedy = f"Wait for the reset, choose a bigger plan, or use a {_PAYG}."
+        yield _result(status, text, remedy, "quota")
+
+
+def _inspect_model(c: Checkup) -> Iterator[JSON]:
+    name = canonical_model(c.settings["model"])
+    facts, listed = MODELS.get(name), c.listed or []
+    remedy = c.remedy("model", " or ".join(_CURRENT)) + "."
+    is_plan = key_kind(c.settings["api_key"])[1] == _PLAN
+    if facts and facts["retired"]:
+        text = "{} was retired on {}".format(name, facts["retired"])
+        still = name in listed
+        text += ", though the endpoint lists it" if still else ""
+        yield _result(WARNING if still else PROBLEM, text, remedy)
+    elif facts is None and name not in listed:
+        near = _nearest(name, [*MODELS, *listed])
+        known = "neither the table nor the endpoint knows"
+        text = f"{known if listed else 'the table does not know'} {name}"
+        hint = c.remedy("model", near) + ", if that was meant." if near else remedy
+        yield _result(PROBLEM if listed else WARNING, text, hint)
+    elif listed and name not in listed:
+        text = f"the endpoint does not list {name} for this key"
+        yield _result(WARNING, text, remedy)
+    elif is_plan and name.endswith("-highspeed"):
+        text = f"{name}: -highspeed models are not part of the base plans"
+        yield _result(WARNING, text, remedy)
+    else:
+        status = facts["status"] if facts else "listed, but not in the table"
+        yield _result(OK, f"{name}: {status}")
+
+
+def _inspect_demo(c: Checkup) -> Iterator[JSON]:
+    if demo(0, lambda text: None):
+        yield _result(OK, "2 turns with a server of its own")
+    else:
+        remedy = f"See what {_program()} demo prints; is loopback firewalled?"
+        yield _result(PROBLEM, "a turn failed without any network", remedy)
+
+
+_ROUTE = ("config", "region", "base_url")
+# Name, group, whether with a network only, without one only, or (None) always, what
+# must not have failed before, and what yields the results.
+CHECKS: dict[str, tuple[str, bool | None, tuple[str, ...], Any]] = {
+    "python": ("this machine", None, (), _inspect_python),
+    "requests": ("this machine", None, (), _inspect_requests),
+    "demo": ("this machine", False, ("requests",), _inspect_demo),
+    "config": ("settings", None, (), _inspect_config),
+    "settings": ("settings", None, ("config",), _inspect_settings),
+    "proxy": ("network", True, _ROUTE, _inspect_proxy),
+    "dns": ("network", True, (*_ROUTE, "proxy"), _inspect_dns),
+    "tcp": ("network", True, ("dns",), _inspect_tcp),
+    "tls": ("network", True, ("requests", "tcp"), _inspect_tls),
+    "key": ("key and plan", True, ("config", "api_key", "tls"), _inspect_key),
+    "plan": ("key and plan", True, ("key",), _inspect_plan),
+    "model used": ("key and plan", None, ("config", "model"), _inspect_model),
+}
+
+
+def _check(options: Any) -> int:
+    out, counter = Terminal(sys.stdout), _Counter(Terminal(sys.stderr))
+    groups: list[str] = []
+
+    def tell(group: str, result: JSON) -> None:
+        if options.json:
+            return
+        counter.stop()
+        if group not in groups:
+            out.line(out.painted(group, "bold"))
+            groups.append(group)
+        _tell_result(out, result)
+        counter.start()
+
+    try:
+        with _provider(options) as provider:
+            results = Checkup(provider).run(options.offline, tell)
+    finally:
+        counter.stop()
+    counts = {s: sum(r["status"] == s for r in results) for s in (PROBLEM, WARNING)}
+    code = EXIT_ERROR if counts[PROBLEM] else EXIT_OK
+    if options.json:
+        _print_json({"ok": code == EXIT_OK, **counts, "checks": results})
+        return code
+    texts = [f"{n or 'no'} {s}{'' if n == 1 else 's'}" for s, n in counts.items()]
+    out.line("\n" + ", ".join(texts))
+    return code
+
+
+def _tell_result(out: Terminal, result: JSON) -> None:
+    """A line of what was found, and one of what to do about it."""
+    head, name = "  %-9s" % result["status"], "%-21s" % result["check"]
+    indent = len(head) + len(name)
+    text = name + out.hang(result["text"], indent)
+    out.line(out.painted(head, result["status"]) + text)
+    if result["remedy"]:
+        remedy = out.hang(result["remedy"], indent + 3)
+        out.line(" " * indent + "-> " + out.painted(remedy, "bold"))
+
+
+# --- the options, and what they start
 
 _EPILOG = """\
-Without a command this is a gateway's plugin: JSON lines on stdin, events on stdout.
+Without a command this is a gateway's plugin: JSON lines on stdin, events on
+stdout.
 
   echo '{"model":"MiniMax-M3","messages":[{"role":"user","content":"hi"}]}' \\
-    | MINIMAX_API_KEY=sk-... python3 plexum_minimax_provider.py
+    | MINIMAX_API_KEY=sk-... %s
 
 settings, in %s:
 %s
 
-exit codes: 0 success; 1 the only turn, or the command, failed; 2 wrong command line;
-3 fatal: stdout cannot be written, or Python is too old
+exit codes: 0 success; 1 the only turn, or the command, failed; 2 wrong command
+line; 3 stdout not writable, or Python too old; 130 Ctrl-C; 141 its reader left
+"""
+_COMMAND_EPILOG = """\
+example:
+  %s
+
+exit codes: 0 success; 1 %s;
+2 wrong command line; 3 stdout not writable; 130 Ctrl-C; 141 its reader left
 """
 
 
@@ -4676,26 +5851,46 @@ def _settings_help() -> str:
     for name, row in OPTIONS.items():
         default = json.dumps(row["default"])
         also = "; {} wins over it".format(row["env"]) if row["env"] else ""
-        rows.append("  %-22s%s (%s%s)" % (name, row["help"], default, also))
+        text = "{} ({}{})".format(row["help"], default, also)
+        rows.append("  %-22s%s" % (name, Terminal(None).hang(text, 24)))
     return "\n".join(rows)
 
 
 def _parser() -> Any:
     import argparse
 
+    name = os.path.basename(_program_path())
+    start = "python3 " + name if name.endswith(_PYTHON_FILES) else name
+    as_it_is = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="plexum_minimax_provider.py",
+        prog=name,
         description="Serve MiniMax models to a Plexum gateway.",
-        epilog=_EPILOG % (config_path(os.environ), _settings_help()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EPILOG % (start, config_path(os.environ), _settings_help()),
+        formatter_class=as_it_is,
+        allow_abbrev=False,
     )
     for flag, (_, shown) in _SAYS.items():
         parser.add_argument(flag, action="store_true", help=shown)
     commands = parser.add_subparsers(dest="command", metavar="command")
-    for name, (_, shown, arguments) in COMMANDS.items():
-        command = commands.add_parser(name, help=shown, description=shown)
-        arguments(command)
+    for command, (_, shown, arguments, example, failure) in COMMANDS.items():
+        own = commands.add_parser(
+            command,
+            help=shown,
+            description=shown[0].upper() + shown[1:] + ".",
+            epilog=_COMMAND_EPILOG % (example.replace("%s", start), failure),
+            formatter_class=as_it_is,
+            allow_abbrev=False,
+        )
+        for names, options in arguments:
+            own.add_argument(*names.split(), **options)
     return parser
+
+
+def _usage_error(text: str) -> int:
+    error = Terminal(sys.stderr)
+    error.line(error.hang(f"error: {text}", 0))
+    error.line(error.hang(f"help: {_program()} --help", 0))
+    return EXIT_USAGE
 
 
 def _stdin_is_terminal() -> bool:
@@ -4720,23 +5915,72 @@ _SAYS: dict[str, tuple[Callable[[], str], str]] = {
         "print the JSON Schema of all lines and exit",
     ),
 }
+_FLAG: JSON = {"action": "store_true"}
+_JSON_FLAG = ("--json", {**_FLAG, "help": "print JSON, for scripts"})
+_SAY_ARGUMENTS: tuple[tuple[str, JSON], ...] = (
+    ("-m --model", {"help": "default: that of the config"}),
+    ("--system", {"metavar": "TEXT", "help": "the system prompt"}),
+    ("--max-tokens", {"type": int, "metavar": "N", "help": "limit of the answer"}),
+    ("--thinking", {**_FLAG, "default": None, "help": "have the model think first"}),
+    ("--no-thinking", {"action": "store_false", "dest": "thinking",
+                       "help": "have it not think, where that can be had"}),
+    ("--effort", {"choices": EFFORTS, "help": "how much to think: " + " ".join(EFFORTS),
+                  "metavar": "E"}),
+    ("--image", {"action": "append", "metavar": "FILE",
+                 "help": "add a picture; may be given again"}),
+    ("--chat", {**_FLAG, "help": "go on at a prompt; /quit leaves"}),
+    ("--json", {**_FLAG, "help": "print the events as JSON lines, for scripts"}),
+    ("text", {"nargs": "*", "metavar": "TEXT",
+              "help": "what to say; what is piped in follows it"}),
+)
 # Commands: what runs with the parsed options and returns the exit code, what --help
-# says, and what adds the command's own arguments to its parser.
-COMMANDS: dict[str, tuple[Callable[[Any], int], str, Callable[[Any], None]]] = {
+# says, the arguments, an example, and what exit code 1 means.
+COMMANDS: dict[str, tuple[Callable[[Any], int], str, Any, str, str]] = {
+    "say": (
+        _say,
+        "have a turn, or a conversation, with a model",
+        _SAY_ARGUMENTS,
+        "git diff | %s say --thinking review this",
+        "the turn failed",
+    ),
+    "check": (
+        _check,
+        "find out whether this works, and if not why; spends no token",
+        (
+            ("--offline", {**_FLAG, "help": "only what needs no network, and a demo"}),
+            _JSON_FLAG,
+        ),
+        "%s check",
+        "there are problems",
+    ),
+    "models": (
+        _models,
+        "list the models with limits and prices",
+        (
+            ("--live", {**_FLAG, "help": "also ask the endpoint which ones it lists"}),
+            _JSON_FLAG,
+        ),
+        "%s models --live",
+        "the endpoint could not be asked",
+    ),
+    "quota": (
+        _quota,
+        "show what is left of the plan",
+        (_JSON_FLAG,),
+        "%s quota",
+        "it could not be asked for",
+    ),
     "demo": (
-        lambda options: demo(pace=0.05),
+        _run_demo,
         "stream two turns from a built-in loopback server: no key, no network",
-        lambda parser: None,
+        (),
+        "%s demo",
+        "a turn failed",
     ),
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line `argv` (default: sys.argv[1:]); returns the exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if not arguments and not _stdin_is_terminal():
-        code = run_plugin()
-        os._exit(code)  # threads may be parked in system calls: nothing waits for them
+def _run_command(arguments: list[str]) -> int:
     if len(arguments) == 1 and arguments[0] in _SAYS:  # no need to import argparse
         print(_SAYS[arguments[0]][0]())
         return EXIT_OK
@@ -4745,11 +5989,44 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(options, flag[2:]):
             print(say())
             return EXIT_OK
-    if options.command is not None:
-        ignore_warnings()
+    if options.command is None:
+        _parser().print_help()
+        return EXIT_OK
+    ignore_warnings()
+    try:
         return COMMANDS[options.command][0](options)
-    _parser().print_help()
-    return EXIT_OK
+    except ProviderError as error:
+        _tell_error(Terminal(sys.stderr), SECRETS.value(error.to_dict()))
+        return EXIT_ERROR
+
+
+def _quietly(work: Callable[[], int]) -> int:
+    """The exit code of `work`, also when it is interrupted or nobody reads on."""
+    if sys.stdout is None:
+        log("stdout is closed")
+        return EXIT_FATAL
+    try:
+        try:
+            return work()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at the exit
+        if isinstance(error, BrokenPipeError):
+            return EXIT_CLOSED
+        log(f"stdout cannot be written: {error.strerror}")
+        return EXIT_FATAL
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (default: sys.argv[1:]); returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments and not _stdin_is_terminal():
+        code = run_plugin()
+        os._exit(code)  # threads may be parked in system calls: nothing waits for them
+    return _quietly(lambda: _run_command(arguments))
 
 
 if __name__ == "__main__":

@@ -7909,6 +7909,1336 @@ def test_work_for_each_delta_stays_the_same_as_the_turn_grows(
 
 
 # =====================================================================
+# Commands, as a person runs them
+# =====================================================================
+
+# The file with other hosts for the regions, which no setting can give it.
+DRIVEN = """
+import json, sys
+sys.path.append(sys.argv[1])
+plugin = __import__(sys.argv[2])
+plugin.REGIONS.update(json.loads(sys.argv[3]))
+plugin.HOSTS.update({plugin.host_of(url): r for r, url in plugin.REGIONS.items()})
+del sys.argv[1:4]
+sys.exit(plugin.main())
+"""
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> str:
+        """All that was said, with the lines joined that were only wrapped."""
+        return re.sub(r"\s+", " ", self.out + "\n" + self.err)
+
+    def says(self, *phrases: str) -> None:
+        for phrase in phrases:
+            assert phrase in self.told, (phrase, self.out, self.err)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def command_line(argv: Sequence[str], regions: dict[str, str] | None) -> list[str]:
+    if regions is None:
+        return [sys.executable, SOURCE, *argv]
+    where = Path(SOURCE)
+    known = [str(where.parent), where.stem, json.dumps(regions)]
+    return [sys.executable, "-c", DRIVEN, *known, *argv]
+
+
+def person(
+    *argv: str,
+    base_url: str | None = None,
+    config: Obj | str | None = None,
+    env: dict[str, str | None] | None = None,
+    stdin: bytes = b"",
+    regions: dict[str, str] | None = None,
+) -> Ran:
+    """Run a command with pipes all round, as a script does."""
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            command_line(argv, regions),
+            input=stdin,
+            capture_output=True,
+            timeout=DEADLINE,
+            cwd=home,
+            env=environment(home, base_url, config, env),
+        )
+    check_secret(done.stdout, done.stderr)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    assert b"\x1b" not in done.stdout + done.stderr
+    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+PLATFORM_MODELS = ["MiniMax-M3.1-Flash", "MiniMax-M3"]
+WRONG_KEY = refuse(401, api_error("login fail: Please carry the API secret key"))
+
+
+def listing(*names: str, **fields: Any) -> Script:
+    rows = [{"id": name, "type": "model"} for name in names]
+    return refuse(200, {"data": rows, "has_more": False, **fields})
+
+
+def minimax(
+    models: Script | None = None,
+    quota: Script | None = None,
+    turn: Script | None = None,
+) -> Callable[[Request], Script]:
+    """An emulator's `answer` that knows the three paths of MiniMax's."""
+
+    def answer(request: Request) -> Script:
+        if request.target == "/v1/token_plan/remains":
+            return quota or refuse(200, remains({}))
+        if request.target.startswith("/anthropic/v1/models"):
+            return models or listing(*PLATFORM_MODELS)
+        if request.target == "/anthropic/v1/messages":
+            return turn or respond(OK)
+        return refuse(404, "404 page not found")
+
+    return answer
+
+
+def remains(row: Obj, **fields: Any) -> Obj:
+    window: Obj = {
+        "model_name": "MiniMax-M*",
+        "current_interval_remaining_percent": 63,
+        "current_weekly_remaining_percent": 20,
+    }
+    base: Obj = {"base_resp": {"status_code": 0, "status_msg": "success"}}
+    return {**base, "model_remains": [{**window, **row}], **fields}
+
+
+@pytest.fixture
+def site(emulator: Emulator) -> Emulator:
+    """MiniMax's platform, all well."""
+    emulator.answer = minimax()
+    return emulator
+
+
+# --- say ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("argv, stdin, sent", [
+    (["hello", "there"], b"", "hello there"),
+    ([], b"piped\n", "piped"),
+    (["review this"], b"diff --git a b\n+x\n", "review this\n\ndiff --git a b\n+x"),
+    (["review"], b"  \n", "review"),
+    (["--", "-v is what?"], b"", "-v is what?"),
+    ([], "é😀".encode() + b" \xff\n", "é😀 \ufffd"),
+])
+def test_say_sends_its_words_and_what_is_piped_in(
+    site: Emulator, argv: list[str], stdin: bytes, sent: str
+) -> None:
+    done = person("say", *argv, base_url=site.base_url, stdin=stdin)
+    assert (done.code, done.out) == (0, "ok\n")
+    assert site.requests[0].text == sent
+
+
+def test_say_tells_that_it_waits_for_what_is_piped_in(site: Emulator) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        process = subprocess.Popen(
+            [sys.executable, SOURCE, "say", "hi"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(home, site.base_url),
+        )
+        with process:
+            assert process.stderr and process.stdin
+            assert process.stderr.readline().startswith(b"reading stdin first (")
+            assert not site.requests
+            assert process.communicate(b"there")[0] == b"ok\n"
+    assert site.requests[0].text == "hi\n\nthere"
+
+
+SAY_OPTIONS: dict[str, tuple[list[str], Obj]] = {
+    "none": ([], {"model": "MiniMax-M3", "max_tokens": 4096}),
+    "model": (["-m", "minimax/minimax-m3.1-flash"], {"model": "MiniMax-M3.1-Flash"}),
+    "system": (["--system", "Be brief."], {"system": "Be brief."}),
+    "limit": (["--max-tokens", "77"], {"max_tokens": 77}),
+    "thinking": (["--thinking"], {"thinking": {"type": "adaptive"}}),
+    "no thinking": (["--no-thinking"], {"thinking": {"type": "disabled"}}),
+    "effort": (
+        ["--model", "MiniMax-M3.1-Flash", "--effort", "low"],
+        {"output_config": {"effort": "low"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAY_OPTIONS)
+def test_say_option_goes_upstream(site: Emulator, name: str) -> None:
+    argv, fields = SAY_OPTIONS[name]
+    assert person("say", *argv, "hi", base_url=site.base_url).code == 0
+    body = site.requests[0].json
+    assert {key: body[key] for key in fields} == fields
+    assert ("thinking" in body) is (name in ("thinking", "no thinking"))
+
+
+def test_say_sends_pictures_before_the_words(site: Emulator, tmp_path: Path) -> None:
+    picture = tmp_path / "a b.png"
+    picture.write_bytes(PNG)
+    argv = ["--image", str(picture), "--image", str(picture), "what is this?"]
+    assert person("say", *argv, base_url=site.base_url).code == 0
+    *images, words_ = site.requests[0].json["messages"][0]["content"]
+    assert words_ == {"type": "text", "text": "what is this?"}
+    assert [base64.b64decode(i["source"]["data"]) for i in images] == [PNG, PNG]
+
+
+@pytest.mark.parametrize("name, reason", [("no.png", "No such file"), ("x", "no PNG")])
+def test_say_with_a_picture_that_is_none_is_an_error_and_no_request(
+    site: Emulator, tmp_path: Path, name: str, reason: str
+) -> None:
+    (tmp_path / "x").write_bytes(b"text")
+    done = person("say", "--image", str(tmp_path / name), base_url=site.base_url)
+    assert (done.code, done.out) == (1, "") and not site.requests
+    done.says(name, reason)
+
+
+@pytest.mark.parametrize("argv", [
+    [], ["  "], ["--chat", "--json"], ["--effort", "huge", "x"], ["--max-tokens", "x"],
+])
+def test_say_without_sense_is_exit_2(argv: list[str]) -> None:
+    done = person("say", *argv)
+    assert (done.code, done.out) == (2, "") and done.err.strip()
+
+
+ALOUD = sse(
+    started(),
+    opened(0, "thinking"), thinking(0, "Hm.\nWell."), signature(0, "5e" * 4), closed(0),
+    opened(1), text(1, "It is "), text(1, "21 C.\x1b[2J\n"), text(1, "Fine."),
+    closed(1),
+    stopping(usage={"input_tokens": 236, "output_tokens": 1039,
+                    "cache_read_input_tokens": 38308}),
+    STOP,
+)  # fmt: skip
+CALLED = sse(
+    started(),
+    opened(0), text(0, "Let me see."), closed(0),
+    opened(1, "tool_use", name="get_weather", id="call_1"),
+    partial_json(1, '{"city": "Lis'), partial_json(1, 'bon"}'), closed(1),
+    stopping("tool_use"), STOP,
+)  # fmt: skip
+
+
+def test_say_gives_another_program_the_text_and_a_person_the_figures(
+    site: Emulator,
+) -> None:
+    site.answer = minimax(turn=respond(ALOUD))
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, SOURCE, "say", "hi"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DEADLINE,
+            env=environment(home, site.base_url),
+        )
+    assert done.stdout == b"It is 21 C.\x1b[2J\nFine.\n"  # as it came
+    [line] = done.stderr.decode().splitlines()
+    assert line.startswith("MiniMax-M3: 236 in, 38,308 cached, 1,039 out; ")
+    assert re.search(r"first token \d\.\d s", line) and len(line) <= 80
+
+
+def test_say_counts_tokens_per_second_and_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Cost, where the event tells it; no time passes in the first of these."""
+    done: Obj = {
+        "type": "turn_end", "stop_reason": "max_tokens", "model": "MiniMax-M3",
+        "usage": {"input_tokens": 5, "output_tokens": 700}, "cost_usd": 0.000846,
+    }  # fmt: skip
+    block: Obj = {"index": 0, "block": {"type": "text", "text": ""}}
+    begun: list[Obj] = [
+        {"type": "block_start", **block},
+        {"type": "text_delta", "index": 0, "text": "x"},
+    ]  # fmt: skip
+
+    def events() -> Iterator[Obj]:
+        yield from begun
+        wait_for_clock = time.monotonic() + 0.002
+        while time.monotonic() < wait_for_clock:
+            pass
+        yield from ({"type": "block_end", **block}, done)
+
+    assert provider._Screen().turn(events()) == done
+    told = capsys.readouterr()
+    assert told.out == "x\n"
+    assert "note: the answer was cut at max_tokens" in told.err
+    figures = told.err.splitlines()[-1]
+    assert figures.startswith("MiniMax-M3: 5 in, 700 out; $0.000846; first token 0.0")
+    assert re.search(r"\d+ tokens/s$", figures)
+
+
+@pytest.mark.parametrize("cost, shown", [
+    (4e-7, "$0.000000"), (0.00123, "$0.001230"), (0.0123, "$0.0123"), (12, "$12.00"),
+])
+def test_dollars_have_as_many_digits_as_are_of_use(cost: float, shown: str) -> None:
+    assert provider._dollars(cost) == shown
+
+
+def test_say_shows_a_tool_call_aside(site: Emulator) -> None:
+    site.answer = minimax(turn=respond(CALLED))
+    done = person("say", "hi", base_url=site.base_url)
+    assert done.out == "Let me see.\n"
+    assert done.err.startswith('tool call: get_weather {"city":"Lisbon"}\n')
+
+
+def test_say_json_prints_the_events_of_the_wire(site: Emulator) -> None:
+    site.answer = minimax(turn=respond(ALOUD))
+    done = person("say", "--json", "hi", base_url=site.base_url)
+    lines = [{"id": "a", **parse_line(raw)} for raw in done.out.encode().splitlines()]
+    check_grammar(lines_of(*lines))
+    assert lines[-1]["type"] == "turn_end" and (done.code, done.err) == (0, "")
+    site.answer = minimax(turn=WRONG_KEY)
+    done = person("say", "--json", "hi", base_url=site.base_url)
+    assert done.json["error"]["code"] == "auth" and (done.code, done.err) == (1, "")
+
+
+def test_say_warns_and_tells_of_retries(site: Emulator) -> None:
+    scripts = iter([refuse(529, api_error("high load (2064)")), respond(OK)])
+    site.answer = lambda request: next(scripts)
+    config = {"retry_base_delay": 0.001}
+    argv = ["say", "-m", "MiniMax-M2.7", "hi"]
+    done = person(*argv, base_url=site.base_url, config=config)
+    assert (done.code, done.out) == (0, "ok\n")
+    done.says("warning: MiniMax-M2.7 was retired on 2026-11-18; use MiniMax-M3.1-Flash")
+    done.says("retry: overloaded: HTTP 529: high load (2064); again in 0", "of 4)")
+
+
+SAY_ERRORS: dict[str, tuple[Script, list[str]]] = {
+    "wrong key": (
+        WRONG_KEY, ["error: auth:", '"region" to "cn"', "copy the key", "check"],
+    ),
+    "empty wallet": (
+        refuse(402, base_resp(1008, "insufficient balance")),
+        ["error: insufficient_balance:", "top up", "pay-as-you-go key", "check"],
+    ),
+    "used-up plan": (
+        refuse(429, api_error("limit, resets at 2040-05-15T15:00:00Z (2056)")),
+        ["error: quota_exhausted:", "Wait for the reset", "2040-05-1", " d ", "quota"],
+    ),
+    "retired model": (
+        refuse(400, api_error("invalid params, unknown model 'MiniMax-M2.7' (2013)")),
+        ["error: model_unavailable:", "MiniMax-M3.1-Flash", "models --live"],
+    ),
+    "cut": (
+        unfinished(words("Once upon a time")[:-150], close),
+        ["error: stream_cut:", "Something between here and", "check"],
+    ),
+    "wrong path": (refuse(404, "404 page not found"), ["error: not_found", "base_url"]),
+    "a proxy's page": (refuse(200, "<html>Please log in</html>"), ["Please log in"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAY_ERRORS)
+def test_say_prints_error_and_remedy_and_exits_1(site: Emulator, name: str) -> None:
+    script, phrases = SAY_ERRORS[name]
+    site.answer = lambda request: script
+    done = person("say", "hi", base_url=site.base_url, config={"max_retries": 0})
+    assert done.code == 1
+    assert done.out == ("Once upon a time\n" if name == "cut" else "")
+    done.says(*phrases)
+    assert done.err.startswith("error: ")
+    assert all(len(line) <= 80 or SOURCE in line for line in done.err.splitlines())
+
+
+def test_say_without_a_key_says_where_to_put_it(site: Emulator) -> None:
+    done = person("say", "hi", base_url=site.base_url, env={"MINIMAX_API_KEY": None})
+    assert done.code == 1 and not site.requests
+    done.says("error: config:", 'Put {"api_key": "sk-..."} into that file')
+
+
+# --- pipes that close, Ctrl-C, and a disk that is full --------------------------------
+
+
+class Running:
+    """A command that runs, its stdout in our hands."""
+
+    def __init__(self, *argv: str, base_url: str | None = None) -> None:
+        self.home = tempfile.TemporaryDirectory()
+        self.process = subprocess.Popen(
+            [sys.executable, SOURCE, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(self.home.name, base_url),
+        )
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        self.home.cleanup()
+
+    def end(self) -> tuple[int, bytes]:
+        """Exit code and stderr, whether or not stdout was closed."""
+        assert self.process.stderr
+        errors = self.process.stderr.read()
+        return self.process.wait(DEADLINE), errors
+
+
+@pytest.mark.parametrize("argv", [["demo"], ["models"], ["--help"], ["--manifest"]])
+def test_command_whose_reader_has_gone_ends_quietly(argv: list[str]) -> None:
+    with Running(*argv) as running:
+        assert running.process.stdout
+        running.process.stdout.close()
+        assert running.end() == (141, b"")
+
+
+def test_say_whose_reader_goes_away_drops_the_turn_quietly(site: Emulator) -> None:
+    closed_, read_one = threading.Event(), [sse(started(), opened(0), text(0, "a\n"))]
+    rest = [drip(chunk(sse(text(0, "b\n"))))]
+    site.answer = minimax(turn=unfinished(*read_one, wait(closed_), *rest))
+    with Running("say", "hi", base_url=site.base_url) as running:
+        assert running.process.stdout
+        assert running.process.stdout.readline() == b"a\n"
+        running.process.stdout.close()
+        closed_.set()
+        assert running.end() == (141, b"")
+        assert site.requests[0].gone.wait(DEADLINE)
+
+
+def test_ctrl_c_cancels_the_turn_of_a_plain_say(site: Emulator) -> None:
+    begun = sse(started(), opened(0), text(0, "Once upon"))
+    site.answer = minimax(turn=unfinished(begun, hold))
+    with Running("say", "hi", base_url=site.base_url) as running:
+        assert running.process.stdout
+        assert running.process.stdout.read(9) == b"Once upon"
+        running.process.send_signal(signal.SIGINT)
+        code, errors = running.end()
+        assert (code, running.process.stdout.read()) == (130, b"\n")
+        assert errors.startswith(b"note: cancelled\n")
+        assert site.requests[0].gone.wait(DEADLINE)
+
+
+@pytest.mark.parametrize("name", ["check", "quota", "models --live"])
+def test_ctrl_c_ends_a_command_that_waits(site: Emulator, name: str) -> None:
+    site.answer = lambda request: [hold]
+    with Running(*name.split(), base_url=site.base_url) as running:
+        site.wait_request()
+        running.process.send_signal(signal.SIGINT)
+        assert running.end() == (130, b"")
+
+
+@pytest.mark.parametrize("shut, code, out", [
+    ("<&-", 0, b"ok\n"), ("2>&-", 0, b"ok\n"), (">&-", 3, b""),
+])
+@pytest.mark.parametrize("argv", [["say", "hi"], ["say", "--chat", "hi"]])
+def test_command_with_a_closed_standard_stream(
+    site: Emulator, argv: list[str], shut: str, code: int, out: bytes
+) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {shut}', "sh", sys.executable, SOURCE, *argv],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DEADLINE,
+            env=environment(home, site.base_url),
+        )
+    assert (done.returncode, done.stdout) == (code, out)
+    assert b"Traceback" not in done.stderr
+    assert len(site.requests) == (code == 0)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("argv", [["models"], ["--version"], ["demo"], ["say", "x"]])
+def test_full_disk_behind_a_commands_stdout_is_exit_3(
+    site: Emulator, argv: list[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as home, open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, SOURCE, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=DEADLINE,
+            env=environment(home, site.base_url),
+        )
+    assert done.returncode == 3
+    assert b"stdout cannot be written" in done.stderr
+    assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+
+
+# --- at a terminal ------------------------------------------------------------------
+
+AT_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def cells_of(output: bytes) -> list[list[tuple[str, str]]]:
+    """The characters on the screen, line by line, each with its colour's number."""
+    lines: list[list[tuple[str, str]]] = [[]]
+    column, style = 0, ""
+    told = output.decode("utf-8", "replace")
+    for code, letter, other, character in re.findall(
+        r"\x1b\[([0-?]*)[ -/]*(?:(m)|([@-~]))|([^\x1b])", told
+    ):
+        if letter:
+            style = "" if code in ("", "0") else code
+        elif other or not character:
+            continue
+        elif character == "\r":
+            column = 0
+        elif character == "\n":
+            lines.append([])
+            column = 0
+        elif character >= " ":
+            line = lines[-1]
+            line += [(" ", "")] * (column - len(line))
+            line[column : column + 1] = [(character, style)]
+            column += 1
+    return lines
+
+
+def rendered(output: bytes) -> list[str]:
+    """The lines that stand on the screen, without colours."""
+    lines = ("".join(cell[0] for cell in line) for line in cells_of(output))
+    return [line.rstrip() for line in lines]
+
+
+class AtTerminal:
+    """A command at a pseudo-terminal of 80 columns, and a person who types."""
+
+    def __init__(
+        self,
+        *argv: str,
+        base_url: str | None = None,
+        config: Obj | None = None,
+        env: dict[str, str | None] | None = None,
+        piped: bool = False,
+        shell: str = "",
+        stage: Stage | None = None,
+    ) -> None:
+        import fcntl
+        import pty
+        import termios
+
+        self.home = tempfile.TemporaryDirectory()
+        self.output = b""
+        self._changed = threading.Condition()
+        self._seen = 0  # where to look for what is expected next
+        self._master, terminal = pty.openpty()
+        size = struct.pack("HHHH", 24, 80, 0, 0)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+        env = {"TERM": "xterm", **(env or {})}
+        environ = environment(self.home.name, base_url, config, env)
+        command = command_line(argv, None)
+        if stage is not None:
+            environ = {"TERM": "xterm", **stage.environ}
+            command = ["/bin/sh", "-c", shell]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", AT_TERMINAL, *command],
+            stdin=terminal,
+            stdout=subprocess.PIPE if piped else terminal,
+            stderr=terminal,
+            start_new_session=True,
+            cwd=stage.home if stage else None,
+            env=environ,
+        )
+        os.close(terminal)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                piece = os.read(self._master, 65536)
+            except OSError:  # so Linux says that the other side is closed
+                piece = b""
+            with self._changed:
+                self.output += piece
+                self._changed.notify_all()
+            if not piece:
+                return
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def expect(self, phrase: str) -> None:
+        """Wait until `phrase` is shown, after what was expected before."""
+        wanted = phrase.encode()
+        with self._changed:
+            there = self._changed.wait_for(
+                lambda: wanted in self.output[self._seen :], DEADLINE
+            )
+            assert there, (phrase, self.output)
+            self._seen = self.output.index(wanted, self._seen) + len(wanted)
+
+    def interrupt(self, phrase: str) -> None:
+        """Ctrl-C until `phrase` is shown: readline misses one between two reads."""
+        for _ in range(int(DEADLINE)):
+            self.type("\x03")
+            with self._changed:
+                if self._changed.wait_for(
+                    lambda: phrase.encode() in self.output[self._seen :], 1.0
+                ):
+                    break
+        self.expect(phrase)
+
+    def end(self) -> tuple[int, list[str]]:
+        """The exit code and the screen."""
+        code = self.process.wait(DEADLINE)
+        self._thread.join(DEADLINE)
+        check_secret(self.output)
+        assert b"Traceback" not in self.output, self.output.decode()
+        return code, rendered(self.output)
+
+    def __enter__(self) -> AtTerminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._thread.join(DEADLINE)
+        os.close(self._master)
+        if self.process.stdout:
+            self.process.stdout.close()
+        self.home.cleanup()
+
+
+COLOR = b"\x1b["
+
+
+@pytest.mark.parametrize("env, colored", [
+    ({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False),
+    ({"TERM": "dumb"}, False), ({"TERM": None}, False),
+])
+def test_say_marks_thinking_off_with_colour_where_it_may(
+    site: Emulator, env: dict[str, str | None], colored: bool
+) -> None:
+    site.answer = minimax(turn=respond(ALOUD))
+    argv = ["say", "--thinking", "hi"]
+    with AtTerminal(*argv, base_url=site.base_url, env=env) as terminal:
+        code, screen = terminal.end()
+    assert code == 0
+    assert screen[:5] == ["| Hm.", "| Well.", "", "It is 21 C.\\x1b[2J", "Fine."]
+    assert screen[5].startswith("MiniMax-M3: 236 in")
+    assert (COLOR in terminal.output) is colored
+    assert b"\x1b[2J" not in terminal.output  # the model does not command the terminal
+
+
+def test_counter_runs_while_there_is_silence_and_is_gone_when_text_comes(
+    site: Emulator,
+) -> None:
+    seen = threading.Event()
+    site.answer = minimax(turn=respond(sse(started()), wait(seen), words("ok")))
+    with AtTerminal("say", "hi", base_url=site.base_url) as terminal:
+        terminal.expect("waiting 0 s")
+        seen.set()
+        code, screen = terminal.end()
+    assert (code, screen[0]) == (0, "ok")
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {}])
+def test_counter_is_only_at_a_terminal(
+    site: Emulator, env: dict[str, str | None]
+) -> None:
+    """Of its output: stderr is what it is shown on."""
+    begun = sse(started(), opened(0, "thinking"), thinking(0, "Hm."))
+    ready = threading.Event()
+    site.answer = minimax(turn=respond(begun, wait(ready), ALOUD[len(begun) :]))
+    with AtTerminal("say", "hi", base_url=site.base_url, env=env, piped=True) as there:
+        if env:
+            site.wait_request()
+        else:
+            there.expect("thinking")
+        ready.set()
+        assert there.process.stdout
+        told = there.process.stdout.read()
+        code, screen = there.end()
+    assert (code, told) == (0, b"It is 21 C.\x1b[2J\nFine.\n")
+    assert screen[0].startswith("MiniMax-M3: ")
+    assert (b"thinking" in there.output) is (not env)
+
+
+def test_conversation_is_carried_losslessly_until_quit(site: Emulator) -> None:
+    turns = iter([respond(RICH.data), respond(words("two"))])
+    site.answer = lambda request: next(turns)
+    with AtTerminal("say", "--chat", base_url=site.base_url) as chat:
+        chat.expect("> ")
+        chat.type("first\n")
+        chat.expect("tool call: glob")
+        chat.expect("> ")
+        chat.type("\n  second \n")
+        chat.expect("two")
+        chat.expect("> ")
+        chat.type("/quit\n")
+        code, screen = chat.end()
+    assert code == 0 and "| Où?" in screen and "Grüße, 世界 😀!" in screen
+    first, second = (request.json["messages"] for request in site.requests)
+    assert first == [{"role": "user", "content": "first"}]
+    assert same(second[1], {"role": "assistant", "content": RICH.content})
+    assert second[2]["content"][-1] == {"type": "text", "text": "second"}
+
+
+def test_ctrl_c_in_a_conversation_cancels_the_turn_and_not_the_program(
+    site: Emulator,
+) -> None:
+    begun = sse(started(), opened(0), text(0, "Once upon"))
+    turns: Iterator[Script]
+    turns = iter([unfinished(begun, hold), [hold], respond(words("here"))])
+    site.answer = lambda request: next(turns)
+    with AtTerminal("say", "--chat", "tell", "me", base_url=site.base_url) as chat:
+        chat.expect("Once upon")
+        chat.type("\x03")
+        chat.expect("cancelled")
+        chat.expect("> ")
+        assert site.requests[0].gone.wait(DEADLINE)
+        chat.type("again\n")
+        site.wait_request(2)
+        chat.type("\x03")
+        chat.expect("cancelled")
+        chat.expect("> ")
+        chat.type("half a li")
+        chat.expect("half a li")
+        chat.interrupt("> ")
+        chat.type("there?\n")
+        chat.expect("here")
+        chat.expect("> ")
+        chat.type("\x04")
+        code, _ = chat.end()
+    assert code == 0
+    told = [message["content"] for message in site.requests[2].json["messages"]]
+    assert told == ["tell me", [{"type": "text", "text": "Once upon"}], "there?"]
+
+
+def test_error_in_a_conversation_leaves_it_as_it_was(site: Emulator) -> None:
+    turns = iter([WRONG_KEY, respond(OK), respond(OK)])
+    site.answer = lambda request: next(turns)
+    stdin = b"one\ntwo\nthree"
+    done = person("say", "--chat", base_url=site.base_url, stdin=stdin)
+    assert (done.code, done.out) == (0, "ok\nok\n")
+    done.says("error: auth:")
+    told = [message["content"] for message in site.requests[2].json["messages"]]
+    assert told == ["two", [{"type": "text", "text": "ok"}], "three"]
+
+
+def test_conversation_whose_last_turn_failed_is_exit_1(site: Emulator) -> None:
+    site.answer = minimax(turn=WRONG_KEY)
+    assert person("say", "--chat", base_url=site.base_url, stdin=b"x\n").code == 1
+
+
+def test_prompt_is_no_part_of_an_answer_that_goes_elsewhere(site: Emulator) -> None:
+    with AtTerminal("say", "--chat", base_url=site.base_url, piped=True) as chat:
+        chat.expect("> ")
+        chat.type("hi\n")
+        chat.expect("MiniMax-M3: ")
+        chat.expect("> ")
+        chat.type("/quit\n")
+        assert chat.process.stdout and chat.process.stdout.read() == b"ok\n"
+        assert chat.end()[0] == 0
+
+
+def test_without_a_command_at_a_terminal_it_explains_itself(tmp_path: Path) -> None:
+    with AtTerminal() as terminal:
+        code, screen = terminal.end()
+    assert code == 0 and screen[0].startswith("usage: " + Path(SOURCE).name)
+
+
+# --- check --------------------------------------------------------------------------
+
+
+def statuses(done: Ran) -> dict[str, str]:
+    """The worst status of each check."""
+    found: dict[str, str] = {}
+    for row in done.json["checks"]:
+        order = ["ok", "skipped", "warning", "problem"]
+        worse = max(found.get(row["check"], "ok"), row["status"], key=order.index)
+        found[row["check"]] = worse
+    return found
+
+
+def remedy_of(done: Ran, name: str) -> str:
+    [row] = [
+        r for r in done.json["checks"] if r["check"] == name and r["status"] != "ok"
+    ]
+    return "{text} -> {remedy}".format(**row)
+
+
+def test_check_of_a_good_setup_finds_nothing_and_spends_nothing(site: Emulator) -> None:
+    done = person("check", "--json", base_url=site.base_url)
+    assert done.code == 0 and done.json["ok"] is True
+    assert set(statuses(done).values()) == {"ok"}
+    assert set(statuses(done)) >= {
+        "python", "plugin", "requests", "urllib3", "config", "api_key", "region",
+        "base_url", "model", "defaults", "proxy", "dns", "tcp", "tls", "key", "plan",
+        "quota", "model used",
+    }  # fmt: skip
+    assert {request.method for request in site.requests} == {"GET"}
+    asked = [bool(request.header("authorization")) for request in site.requests]
+    assert asked[0] is False and all(asked[1:])
+
+
+def test_check_for_a_person_fits_80_columns(site: Emulator) -> None:
+    quota = refuse(200, remains({"end_time": 4070908800000}))
+    site.answer = minimax(quota=quota)
+    done = person("check", base_url=site.base_url)
+    assert done.code == 0 and done.out.endswith("\n\nno problems, no warnings\n")
+    long = [line for line in done.out.splitlines() if len(line) > 80]
+    assert all(SOURCE in line or sys.executable in line for line in long)
+    done.says(
+        "api_key plan key (sk-cp-), 38 characters (MINIMAX_API_KEY)",
+        'region "global" (default)',
+        "MiniMax-M*, 5 hours: 63 % left, resets 2099-01-01",
+    )
+
+
+def test_check_tells_where_each_value_comes_from(site: Emulator) -> None:
+    config = {"api_key": "sk-api-other", "idle_timeout": 5, "region": "cn"}
+    env: dict[str, str | None] = {"MINIMAX_REGION": "global"}
+    done = person("check", "--json", base_url=site.base_url, config=config, env=env)
+    rows = {row["check"]: row for row in done.json["checks"]}
+    wins = ", which wins over the config file"
+    assert rows["api_key"]["origin"] == "MINIMAX_API_KEY" + wins
+    assert rows["region"]["origin"] == "MINIMAX_REGION" + wins
+    assert rows["idle_timeout"]["origin"] == "config file"
+    assert rows["idle_timeout"]["value"] == 5
+    assert rows["model"]["origin"] == "default"
+    shown = {**rows["defaults"]["values"], **rows}
+    assert set(provider.OPTIONS) <= set(shown)
+
+
+class Finding(NamedTuple):
+    """A setup, what `check` says of it, and which checks then wait."""
+
+    check: str
+    phrases: list[str]
+    status: str = "problem"
+    skipped: Sequence[str] = ()
+    config: Obj | str | None = None
+    env: dict[str, str | None] = {}
+    answer: Callable[[Request], Script] = minimax()
+    base_url: str | None = "site"
+
+
+NO_PORT = "127.0.0.1:9"  # the discard service, which nobody runs
+AFTER_TCP = ("tls", "key", "plan")
+FINDINGS: dict[str, Finding] = {
+    "no key": Finding(
+        "api_key", ["is not set", 'Put {"api_key": "sk-..."}'],
+        skipped=("key", "plan"), env={"MINIMAX_API_KEY": None},
+    ),
+    "key with a space": Finding(
+        "api_key", ["MINIMAX_API_KEY", "position 7"],
+        skipped=("key", "plan"), env={"MINIMAX_API_KEY": "sk-cp- "  + "x" * 40},
+    ),
+    "key cut short": Finding(
+        "api_key", ["it is short", "whole"], "warning",
+        env={"MINIMAX_API_KEY": "sk-cp-abc"},
+    ),
+    "foreign key": Finding(
+        "api_key", ["unlike any key"], "warning",
+        env={"MINIMAX_API_KEY": "ghp_" + "x" * 40},
+    ),
+    "config is no JSON": Finding(
+        "config", ["config.json", "character 2", "install.sh"], config="{oops",
+        skipped=("settings", "proxy", "dns", "tcp", *AFTER_TCP, "model used"),
+    ),
+    "unknown setting": Finding(
+        "config", ["apikey is no setting", "api_key?"], "warning", config={"apikey": 1},
+    ),
+    "wrong setting": Finding(
+        "max_retries", ["at most 100, not 101"], config={"max_retries": 101},
+    ),
+    "wrong region": Finding(
+        "region", ["must be one of global, cn"], env={"MINIMAX_REGION": "europe"},
+        skipped=("proxy", "dns", "tcp", *AFTER_TCP),
+    ),
+    "no such host": Finding(
+        "dns", ["nowhere.invalid", "DNS", "HTTPS_PROXY"],
+        base_url="https://nowhere.invalid", skipped=("tcp", *AFTER_TCP),
+    ),
+    "nobody listens": Finding(
+        "tcp", ["port 9", "refused", "firewall"],
+        base_url="http://" + NO_PORT, skipped=AFTER_TCP,
+    ),
+    "proxy is not there": Finding(
+        "tcp", ["port 9", "This is the proxy", "unset it"],
+        base_url="https://api.minimax.io/anthropic", skipped=AFTER_TCP,
+        env={"HTTPS_PROXY": f"http://user:{KEY}@{NO_PORT}"},
+    ),
+    "proxy is no URL": Finding(
+        "proxy", ["not valid", "HTTPS_PROXY"],
+        base_url="https://api.minimax.io/anthropic", skipped=("dns", "tcp", *AFTER_TCP),
+        env={"HTTPS_PROXY": "http://proxy:port"},
+    ),
+    "no answer": Finding(
+        "tls", ["took longer than 0.2 s -> Check that this machine reaches"],
+        answer=lambda request: [hold], skipped=AFTER_TCP[1:],
+        config={"first_event_timeout": 0.2},
+    ),
+    "hang-up": Finding(
+        "tls", ["hung up"], answer=lambda request: [close], skipped=AFTER_TCP[1:],
+    ),
+    "wrong key": Finding(
+        "key", ["refused by 127.0.0.1", "login fail", "Copy the key", "unset MINI"],
+        answer=minimax(models=WRONG_KEY), skipped=["plan"],
+    ),
+    "wrong path": Finding(
+        "key", ["no API at", "but at", "Set MINIMAX_BASE_URL to http", "/anthropic"],
+        base_url="site/nowhere", skipped=["plan"],
+    ),
+    "no path": Finding(
+        "key", ["no API at", "but at", "/anthropic"],
+        base_url="site/", skipped=["plan"],
+    ),
+    "a proxy's page": Finding(
+        "key", ["protocol: not JSON but text/html: Please log in", "base_url"],
+        answer=lambda request: refuse(200, "<html>Please log in</html>"),
+        skipped=["plan"],
+    ),
+    "overloaded": Finding(
+        "key", ["overloaded", "in a minute"], skipped=["plan"],
+        answer=minimax(models=refuse(529, api_error("high load (2064)"))),
+    ),
+    "used-up plan": Finding(
+        "quota", ["week: 0 % left", "resets 2099-01-01", "Wait", "pay-as-you-go"],
+        answer=minimax(quota=refuse(200, remains({
+            "current_weekly_remaining_percent": "0", "weekly_end_time": 4070908800000,
+        }))),
+    ),
+    "plan at its end": Finding(
+        "quota", ["5 hours: 3 % left"], "warning",
+        answer=minimax(quota=refuse(200, remains(
+            {"current_interval_remaining_percent": 3.0}
+        ))),
+    ),
+    "quota that is not told": Finding(
+        "plan", ["cannot be read", "no such page"], "warning",
+        answer=minimax(quota=refuse(500, api_error("no such page"))),
+    ),
+    "retired model": Finding(
+        "model used", ["MiniMax-M2.7 was retired on 2026-11-18", "MiniMax-M3.1-Flash"],
+        config={"model": "minimax-m2.7"},
+    ),
+    "retired model that is served": Finding(
+        "model used", ["though the endpoint lists it"], "warning",
+        config={"model": "MiniMax-M2.7"},
+        answer=minimax(models=listing("MiniMax-M2.7", "MiniMax-M3")),
+    ),
+    "misspelt model": Finding(
+        "model used", ["neither", "MiniMax-M31-flash", 'to "MiniMax-M3.1-Flash"'],
+        config={"model": "MiniMax-M31-flash"},
+    ),
+    "model that is not listed": Finding(
+        "model used", ["does not list MiniMax-M2 for this key"], "warning",
+        config={"model": "MiniMax-M2"},
+    ),
+    "model that is not in the plan": Finding(
+        "model used", ["not part of the base plans"], "warning",
+        config={"model": "MiniMax-M2.1-highspeed"},
+        answer=minimax(models=listing("MiniMax-M2.1-highspeed")),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_check_finds_one_thing_and_says_what_to_do(
+    site: Emulator, name: str
+) -> None:
+    finding = FINDINGS[name]
+    site.answer = finding.answer
+    base_url = finding.base_url
+    if base_url is not None:
+        base_url = base_url.replace("site/", f"http://127.0.0.1:{site.port}/")
+        base_url = base_url.replace("site", site.base_url)
+    env = {"HTTPS_PROXY": None, **finding.env}
+    done = person(
+        "check", "--json", base_url=base_url, config=finding.config, env=env
+    )
+    found = statuses(done)
+    bad = {check: status for check, status in found.items() if status != "ok"}
+    expected = dict.fromkeys(finding.skipped, "skipped")
+    assert bad == {**expected, finding.check: finding.status}, done.out
+    assert done.code == (finding.status == "problem")
+    told = remedy_of(done, finding.check)
+    assert all(phrase in told for phrase in finding.phrases), told
+
+
+def test_check_finds_every_wrong_setting(site: Emulator) -> None:
+    config = {"effort": "huge", "max_retries": "x", "idle_timeout": -1, "api_key": 7}
+    env: dict[str, str | None] = {"MINIMAX_API_KEY": None}
+    done = person("check", "--json", base_url=site.base_url, config=config, env=env)
+    bad = {check for check, status in statuses(done).items() if status == "problem"}
+    assert bad == set(config)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_check_warns_of_a_config_that_others_can_read(
+    site: Emulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "open.json"
+    path.write_text(json.dumps({"api_key": KEY}))
+    path.chmod(0o644)
+    env: dict[str, str | None] = {"PLEXUM_MINIMAX_CONFIG": str(path)}
+    done = person("check", "--json", base_url=site.base_url, env=env)
+    assert done.code == 0 and done.err == ""
+    assert remedy_of(done, "config").endswith(f"-> chmod 600 {path}")
+
+
+def test_check_knows_a_key_that_has_a_file_of_its_own(
+    site: Emulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    path.chmod(0o644)
+    config = {"api_key_file": str(path)}
+    env: dict[str, str | None] = {"MINIMAX_API_KEY": None}
+
+    def look() -> Ran:
+        return person(
+            "check", "--json", base_url=site.base_url, config=config, env=env
+        )
+
+    done = look()
+    rows = [row for row in done.json["checks"] if row["check"] == "api_key"]
+    assert [row["status"] for row in rows] == ["warning", "ok"] and done.err == ""
+    assert rows[0]["remedy"] == f"chmod 600 {path}" and rows[1]["origin"] == str(path)
+    path.unlink()
+    done = look()
+    bad = {name for name, status in statuses(done).items() if status == "problem"}
+    assert bad == {"api_key"} and f"{path} cannot be used" in remedy_of(done, "api_key")
+
+
+def test_check_without_requests_still_says_everything_else(
+    site: Emulator, tmp_path: Path
+) -> None:
+    env = planted(tmp_path, requests="raise ImportError('no requests here')")
+    done = person("check", "--json", base_url=site.base_url, env=env)
+    found = statuses(done)
+    assert done.code == 1 and found["requests"] == "problem"
+    assert [found[name] for name in ("dns", "tcp", "api_key")] == ["ok"] * 3
+    assert [found[name] for name in AFTER_TCP] == ["skipped"] * 3
+    assert "pip install requests" in remedy_of(done, "requests")
+
+
+@pytest.fixture
+def regions(emulator: Emulator) -> Iterator[tuple[Emulator, Emulator, dict[str, str]]]:
+    """Both regions; a key is good for neither, until a test says so."""
+    with Emulator() as other:
+        emulator.answer = other.answer = minimax(models=WRONG_KEY)
+        yield emulator, other, {"global": emulator.base_url, "cn": other.base_url}
+
+
+@pytest.mark.parametrize("env, config, remedy", [
+    ({}, {}, 'Set "region" to "cn" in {home}'),
+    ({}, {"region": "global"}, 'Set "region" to "cn" in {home}'),
+    ({"MINIMAX_REGION": "global"}, {}, "Set MINIMAX_REGION to cn, or unset it"),
+    ({"MINIMAX_BASE_URL": "{global}"}, {}, "and unset MINIMAX_BASE_URL"),
+])
+def test_check_finds_the_region_of_a_key(
+    regions: tuple[Emulator, Emulator, dict[str, str]],
+    env: dict[str, str | None],
+    config: Obj,
+    remedy: str,
+) -> None:
+    _, other, bases = regions
+    other.answer = minimax()
+    env = {k: v and v.replace("{global}", bases["global"]) for k, v in env.items()}
+    done = person("check", "--json", env=env, config=config, regions=bases)
+    assert done.code == 1 and statuses(done)["plan"] == "skipped"
+    told = remedy_of(done, "key")
+    assert "this key belongs to region cn" in told
+    assert remedy.split(" in {")[0] in told
+
+
+def test_check_of_a_key_that_no_region_takes_says_so(
+    regions: tuple[Emulator, Emulator, dict[str, str]],
+) -> None:
+    done = person("check", "--json", regions=regions[2])
+    told = remedy_of(done, "key")
+    hosts = [provider.host_of(base) for base in regions[2].values()]
+    assert "refused by {} and {}: HTTP 401".format(*hosts) in told
+    assert "Copy the key again" in told and "MINIMAX_API_KEY" in told
+
+
+def test_key_of_another_host_is_not_shown_to_minimax(
+    regions: tuple[Emulator, Emulator, dict[str, str]],
+) -> None:
+    _, other, bases = regions
+    with Emulator() as own:
+        own.answer = minimax(models=WRONG_KEY)
+        done = person("check", "--json", base_url=own.base_url, regions=bases)
+    assert statuses(done)["key"] == "problem"
+    assert not other.requests and not regions[0].requests
+
+
+@pytest.mark.parametrize("key, asked", [
+    ("sk-api-" + "x" * 30, False), ("eyJ" + "x" * 30, True),
+])
+def test_check_asks_for_a_quota_only_where_there_may_be_one(
+    site: Emulator, key: str, asked: bool
+) -> None:
+    site.answer = minimax(quota=refuse(200, base_resp(1004, "no plan")))
+    env: dict[str, str | None] = {"MINIMAX_API_KEY": key}
+    done = person("check", "--json", base_url=site.base_url, env=env)
+    assert done.code == 0 and set(statuses(done).values()) == {"ok"}
+    targets = [request.target for request in site.requests]
+    assert ("/v1/token_plan/remains" in targets) is asked
+
+
+def test_check_of_a_certificate_that_nobody_trusts(tls_emulator: Emulator) -> None:
+    tls_emulator.answer = minimax()
+    done = person("check", "--json", base_url=tls_emulator.base_url)
+    assert statuses(done)["tls"] == "problem" and statuses(done)["key"] == "skipped"
+    assert "REQUESTS_CA_BUNDLE" in remedy_of(done, "tls")
+
+
+def test_check_through_tls_names_its_version(
+    tls_emulator: Emulator, certificate: Path
+) -> None:
+    tls_emulator.answer = minimax()
+    env: dict[str, str | None] = {"REQUESTS_CA_BUNDLE": str(certificate)}
+    done = person("check", base_url=tls_emulator.base_url, env=env)
+    assert done.code == 0
+    assert re.search(r"tls +(TLSv1\.[23]|certificate verified), answer after", done.out)
+
+
+def test_check_of_a_proxy_that_wants_a_login(emulator: Emulator) -> None:
+    def refuse_tunnel(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+    with Emulator(greeting=refuse_tunnel) as proxy:
+        env: dict[str, str | None] = {"HTTPS_PROXY": f"127.0.0.1:{proxy.port}"}
+        base_url = "https://api.minimax.io/anthropic"
+        done = person("check", "--json", base_url=base_url, env=env)
+    found = statuses(done)
+    assert [found[name] for name in ("proxy", "dns", "tcp")] == ["ok"] * 3
+    assert found["tls"] == "problem"
+    assert "USER:PASSWORD" in remedy_of(done, "tls")
+
+
+def test_check_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
+    env: dict[str, str | None] = {"HTTPS_PROXY": "http://" + NO_PORT}
+    done = person("check", "--offline", base_url=site.base_url, env=env)
+    assert done.code == 0 and site.connections == 0
+    done.says("demo 2 turns with a server of its own")
+    assert not re.search(r"(?m)^  \w+ +(dns|tcp|tls|key|plan) ", done.out)
+    assert "thinking  >" not in done.out  # silently
+
+
+# --- models and quota -----------------------------------------------------------------
+
+
+def test_models_lists_the_table_in_80_columns() -> None:
+    done = person("models")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name, facts in provider.MODELS.items():
+        limits, prices = (li.split() for li in lines if li.split()[:1] == [name])
+        assert limits[1] == "{:,}".format(facts["context_window"])
+        assert limits[2] == "{:,}".format(facts["max_output_tokens"])
+        assert " ".join(limits[3:-1]).startswith(" ".join(facts["input"]))
+        assert limits[-1] == facts["status"]
+        told = [None if p == "-" else float(p) for p in prices[1:]]
+        assert told == list(facts["prices"].values()), name
+    done.says("above 512,000 in 0.6 2.4 0.12 -", "Retired on 2026-11-18: MiniMax-M2.7,")
+
+
+def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
+    pages = iter([
+        listing("MiniMax-M3", has_more=True, last_id="MiniMax-M3"),
+        listing("MiniMax-M4\x1b[2J", "MiniMax-M2"),
+    ])
+    site.answer = lambda request: next(pages)
+    done = person("models", "--live", base_url=site.base_url)
+    assert [request.target.split("?")[-1] for request in site.requests] == [
+        "/anthropic/v1/models", "after_id=MiniMax-M3",
+    ]  # fmt: skip
+    marked = dict(re.findall(r"(?m)^(MiniMax-\S+)\s.*\s(yes|no|listed)$", done.out))
+    assert marked.pop("MiniMax-M4") == "listed"
+    assert {name for name, mark in marked.items() if mark == "yes"} == {
+        "MiniMax-M3", "MiniMax-M2",
+    }  # fmt: skip
+    assert set(marked) == set(provider.MODELS)
+
+
+def test_models_json_has_every_fact(site: Emulator) -> None:
+    done = person("models", "--json", "--live", base_url=site.base_url)
+    rows = {row["id"]: row for row in done.json["models"]}
+    assert set(rows) == set(provider.MODELS) and done.json["others"] == []
+    assert rows["MiniMax-M3"]["listed"] is True
+    assert rows["MiniMax-M2"]["listed"] is False
+    assert rows["MiniMax-M3"]["prices_above"]["input_tokens"] == 512000
+    assert "listed" not in person("models", "--json").json["models"][0]
+
+
+LATE = 4070908800000  # 2099-01-01T00:00:00Z
+QUOTAS: dict[str, tuple[Obj, list[str]]] = {
+    "percents": (remains({}), ["[######----] 63 % left", "[##--------] 20 % left"]),
+    "strings, under data": (
+        {"base_resp": {"status_code": "0"},
+         "data": remains({"current_interval_remaining_percent": "63.5",
+                          "current_weekly_remaining_percent": "20%"})},
+        ["63.5 % left", "20 % left"],
+    ),
+    "a list under data": ({"data": remains({})["model_remains"]}, ["63 % left"]),
+    "one object": ({"model_remains": remains({})["model_remains"][0]}, ["63 % left"]),
+    "nothing of the week": (
+        {"model_remains": [{"current_interval_remaining_percent": 7}]},
+        ["all models", "[----------] 7 % left"],
+    ),
+    "unlimited": (
+        remains({"current_weekly_status": 3}), ["week [##########] unlimited"],
+    ),
+    "limited": (remains({"current_weekly_status": "1"}), ["20 % left"]),
+    "reset": (remains({"end_time": LATE}), ["63 % left, resets 2099-01-01", "(in "]),
+    "reset in seconds": (remains({"end_time": str(LATE // 1000)}), ["2099-01-01"]),
+    "reset that has passed": (remains({"end_time": 10**12}), ["2001-09-09", "past"]),
+    "counts": (
+        remains({"current_interval_total_count": 1500,
+                 "current_interval_usage_count": "945"}),
+        ["63 % left, count 945 of 1500"],
+    ),
+    "counts of nothing": (
+        remains({"current_interval_total_count": 0, "current_interval_usage_count": 0}),
+        ["63 % left\n"],
+    ),
+    "no percent": (
+        {"model_remains": [{"current_weekly_total_count": 5}]}, ["week", "not told"],
+    ),
+    "beyond the ends": (
+        remains({"current_interval_remaining_percent": 250,
+                 "current_weekly_remaining_percent": None}),
+        ["[##########] 100 % left", "not told"],
+    ),
+    "nonsense": (
+        {"model_remains": [5, None, {"model_name": [1]}, {"end_time": {}}], "data": 5},
+        ["No plan quota is told"],
+    ),
+    "a reset out of this world": (
+        remains({"end_time": 99999999999999999, "weekly_end_time": {}}), ["63 % left"],
+    ),
+    "no rows": (remains({}, model_remains=[]), ["No plan quota", "plan key (sk-cp-)"]),
+    "nothing": ({}, ["No plan quota is told"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+def test_quota_of_any_shape_is_shown(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, for speed: what the endpoint answered is handed in."""
+    payload, phrases = QUOTAS[name]
+
+    class Stub:
+        def settings(self) -> Obj:
+            return {**provider.default_settings(), "api_key": KEY}
+
+        def get(self, url: str, settings: Obj) -> Obj:
+            assert url == "https://api.minimax.io/v1/token_plan/remains"
+            return payload
+
+        def __enter__(self) -> Stub:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    class Options:
+        json = False
+
+    monkeypatch.setattr(provider, "_provider", lambda options: Stub())
+    assert provider._quota(Options()) == 0
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 80
+    flat = re.sub(r" +", " ", told)
+    assert all(phrase in flat for phrase in phrases), told
+
+
+def test_quota_asks_below_the_host_with_the_key(site: Emulator) -> None:
+    quota = refuse(200, remains({"end_time": LATE}))
+    site.answer = minimax(quota=quota)
+    done = person("quota", base_url=site.base_url)
+    [request] = site.requests
+    assert (request.method, request.target) == ("GET", "/v1/token_plan/remains")
+    assert request.header("authorization") == ["Bearer " + KEY]
+    assert done.code == 0 and done.out.startswith("MiniMax-M*\n  5 hours  [######----]")
+    done = person("quota", "--json", base_url=site.base_url)
+    assert done.json["quota"][0] == {
+        "model": "MiniMax-M*", "window": "5 hours", "percent_left": 63.0,
+        "unlimited": False, "resets_at": LATE / 1000, "count": None, "total": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("key, phrases", [
+    (KEY, ["error: auth:", '"region" to "cn"']),
+    ("sk-api-" + "x" * 30, ["error: auth:", "Only plans have a quota"]),
+])
+def test_quota_that_is_refused_is_exit_1(
+    site: Emulator, key: str, phrases: list[str]
+) -> None:
+    site.answer = minimax(quota=refuse(200, base_resp(1004, "cookie is missing")))
+    done = person("quota", base_url=site.base_url, env={"MINIMAX_API_KEY": key})
+    assert (done.code, done.out) == (1, "")
+    done.says(*phrases)
+
+
+@pytest.mark.parametrize("argv", [["quota"], ["models", "--live"]])
+def test_question_without_a_key_is_not_asked(site: Emulator, argv: list[str]) -> None:
+    done = person(*argv, base_url=site.base_url, env={"MINIMAX_API_KEY": None})
+    assert done.code == 1 and not site.requests
+    done.says("error: config:", 'Put {"api_key": "sk-..."}')
+
+
+@pytest.mark.parametrize("script, code", [
+    (refuse(302, "", "Location: http://127.0.0.1:9/x"), "rejected"),
+    ([close], "network"),
+    (unfinished(b'{"data": [', close), "protocol"),
+    (refuse(200, "[]"), "protocol"),
+    (refuse(503, api_error("down")), "upstream"),
+])
+def test_question_that_is_not_answered_is_an_error(
+    site: Emulator, script: Script, code: str
+) -> None:
+    site.answer = lambda request: script
+    done = person("models", "--live", base_url=site.base_url)
+    assert (done.code, done.out) == (1, "") and f"error: {code}: " in done.err
+
+
+# --- help ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", provider.COMMANDS)
+def test_help_of_a_command_has_an_example_and_the_exit_codes(name: str) -> None:
+    done = person(name, "--help")
+    assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80
+    assert f"usage: {Path(SOURCE).name} {name}" in done.out
+    example = done.out.split("example:\n")[1].splitlines()[0]
+    assert f" {name}" in example and "exit codes: 0 success; 1 " in done.out
+
+
+def test_help_through_a_launcher_names_the_launcher(tmp_path: Path) -> None:
+    launcher = tmp_path / "plexum-minimax-provider-plugin"
+    start = "import sys; sys.path.append(sys.argv[2]); sys.argv[:3] = [sys.argv[1]];"
+    start += f"import {Path(SOURCE).stem} as p; sys.exit(p.main())"
+    folder = Path(SOURCE).parent
+    launcher.write_text(
+        f"#!/bin/sh\nexec '{sys.executable}' -c '{start}' \"$0\" '{folder}' \"$@\"\n"
+    )
+    launcher.chmod(0o755)
+    for argv in ([], ["say"]):
+        shown = subprocess.run(
+            [str(launcher), *argv, "--help"], stdout=subprocess.PIPE, check=True
+        ).stdout.decode()
+        assert shown.startswith("usage: plexum-minimax-provider-plugin")
+        assert Path(SOURCE).name not in shown
+
+
+# =====================================================================
 # The README: what it shows is what happens
 # =====================================================================
 
@@ -8131,6 +9461,351 @@ def test_readme_shows_a_session_as_it_is(emulator: Emulator) -> None:
     assert timeless(output) == timeless(wanted)
 
 
+# --- its commands, executed
+
+DIFF = "diff --git a/x.py b/x.py\n+print('hello')\n"
+
+
+class Stage:
+    """Where the README's commands run: a home with the file, and a platform.
+
+    `python3` is this Python and the file's table of regions names loopback servers;
+    git, plexum and systemctl only say what they were asked.
+    """
+
+    def __init__(self, site: Emulator, other: Emulator) -> None:
+        self.site, self.other = site, other
+        self.folder = tempfile.TemporaryDirectory()
+        self.home = self.folder.name
+        source = Path(SOURCE).read_text(encoding="utf-8")
+        for region, server in (("global", site), ("cn", other)):
+            base = provider.REGIONS[region]
+            assert source.count(f'"{base}"') == 1
+            source = source.replace(f'"{base}"', f'"{server.base_url}"')
+            here = provider.host_of(server.base_url)
+            source = source.replace(f'"{provider.host_of(base)}":', f'"{here}":')
+        self.write("plexum_minimax_provider.py", source)
+        self.write("python3", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        self.write("git", f"#!/bin/sh\nprintf '%s' \"{DIFF}\"\n")
+        for name in ("plexum", "systemctl"):
+            self.write(name, f'#!/bin/sh\necho {name} "$@" >>asked\n')
+        self.environ = environment(self.home, None, {"api_key": KEY})
+        del self.environ["MINIMAX_API_KEY"]
+        self.environ["PATH"] = os.pathsep.join((self.home, self.environ["PATH"]))
+
+    def write(self, name: str, content: str) -> None:
+        path = Path(self.home, name)
+        path.write_text(content, encoding="utf-8")
+        path.chmod(0o755)
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Exit code and all output of a command with an empty stdin."""
+        done = subprocess.run(
+            ["sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=DEADLINE,
+            cwd=self.home,
+            env=self.environ,
+        )
+        check_secret(done.stdout)
+        return done.returncode, self.shortened(done.stdout.decode())
+
+    def shortened(self, told: str) -> str:
+        """`told` without the paths of this machine."""
+        return told.replace(self.home, "~").replace(sys.executable, "/usr/bin/python3")
+
+
+class Scene(NamedTuple):
+    turns: list[Script] = []
+    models: Script = listing(*PLATFORM_MODELS)
+    code: int = 0
+
+
+def said(words_: str) -> Script:
+    usage = {"input_tokens": 12, "output_tokens": 7}
+    return respond(sse(
+        started(), opened(0), text(0, words_), closed(0), stopping(usage=usage), STOP,
+    ))  # fmt: skip
+
+
+COMMAND = "python3 plexum_minimax_provider.py "
+README_SCENES = {
+    COMMAND + 'say "Say hello in Portuguese."': Scene([said("Olá from MiniMax.")]),
+    COMMAND + "say --chat": Scene([said("Hello, Ada."), said("Your name is Ada.")]),
+    COMMAND + "check": Scene(models=WRONG_KEY, code=1),
+    COMMAND + "models | head -4": Scene(),
+    COMMAND + "quota": Scene(),
+    f'git diff | {COMMAND}say "Review this." >review.txt': Scene([said("Good.")]),
+    COMMAND + "check --offline": Scene(),
+    COMMAND + "--schema >schema.json": Scene(),
+    COMMAND + "models --live": Scene(),
+    COMMAND + "models --json": Scene(),
+    COMMAND + "quota --json": Scene(),
+}
+
+
+@contextlib.contextmanager
+def on_stage(scene: Scene) -> Iterator[Stage]:
+    now = time.time()
+    soon, later = now + 2.5 * 3600 + 30, now + 4.5 * 86400 + 30  # half a unit to spare
+    row = {"end_time": int(soon * 1000), "weekly_end_time": int(later * 1000)}
+    turns = iter(scene.turns)
+    with Emulator() as site, Emulator() as other:
+        quota = refuse(200, remains(row))
+        other.answer = minimax(quota=quota)
+
+        def answer(request: Request) -> Script:
+            turn = next(turns) if request.method == "POST" else None
+            return minimax(scene.models, quota, turn)(request)
+
+        site.answer = answer
+        stage = Stage(site, other)
+        with stage.folder:
+            yield stage
+
+
+def essence(told: str) -> str:
+    """What does not depend on the moment, the machine and where lines are wrapped.
+
+    The list of defaults grows with the settings, which have a table of their own.
+    """
+    told = re.sub(r"\s+", " ", told)
+    told = re.sub(r"; \d+ tokens/s|; \$[\d.]+|(?<=defaults).*?(?= network)", "", told)
+    return re.sub(r"\d+", "0", told).strip()
+
+
+def readme_sessions() -> dict[str, str]:
+    """The sessions of the commands: what was typed, and what then is on the screen."""
+    found = {}
+    for block in readme_blocks("console")[2:]:
+        command, _, shown = block.partition("\n")
+        found[command[2:]] = shown
+    return found
+
+
+@pytest.mark.parametrize("command", README_SCENES)
+def test_readme_command_does_what_is_shown(command: str) -> None:
+    scene, shown = README_SCENES[command], readme_sessions().get(command)
+    with on_stage(scene) as stage:
+        if command.endswith("--chat"):
+            assert shown is not None
+            with AtTerminal(shell=command, stage=stage) as terminal:
+                for line in re.findall(r"(?m)^> (.*)$", shown):
+                    terminal.expect("> ")
+                    terminal.type(line + "\n")
+                code, screen = terminal.end()
+            told = "\n".join(screen)
+        else:
+            code, told = stage.run(command)
+        assert code == scene.code, told
+        assert shown is None or essence(told) == essence(shown)
+        review = Path(stage.home, "review.txt")
+        assert not review.exists() or review.read_text() == "Good.\n"
+
+
+def readme_command_lines() -> list[str]:
+    """All that the README has a person type, continued lines joined."""
+    lines = []
+    for block in readme_blocks("sh") + re.findall(
+        r"(?ms)^   ```sh\n(.*?)^   ```$", README.read_text(encoding="utf-8")
+    ):
+        joined = re.sub(r"(\\|\|)\n\s+", lambda m: "| " if m[1] == "|" else "", block)
+        lines += [line.strip() for line in joined.splitlines()]
+    return lines + list(readme_sessions())
+
+
+# Executed by the test that is named, or, with a stub for the tests, by the next one.
+README_ELSEWHERE = {
+    "echo '{\"model\"": "test_readme_shell_example_is_a_complete_session",
+    "python3 test_provider.py bench": "test_benchmark_runs_and_counts_connections",
+}
+README_INSTALLER = {
+    "./install.sh": "say hello   # or say --chat",
+    "./install.sh --test": "1 passed",
+    "./install.sh --test -- -k sse": "1 deselected",
+    "./install.sh --test --matrix": "urllib3   result",
+}
+README_GATEWAY = {
+    "plexum agent-add --model MiniMax-M3 my-agent",
+    "systemctl --user restart plexum",
+    "plexum say --agent-id my-agent --session-id "
+    '$(plexum new-session --agent-id my-agent) "hello"',
+}
+
+
+def test_readme_has_no_command_line_that_is_not_executed() -> None:
+    executed = {*README_SCENES, *README_INSTALLER, *README_GATEWAY}
+    left = set(readme_command_lines()) - executed
+    assert [line for line in left if not line.startswith(tuple(README_ELSEWHERE))] == []
+    assert set(README_SCENES) | README_GATEWAY <= set(readme_command_lines())
+
+
+@pytest.mark.parametrize("command", sorted(README_GATEWAY))
+def test_readme_command_of_the_gateway_is_sound_shell(command: str) -> None:
+    with on_stage(Scene()) as stage:
+        assert stage.run(command) == (0, "")
+        asked = Path(stage.home, "asked").read_text().splitlines()
+    assert command.split(" $(")[0] in asked[-1]
+
+
+def own_installer() -> Path:
+    script = Path(SOURCE).with_name("install.sh")
+    if not script.is_file():
+        pytest.skip("a vendored copy has no install.sh")
+    return script
+
+
+@contextlib.contextmanager
+def checkout() -> Iterator[Stage]:
+    """A stage with the installer, and a test that takes the place of this file."""
+    with on_stage(Scene()) as stage:
+        stage.write("install.sh", own_installer().read_text(encoding="utf-8"))
+        stage.write("test_provider.py", "def test_stub() -> None:\n    pass\n")
+        stage.write("setup.cfg", "")
+        stage.environ["PYTHON"] = sys.executable
+        stage.environ["PYENV_ROOT"] = stage.home
+        yield stage
+
+
+@pytest.mark.parametrize("command", README_INSTALLER)
+def test_readme_command_of_the_installer_works(command: str) -> None:
+    with checkout() as stage:
+        if command.endswith("--matrix"):  # with its environments already made
+            stage.environ["PATH"] = f"{stage.home}:/usr/bin:/bin"
+            for found in ("oldest", "newest"):
+                for minor in range(8, 20):
+                    folder = f".venv-matrix/3.{minor}-{found}/bin"
+                    Path(stage.home, folder).mkdir(parents=True)
+                    script = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+                    stage.write(folder + "/python", script)
+        code, told = stage.run(command)
+    wanted = 5 if "-k sse" in command else 0  # pytest's, when nothing is left to run
+    assert code == wanted, told
+    assert README_INSTALLER[command] in told
+
+
+# --- the installer at a terminal
+
+
+def test_installer_asks_for_the_key_unseen_and_names_the_next_commands() -> None:
+    with checkout() as stage:
+        del stage.environ["PLEXUM_MINIMAX_CONFIG"]
+        plugin = f"{stage.home}/.plexum/plugins/plexum-minimax-provider"
+        command = "./install.sh --region cn --no-demo"
+        with AtTerminal(shell=command, stage=stage) as terminal:
+            terminal.expect("not shown")
+            terminal.type(KEY + "\n")
+            code, screen = terminal.end()
+        assert code == 0, screen
+        config = Path(plugin, "config.json")
+        assert json.loads(config.read_text()) == {"api_key": KEY, "region": "cn"}
+        assert config.stat().st_mode & 0o777 == 0o600
+        launcher = plugin + "/plexum-minimax-provider-plugin"
+        for command in ("check", "say hello", "models"):
+            assert f"{launcher} {command}" in terminal.output.decode()
+        assert stage.run(f"{launcher} say hello")[1].startswith("ok\n")
+
+        code, told = stage.run("./install.sh --upgrade --no-demo")
+        assert code == 0 and told.count(provider.__version__) == 2  # old and new
+        assert json.loads(config.read_text()) == {"api_key": KEY, "region": "cn"}
+
+
+# --- the picture
+
+
+PICTURE_COMMANDS = [
+    COMMAND + "check",
+    "export MINIMAX_REGION=cn",
+    COMMAND + 'say --thinking "What is 17 times 23?"',
+]
+PICTURE_COLORS = {
+    "": "#d8dee9", "1": "#ffffff", "2": "#8b95a7", "31": "#ff7b85",
+    "32": "#98c379", "33": "#e5c07b", "36": "#61afef",
+}  # fmt: skip
+CELL, LINE = 8.0, 18  # pixels of a character and of a line
+
+
+def picture() -> str:
+    """An SVG of what the commands print at a terminal of 80 columns."""
+    thought = "17 times 20 is 340, 17 times 3 is 51."
+    turn = respond(sse(
+        started(), opened(0, "thinking"), thinking(0, thought), closed(0),
+        opened(1), text(1, "17 times 23 is 391."), closed(1),
+        stopping(usage={"input_tokens": 17, "output_tokens": 31}), STOP,
+    ))  # fmt: skip
+    output = b""
+    with on_stage(Scene(models=WRONG_KEY)) as stage:
+        stage.other.answer = minimax(turn=turn, quota=refuse(200, remains({})))
+        for command in PICTURE_COMMANDS:
+            output += b"\x1b[36m$\x1b[0m " + command.encode() + b"\r\n"
+            if command.startswith("export "):
+                name, _, value = command[7:].partition("=")
+                stage.environ[name] = value
+                continue
+            with AtTerminal(shell=command, stage=stage) as terminal:
+                terminal.end()
+            output += stage.shortened(terminal.output.decode()).encode() + b"\r\n"
+    return svg_of(cells_of(output.rstrip()))
+
+
+def svg_of(lines: list[list[tuple[str, str]]]) -> str:
+    width, height = 82 * CELL, (len(lines) + 1) * LINE
+    rows = []
+    for number, line in enumerate(lines):
+        spans = []
+        for style, run_ in itertools.groupby(line, key=lambda cell: cell[1]):
+            words_ = "".join(character for character, _ in run_)
+            words_ = words_.replace("&", "&amp;").replace("<", "&lt;")
+            spans.append(f'<tspan fill="{PICTURE_COLORS[style]}">{words_}</tspan>')
+        if line:
+            place = f'x="{CELL:g}" y="{(number + 1) * LINE}"'
+            length = f'textLength="{len(line) * CELL:g}"'
+            rows.append(f"<text {place} {length}>{''.join(spans)}</text>")
+    return "\n".join([
+        '<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" '
+        f'viewBox="0 0 {width:g} {height}" width="{width:g}" height="{height}">',
+        "<style>text{white-space:pre;font:13px ui-monospace,Menlo,Consolas,"
+        "'DejaVu Sans Mono',monospace}</style>",
+        f'<rect width="{width:g}" height="{height}" rx="8" fill="#1c2128" '
+        'stroke="#444c56"/>',
+        *rows,
+        "</svg>\n",
+    ])  # fmt: skip
+
+
+def words_of_picture(svg: str) -> str:
+    import html
+
+    lines = re.findall(r"<text[^>]*>(.*?)</text>", svg)
+    return html.unescape("\n".join(re.sub(r"<[^>]*>", "", line) for line in lines))
+
+
+def test_picture_in_the_readme_is_what_the_commands_print() -> None:
+    import xml.dom.minidom
+
+    path = README.parent / ".github" / "terminal.svg"
+    if not path.is_file():
+        pytest.skip("a vendored copy has no picture")
+    assert "](.github/terminal.svg)" in README.read_text(encoding="utf-8")
+    shown = path.read_text(encoding="utf-8")
+    assert len(shown.encode()) < 60000
+    assert xml.dom.minidom.parseString(shown).getElementsByTagName("svg")
+    fresh = words_of_picture(picture())
+    assert max(map(len, fresh.splitlines())) <= 80
+    told = "to renew it: python3 test_provider.py picture"
+    assert essence(words_of_picture(shown)) == essence(fresh), told
+
+
+def draw(arguments: list[str]) -> int:
+    """Make the README's picture: .github/terminal.svg."""
+    path = README.parent / ".github" / "terminal.svg"
+    path.write_text(picture(), encoding="utf-8")
+    print(f"{path}: {path.stat().st_size} bytes")
+    return 0
+
+
 PYTHON_EXAMPLES = {  # a name in the example: what it has printed at its end
     "from_config": "ok\n end_turn",
     "Timer": "end_turn {'role': 'assistant'",
@@ -8225,8 +9900,10 @@ def test_help_names_every_setting_with_its_variable() -> None:
     shown = subprocess.run(
         [sys.executable, SOURCE, "--help"], stdout=subprocess.PIPE, check=True
     ).stdout.decode()
+    narrow = [line for line in shown.splitlines() if "settings, in " not in line]
+    assert max(map(len, narrow)) <= 80
     for name, row in provider.OPTIONS.items():
-        found = re.search(rf"(?m)^  {name} .*$", shown)
+        found = re.search(rf"(?m)^  {name} .*(\n {{24}}.*)*", shown)
         assert found, name
         assert json.dumps(row["default"]) in found.group(), name
         assert (row["env"] or "") in found.group(), name
@@ -9002,7 +10679,10 @@ def test_readme_shows_what_the_benchmark_finds() -> None:
 # python3 test_provider.py ...
 # =====================================================================
 
-SUBCOMMANDS: dict[str, Callable[[list[str]], int]] = {"bench": run_benchmark}
+SUBCOMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "bench": run_benchmark,
+    "picture": draw,
+}
 
 
 def main(argv: list[str]) -> int:

@@ -5731,7 +5731,9 @@ def _inspect_plan(c: Checkup) -> Iterator[JSON]:
 def _inspect_model(c: Checkup) -> Iterator[JSON]:
     name = canonical_model(c.settings["model"])
     facts, listed = MODELS.get(name), c.listed or []
-    remedy = c.remedy("model", " or ".join(_CURRENT)) + "."
+    remedy = "{} (current: {}).".format(
+        c.remedy("model", _CURRENT[0]), ", ".join(_CURRENT)
+    )
     is_plan = key_kind(c.settings["api_key"])[1] == _PLAN
     if facts and facts["retired"]:
         text = "{} was retired on {}".format(name, facts["retired"])

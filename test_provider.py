@@ -31,6 +31,7 @@ import platform
 import random
 import re
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -8819,7 +8820,8 @@ FINDINGS: dict[str, Finding] = {
         answer=minimax(quota=refuse(500, api_error("no such page"))),
     ),
     "retired model": Finding(
-        "model used", ["MiniMax-M2.7 was retired on 2026-11-18", "MiniMax-M3.1-Flash"],
+        "model used",
+        ["MiniMax-M2.7 was retired on 2026-11-18", '"model" to "MiniMax-M3.1-Flash"'],
         config={"model": "minimax-m2.7"},
     ),
     "retired model that is served": Finding(
@@ -9640,6 +9642,15 @@ def test_readme_has_no_command_line_that_is_not_executed() -> None:
     left = set(readme_command_lines()) - executed
     assert [line for line in left if not line.startswith(tuple(README_ELSEWHERE))] == []
     assert set(README_SCENES) | README_GATEWAY <= set(readme_command_lines())
+
+
+def test_readme_remedies_are_commands_that_there_are() -> None:
+    rows = re.findall(r"(?m)^\|.*\|$", readme_part("### What is wrong?"))[2:]
+    commands = [re.findall(r"`([^`]+)`", row.split(" | ")[1])[0] for row in rows]
+    assert len(commands) > 10
+    for command in commands:
+        words_ = provider._parser().parse_args(shlex.split(command))
+        assert words_.command in provider.COMMANDS, command
 
 
 @pytest.mark.parametrize("command", sorted(README_GATEWAY))

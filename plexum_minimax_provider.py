@@ -4448,14 +4448,8 @@ def run_plugin() -> int:
 
 # --- a terminal, or what stands in for it
 
-_STYLES = {
-    "bold": "1",
-    "dim": "2",
-    "skipped": "2",
-    "problem": "31",
-    "ok": "32",
-    "warning": "33",
-}
+_STYLES = {"bold": "1", "dim": "2", "skipped": "2", "problem": "31", "ok": "32",
+           "warning": "33"}
 _CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
@@ -5198,12 +5192,8 @@ def _models(options: Any) -> int:
 
 
 _LIMIT_COLUMNS: tuple[tuple[int, str], ...] = (
-    (-22, "model"),
-    (9, "context"),
-    (7, "output"),
-    (-16, "input"),
-    (-8, "thinking"),
-    (-8, "status"),
+    *((-22, "model"), (9, "context"), (7, "output")),
+    *((-16, "input"), (-8, "thinking"), (-8, "status")),
 )
 _PRICE_COLUMNS: tuple[tuple[int, str], ...] = (
     (-22, "model"),
@@ -5919,6 +5909,10 @@ _SAYS: dict[str, tuple[Callable[[], str], str]] = {
 }
 _FLAG: JSON = {"action": "store_true"}
 _JSON_FLAG = ("--json", {**_FLAG, "help": "print JSON, for scripts"})
+_LIVE_FLAG = ("--live", {**_FLAG, "help": "also ask the endpoint which ones it lists"})
+_OFFLINE_FLAG = (
+    "--offline", {**_FLAG, "help": "only what needs no network, and a demo"}
+)
 _SAY_ARGUMENTS: tuple[tuple[str, JSON], ...] = (
     ("-m --model", {"help": "default: that of the config"}),
     ("--system", {"metavar": "TEXT", "help": "the system prompt"}),
@@ -5939,45 +5933,24 @@ _SAY_ARGUMENTS: tuple[tuple[str, JSON], ...] = (
 # says, the arguments, an example, and what exit code 1 means.
 COMMANDS: dict[str, tuple[Callable[[Any], int], str, Any, str, str]] = {
     "say": (
-        _say,
-        "have a turn, or a conversation, with a model",
-        _SAY_ARGUMENTS,
-        "git diff | %s say --thinking review this",
-        "the turn failed",
+        _say, "have a turn, or a conversation, with a model", _SAY_ARGUMENTS,
+        "git diff | %s say --thinking review this", "the turn failed",
     ),
     "check": (
-        _check,
-        "find out whether this works, and if not why; spends no token",
-        (
-            ("--offline", {**_FLAG, "help": "only what needs no network, and a demo"}),
-            _JSON_FLAG,
-        ),
-        "%s check",
-        "there are problems",
+        _check, "find out whether this works, and if not why; spends no token",
+        (_OFFLINE_FLAG, _JSON_FLAG), "%s check", "there are problems",
     ),
     "models": (
-        _models,
-        "list the models with limits and prices",
-        (
-            ("--live", {**_FLAG, "help": "also ask the endpoint which ones it lists"}),
-            _JSON_FLAG,
-        ),
-        "%s models --live",
-        "the endpoint could not be asked",
+        _models, "list the models with limits and prices",
+        (_LIVE_FLAG, _JSON_FLAG), "%s models --live", "the endpoint could not be asked",
     ),
     "quota": (
-        _quota,
-        "show what is left of the plan",
-        (_JSON_FLAG,),
-        "%s quota",
-        "it could not be asked for",
+        _quota, "show what is left of the plan",
+        (_JSON_FLAG,), "%s quota", "it could not be asked for",
     ),
     "demo": (
-        _run_demo,
-        "stream two turns from a built-in loopback server: no key, no network",
-        (),
-        "%s demo",
-        "a turn failed",
+        _run_demo, "stream two turns from a built-in server: no key, no network",
+        (), "%s demo", "a turn failed",
     ),
 }
 

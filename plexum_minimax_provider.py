@@ -4038,7 +4038,13 @@ class PluginLoop:
         pieces: list[bytes] = []
         size = 0
         while True:
-            data = self._read()
+            try:
+                data = self._read()
+            except MemoryError:  # what has come of the line is all that memory holds
+                if not pieces:
+                    raise
+                pieces, size = [], limit + 1
+                continue
             *ended, rest = data.split(b"\n") if data else [b"", b""]
             for piece in ended:
                 size += len(piece)

@@ -5552,12 +5552,17 @@ _VALUES: dict[str, Callable[[Checkup, str, str], JSON]] = {
 
 
 def _hop(c: Checkup) -> tuple[str, str, int]:
-    """The proxy in effect or "", and the host and port that are connected to."""
+    """The proxy in effect or "", and the host and port that are connected to.
+
+    Raises ValueError for a proxy that is no URL.
+    """
     from urllib.parse import urlsplit
 
     proxy = proxy_of(c.base)
     url = proxy or c.base
     parts = urlsplit(url if "//" in url else "http://" + url)
+    if not parts.hostname or parts.port == 0 or re.search(r"\s", url):
+        raise ValueError("no URL")
     usual = {"https": 443, "http": 80}.get(parts.scheme, 1080)
     return proxy, parts.hostname or "", parts.port or usual
 

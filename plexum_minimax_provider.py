@@ -3111,26 +3111,22 @@ def proxy_failure(session: Any, url: str) -> ProviderError | None:
 
 def library_versions() -> dict[str, str]:
     """The versions of the libraries in use, by name."""
-    modules = [import_requests()]
-    import urllib3
-
-    modules.append(urllib3)
+    modules = (import_requests(), sys.modules["urllib3"])
     return {module.__name__: module.__version__ for module in modules}
 
 
 def proxy_of(url: str) -> str:
     """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
     try:
-        import_requests()
+        requests = import_requests()
     except ProviderError:  # by what requests asks, too, if not as exactly
         from urllib.request import getproxies, proxy_bypass
 
         scheme, found = url.split(":", 1)[0], getproxies()
         bypass = proxy_bypass(host_of(url).rsplit(":", 1)[0])
         return "" if bypass else found.get(scheme) or found.get("all", "")
-    from requests.utils import get_environ_proxies, select_proxy
-
-    return str(select_proxy(url, get_environ_proxies(url)) or "")
+    found = requests.utils.get_environ_proxies(url)
+    return str(requests.utils.select_proxy(url, found) or "")
 
 
 def tls_of(watch: Watch) -> str:

@@ -186,6 +186,39 @@ def canonical_model(name: str) -> str:
     return _CANONICAL.get(name.lower(), name)
 
 
+# Which price each count of `usage` is charged at.  As in the Messages API, input_tokens
+# does not hold the other two inputs: one answer had 236 beside 38,308 cache reads.
+_CHARGES = {
+    "input_tokens": "input",
+    "cache_read_input_tokens": "cache_read",
+    "cache_creation_input_tokens": "cache_write",
+    "output_tokens": "output",
+}
+_MAX_COUNT = 10**12  # of tokens; a larger number is no count
+
+
+def cost_usd(model: str | None, usage: JSON) -> float | None:
+    """What `usage` costs at the prices of `model`, the one that answered, in USD.
+
+    None if the model, a price that is needed or a count is unknown, or if there was
+    no input at all.  Rounded to 1e-9, which is exact for the prices of the table.
+    """
+    model = canonical_model(model or "")
+    prices = MODELS.get(model, {"prices": {}})["prices"]
+    given = {name: usage[name] for name in _CHARGES if usage.get(name) is not None}
+    if not all(type(n) is int and 0 <= n <= _MAX_COUNT for n in given.values()):
+        return None
+    context = sum(n for name, n in given.items() if name != "output_tokens")
+    least, above = PRICES_ABOVE.get(model, (context, prices))
+    prices = above if context > least else prices
+    charged = [(n, prices.get(_CHARGES[name])) for name, n in given.items() if n]
+    is_known = context > 0 and {"input_tokens", "output_tokens"} <= set(given)
+    if not is_known or any(price is None for _, price in charged):
+        return None
+    micros: float = sum(n * price for n, price in charged)
+    return round(micros / 1e6, 9)
+
+
 # Every error code of the contract: may the same turn succeed later, and what the person
 # in front of it can do.  The braces are filled by `_Turn._facts`.
 _RETRY, _FINAL = True, False
@@ -383,13 +416,14 @@ TURN_LINES = {
     TURN_END: _fields(
         """
         stop_reason:string message:message|null model:string|null
-        message_id:string|null usage:object|null request_id:string|null timing:timing
+        message_id:string|null usage:object|null cost_usd?:number
+        request_id:string|null timing:timing
         """
     ),
     ERROR: _fields(
         """
-        error:error_object model:string|null usage:object|null partial:message|null
-        timing:timing
+        error:error_object model:string|null usage:object|null cost_usd?:number
+        partial:message|null timing:timing
         """
     ),
     RETRY: _fields("attempt:count max_attempts:count delay:number error:error_object"),
@@ -1590,6 +1624,7 @@ class EventTranslator:
         self.model: str | None = None  # the one that answers
         self.message_id: str | None = None
         self.usage: JSON = {}  # the last value of each field that was not null
+        self.is_charged = False  # the output's final count is among them
         self.stop_reason: str | None = None
         self.stopped = False  # message_stop was seen
         self.started = False  # turn_start was sent
@@ -1730,7 +1765,10 @@ class EventTranslator:
             yield from self._end(index, state, True)
 
     def _on_message_delta(self, payload: JSON) -> Iterator[JSON]:
-        self._use(payload.get("usage"))
+        usage = payload.get("usage")
+        self._use(usage)
+        if isinstance(usage, dict) and usage.get("output_tokens") is not None:
+            self.is_charged = True
         delta = payload.get("delta")
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         if isinstance(reason, str) and reason:
@@ -3582,8 +3620,14 @@ class _Turn:
 
     # Ends
 
-    def _usage(self) -> JSON | None:
-        return dict(self._translator.usage) or None
+    def _usage(self) -> JSON:
+        """`usage`, and what it costs if that is known."""
+        translator = self._translator
+        used: JSON = {"usage": dict(translator.usage) or None}
+        cost = cost_usd(translator.model, translator.usage)
+        if cost is not None and translator.is_charged:
+            used["cost_usd"] = cost
+        return used
 
     def _timing(self) -> JSON:
         accepted, now = self._watch.accepted, time.monotonic()
@@ -3602,7 +3646,7 @@ class _Turn:
             "message": translator.message(),
             "model": translator.model,
             "message_id": translator.message_id,
-            "usage": self._usage(),
+            **self._usage(),
             "request_id": self._request_id,
             "timing": self._timing(),
         }
@@ -3615,7 +3659,7 @@ class _Turn:
         fields = {
             "error": failure.to_dict(),
             "model": self._translator.model or self._asked,
-            "usage": self._usage(),
+            **self._usage(),
             "partial": self._translator.message(),
             "timing": self._timing(),
         }

@@ -163,7 +163,11 @@ TURN_FIELDS = {
     "heartbeat": set(),
 }
 
-MAY_HAVE = {"block_end": {"incomplete", "input_json"}}
+MAY_HAVE = {
+    "block_end": {"incomplete", "input_json"},
+    "turn_end": {"cost_usd"},
+    "error": {"cost_usd"},
+}
 
 ERROR_FIELDS = {"code", "message", "hint", "retryable"}
 ERROR_MAY_HAVE = {
@@ -243,6 +247,15 @@ def check_timing(timing: Obj) -> None:
     assert set(timing) == {"first_event_ms", "total_ms", "attempts"}, timing
     for name, value in timing.items():
         assert value is None or (is_number(value) and value >= 0), (name, value)
+
+
+def check_cost(line: Obj) -> None:
+    """A cost is of something: of tokens, in billionths of a dollar."""
+    if "cost_usd" in line:
+        assert type(line["cost_usd"]) is float and line["cost_usd"] > 0, line
+        assert line["cost_usd"] == round(line["cost_usd"], 9), line
+        assert line["usage"]["input_tokens"] >= 0, line
+        assert line["usage"]["output_tokens"] >= 0, line
 
 
 FINAL = {"turn_end", "error", "pong", "manifest"}  # one of them answers a line
@@ -435,6 +448,7 @@ class TurnGrammar:
     def _finish(self, line: Obj) -> None:
         for block in self.blocks:
             assert block.end is not None, f"never closed before {line!r}"
+        check_cost(line)
         kept = [b.end["block"] for b in self.blocks if b.end and b.may_be_kept()]
         expected = {"role": "assistant", "content": kept} if kept else None
         check_timing(line["timing"])
@@ -9238,6 +9252,93 @@ def test_help_through_a_launcher_names_the_launcher(tmp_path: Path) -> None:
         ).stdout.decode()
         assert shown.startswith("usage: plexum-minimax-provider-plugin")
         assert Path(SOURCE).name not in shown
+
+
+# =====================================================================
+# Records: cost, log, capture, replay
+# =====================================================================
+
+
+def used(
+    fresh: Any, output: Any, read: Any = None, written: Any = None, **more: Any
+) -> Obj:
+    """A `usage`, without the counts that are None."""
+    counts = {
+        "input_tokens": fresh,
+        "output_tokens": output,
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+        **more,
+    }
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def priced(final: Any, model: Any = "MiniMax-M3", **begin: Any) -> bytes:
+    """A good stream with the usage `final` at its end."""
+    return sse(
+        started(model, **begin), opened(0), text(0, "ok"), closed(0),
+        stopping(usage=final), STOP,
+    )  # fmt: skip
+
+
+COSTS: dict[str, tuple[bytes, float | None]] = {
+    "input and output": (priced(used(1000, 1000)), 0.0015),
+    "no noise of floats": (priced(used(1, 1)), 0.0000015),
+    "one token, the least": (priced(used(0, 0, 1), "MiniMax-M3.1-Flash"), 1.5e-08),
+    "cache read": (priced(used(236, 39, 38308)), 0.00241608),
+    "cache written": (priced(used(0, 0, 0, 1000), "MiniMax-M2.7"), 0.000375),
+    "cache written, price unknown": (priced(used(9, 9, 0, 1000)), None),
+    "nothing written, price unknown": (priced(used(1000, 0, 0, 0)), 0.0003),
+    "model in another case": (priced(used(1000, 0), "minimax-m3"), 0.0003),
+    "model that differs": (priced(used(1000, 0), "MiniMax-M3.1-Flash"), 0.00015),
+    "model not in the table": (priced(used(1000, 0), "MiniMax-M9"), None),
+    "model not told": (priced(used(1000, 0), None), None),
+    "prices not known": (priced(used(1000, 0), "MiniMax-M2.5-highspeed"), None),
+    "at the limit": (priced(used(512000, 1000)), 0.1548),
+    "above the limit": (priced(used(512001, 1000)), 0.3096006),
+    "above it with the cache": (priced(used(1, 1000, 512000)), 0.0638406),
+    "above it, no second price": (
+        priced(used(512001, 0), "MiniMax-M3.1-Flash"), 0.07680015,
+    ),
+    "input told at the start only": (
+        priced({"output_tokens": 1000}, usage=used(1000, 1)), 0.0015,
+    ),
+    "output told at the start only": (
+        priced({"output_tokens": None}, usage=used(1000, 1000)), None,
+    ),
+    "no usage": (priced(None), None),
+    "usage no object": (priced("much"), None),
+    "nothing counted": (priced(used(0, 0)), None),
+    "no input counted": (priced(used(0, 7)), None),
+    "no output": (priced({"input_tokens": 5}), None),
+    "a count is text": (priced(used("1000", 1000)), None),
+    "a count is true": (priced(used(True, 1000)), None),
+    "a count has a fraction": (priced(used(1000.0, 1000)), None),
+    "a count is negative": (priced(used(1000, -1)), None),
+    "a count of the cache is odd": (priced(used(1000, 1000, [])), None),
+    "a count is huge": (priced(used(10**400, 1000)), None),
+    "other counts are odd": (
+        priced(used(1000, 1000, server_tool_use={"n": -1})), 0.0015,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_turn_end_tells_the_cost_or_nothing(bench: Bench, name: str) -> None:
+    stream, cost = COSTS[name]
+    answer = bench.stream(stream)
+    assert answer.text == "ok"
+    assert answer.end.get("cost_usd") == cost
+    assert ("cost_usd" in answer.end) is (cost is not None)
+
+
+def test_cost_is_told_of_a_failed_answer_that_was_paid_for(bench: Bench) -> None:
+    broken = sse(started(), opened(0, "tool_use"), partial_json(0, "{"), closed(0))
+    broken += sse(stopping("tool_use", usage=used(1000, 10)), STOP)
+    answer = bench.stream(broken)
+    assert answer.code == "protocol" and answer.end["cost_usd"] == 0.000312
+    answer = bench.stream(sse(started(usage=used(1000, 10)), opened(0), text(0, "x")))
+    assert answer.code == "stream_cut" and "cost_usd" not in answer.end
 
 
 # =====================================================================

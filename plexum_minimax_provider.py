@@ -76,9 +76,10 @@ __all__ = [
 #    files.  What they need of those comes as an argument.
 # 3. Only the HTTP client touches `requests`, and it alone turns its exceptions into
 #    ours.  It yields bytes and knows no event names.
-# 4. Only the plugin loop reads input and writes the wire, through callables handed in;
+# 4. Only a capture writes files, and no failure of it reaches the turn.
+# 5. Only the plugin loop reads input and writes the wire, through callables handed in;
 #    only the process section knows which descriptors they are.
-# 5. Only `main` reads argv, and only commands print.
+# 6. Only `main` reads argv, and only commands print.
 
 
 # ---------------------------------------------------------------------------
@@ -550,6 +551,9 @@ HEARTBEAT_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 60.0
 MAX_RETRY_AFTER = 1e9  # a longer Retry-After, in seconds, is told as this
 EXIT_SECONDS = 1.0  # after SIGTERM, for the turns to say how they ended
+MAX_CAPTURE_FILE = 32 * MIB  # one captured turn: what a bug report can bear
+MAX_CAPTURE_BYTES = 512 * MIB  # all of a directory's, before the oldest go
+MAX_CAPTURES = 500  # likewise, in number
 
 
 # ---------------------------------------------------------------------------
@@ -744,6 +748,8 @@ class ProviderError(Exception):
     http_status, provider_code and request_id.
     """
 
+    cause = ""  # the exception underneath, for the log
+
     def __init__(
         self,
         code: str,
@@ -801,6 +807,7 @@ class Redactor:
     """Masks keys wherever eight or more of their characters stand in a row."""
 
     SPAN = 8
+    REACH = 13  # what of a piece can stand before its last character
 
     def __init__(self) -> None:
         self._pieces: set[str] = set()
@@ -830,14 +837,16 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self.text(str(k)): self.value(v) for k, v in value.items()}
-        return [self.value(v) for v in value] if isinstance(value, list) else value
+            names = map(self.text, map(str, value))
+            return dict(zip(names, map(self.value, value.values())))
+        return list(map(self.value, value)) if isinstance(value, list) else value
 
 
 # Every key this process has loaded: the one place that redacts.
 SECRETS = Redactor()
 
-# Events that hold the model's own content, which is never masked.
+# Fields and events that hold the model's own content, which is never masked.
+CONTENT_FIELDS = ("message", "partial")
 _CONTENT_EVENTS = (BLOCK_START, TEXT_DELTA, THINKING_DELTA, INPUT_DELTA, BLOCK_END)
 
 
@@ -845,8 +854,8 @@ def redact_event(event: JSON) -> JSON:
     """`event` as it may leave: no key in anything but the model's own content."""
     if event["type"] in _CONTENT_EVENTS:
         return event
-    content = ("message", "partial")
-    return {k: v if k in content else SECRETS.value(v) for k, v in event.items()}
+    masked = SECRETS.value
+    return {k: v if k in CONTENT_FIELDS else masked(v) for k, v in event.items()}
 
 
 # The number in parentheses, and a moment with its zone, of an upstream's text.  (Here
@@ -2052,6 +2061,9 @@ def _tool_input(raw: str) -> JSON | None:
 # ---------------------------------------------------------------------------
 
 
+# What the log tells: each level what those before it do, and more.
+LEVELS = ("error", "warning", "info")
+
 # Every setting, once: validation, --help, the manifest and the keywords of
 # MiniMaxProvider come from here.  Name, type, default, range or choices, the variable
 # that wins over the file, and what it is.
@@ -2093,6 +2105,10 @@ _OPTION_ROWS: tuple[tuple[str, str, Any, Any, str | None, str], ...] = (
      "longest line read from stdin"),
     ("allow_image_paths", "boolean", True, None, None,
      "whether image blocks may name a file by path"),
+    ("log_level", "string", "warning", LEVELS, None,
+     "what is told on stderr"),
+    ("capture_dir", "string", "", None, None,
+     "directory to write each turn into, for replay"),
 )
 # Where the API key is looked for; the first that has one wins.
 KEY_SOURCES = (
@@ -2190,9 +2206,15 @@ def _check_base_url(value: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc}{path}", ""
 
 
+def _check_directory(value: str) -> tuple[str, str]:
+    path = os.path.expanduser(value)
+    return path, "is not a path" if "\0" in path else ""
+
+
 _CHECKS: dict[str, Callable[[str], tuple[str, str]]] = {
     "api_key": _check_key,
     "base_url": _check_base_url,
+    "capture_dir": _check_directory,
 }
 
 
@@ -2237,7 +2259,8 @@ class ConfigFile:
         self._settings: JSON = {}
         self.origins: dict[str, str] = {}  # of each setting that is not a default
         self.unknown = ""  # names in the file that are no settings
-        self.tell: Callable[[str], None] = log  # takes what is odd but no error
+        self.tell: Callable[[str], None] | None = None  # what is odd, if not the log
+        self._mode = 0  # of the file
 
     def load(self, with_key: bool = True) -> JSON:
         with self._lock:
@@ -2248,7 +2271,8 @@ class ConfigFile:
             if not with_key:
                 return self._settings
             folder = os.path.dirname(self.path)
-            key, path = file_key(self._settings, self._environ, folder, self.tell)
+            tell = self.tell or warner(self._settings)
+            key, path = file_key(self._settings, self._environ, folder, tell)
             if path:
                 self.origins["api_key"] = path
             return {**self._settings, "api_key": key} if path else self._settings
@@ -2273,8 +2297,11 @@ class ConfigFile:
             if value not in (None, ""):
                 self.origins[name] = where
         self.unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
+        tell = self.tell or warner(settings)
+        if given.get("api_key"):
+            warn_if_shared(self.path, self._mode, tell)
         if self.unknown:
-            self.tell(f"{self.path}: unknown settings are ignored: {self.unknown}")
+            tell(f"{self.path}: unknown settings are ignored: {self.unknown}")
         return settings
 
     def _parse(self) -> JSON:
@@ -2289,8 +2316,7 @@ class ConfigFile:
             raise ProviderError("config", problem) from None
         if not isinstance(given, dict):
             raise ProviderError("config", self.path + " must hold a JSON object")
-        if given.get("api_key"):
-            warn_if_shared(self.path, mode, self.tell)
+        self._mode = mode
         return given
 
 
@@ -2341,12 +2367,14 @@ def _why(error: Exception) -> str:
     return str(error.strerror if isinstance(error, OSError) else error)
 
 
-def log(text: str) -> None:
+def log(text: str, level: str = "error", threshold: str = "warning") -> None:
     """Write one line for the operator to stderr, if it can take it at once.
 
-    Printable, without keys, cut at 2,000 characters.  A host that does not drain
-    stderr costs lines of log, never a turn.
+    Printable, without keys, cut at 2,000 characters; nothing, if `level` is beyond
+    `threshold`.  A host that does not drain stderr costs lines of log, never a turn.
     """
+    if LEVELS.index(level) > LEVELS.index(threshold):
+        return
     line = f"{NAME}: {plain_text(SECRETS.text(text), 2000)}"
     data = line.encode("ascii", "backslashreplace")[:4000] + b"\n"
     try:
@@ -2358,6 +2386,11 @@ def log(text: str) -> None:
         os.write(2, data)
     except (OSError, ValueError):
         pass
+
+
+def warner(settings: JSON) -> Callable[[str], None]:
+    """What logs warnings, if `settings` want them."""
+    return lambda text: log(text, "warning", settings["log_level"])
 
 
 def log_traceback() -> None:
@@ -2507,6 +2540,11 @@ class Watch:
     def check(self) -> None:
         if self.reason is not None:
             raise self.reason
+
+    @property
+    def stopped(self) -> Exception | None:
+        """Why the turn ended from outside, and not only a wait."""
+        return self.reason if self._final else None
 
     def stop(self, reason: Exception, final: bool = True) -> None:
         """End whatever is waited for; unless `final`, the turn may try once more."""
@@ -2981,6 +3019,7 @@ class Reply:
     def __init__(self, response: Any, watch: Watch) -> None:
         self.status = int(response.status_code)
         self.headers = response.headers
+        self.arrived = time.time()  # what a date in Retry-After is compared with
         self.ended = False
         self._response = response
         self._watch = watch
@@ -3052,21 +3091,31 @@ _HEADERS = {
 }
 
 
-def send(
-    session: Any, url: str, key: str, body: bytes | None, watch: Watch, settings: JSON
-) -> Reply:
-    """POST `body`, or GET if it is None; return when the headers are there.
-
-    An empty `key` is not sent.  Raises ProviderError (`network`, `timeout`,
-    `protocol`, `config`).
-    """
-    method = "GET" if body is None else "POST"
-    headers = {
+def headers_of(method: str) -> dict[str, str]:
+    """What a request has for headers, besides the key."""
+    return {
         **_HEADERS[method],
         "Accept-Encoding": "identity",
         "User-Agent": f"{NAME}/{__version__}",
         "anthropic-version": API_VERSION,
     }
+
+
+def send(
+    session: Any,
+    url: str,
+    key: str,
+    body: bytes | None,
+    watch: Watch,
+    settings: JSON,
+    reply: Callable[[Any, Watch], Reply] = Reply,
+) -> Reply:
+    """POST `body`, or GET if it is None; return when the headers are there.
+
+    An empty `key` is not sent; `reply` makes what is returned.  Raises ProviderError
+    (`network`, `timeout`, `protocol`, `config`).
+    """
+    method = "GET" if body is None else "POST"
 
     def authorize(request: Any) -> Any:  # as `auth`, so that ~/.netrc has no say
         if key:
@@ -3083,14 +3132,14 @@ def send(
                 method,
                 url,
                 data=body,
-                headers=headers,
+                headers=headers_of(method),
                 auth=authorize,
                 stream=True,
                 allow_redirects=False,
                 timeout=None,  # the watch has the clock
                 verify=ca_file(url),
             )
-            return Reply(response, watch)
+            return reply(response, watch)
         except Exception as error:
             watch.detach(drop=True)
             failure = http_failure(error, watch)
@@ -3244,8 +3293,406 @@ def http_failure(error: Exception, watch: Watch, faults: Any = _FAULTS) -> Excep
                 reason = plain_text(str(cause) or type(cause).__name__, 200)
                 reason = re.sub(r"//[^/\s]*@", "//...@", reason)  # a proxy's password
                 text = text.format(host=watch.host, reason=reason)
-                return ProviderError(code, text, **details)
+                failure = ProviderError(code, text, **details)
+                failure.cause = _named(causes[-1])
+                return failure
     return error
+
+
+def _named(cause: BaseException) -> str:
+    """`cause` for the log: with the system's own text; others may quote content."""
+    name, number = type(cause).__name__, getattr(cause, "errno", None)
+    return f"{name}: {cause}" if isinstance(cause, OSError) and number else name
+
+
+# ---------------------------------------------------------------------------
+# Records: what one turn leaves in the log and in a capture
+# ---------------------------------------------------------------------------
+
+CAPTURE_VERSION = 1
+_CANCELLED = "cancelled"
+_CAPTURE_NAME = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
+_CAPTURE_END = 64 * 1024  # of a file, kept for how the turn ended
+_encode_row = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+# Response headers worth having, none of them a credential, as they are asked for.
+_KEPT_HEADERS = (
+    *("Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding"),
+    *("Connection", "Date", "Server", "Via", "Location", "Retry-After"),
+    *REQUEST_ID_HEADERS,
+)
+# Errors whose message is all ours, and may stand in the log.
+_OWN_MESSAGES = ("network", "timeout", "stream_cut", "empty_response", "config")
+_USAGE = ("input_tokens", "cache_read_input_tokens", "output_tokens")
+_WORD = r"[A-Za-z0-9_.,:/+-]+$"
+
+
+def pairs(facts: JSON) -> str:
+    """`facts` that are not None as key=value, in quotes where it is not one word."""
+    shown = []
+    for name, value in facts.items():
+        is_word = isinstance(value, str) and re.match(_WORD, value)
+        if value is not None:
+            shown.append(f"{name}={value if is_word else dump_json(value)}")
+    return " ".join(shown)
+
+
+class Capture:
+    """One turn's file of JSON lines: whole ones, without keys, for its owner only.
+
+    A failure of any kind ends it, with a line in the log; it never harms the turn.
+    """
+
+    def __init__(self, folder: str, level: str) -> None:
+        self.path = folder  # of the file, as soon as there is one
+        self._level = level
+        self._fd = -1
+        self._size = 0
+        self._is_full = False
+        self._before = b""  # the end of the body that was written
+        self._held: list[tuple[float, bytes]] = []  # chunks that may end in half a key
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            _make_room(folder)
+            self._create(folder)
+        except Exception as error:
+            self._give_up(error)
+
+    def _create(self, folder: str) -> None:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+        seconds, rest = divmod(time.time_ns(), 10**9)
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+        number = 0
+        while self._fd < 0:
+            number += 1
+            name = "%s.%06dZ-%d-%d.jsonl" % (stamp, rest // 1000, os.getpid(), number)
+            try:
+                self._fd = os.open(os.path.join(folder, name), flags, 0o600)
+            except FileExistsError:
+                continue  # another turn began in the same microsecond
+            self.path = os.path.join(folder, name)
+
+    def write(self, at: float, kind: str, fields: JSON) -> None:
+        """Write a row; `at` is in seconds since the turn was accepted.
+
+        Fields are JSON, or bytes that hold it.
+        """
+        self._guard(self._write_row, at, kind, fields)
+
+    def chunk(self, at: float, data: bytes) -> None:
+        """Write some of the body, exactly; keys are masked also where it is cut."""
+        self._held.append((at, data))
+        self._guard(self._write_chunks, Redactor.REACH)
+
+    def close(self) -> None:
+        """Write no more."""
+        self._guard(self._write_chunks, 0)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _guard(self, work: Callable[..., None], *args: Any) -> None:
+        try:
+            if self._fd >= 0:
+                work(*args)
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        text = f"{self.path}: this turn is captured no further: {reason}"
+        log(text, "warning", self._level)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            try:
+                os.ftruncate(fd, self._size)  # no half line stays
+            finally:
+                os.close(fd)
+
+    def _write_row(self, at: float, kind: str, fields: JSON) -> None:
+        self._write_chunks(0)
+        row = {
+            k: load_json(v.decode("ascii"), 2 * MAX_DEPTH) if type(v) is bytes else v
+            for k, v in fields.items()
+        }
+        self._put({"t": round(at, 6), "kind": kind, **SECRETS.value(row)})
+
+    def _write_chunks(self, reach: int) -> None:
+        """Write the chunks held, but for those in the last `reach` bytes."""
+        raw = self._before + b"".join(data for _, data in self._held)
+        masked = SECRETS.text(raw.decode("latin-1")).encode("latin-1")
+        start = len(self._before)
+        while self._held and start + len(self._held[0][1]) <= len(raw) - reach:
+            at, data = self._held.pop(0)
+            # Bytes that are not UTF-8 become lone surrogates, which JSON can say.
+            shown = masked[start : start + len(data)].decode("utf-8", "surrogateescape")
+            self._put({"t": round(at, 6), "kind": "chunk", "data": shown})
+            start += len(data)
+        self._before = raw[max(start - Redactor.REACH, 0) : start]
+
+    def _put(self, row: JSON) -> None:
+        """Write `row`, or that it is too much and then only how the turn ended."""
+        if not self._is_full and self._append(row, MAX_CAPTURE_FILE - _CAPTURE_END):
+            return
+        if not self._is_full:
+            self._is_full = True
+            self._append({"t": row["t"], "kind": "full"}, MAX_CAPTURE_FILE)
+        if row["kind"] == "end":
+            rest = {k: v for k, v in row["event"].items() if k not in CONTENT_FIELDS}
+            self._append({**row, "event": rest}, MAX_CAPTURE_FILE)
+
+    def _append(self, row: JSON, limit: int) -> bool:
+        """Write `row` if the file stays within `limit` bytes."""
+        data = _encode_row(row).encode("utf-8", "backslashreplace") + b"\n"
+        if self._size + len(data) > limit:
+            return False
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self._size += len(data)
+        return True
+
+
+def _make_room(folder: str) -> None:
+    """Remove the captures that are the oldest until there is room for one more."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if re.match(_CAPTURE_NAME, entry.name):
+                try:
+                    state = entry.stat(follow_symlinks=False)
+                    found.append((state.st_mtime_ns, entry.name, state.st_size))
+                except FileNotFoundError:
+                    pass  # another process was faster
+    found.sort(reverse=True)
+    total = sum(size for _, _, size in found)
+    while len(found) >= MAX_CAPTURES or total > MAX_CAPTURE_BYTES - MAX_CAPTURE_FILE:
+        _, name, size = found.pop()
+        total -= size
+        try:
+            os.unlink(os.path.join(folder, name))
+        except FileNotFoundError:
+            pass
+
+
+class Recorder:
+    """What is written down of one turn: log lines, and a capture if one is wanted.
+
+    The turn reaches the world outside through it, and `events` is told what leaves.
+    """
+
+    def __init__(
+        self, outside: MiniMaxProvider, request: Any, settings: JSON, watch: Watch
+    ) -> None:
+        self._outside = outside
+        self._watch = watch
+        self._level = settings["log_level"]
+        name = request.get("id") if isinstance(request, dict) else None
+        self._name = plain_text(str(name), 80) if name is not None else None
+        self._facts: JSON = {}  # of the attempt under way, if there is one
+        self._cause: str | None = None  # of its failure
+        self._begun = self._ended = watch.accepted
+        self._decoder = SSEDecoder()
+        self._latest: ServerSentEvent | None = None
+        self._has_sent = False  # the request's body was captured
+        self._capture: Capture | None = None
+        # Without a key nothing is sent, and there is nothing to replay.
+        if settings["capture_dir"] and settings["api_key"]:
+            self._capture = Capture(settings["capture_dir"], self._level)
+            self._note("turn", _head(request, settings, outside.routes()))
+
+    def _note(self, kind: str, fields: JSON) -> None:
+        if self._capture is not None:
+            self._capture.write(time.monotonic() - self._watch.accepted, kind, fields)
+
+    # The world outside, as the turn sees it
+
+    def routes(self) -> list[str]:
+        return self._outside.routes()
+
+    def read_image(self, path: str) -> JSON:
+        try:
+            source = self._outside.read_image(path)
+        except ValueError as error:
+            self._note("image", {"problem": str(error)})
+            raise
+        self._note("image", {"source": source})
+        return source
+
+    def post(self, url: str, body: bytes, watch: Watch, settings: JSON) -> Reply:
+        self._begin(url, body)
+        try:
+            reply = self._outside.post(url, body, watch, settings, self._tapped)
+        except Exception as error:
+            self.failed(error)
+            raise
+        self._ended = time.monotonic()
+        facts = {"status": reply.status, "new_connection": watch.fresh}
+        self._facts.update(facts, headers_ms=_ms(self._ended - self._begun))
+        found = ((name, reply.headers.get(name)) for name in _KEPT_HEADERS)
+        headers = {name: str(value) for name, value in found if value is not None}
+        self._note("response", {**facts, "at": reply.arrived, "headers": headers})
+        return reply
+
+    def _tapped(self, response: Any, watch: Watch) -> Reply:
+        reply = _TappedReply(response, watch)
+        reply.recorder = self
+        return reply
+
+    def _begin(self, url: str, body: bytes) -> None:
+        self._begun = self._ended = time.monotonic()
+        self._facts, self._cause = {"bytes": 0, "events": 0}, None
+        self._decoder, self._latest = SSEDecoder(), None
+        sent: JSON = {"url": url, "headers": headers_of("POST")}
+        self._note("attempt", sent if self._has_sent else {**sent, "body": body})
+        self._has_sent = True
+
+    def chunk(self, data: bytes) -> None:
+        """What a read of the body gave."""
+        self._ended = time.monotonic()
+        if self._capture is not None and data:
+            self._capture.chunk(self._ended - self._watch.accepted, data)
+        elif not data:
+            self._note("body_end", {})
+        if self._level == "info":
+            self._count(self._facts, data)
+
+    def _count(self, facts: JSON, data: bytes) -> None:
+        facts["bytes"] += len(data)
+        try:
+            events = self._decoder.feed(data) if data else self._decoder.close()
+        except SSELimitError:
+            return
+        if any(event.event != "ping" for event in events):
+            facts.setdefault("first_event_ms", _ms(self._ended - self._begun))
+        facts["events"] += len(events)
+        self._latest = events[-1] if events else self._latest
+
+    def failed(self, error: Exception) -> None:
+        """The way out, or a read of the body, gave `error`."""
+        self._ended = time.monotonic()
+        self._cause = getattr(error, "cause", None) or None
+        self._note("failure", _described(error))
+
+    # What leaves
+
+    def events(self, batch: Iterable[JSON]) -> None:
+        for event in batch:
+            if event["type"] in (WARNING, RETRY):
+                self._note(event["type"], {"event": event})
+            if event["type"] == RETRY:
+                self._tell_attempt(event["error"])
+            elif event["type"] in TERMINAL:
+                stopped = self._watch.stopped
+                if stopped and event.get("stop_reason") in (None, _CANCELLED):
+                    self._note("stop", _described(stopped))
+                self._note("end", {"event": event, "with": _versions()})
+                self._tell_attempt(event.get("error") or {"code": event["stop_reason"]})
+                self._tell_turn(event)
+
+    def close(self) -> None:
+        """The turn is over, or nobody wants its events any more."""
+        if self._capture is not None:
+            self._capture.close()
+
+    def _tell_attempt(self, error: JSON) -> None:
+        facts, self._facts = self._facts, {}
+        if not facts:
+            return
+        own = error["message"] if error["code"] in _OWN_MESSAGES else None
+        self._tell(
+            "attempt",
+            outcome=error["code"],
+            status=facts.get("status"),
+            new_connection=facts.get("new_connection"),
+            headers_ms=facts.get("headers_ms"),
+            first_event_ms=facts.get("first_event_ms"),
+            end_ms=_ms(self._ended - self._begun),
+            bytes=facts["bytes"],
+            events=facts["events"],
+            last_event=self._latest and _kind_of(self._latest),
+            cause=self._cause or own,
+        )
+
+    def _tell_turn(self, event: JSON) -> None:
+        error, usage = event.get("error") or {}, event["usage"] or {}
+        self._tell(
+            "turn",
+            outcome=error.get("code") or event["stop_reason"],
+            **{k: error.get(k) for k in ("http_status", "provider_code")},
+            model=event["model"],
+            **event["timing"],
+            **{k: usage.get(k) for k in _USAGE},
+            cost_usd=event.get("cost_usd"),
+            request_id=event.get("request_id") or error.get("request_id"),
+            capture=self._capture and self._capture.path,
+        )
+
+    def _tell(self, what: str, **facts: Any) -> None:
+        log(f"{what} {pairs({'id': self._name, **facts})}", "info", self._level)
+
+
+class _TappedReply(Reply):
+    """A reply that tells of every read."""
+
+    recorder: Recorder
+
+    def read(self) -> bytes:
+        if self.ended:
+            return b""
+        try:
+            chunk = super().read()
+        except Exception as error:
+            self.recorder.failed(error)
+            raise
+        self.recorder.chunk(chunk)
+        return chunk
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _kind_of(sse: ServerSentEvent) -> str:
+    """What an upstream event calls itself."""
+    try:
+        kind = json.loads(sse.data)["type"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        kind = sse.event
+    return plain_text(str(kind), 40)
+
+
+def _head(request: Any, settings: JSON, routes: list[str]) -> JSON:
+    """The first row of a capture."""
+    unsaid = ("api_key", "api_key_file", "capture_dir")
+    shown = {k: v for k, v in settings.items() if k not in unsaid}
+    return {
+        "capture": CAPTURE_VERSION,
+        "plugin": __version__,
+        "python": sys.version.split()[0],
+        "system": sys.platform,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "key": key_kind(settings["api_key"])[0],
+        "environment": routes,
+        "settings": shown,
+        "request": request,
+    }
+
+
+def _versions() -> JSON:
+    names = ("requests", "urllib3")
+    return {n: getattr(sys.modules.get(n), "__version__", None) for n in names}
+
+
+def _described(error: Exception) -> JSON:
+    """An error as a row holds it, to be raised again by a replay."""
+    if isinstance(error, _Cancelled):
+        return {"code": _CANCELLED}
+    if not isinstance(error, ProviderError):
+        error = ProviderError("internal", type(error).__name__)
+    names = ("code", "message", "hint", "retryable", "details", "cause")
+    return {name: getattr(error, name) for name in names}
 
 
 # ---------------------------------------------------------------------------
@@ -3324,11 +3771,18 @@ class MiniMaxProvider:
     ) -> Iterator[list[JSON]]:
         """The events of one turn, in lists of what one read of the network gave."""
         turn = _Turn(self, request, watch)
-        for batch in turn.batches():
-            if raise_errors and turn.failure is not None:
-                yield [redact_event(event) for event in batch[:-1]]
-                raise ProviderError(**SECRETS.value(turn.failure.to_dict())) from None
-            yield [redact_event(event) for event in batch]
+        try:
+            for batch in turn.batches():
+                if turn.recorder is not None:
+                    turn.recorder.events(batch)
+                if raise_errors and turn.failure is not None:
+                    yield [redact_event(event) for event in batch[:-1]]
+                    failure = SECRETS.value(turn.failure.to_dict())
+                    raise ProviderError(**failure) from None
+                yield [redact_event(event) for event in batch]
+        finally:
+            if turn.recorder is not None:
+                turn.recorder.close()
 
     def settings(self, with_key: bool = True) -> JSON:
         """The settings that the next turn will have.
@@ -3337,7 +3791,8 @@ class MiniMaxProvider:
         """
         if self._file is not None:
             return self._file.load(with_key)
-        key = self._options["api_key"] or file_key(self._options, {}, "", log)[0]
+        tell = warner(self._options)
+        key = self._options["api_key"] or file_key(self._options, {}, "", tell)[0]
         return {**self._options, "api_key": key}
 
     def no_key(self) -> ProviderError:
@@ -3364,6 +3819,20 @@ class MiniMaxProvider:
         except ProviderError as error:
             raise ProviderError(**SECRETS.value(error.to_dict())) from None
 
+    # The world outside, as a turn sees it
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        watch: Watch,
+        settings: JSON,
+        reply: Callable[[Any, Watch], Reply] = Reply,
+    ) -> Reply:
+        """POST `body`, with the key, on the session that all turns share."""
+        session = self.session(settings)
+        return send(session, url, settings["api_key"], body, watch, settings, reply)
+
     def session(self, settings: JSON) -> Any:
         """The session that all turns share; made when the first one needs it."""
         with self._lock:
@@ -3371,15 +3840,26 @@ class MiniMaxProvider:
                 self._session = open_session(settings["max_concurrent_turns"])
             return self._session
 
+    def read_image(self, path: str) -> JSON:
+        """The source of the image in the file at `path`."""
+        return read_image_file(path)
+
+    def routes(self) -> list[str]:
+        """The variables in effect that change the way to the host."""
+        names = (*_ROUTE_VARIABLES, ca_variable())
+        return [name for name in names if os.environ.get(name)]
+
 
 class _Turn:
     """One TurnRequest on its way: its attempts, and what is known of it."""
 
     _wanted = "an event stream"
 
-    def __init__(self, provider: MiniMaxProvider, request: JSON, watch: Watch) -> None:
+    def __init__(self, provider: Any, request: JSON, watch: Watch) -> None:
         self.failure: ProviderError | None = None
+        self.recorder: Recorder | None = None  # if anything is to be written down
         self._provider = provider
+        self._outside = provider
         self._request = request
         self._watch = watch
         self._settings: JSON = default_settings()
@@ -3396,7 +3876,7 @@ class _Turn:
             yield from self._serve()
             return
         except _Cancelled:
-            self._translator.stop_reason = "cancelled"
+            self._translator.stop_reason = _CANCELLED
             end = self._turn_end
         except ProviderError as error:
             self.failure = error
@@ -3417,6 +3897,11 @@ class _Turn:
         base = base_of(settings)
         self._url = base + MESSAGES_PATH
         self._watch.host = host_of(base)
+        if settings["capture_dir"] or settings["log_level"] == "info":
+            self.recorder = Recorder(
+                self._provider, self._request, settings, self._watch
+            )
+            self._outside = self.recorder
         if not settings["api_key"]:
             raise self._provider.no_key()
         body, warnings = build_request(
@@ -3450,7 +3935,7 @@ class _Turn:
     def _read_image(self, path: str) -> JSON:
         if not self._settings["allow_image_paths"]:
             raise ValueError("allow_image_paths is off")
-        return read_image_file(path)
+        return dict(self._outside.read_image(path))
 
     # Attempts
 
@@ -3458,8 +3943,7 @@ class _Turn:
         settings, watch = self._settings, self._watch
         self._request_id = self._first_event = None
         self._translator = EventTranslator(self._asked or "")
-        session = self._provider.session(settings)
-        reply = send(session, self._url, settings["api_key"], data, watch, settings)
+        reply = self._outside.post(self._url, data, watch, settings)
         try:
             self._request_id = _first_header(reply, REQUEST_ID_HEADERS)
             yield from self._stream(reply)
@@ -3585,7 +4069,7 @@ class _Turn:
             error.hint = ERRORS["not_found"][1]
         elif error.code == "not_found":
             error.message = f"HTTP 404 from {self._url}"
-        after = _retry_after(str(reply.headers.get("Retry-After", "")), time.time())
+        after = _retry_after(str(reply.headers.get("Retry-After", "")), reply.arrived)
         if after is not None:
             error.details["retry_after"] = after
         return error
@@ -3680,8 +4164,7 @@ class _Turn:
         other = "cn" if region == "global" else "global"
         _, kind, wallet, other_kind = key_kind(settings["api_key"])
         model = self._asked or settings["model"]
-        routes = (*_ROUTE_VARIABLES, ca_variable())
-        used = [name for name in routes if os.environ.get(name)]
+        used = self._outside.routes()
         return {
             "host": host,
             "url": self._url,
@@ -3750,10 +4233,6 @@ def base_of(settings: JSON) -> str:
 def _first_header(reply: Reply, names: Iterable[str]) -> str | None:
     values = (reply.headers.get(name) for name in names)
     return next((plain_text(str(value), 200) for value in values if value), None)
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
 
 
 # How an event stream may open that its Content-Type does not announce, and the bytes
@@ -4142,7 +4621,8 @@ class PluginLoop:
                 text = "the turn with this id has not ended yet"
                 raise ProviderError("duplicate_id", text)
             own = self._new_name() if name is None else name
-            job = _Job(own, request, name is not None)
+            request = {k: v for k, v in request.items() if _fold(k) != "id"}
+            job = _Job(own, {"id": own, **request}, name is not None)
             refusal = None
             if self._stopping:
                 refusal = ProviderError("shutting_down", "the process is ending")
@@ -4441,8 +4921,11 @@ def ignore_warnings() -> None:
         sys.modules["warnings"].simplefilter("ignore")
 
 
-def run_plugin() -> int:
-    """Serve the host on stdin and stdout; returns the process's exit code."""
+def run_plugin(overrides: JSON) -> int:
+    """Serve the host on stdin and stdout; returns the process's exit code.
+
+    `overrides` are settings that win over file and environment.
+    """
     import gc
     import signal
 
@@ -4458,7 +4941,7 @@ def run_plugin() -> int:
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(MAX_DIGITS)  # whatever the environment says
-    provider = MiniMaxProvider.from_config()
+    provider = MiniMaxProvider.from_config(**overrides)
     try:
         limits = provider.settings(with_key=False)
     except ProviderError:
@@ -4612,9 +5095,15 @@ def _print_json(value: Any) -> int:
     return EXIT_OK
 
 
+def _overrides(options: Any) -> JSON:
+    """The settings among the parsed options."""
+    given = {name: getattr(options, name) for name, _ in _SETTINGS_FLAGS.values()}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def _provider(options: Any) -> MiniMaxProvider:
-    """The provider of a command: set by the file and the environment."""
-    return MiniMaxProvider.from_config()
+    """The provider of a command: set by its options, the environment and the file."""
+    return MiniMaxProvider.from_config(**_overrides(options))
 
 
 # --- demo
@@ -5914,6 +6403,9 @@ def _parser() -> Any:
     )
     for flag, (_, shown) in _SAYS.items():
         parser.add_argument(flag, action="store_true", help=shown)
+    for flag, (name, extra) in _SETTINGS_FLAGS.items():
+        shown = f"{OPTIONS[name]['help']} (wins over {name})"
+        parser.add_argument(flag, dest=name, help=shown, **extra)
     commands = parser.add_subparsers(dest="command", metavar="command")
     for command, (_, shown, arguments, example, failure) in COMMANDS.items():
         own = commands.add_parser(
@@ -5943,6 +6435,11 @@ def _stdin_is_terminal() -> bool:
         return False
 
 
+# Options before a command that are settings, and win over file and environment.
+_SETTINGS_FLAGS: dict[str, tuple[str, JSON]] = {
+    "--capture": ("capture_dir", {"metavar": "DIR"}),
+    "--log-level": ("log_level", {"choices": LEVELS}),
+}
 # Options that print one thing: what they print, and what --help says of them.
 _SAYS: dict[str, tuple[Callable[[], str], str]] = {
     "--version": (
@@ -6015,6 +6512,8 @@ def _run_command(arguments: list[str]) -> int:
         if getattr(options, flag[2:]):
             print(say())
             return EXIT_OK
+    if options.command is None and not _stdin_is_terminal():
+        _exit_with(run_plugin(_overrides(options)))
     if options.command is None:
         _parser().print_help()
         return EXIT_OK
@@ -6046,12 +6545,15 @@ def _quietly(work: Callable[[], int]) -> int:
         return EXIT_FATAL
 
 
+def _exit_with(code: int) -> NoReturn:
+    os._exit(code)  # threads may be parked in system calls: nothing waits for them
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (default: sys.argv[1:]); returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments and not _stdin_is_terminal():
-        code = run_plugin()
-        os._exit(code)  # threads may be parked in system calls: nothing waits for them
+        _exit_with(run_plugin({}))
     return _quietly(lambda: _run_command(arguments))
 
 

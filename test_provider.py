@@ -1593,6 +1593,8 @@ CONFIG_DEFAULTS = {
     "max_queued_turns": 256,
     "max_line_bytes": 64 * 1024 * 1024,
     "allow_image_paths": True,
+    "log_level": "warning",
+    "capture_dir": "",
 }
 
 
@@ -9339,6 +9341,143 @@ def test_cost_is_told_of_a_failed_answer_that_was_paid_for(bench: Bench) -> None
     assert answer.code == "protocol" and answer.end["cost_usd"] == 0.000312
     answer = bench.stream(sse(started(usage=used(1000, 10)), opened(0), text(0, "x")))
     assert answer.code == "stream_cut" and "cost_usd" not in answer.end
+
+
+# --- the log
+
+
+INFO: Obj = {"log_level": "info", "max_retries": 0}
+
+
+def told(plugin: Plugin) -> list[tuple[str, dict[str, str]]]:
+    """The lines of the log about attempts and turns, once the process has ended."""
+    lines = []
+    for line in plugin.errors.decode("ascii").splitlines():
+        found = re.match(r"plexum-minimax-provider: (attempt|turn) (.*)$", line)
+        assert found, line
+        fields = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)(?: |$)', found.group(2))
+        assert " ".join("=".join(field) for field in fields) == found.group(2), line
+        lines.append((found.group(1), dict(fields)))
+    return lines
+
+
+def one_logged(config: Obj, *script: Step) -> tuple[dict[str, str], dict[str, str]]:
+    """What the log tells of the one attempt, and of the turn that `script` answers."""
+    with Emulator() as emulator:
+        emulator.queue.append(script)
+        plugin = Plugin(emulator.base_url, {**INFO, **config})
+        with plugin:
+            plugin.turn(ask("a confidential question", id="t 1"))
+    assert b"confidential" not in plugin.errors
+    [(_, attempt), (_, turn)] = told(plugin)
+    assert attempt["id"] == turn["id"] == '"t 1"'
+    return attempt, turn
+
+
+LOGGED: dict[str, tuple[Obj, Script, str, str, str, str]] = {
+    # settings, script; outcome of both lines, last event, cause, bytes
+    "good": ({}, respond(OK), "end_turn", "message_stop", "", str(len(OK))),
+    "refused": (
+        {}, refuse(401, api_error("confidential (1004)")), "auth", "error", "", "*",
+    ),
+    "not a stream": ({}, refuse(200, HTML % "confidential"), "protocol", "", "", "*"),
+    "no answer": ({}, [close], "network", "", "RemoteDisconnected", "0"),
+    "reset": (
+        {}, unfinished(sse(started()), reset), "network", "message_start",
+        "ConnectionResetError: .*reset by peer", str(len(sse(started()))),
+    ),
+    "cut in a block": (
+        {}, unfinished(sse(started(), opened(0), text(0, "confidential")), close),
+        "stream_cut", "content_block_delta", "IncompleteRead", "*",
+    ),
+    "cut between blocks": (
+        {}, respond(sse(started(), opened(0), closed(0))),
+        "stream_cut", "content_block_stop", "before its stop reason", "*",
+    ),
+    "garbage for a status": (
+        {}, [b"confidential\r\n\r\n", close], "protocol", "", "BadStatusLine", "0",
+    ),
+    "too slow": (
+        {"idle_timeout": 0.05}, unfinished(sse(started(), opened(0)), hold), "timeout",
+        "content_block_start", "idle_timeout", "*",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOGGED)
+def test_log_tells_of_attempt_and_turn_and_never_the_content(name: str) -> None:
+    config, script, outcome, last, cause, size = LOGGED[name]
+    attempt, turn = one_logged(config, *script)
+    assert turn["outcome"] == outcome and turn["attempts"] == "1"
+    assert attempt["outcome"] == outcome
+    assert attempt.get("last_event", "") == last
+    assert re.search(cause, attempt.get("cause", ""))
+    assert ("cause" in attempt) is bool(cause)
+    assert size in (attempt["bytes"], "*")
+    if "headers_ms" in attempt:
+        assert attempt["new_connection"] == "true" and attempt["status"].isdigit()
+        assert int(attempt["headers_ms"]) <= int(attempt["end_ms"])
+    if last:
+        assert int(attempt["first_event_ms"]) <= int(attempt["end_ms"])
+        assert attempt["events"] == str(OK.count(b"\n\n")) or outcome != "end_turn"
+
+
+def test_log_tells_of_every_attempt_and_of_tokens_and_cost(emulator: Emulator) -> None:
+    emulator.queue.extend([BUSY, respond(priced(used(1000, 10, 5)))])
+    with Plugin(emulator.base_url, {**QUICK, "log_level": "info"}) as plugin:
+        cost = plugin.turn(ask()).end["cost_usd"]
+        plugin.send(ask())
+        plugin.answer("turn-1")
+    (_, first), (_, second), (_, turn), *_, (_, unnamed) = told(plugin)
+    assert [first["outcome"], second["outcome"]] == ["overloaded", "end_turn"]
+    assert [first["status"], second["new_connection"]] == ["529", "false"]
+    assert turn["attempts"] == "2" and turn["cost_usd"] == dump(cost)
+    counts = {k: v for k, v in turn.items() if k.endswith("_tokens")}
+    assert counts == {
+        "input_tokens": "1000", "cache_read_input_tokens": "5", "output_tokens": "10",
+    }  # fmt: skip
+    assert unnamed["id"] == "turn-1"
+
+
+def test_log_tells_of_a_cancelled_turn_and_of_one_that_was_not_sent() -> None:
+    with Emulator() as emulator:
+        emulator.queue.append(unfinished(sse(started(), opened(0)), hold))
+        with Plugin(emulator.base_url, INFO) as plugin:
+            ident = plugin.submit(ask())
+            plugin.wait_line("block_start", ident)
+            plugin.cancel(ident)
+            plugin.answer(ident)
+            assert plugin.turn(ask("")).code == "invalid_request"
+    (_, attempt), (_, turn), (what, unsent) = told(plugin)
+    assert attempt["outcome"] == turn["outcome"] == "cancelled"
+    assert what == "turn" and unsent["attempts"] == "0"
+
+
+LOG_LEVELS: dict[str, tuple[Obj, list[str], int]] = {
+    # settings, options; the lines there are on stderr
+    "default": ({"surprise": 1}, [], 1),
+    "warning": ({"surprise": 1, "log_level": "warning"}, [], 1),
+    "error": ({"surprise": 1, "log_level": "error"}, [], 0),
+    "info": ({"log_level": "info"}, [], 2),
+    "option over config": ({"log_level": "error"}, ["--log-level", "info"], 2),
+    "option": ({"surprise": 1}, ["--log-level", "error"], 0),
+}
+
+
+@pytest.mark.parametrize("name", LOG_LEVELS)
+def test_log_level_decides_what_is_told(emulator: Emulator, name: str) -> None:
+    config, options, count = LOG_LEVELS[name]
+    stdin = dump(ask(id="a")).encode()
+    code, _, errors = run(stdin, emulator.base_url, config, argv=options)
+    assert code == 0 and len(errors.splitlines()) == count, errors
+    assert len(emulator.requests) == 1
+
+
+def test_log_level_that_is_none_is_refused(emulator: Emulator) -> None:
+    assert run(b"", argv=["--log-level", "loud"])[0] == 2
+    stdin = dump(ask(id="a")).encode()
+    _, [end], _ = run(stdin, emulator.base_url, {"log_level": "debug"})
+    assert end["error"]["code"] == "config"
 
 
 # =====================================================================

@@ -816,9 +816,10 @@ class Redactor:
         """Mask `key` from now on; its public prefix stays readable."""
         secret = key[len(key_kind(key)[0]) :]
         spans = range(len(secret) - self.SPAN + 1)
-        self._pieces.update(secret[i : i + self.SPAN] for i in spans)
+        pieces = {secret[i : i + self.SPAN] for i in spans}
         if not spans and len(key) > 3:  # too short to be real: masked as a whole
-            self._pieces.add(key)
+            pieces = {key}
+        self._pieces = self._pieces | pieces  # another thread may go through the old
 
     def text(self, text: str) -> str:
         """`text` with every trace of the keys replaced by asterisks."""
@@ -834,12 +835,21 @@ class Redactor:
 
     def value(self, value: Any) -> Any:
         """`value` with all strings in it, keys of objects included, masked."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, dict):
-            names = map(self.text, map(str, value))
-            return dict(zip(names, map(self.value, value.values())))
-        return list(map(self.value, value)) if isinstance(value, list) else value
+        top = [value]
+        work: list[tuple[Any, Any]] = [(top, 0)]
+        while work:  # and not by recursion: values may be as deep as Python allows
+            parent, place = work.pop()
+            value = parent[place]
+            if isinstance(value, str):
+                parent[place] = self.text(value)
+            elif isinstance(value, dict):
+                masked = {self.text(str(k)): v for k, v in value.items()}
+                parent[place] = masked
+                work += [(masked, name) for name in masked]
+            elif isinstance(value, list):
+                parent[place] = items = value[:]
+                work += [(items, n) for n in range(len(items))]
+        return top[0]
 
 
 # Every key this process has loaded: the one place that redacts.
@@ -3294,13 +3304,18 @@ def http_failure(error: Exception, watch: Watch, faults: Any = _FAULTS) -> Excep
                 reason = re.sub(r"//[^/\s]*@", "//...@", reason)  # a proxy's password
                 text = text.format(host=watch.host, reason=reason)
                 failure = ProviderError(code, text, **details)
-                failure.cause = _named(causes[-1])
+                failure.cause = _deepest(causes)
                 return failure
     return error
 
 
-def _named(cause: BaseException) -> str:
-    """`cause` for the log: with the system's own text; others may quote content."""
+def _deepest(causes: list[BaseException]) -> str:
+    """The last cause of a known kind, for the log: with the system's own text only,
+    since others may quote content."""
+    known = {name for name, *_ in _FAULTS}
+    for cause in reversed(causes):  # urllib3 1.25 leaves a TypeError of its own there
+        if known & {kind.__name__ for kind in type(cause).__mro__}:
+            break
     name, number = type(cause).__name__, getattr(cause, "errno", None)
     return f"{name}: {cause}" if isinstance(cause, OSError) and number else name
 
@@ -3328,13 +3343,13 @@ _USAGE = ("input_tokens", "cache_read_input_tokens", "output_tokens")
 _WORD = r"[A-Za-z0-9_.,:/+-]+$"
 
 
-def pairs(facts: JSON) -> str:
+def pairs(facts: JSON, encode: Callable[[Any], str] = dump_json) -> str:
     """`facts` that are not None as key=value, in quotes where it is not one word."""
     shown = []
     for name, value in facts.items():
         is_word = isinstance(value, str) and re.match(_WORD, value)
         if value is not None:
-            shown.append(f"{name}={value if is_word else dump_json(value)}")
+            shown.append(f"{name}={value if is_word else encode(value)}")
     return " ".join(shown)
 
 
@@ -3382,8 +3397,7 @@ class Capture:
 
     def chunk(self, at: float, data: bytes) -> None:
         """Write some of the body, exactly; keys are masked also where it is cut."""
-        self._held.append((at, data))
-        self._guard(self._write_chunks, Redactor.REACH)
+        self._guard(self._write_chunks, Redactor.REACH, (at, data))
 
     def close(self) -> None:
         """Write no more."""
@@ -3418,8 +3432,9 @@ class Capture:
         }
         self._put({"t": round(at, 6), "kind": kind, **SECRETS.value(row)})
 
-    def _write_chunks(self, reach: int) -> None:
+    def _write_chunks(self, reach: int, *new: tuple[float, bytes]) -> None:
         """Write the chunks held, but for those in the last `reach` bytes."""
+        self._held += new
         raw = self._before + b"".join(data for _, data in self._held)
         masked = SECRETS.text(raw.decode("latin-1")).encode("latin-1")
         start = len(self._before)
@@ -4323,6 +4338,253 @@ def _retry_after(value: str, now: float) -> float | None:
 
 
 # ---------------------------------------------------------------------------
+# Replay: a captured turn again, without network
+# ---------------------------------------------------------------------------
+
+# The rows of a capture, and what each must have for a replay.
+_ROWS = {
+    "turn": _fields("settings:object request:object environment:string[]"),
+    "image": {},
+    "attempt": _fields("url:string"),
+    "response": _fields("status:integer headers:object at:number"),
+    "chunk": _fields("data:string"),
+    "body_end": {},
+    "failure": _fields(f"code:error_code|'{_CANCELLED}'"),
+    "warning": _fields("event:object"),
+    "retry": _fields("event:object"),
+    "stop": _fields(f"code:error_code|'{_CANCELLED}'"),
+    "full": {},
+    "end": _fields("event:object"),
+}
+# Those that only tell; the others are what the turn meets, in this order.
+_TOLD = ("turn", "warning", "end")
+# What may have been masked in a capture, and is not when it is made again.
+_MASK = r"\*{4,}"
+
+
+class _Diverged(BaseException):
+    """The turn does what it did not do then."""
+
+
+class Recording:
+    """A captured turn: the world outside as that turn met it, in the same order.
+
+    Reading one raises ValueError that names the line, or OSError.
+    """
+
+    def __init__(self, path: str, speed: float | None = None) -> None:
+        rows = list(_read_rows(path))
+        self.head, self.then = rows[0], rows[-1]["event"]
+        self.request: JSON = self.head["request"]
+        self.rows = deque(row for row in rows if row["kind"] not in _TOLD)
+        self.now = float(self.head["t"])  # by the clock of the capture
+        self.unlike = ""  # how a request differs from the one that was sent
+        self._speed = speed
+        self._started = time.monotonic() - (self.now / speed if speed else 0)
+
+    def take(self, *kinds: str) -> JSON | None:
+        """The next row if it is one of `kinds`, at the time when it came."""
+        if not self.rows or self.rows[0]["kind"] not in kinds:
+            return None
+        row = self.rows.popleft()
+        self.now = row["t"]
+        if self._speed:
+            due = self._started + self.now / self._speed
+            time.sleep(max(due - time.monotonic(), 0))
+        return row
+
+    # The world outside, as a turn sees it
+
+    def settings(self) -> JSON:
+        own = {"api_key": str(self.head.get("key", "")) + "***", "log_level": "error"}
+        return {**default_settings(), **self.head["settings"], **own}
+
+    def routes(self) -> list[str]:
+        return list(self.head["environment"])
+
+    def read_image(self, path: str) -> JSON:
+        row = self.take("image")
+        if row is None:
+            raise _Diverged("an image is read now that was not read then")
+        if "source" not in row:
+            raise ValueError(row.get("problem"))
+        return dict(row["source"])
+
+    def post(self, url: str, body: bytes, watch: Watch, settings: JSON) -> Reply:
+        while self.rows and self.rows[0]["kind"] != "attempt":
+            self.rows.popleft()  # what is not looked at any more
+        attempt = self.take("attempt")
+        if attempt is None:
+            raise _Diverged("an attempt is made now that was not made then")
+        sent = {"url": url, "body": load_json(body.decode("ascii"), 2 * MAX_DEPTH)}
+        was = {name: attempt.get(name, sent[name]) for name in sent}
+        self.unlike = self.unlike or difference(was, sent)
+        row = self.take("response", "failure")
+        if row is None:
+            raise _Diverged("an answer is waited for now that did not come then")
+        if row["kind"] == "failure":
+            raise _recorded_error(row)
+        return _RecordedReply(self, row, watch)
+
+
+class _RecordedReply(Reply):
+    """A reply that comes from a recording."""
+
+    def __init__(self, recording: Recording, row: JSON, watch: Watch) -> None:
+        self.status = row["status"]
+        self.headers = row["headers"]
+        self.arrived = row["at"]
+        self.ended = False
+        self._watch = watch
+        self._recording = recording
+
+    def read(self) -> bytes:
+        if self.ended:
+            return b""
+        row = self._recording.take("chunk", "body_end", "failure")
+        if row is None:
+            raise _Diverged("the answer is read on now where it was not then")
+        if row["kind"] == "failure":
+            raise _recorded_error(row)
+        self.ended = row["kind"] == "body_end"
+        return bytes(row.get("data", b""))
+
+    def close(self) -> None:
+        pass
+
+
+class _RecordedWatch(Watch):
+    """A watch whose time limits, and whose end, are those of a recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._recording = recording
+        self._due = _NEVER
+
+    def start(self, turn_timeout: float) -> None:
+        self._due = self._recording.now + turn_timeout
+
+    def finish(self) -> None:
+        pass
+
+    def arm(self, step: str, seconds: float) -> None:
+        pass
+
+    def resume(self) -> None:
+        self.check()
+
+    def renew(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        row = self._recording.take("stop")
+        if row is not None:
+            raise _recorded_error(row)
+
+    def sleep(self, seconds: float) -> None:
+        self._recording.take("retry")
+        self.check()
+
+    @property
+    def turn_remaining(self) -> float:
+        rows = self._recording.rows
+        was_retried = bool(rows) and rows[0]["kind"] == "retry"
+        return _NEVER if was_retried else self._due - self._recording.now
+
+
+def _read_rows(path: str) -> Iterator[JSON]:
+    data, _ = read_file(path, MAX_CAPTURE_FILE + 1)
+    *lines, rest = data.split(b"\n")
+    number, row = 0, {"kind": ""}
+    for number, line in enumerate(lines, 1):
+        try:
+            row = load_json(line.decode("utf-8"), 2 * MAX_DEPTH)
+            problem = _problem_of(row, number)
+            if not problem and row["kind"] == "chunk":
+                row["data"] = row["data"].encode("utf-8", "surrogateescape")
+        except ValueError as error:
+            problem = f"it cannot be read: {error}"
+        if problem:
+            raise ValueError("line %d: %s" % (number, problem))
+        yield row
+    if row["kind"] != "end":
+        text = "line %d: the capture stops here, before the turn's end"
+        raise ValueError(text % (number + bool(rest)))
+
+
+def _problem_of(row: Any, number: int) -> str:
+    """What is wrong with a row of a capture, "" if nothing is."""
+    if not isinstance(row, dict) or not _is_number(row.get("t")):
+        return "it is no row of a capture"
+    kind = row.get("kind")
+    fields = _ROWS.get(kind) if isinstance(kind, str) else None
+    if fields is None or (kind == "turn") is not (number == 1):
+        return f"a row of kind {plain_text(str(kind), 40)} cannot stand here"
+    if kind == "turn" and row.get("capture") != CAPTURE_VERSION:
+        return "this program reads version %d of the format" % CAPTURE_VERSION
+    if kind == "full":
+        return "the file reached its limit of %d MiB here" % (MAX_CAPTURE_FILE // MIB)
+    wrong = [name for name, kinds in fields.items() if not _has(row, name, kinds)]
+    return f"its {wrong[0]} is missing or wrong" if wrong else ""
+
+
+def _recorded_error(row: JSON) -> Exception:
+    if row["code"] == _CANCELLED:
+        return _Cancelled()
+    text, hint = str(row.get("message")), str(row.get("hint", ""))
+    details = row.get("details", {})
+    return ProviderError(row["code"], text, hint, row.get("retryable"), **details)
+
+
+def replay(recording: Recording, tell: Callable[[JSON], object]) -> str:
+    """Run a captured turn again; `tell` takes its events.
+
+    Returns how its outcome differs from what it was, "" if it is the same.
+    """
+    watch, event = _RecordedWatch(recording), {"type": "nothing"}
+    try:
+        for batch in _Turn(recording, recording.request, watch).batches():
+            for event in map(redact_event, batch):
+                tell(event)
+    except _Diverged as error:
+        return str(error)
+    unlike = recording.unlike, difference(_timeless(recording.then), _timeless(event))
+    return "; ".join(filter(None, unlike))
+
+
+def _timeless(event: JSON) -> JSON:
+    timing = event.get("timing")
+    attempts = timing.get("attempts") if isinstance(timing, dict) else None
+    return {**event, "timing": {"attempts": attempts}}
+
+
+def difference(then: Any, now: Any) -> str:
+    """The first place where two JSON values differ, masked keys aside, or ""."""
+    path: list[str] = []
+    while not _agree(then, now):
+        if isinstance(then, list) and isinstance(now, list):
+            then, now = dict(enumerate(then)), dict(enumerate(now))
+        if not (isinstance(then, dict) and isinstance(now, dict)):
+            break
+        names = [n for n in {**then, **now} if not _agree(then.get(n), now.get(n))]
+        if not names:
+            break  # of their order, or an absent one that is null
+        path.append(str(names[0]))
+        then, now = then.get(names[0]), now.get(names[0])
+    else:
+        return ""
+    was, now_is = (plain_text(dump_json(value), 60) for value in (then, now))
+    return plain_text(".".join(path)) + f" was {was} and is {now_is}"
+
+
+def _agree(then: Any, now: Any) -> bool:
+    one, other = dump_json(then), dump_json(now)
+    for mask in re.finditer(_MASK, one):
+        other = other[: mask.start()] + mask.group() + other[mask.end() :]
+    return one == other
+
+
+# ---------------------------------------------------------------------------
 # Plugin loop: JSON lines in, JSON lines out
 # ---------------------------------------------------------------------------
 
@@ -4921,7 +5183,7 @@ def ignore_warnings() -> None:
         sys.modules["warnings"].simplefilter("ignore")
 
 
-def run_plugin(overrides: JSON) -> int:
+def run_plugin(overrides: JSON | None = None) -> int:
     """Serve the host on stdin and stdout; returns the process's exit code.
 
     `overrides` are settings that win over file and environment.
@@ -4941,7 +5203,7 @@ def run_plugin(overrides: JSON) -> int:
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(MAX_DIGITS)  # whatever the environment says
-    provider = MiniMaxProvider.from_config(**overrides)
+    provider = MiniMaxProvider.from_config(**(overrides or {}))
     try:
         limits = provider.settings(with_key=False)
     except ProviderError:
@@ -6356,6 +6618,50 @@ def _tell_result(out: Terminal, result: JSON) -> None:
 
 # --- the options, and what they start
 
+# --- replay
+
+
+def _run_replay(options: Any) -> int:
+    out, err = Terminal(sys.stdout), Terminal(sys.stderr)
+    try:
+        recording = Recording(options.file, options.speed)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        err.line(f"error: {options.file}: {reason}")
+        return EXIT_USAGE
+    told = "captured {at} by version {plugin}, Python {python}, {system}"
+    head = {**dict.fromkeys(("at", "plugin", "python", "system")), **recording.head}
+    if not options.json:
+        out.line(plain_text(told.format(**head)))
+    name = recording.request.get("id")
+
+    def tell(event: JSON) -> None:
+        if options.json:
+            out.line(dump_json(event if name is None else {"id": name, **event}))
+            return
+        shown = {k: v for k, v in event.items() if k not in _UNSHOWN}
+        error = event.get("error", {})
+        shown.update((k, error[k]) for k in ("code", "message") if k in error)
+        facts = plain_text(pairs(shown, _encode_row), 50)
+        out.line(f"{recording.now:9.3f}  {event['type']:<14} {facts}".rstrip())
+
+    unlike = replay(recording, tell)
+    verdict = f"different: {unlike}" if unlike else "same: the outcome is that of then"
+    (err if options.json else out).line(verdict)
+    return EXIT_ERROR if unlike else EXIT_OK
+
+
+# Of an event, what a line of a replay has no room for.
+_UNSHOWN = ("type", "timing", "error", *CONTENT_FIELDS)
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1e6:
+        raise ValueError
+    return value
+
+
 _EPILOG = """\
 Without a command this is a gateway's plugin: JSON lines on stdin, events on
 stdout.
@@ -6496,6 +6802,18 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], str, Any, str, str]] = {
         _quota, "show what is left of the plan",
         (_JSON_FLAG,), "%s quota", "it could not be asked for",
     ),
+    "replay": (
+        _run_replay,
+        "run a captured turn again, without network, and compare its outcome",
+        (
+            ("file", {"metavar": "FILE", "help": "a file that --capture wrote"}),
+            ("--speed", {"type": _speed, "metavar": "X",
+                         "help": "wait as it was waited then, X times as fast"}),
+            ("--json", {**_FLAG, "help": "print the wire's lines, for scripts"}),
+        ),
+        "%s replay turn.jsonl",
+        "the outcome is different (2: FILE is no capture)",
+    ),
     "demo": (
         _run_demo, "stream two turns from a built-in server: no key, no network",
         (), "%s demo", "a turn failed",
@@ -6553,7 +6871,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (default: sys.argv[1:]); returns the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments and not _stdin_is_terminal():
-        _exit_with(run_plugin({}))
+        _exit_with(run_plugin())
     return _quietly(lambda: _run_command(arguments))
 
 

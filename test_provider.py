@@ -9404,6 +9404,16 @@ LOGGED: dict[str, tuple[Obj, Script, str, str, str, str]] = {
 }
 
 
+def test_log_names_the_deepest_cause_that_the_system_gives() -> None:
+    proxy: dict[str, str | None] = {"HTTPS_PROXY": "http://127.0.0.1:9"}
+    for url, env in (("http://127.0.0.1:9", None), (None, proxy)):
+        with Plugin(url, INFO, env) as plugin:
+            assert plugin.turn(ask()).code == "network"
+        [(_, attempt), _] = told(plugin)
+        assert "[Errno" in attempt["cause"] and "refused" in attempt["cause"]
+        assert "status" not in attempt and "headers_ms" not in attempt
+
+
 @pytest.mark.parametrize("name", LOGGED)
 def test_log_tells_of_attempt_and_turn_and_never_the_content(name: str) -> None:
     config, script, outcome, last, cause, size = LOGGED[name]
@@ -9478,6 +9488,545 @@ def test_log_level_that_is_none_is_refused(emulator: Emulator) -> None:
     stdin = dump(ask(id="a")).encode()
     _, [end], _ = run(stdin, emulator.base_url, {"log_level": "debug"})
     assert end["error"]["code"] == "config"
+
+
+# --- captures, and their replay
+
+
+def rows_of(path: Path) -> list[Obj]:
+    """The rows of a capture: whole lines of JSON, for the owner only, without key."""
+    data = path.read_bytes()
+    check_secret(data)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert data.endswith(b"\n")
+    rows = [json.loads(line) for line in data.decode("utf-8").split("\n")[:-1]]
+    assert all(a["t"] <= b["t"] for a, b in zip(rows, rows[1:]))
+    assert rows[0]["kind"] == "turn" and rows[0]["capture"] == 1
+    body = "".join(row["data"] for row in rows if row["kind"] == "chunk")
+    check_secret(body.encode("utf-8", "surrogateescape"))
+    return rows
+
+
+def captures_of(folder: Path) -> list[list[Obj]]:
+    return [rows_of(path) for path in sorted(folder.iterdir())]
+
+
+def body_of(rows: list[Obj]) -> bytes:
+    pieces = [row["data"] for row in rows if row["kind"] == "chunk"]
+    return b"".join(piece.encode("utf-8", "surrogateescape") for piece in pieces)
+
+
+def replayed(path: Path, *options: str) -> tuple[int, str, str]:
+    """What `replay` does with a file: exit code, stdout, stderr."""
+    done = subprocess.run(
+        [sys.executable, SOURCE, "replay", *options, str(path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE,
+        env={"PATH": os.defpath, "HOME": "/nowhere", "LC_ALL": "C"},
+    )
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def replayed_here(
+    capsys: pytest.CaptureFixture[str], path: Path
+) -> tuple[int, str, str]:
+    """The same without a process of its own, for tables."""
+    code = provider.main(["replay", str(path)])
+    return code, *capsys.readouterr()
+
+
+def timeless(line: Obj) -> Obj:
+    """A line without what differs from run to run."""
+    rest = {k: v for k, v in line.items() if k not in ("delay", "timing")}
+    return {**rest, "attempts": line.get("timing", {}).get("attempts")}
+
+
+def check_replay(path: Path, lines: Iterable[Obj]) -> None:
+    """A replay has the same outcome, and says all that the turn has said."""
+    code, output, verdict = replayed(path, "--json")
+    assert (code, verdict) == (0, "same: the outcome is that of then\n"), verdict
+    again = check_grammar(output.encode())
+    assert [timeless(line) for line in again] == [timeless(line) for line in lines]
+
+
+HALF = RICH.data[: len(RICH.data) // 2]
+ONCE: Obj = {"max_retries": 0}
+MUCH_LATER = email.utils.format_datetime(
+    datetime.datetime(2099, 1, 1, tzinfo=datetime.timezone.utc), usegmt=True
+)
+EMPTY = respond(sse(started(), PING, STOP))
+NO_STOP = sse(started(), opened(0), text(0, "ok"), closed(0), stopping())
+LEAKED = words("\x80").replace(b"\\u0080", KEY.encode())
+
+CAPTURED: dict[str, tuple[Obj, Obj, list[Script], str]] = {
+    # settings, turn, answers to its attempts, how it ends
+    "good": ({}, ask(), [respond(RICH.data)], "tool_use"),
+    "byte by byte": ({}, ask(), [respond(*cut(RICH.data, "bytes"))], "tool_use"),
+    "of known length": ({}, ask(), [respond(OK, framing="length")], "end_turn"),
+    "not UTF-8": (
+        {}, ask(), [respond(OK.replace(b"ok", b"\xff\x80\xed\xa0\x80"))], "end_turn",
+    ),
+    "no message_stop": ({}, ask(), [respond(NO_STOP)], "end_turn"),
+    "open after the stop reason": (
+        {"idle_timeout": 0.1}, ask(), [unfinished(NO_STOP, hold)], "end_turn",
+    ),
+    "cut": (ONCE, ask(), [unfinished(HALF, close)], "stream_cut"),
+    "reset": (ONCE, ask(), [unfinished(HALF, reset)], "network"),
+    "error in the stream": (
+        {}, ask(), [respond(sse(started(), opened(0), api_error("high load (2064)")))],
+        "overloaded",
+    ),
+    "refused": ({}, ask(), [refuse(401, api_error("login fail (1004)"))], "auth"),
+    "redirect": ({}, ask(), [refuse(302, "", "Location: /x")], "rejected"),
+    "not a stream": (ONCE, ask(), [refuse(200, HTML % "Wait")], "protocol"),
+    "encoded": (
+        ONCE, ask(), [respond(OK, headers=["Content-Encoding: br"])], "protocol",
+    ),
+    "broken HTTP": (
+        ONCE, ask(), [[unfinished()[0], b"oops\r\n", hold]], "protocol",
+    ),
+    "retried": (QUICK, ask(), [BUSY, EMPTY, respond(OK)], "end_turn"),
+    "retried in vain": ({**QUICK, "max_retries": 1}, ask(), [BUSY, BUSY], "overloaded"),
+    "told to wait too long": (
+        {}, ask(), [refuse(429, "later", f"Retry-After: {MUCH_LATER}")], "rate_limited",
+    ),
+    "no time to retry": (
+        {"turn_timeout": 20}, ask(), [refuse(429, "later", "Retry-After: 30")],
+        "rate_limited",
+    ),
+    "too slow": ({**ONCE, "idle_timeout": 0.1}, ask(), [unfinished(HALF, hold)],
+                 "timeout"),
+    "too slow, retried": (
+        {**QUICK, "first_event_timeout": 0.2}, ask(), [[hold], respond(OK)], "end_turn",
+    ),
+    "the whole turn too slow": (
+        {**QUICK, "turn_timeout": 0.4}, ask(), [unfinished(sse(started()), hold)],
+        "timeout",
+    ),
+    "never sent": ({}, ask(""), [], "invalid_request"),
+    "with warnings": (
+        {}, ask(top_k=3, surprise=1, model="minimax/MiniMax-M2.5"), [respond(OK)],
+        "end_turn",
+    ),
+    "asked with the key": ({}, ask("my key is " + KEY), [respond(OK)], "end_turn"),
+    "answered with the key": ({}, ask(), [respond(*cut(LEAKED, "bytes"))], "end_turn"),
+    "refused with the key": (
+        {}, ask(), [refuse(403, "no " + KEY, f"Server: {KEY}")], "permission",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CAPTURED)
+def test_captured_turn_is_replayed_as_it_was(
+    emulator: Emulator, tmp_path: Path, name: str
+) -> None:
+    config, turn, scripts, outcome = CAPTURED[name]
+    emulator.queue.extend(scripts)
+    folder = tmp_path / "new" / "captures"
+    config = {**config, "capture_dir": str(folder)}
+    # What the model says is the host's, also where it is the key.
+    says_key = name == "answered with the key"
+    with Plugin(emulator.base_url, config, check_key=not says_key) as plugin:
+        answer = plugin.turn(turn)
+    assert plugin.errors == b""
+    end = answer.end
+    assert outcome in (end.get("stop_reason"), end.get("error", {}).get("code"))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    [path] = folder.iterdir()
+    rows = rows_of(path)
+    assert len([row for row in rows if row["kind"] == "attempt"]) >= len(scripts)
+    assert rows[-1]["kind"] == "end"
+    if "key" not in name:
+        assert {**rows[-1]["event"], "id": "t1"} == end
+        check_replay(path, answer.lines)
+    else:
+        assert replayed(path)[0] == 0
+
+
+def test_capture_holds_what_was_said_and_decided(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    folder = tmp_path / "captures"
+    noise = OK.replace(b"ok", b"\xff\xfe")
+    emulator.queue.extend([
+        BUSY,
+        respond(noise, headers=["Trace-Id: t-9", "Set-Cookie: a=confidential"]),
+    ])
+    config = {**QUICK, "capture_dir": str(folder)}
+    with Plugin(emulator.base_url, config) as plugin:
+        answer = plugin.turn(ask(surprise=1, id="a"))
+    [rows] = captures_of(folder)
+    kinds = [row["kind"] for row in rows]
+    assert list(dict.fromkeys(kinds)) == [
+        "turn", "warning", "attempt", "response", "chunk", "body_end", "retry", "end",
+    ]  # fmt: skip
+    assert rows[0]["request"] == ask(surprise=1, id="a")
+    assert rows[0]["key"] == PREFIX and "api_key" not in rows[0]["settings"]
+    first, second = [row for row in rows if row["kind"] == "attempt"]
+    assert first["url"] == emulator.base_url + "/v1/messages"
+    assert first["body"] == emulator.requests[0].json
+    sent = {name.lower(): value for name, value in first["headers"].items()}
+    assert sent.items() <= dict(emulator.requests[0].fields).items()
+    assert "authorization" not in sent
+    [_, response] = [row for row in rows if row["kind"] == "response"]
+    assert response["status"] == 200 and response["headers"]["trace-id"] == "t-9"
+    assert b"confidential" not in next(folder.iterdir()).read_bytes()
+    assert body_of(rows).endswith(noise)
+    [retry] = answer.of("retry")
+    events = {row["kind"]: row["event"] for row in rows if "event" in row}
+    assert {**events["retry"], "id": "a"} == retry
+
+
+def cancelled(plugin: Plugin, wait_for: str) -> Answer:
+    ident = plugin.submit(ask())
+    plugin.wait_line(wait_for, ident)
+    plugin.cancel(ident)
+    return plugin.answer(ident)
+
+
+@pytest.mark.parametrize("script, moment", [
+    (unfinished(sse(started(), opened(0), text(0, "x")), hold), "text_delta"),
+    (refuse(503, "later", "Retry-After: 30"), "retry"),
+])
+def test_captured_turn_that_was_cancelled_is_replayed(
+    emulator: Emulator, tmp_path: Path, script: Script, moment: str
+) -> None:
+    emulator.queue.append(script)
+    with Plugin(emulator.base_url, {"capture_dir": str(tmp_path)}) as plugin:
+        answer = cancelled(plugin, moment)
+    assert answer.end["stop_reason"] == "cancelled"
+    [path] = tmp_path.iterdir()
+    check_replay(path, answer.lines)
+
+
+def test_captured_turn_with_an_image_is_replayed_without_the_file(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    images = [{"type": "image", "path": str(picture)}, {"type": "image", "path": "/no"}]
+    turn = {"messages": [{"role": "user", "content": images}]}
+    folder = tmp_path / "captures"
+    with Plugin(emulator.base_url, {"capture_dir": str(folder)}) as plugin:
+        answer = plugin.turn(turn)
+    picture.unlink()
+    assert answer.warnings == ["image_replaced"]
+    [path] = folder.iterdir()
+    check_replay(path, answer.lines)
+
+
+def test_replay_keeps_the_proxy_and_region_of_then(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    env = {"HTTPS_PROXY": "http://127.0.0.1:9", "MINIMAX_BASE_URL": None}
+    config = {"capture_dir": str(tmp_path), "region": "cn", "max_retries": 0}
+    with Plugin(None, config, env) as plugin:
+        answer = plugin.turn(ask())
+    answer.says("HTTPS_PROXY", "api.minimaxi.com")
+    [path] = tmp_path.iterdir()
+    check_replay(path, answer.lines)
+
+
+def test_key_in_small_pieces_of_an_answer_is_in_no_capture_whole(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    pieces = [text(0, KEY[at : at + 5]) for at in range(0, len(KEY), 5)]
+    stream = sse(started(), opened(0), *pieces, closed(0), stopping(), STOP)
+    emulator.queue.append(respond(stream))
+    config = {"capture_dir": str(tmp_path)}
+    with Plugin(emulator.base_url, config, check_key=False) as plugin:
+        assert plugin.turn(ask()).text == KEY
+    [path] = tmp_path.iterdir()
+    rows = rows_of(path)
+    assert "*" * 30 in rows[-1]["event"]["message"]["content"][0]["text"]
+    assert replayed(path)[0] == 0
+
+
+@pytest.mark.parametrize("key", ["null", "text", "10000000", "short-1"])
+def test_key_that_is_no_real_one_breaks_no_capture(
+    emulator: Emulator, tmp_path: Path, key: str
+) -> None:
+    config = {"capture_dir": str(tmp_path)}
+    env: dict[str, str | None] = {"MINIMAX_API_KEY": key}
+    with Plugin(emulator.base_url, config, env) as plugin:
+        assert plugin.turn(ask(key, metadata={"n": 10000000})).text == "ok"
+    [rows] = captures_of(tmp_path)
+    assert rows[-1]["kind"] == "end" and key not in rows[0]["request"]["messages"][0]
+
+
+def test_deepest_request_is_captured(emulator: Emulator, tmp_path: Path) -> None:
+    deep: Any = 10**4299
+    for _ in range(490):
+        deep = {"a": deep}
+    emulator.queue.append(respond(tool_stream('{"a":' * 470 + "1" + "}" * 470)))
+    with Plugin(emulator.base_url, {"capture_dir": str(tmp_path)}) as plugin:
+        answer = plugin.turn(ask(metadata=deep))
+        assert answer.end["stop_reason"] == "tool_use"
+    [path] = tmp_path.iterdir()
+    assert same(rows_of(path)[0]["request"]["metadata"], deep)
+    check_replay(path, answer.lines)
+
+
+# --- captures: trouble, limits, company
+
+
+def test_capture_that_cannot_be_written_costs_one_line_of_log(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """Tests run as root, too, so that a mode forbids nothing."""
+    (tmp_path / "file").write_bytes(b"")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", "/proc/none"):
+        with Plugin(emulator.base_url, {"capture_dir": str(folder)}) as plugin:
+            for _ in range(2):
+                assert plugin.turn(ask()).text == "ok"
+        lines = plugin.errors.decode().splitlines()
+        assert len(lines) == 2 and all(str(folder) in line for line in lines), lines
+    with Plugin(emulator.base_url, {"capture_dir": "a\0b"}) as plugin:
+        assert plugin.turn(ask()).code == "config"
+
+
+@needs_linux
+def test_capture_stops_at_a_whole_line_when_the_disk_is_full(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """A limit of file size is as good as a full disk: the write is short."""
+    pieces = [text(0, "lorem ipsum " * 20) for _ in range(100)]
+    emulator.queue.append(respond(
+        *(sse(p) for p in [started(), opened(0), *pieces, closed(0), stopping(), STOP])
+    ))
+    stdin = dump(ask()).encode()
+    config = {"capture_dir": str(tmp_path)}
+    shell = 'ulimit -f 16 && exec "$@"'
+    code, lines, errors = run(stdin, emulator.base_url, config, shell=shell)
+    assert code == 0 and lines[-1]["type"] == "turn_end"
+    [line] = errors.decode().splitlines()
+    assert "File too large" in line
+    [path] = tmp_path.iterdir()
+    assert path.stat().st_size <= 16 * 1024
+    assert rows_of(path)[-1]["kind"] in ("response", "chunk")
+    assert replayed(path)[0] == 2
+
+
+def test_capture_of_a_huge_turn_says_that_it_is_not_whole(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    most = provider.MAX_CAPTURE_FILE
+    big = sse(text(0, "x" * (MEGABYTE * 8)))
+    emulator.queue.append(respond(
+        sse(started(), opened(0)), *[big] * 5, sse(closed(0), stopping(), STOP)
+    ))
+    with provider.MiniMaxProvider(
+        api_key=KEY, base_url=emulator.base_url, capture_dir=str(tmp_path)
+    ) as client:
+        *_, end = client.turn(ask())
+    assert len(end["message"]["content"][0]["text"]) == 5 * 8 * MEGABYTE
+    [path] = tmp_path.iterdir()
+    assert most // 2 < path.stat().st_size <= most
+    *_, full, last = rows_of(path)
+    assert full["kind"] == "full" and last["event"]["usage"] == end["usage"]
+    code, _, errors = replayed(path)
+    assert code == 2 and "32 MiB" in errors
+
+
+def old_captures(folder: Path, count: int, size: int) -> list[Path]:
+    """Files that look like captures, the oldest first, that take no room on disk."""
+    made = []
+    for number in range(count):
+        path = folder / f"20260101T000000.{number:06}Z-1-1.jsonl"
+        with open(path, "wb") as file:
+            file.truncate(size)
+        os.utime(path, (10**9 + number, 10**9 + number))
+        made.append(path)
+    return made
+
+
+@pytest.mark.parametrize("count, size, kept", [
+    (provider.MAX_CAPTURES + 3, 1, provider.MAX_CAPTURES - 1),
+    (
+        20, provider.MAX_CAPTURE_FILE,
+        (provider.MAX_CAPTURE_BYTES - 1) // provider.MAX_CAPTURE_FILE,
+    ),
+])  # fmt: skip
+def test_oldest_captures_make_room_for_new_ones(
+    emulator: Emulator, tmp_path: Path, count: int, size: int, kept: int
+) -> None:
+    old = old_captures(tmp_path, count, size)
+    foreign = tmp_path / "notes.jsonl"
+    foreign.write_bytes(b"")
+    os.utime(foreign, (1, 1))
+    with Plugin(emulator.base_url, {"capture_dir": str(tmp_path)}) as plugin:
+        plugin.turn(ask())
+    left = set(tmp_path.iterdir())
+    assert foreign in left
+    assert set(old) & left == set(old[-kept:])
+    assert len(left) == kept + 2
+
+
+def test_many_turns_of_several_processes_share_a_directory(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.answer = lambda request: respond(words(request.text))
+    config = {"capture_dir": str(tmp_path), "max_concurrent_turns": 8}
+    with contextlib.ExitStack() as stack:
+        plugins = [
+            stack.enter_context(Plugin(emulator.base_url, config)) for _ in range(3)
+        ]
+        names = [[f"{p} {n}" for n in range(20)] for p in range(len(plugins))]
+        for plugin, own in zip(plugins, names):
+            plugin.send(*[ask(name, id=name) for name in own])
+        for plugin, own in zip(plugins, names):
+            for name in own:
+                assert plugin.answer(name).text == name
+    found = captures_of(tmp_path)
+    assert sorted(rows[0]["request"]["id"] for rows in found) == sorted(sum(names, []))
+    for rows in found:
+        [block] = rows[-1]["event"]["message"]["content"]
+        assert block["text"] == rows[0]["request"]["id"]
+
+
+def test_capture_option_wins_over_config_and_serves_as_the_plugin(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    config = {"capture_dir": str(tmp_path / "not")}
+    stdin = dump(ask(id=7)).encode() + b'\n{"type":"ping","id":"p"}\n'
+    argv = ["--capture", str(tmp_path / "this"), "--log-level", "info"]
+    code, _, errors = run(stdin, emulator.base_url, config, argv=argv)
+    assert code == 0 and [path.name for path in tmp_path.iterdir()] == ["this"]
+    [rows] = captures_of(tmp_path / "this")
+    assert rows[0]["request"]["id"] == 7
+    assert f"capture={tmp_path}/this/" in errors.decode()
+
+
+def test_python_client_that_drops_a_turn_leaves_a_capture_without_end(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.queue.append(unfinished(sse(started(), opened(0), text(0, "x")), hold))
+    with provider.MiniMaxProvider(
+        api_key=KEY, base_url=emulator.base_url, capture_dir=str(tmp_path)
+    ) as client:
+        for event in client.turn(ask(id="mine")):
+            if event["type"] == "text_delta":
+                break
+    del event
+    [path] = tmp_path.iterdir()
+    assert [row["kind"] for row in rows_of(path)][-1] == "chunk"
+    code, _, errors = replayed(path)
+    assert code == 2 and "stops here" in errors
+
+
+def test_nothing_is_captured_unless_asked_for(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    with Plugin(emulator.base_url, cwd=str(tmp_path)) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+        [config_file] = Path(plugin.home.name).iterdir()
+        assert config_file == plugin.config_path
+    assert list(tmp_path.iterdir()) == []
+    config = {"capture_dir": str(tmp_path)}
+    env: dict[str, str | None] = {"MINIMAX_API_KEY": None}
+    with Plugin(emulator.base_url, config, env) as plugin:  # without a key, no request
+        assert plugin.turn(ask()).code == "config"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The capture of a good turn after one retry."""
+    folder = tmp_path_factory.mktemp("capture")
+    with Emulator() as emulator:
+        emulator.queue.extend([BUSY, respond(words("good"))])
+        config = {**QUICK, "capture_dir": str(folder)}
+        with Plugin(emulator.base_url, config) as plugin:
+            assert plugin.turn(ask("Hello?")).text == "good"
+    return next(folder.iterdir())
+
+
+ALTERED: dict[str, tuple[str, str, str]] = {
+    # what stands in the file, what instead, and what the verdict names
+    "the answer": ("good\\", "gold\\", "message.content.0.text"),
+    "the outcome": ('"text":"good"', '"text":"gold"', "message.content.0.text"),
+    "a count": ('input_tokens\\": 11', 'input_tokens\\": 12', "usage.input_tokens"),
+    "its cost": ('"cost_usd":1.17e-05', '"cost_usd":1.18e-05', "cost_usd"),
+    "the question": ("Hello?", "Hello!", "body.messages.0.content"),
+    "the status": ('"status":529', '"status":429', ""),
+    "framing": ("data: {", "dat8: {", "model was"),
+    "no retry": ('"max_retries":3', '"max_retries":0', "type was"),
+    "another end": ('"t":', '"u":', "line 1"),
+    "no JSON": ('"kind":"retry",', '"kind":"retry";', "line 6: it cannot be read"),
+    "another version": ('"capture":1', '"capture":2', "line 1: this program"),
+    "another kind": ('"kind":"body_end"', '"kind":"body_eND"', "line 5: "),
+    "half a character": ('"data":"', '"data":"\\ud800', "line 4: it cannot be read"),
+    "a data that is none": ('"data":"', '"dada":"', "line 4: its data"),
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_replay_of_an_altered_capture_says_what_is_different(
+    capsys: pytest.CaptureFixture[str], capture: Path, tmp_path: Path, name: str
+) -> None:
+    was, now, place = ALTERED[name]
+    told = capture.read_text(encoding="utf-8")
+    assert was in told
+    path = tmp_path / "altered.jsonl"
+    path.write_text(told.replace(was, now, 1), encoding="utf-8")
+    code, output, errors = replayed_here(capsys, path)
+    if name == "the status":  # overloaded or rate_limited: tried again in either case
+        assert code == 0
+    elif "line" in place:
+        assert code == 2 and place in errors and str(path) in errors
+    else:
+        assert code == 1 and output.splitlines()[-1].startswith("different: ")
+        assert place in output.splitlines()[-1]
+
+
+def test_replay_of_what_is_no_whole_capture_is_exit_2(
+    capsys: pytest.CaptureFixture[str], capture: Path, tmp_path: Path
+) -> None:
+    lines = capture.read_bytes().splitlines(keepends=True)
+    for data, place in (
+        (b"", "line 0"),
+        (b"".join(lines[:-1]), f"line {len(lines) - 1}: the capture stops"),
+        (b"".join(lines)[:-3], f"line {len(lines)}: the capture stops"),
+        (b"".join(lines[1:]), "line 1: a row of kind attempt cannot stand here"),
+        (lines[0] + b"\xff\n", "line 2: it cannot be read"),
+        (lines[0] + b'{"t":1,"kind":"full"}\n', "line 2: the file reached its limit"),
+    ):
+        path = tmp_path / "part.jsonl"
+        path.write_bytes(data)
+        code, output, errors = replayed_here(capsys, path)
+        assert (code, output) == (2, "") and place in errors, (place, errors)
+    for path in (tmp_path, tmp_path / "none"):
+        code, _, errors = replayed_here(capsys, path)
+        assert code == 2 and len(errors.splitlines()) == 1
+
+
+def test_replay_shows_people_one_line_for_each_event(capture: Path) -> None:
+    code, output, errors = replayed(capture)
+    first, *lines, verdict = output.splitlines()
+    assert code == 0 and errors == "" and "Python" in first
+    assert verdict == "same: the outcome is that of then"
+    assert [line.split()[1] for line in lines] == [
+        "retry", "turn_start", "block_start", "text_delta", "block_end", "turn_end",
+    ]  # fmt: skip
+    assert all(len(line) < 80 for line in output.splitlines())
+
+
+def test_replay_waits_only_if_it_is_told_how_fast(
+    capture: Path, tmp_path: Path
+) -> None:
+    """Two hours of waiting in the file; at that speed they are a second."""
+    rows = rows_of(capture)
+    for number, row in enumerate(rows, 1):
+        row["t"] = 7200 * number / len(rows)
+    path = tmp_path / "slow.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert replayed(path)[0] == 0
+    begun = time.monotonic()
+    assert replayed(path, "--speed", "7200")[0] == 0
+    assert time.monotonic() - begun >= 0.5  # the last row only tells
+    assert replayed(path, "--speed", "0")[0] == 2
 
 
 # =====================================================================
@@ -9862,6 +10411,7 @@ def readme_command_lines() -> list[str]:
 README_ELSEWHERE = {
     "echo '{\"model\"": "test_readme_shell_example_is_a_complete_session",
     "python3 test_provider.py bench": "test_benchmark_runs_and_counts_connections",
+    "echo '{\"id\"": "test_readme_shows_log_capture_and_replay_as_they_are",
 }
 README_INSTALLER = {
     "./install.sh": "say hello   # or say --chat",
@@ -10055,6 +10605,53 @@ def draw(arguments: list[str]) -> int:
     path.write_text(picture(), encoding="utf-8")
     print(f"{path}: {path.stat().st_size} bytes")
     return 0
+
+
+def test_readme_shows_log_capture_and_replay_as_they_are(emulator: Emulator) -> None:
+    """Numbers aside, which are times, ports and versions."""
+    [block] = [block for block in readme_blocks("console") if " replay " in block]
+    commands = re.findall(r"(?m)^\$ ((?:.*\|\n)?.*\n)", block)
+    for command in commands:
+        block = block.replace(f"$ {command}", "")
+    emulator.queue.extend([
+        refuse(500, api_error("internal error (1000)")),
+        respond(sse(
+            started(ident="5d3c1b0e9f8a4c6d8e7f6a5b4c3d2e1f"),
+            PING,
+            opened(0), text(0, "Ol\u00e1"), text(0, " from MiniMax."), closed(0),
+            stopping(usage={"input_tokens": 12, "output_tokens": 7}),
+            STOP,
+        )),
+    ])  # fmt: skip
+    script = "exec 2>&1\n" + "".join(commands)
+    code, output, _ = run_readme_shell(script, emulator.base_url)
+    assert code == 0, output
+    wanted = re.sub(r"\n {2}(?! )", " ", block)
+
+    def numberless(told: str) -> list[str]:
+        # Where a line is cut depends on its numbers.
+        told = re.sub(r"(?m)^( +\S+ +\S+ +\S+ \S+).*\.\.\.$", r"\1", told)
+        return re.sub(r" *[0-9]+(\.[0-9]+)*", "#", told).splitlines()
+
+    assert numberless(output.decode()) == numberless(wanted)
+
+
+def test_readme_names_every_row_of_a_capture_and_key_of_the_log() -> None:
+    part = readme_part("## Log, capture and replay")
+    tables: dict[int, set[str]] = defaultdict(set)
+    for row in readme_rows(part):
+        tables[len(row)] |= set(re.findall(r"`([^`]+)`", row[0]))
+    assert tables[2] >= set(provider._ROWS)
+    assert tables[2] <= set(provider._ROWS) | {"--speed X", "--json"}
+    shown = set(re.findall(r"(\w+)=", " ".join(readme_blocks("console"))))
+    keys = {"status", "cause", "http_status", "provider_code", "request_id"}
+    assert tables[3] >= keys | (shown & {"id", "bytes", "events", "capture", "model"})
+    for limit in (
+        f"{provider.MAX_CAPTURE_FILE >> 20} MiB",
+        f"| {provider.MAX_CAPTURES} |",
+        f"| {provider.MAX_CAPTURE_BYTES >> 20} MiB |",
+    ):
+        assert limit in part, limit
 
 
 PYTHON_EXAMPLES = {  # a name in the example: what it has printed at its end

@@ -5198,8 +5198,8 @@ def run_plugin(overrides: JSON | None = None) -> int:
         log("nothing can be written: %s" % (error.strerror or error))
         return EXIT_FATAL
     ignore_warnings()
-    # Next to nothing here is cyclic garbage.  By default importing requests, and the
-    # first stream, are interrupted by collections: a tenth of the time to a first event.
+    # Next to nothing here is cyclic garbage, but by default collections interrupt the
+    # import of requests and the first stream: a tenth of the time to a first event.
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(MAX_DIGITS)  # whatever the environment says

@@ -5286,6 +5286,11 @@ class Terminal:
         )
         return ("\n" + " " * indent).join(lines)
 
+    def advise(self, text: str, command: str) -> None:
+        """Lines with a command that is whole in one of them: it is to be copied."""
+        fits = len(text) + len(command) < self.width
+        self.line(text + (" " if fits else "\n    ") + command)
+
 
 _PYTHON_FILES = (".py", ".pyz", ".zip")
 
@@ -5325,10 +5330,11 @@ def _tell_error(terminal: Terminal, error: JSON) -> None:
         notes.append("The quota is renewed at {}.".format(_local(error["reset_at"])))
     if error.get("request_id"):
         notes.append("MiniMax knows the request as {}.".format(error["request_id"]))
-    if error["code"] in _LOOKS:
-        notes.append(f"To find out more: {_program()} {_LOOKS[error['code']]}")
     for note in notes:
         terminal.line("  " + terminal.hang(note, 2))
+    look = _LOOKS.get(error["code"])
+    if look:
+        terminal.advise("  To find out more:", f"{_program()} {look}")
 
 
 def _local(moment: str) -> str:
@@ -6730,7 +6736,7 @@ def _parser() -> Any:
 def _usage_error(text: str) -> int:
     error = Terminal(sys.stderr)
     error.line(error.hang(f"error: {text}", 0))
-    error.line(error.hang(f"help: {_program()} --help", 0))
+    error.advise("help:", f"{_program()} --help")
     return EXIT_USAGE
 
 

@@ -8190,6 +8190,16 @@ def test_say_counts_tokens_per_second_and_cost(
     assert re.search(r"\d+ tokens/s$", figures)
 
 
+@pytest.mark.parametrize("path", ["/p/plugin", "/p/" + "long/" * 15 + "plugin"])
+def test_a_command_to_copy_is_whole_in_its_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [path])
+    error = provider.ProviderError("model_unavailable", "no")
+    provider._tell_error(provider.Terminal(sys.stdout), error.to_dict())
+    assert capsys.readouterr().out.splitlines()[-1].endswith(path + " models --live")
+
+
 @pytest.mark.parametrize("cost, shown", [
     (4e-7, "$0.000000"), (0.00123, "$0.001230"), (0.0123, "$0.0123"), (12, "$12.00"),
 ])

@@ -236,7 +236,8 @@ ERRORS = {
         "{host} (region {region}) did not accept the {key_kind}. Keys do not cross "
         'regions: if yours was issued by the other platform, set "region" to '
         '"{other_region}" ({other_host}) and leave "base_url" empty; otherwise copy '
-        "the key again into api_key.",
+        "the key again into api_key. MINIMAX_API_KEY, MINIMAX_REGION and "
+        "MINIMAX_BASE_URL, where they are set, win over these.",
     ),
     "permission": (
         _FINAL,

@@ -4147,6 +4147,7 @@ MODEL = "MiniMax-M3"
 HINTS: dict[str, Hint] = {
     "plan key refused": Hint(PLAN, 401, "no", MODEL, [
         r"region global\) did not accept the plan key \(sk-cp-\)", 'to "cn"',
+        "MINIMAX_API_KEY.* win over these",
         r"\(api\.minimaxi\.com\)",
     ]),
     "balance key refused": Hint(BALANCE, 401, "no", MODEL, [r"key \(sk-api-\)"]),

@@ -6133,7 +6133,8 @@ def _quota(options: Any) -> int:
             windows = _quota_windows(provider, settings)
         except ProviderError as error:
             if kind != _PLAN:
-                error.hint += f" Only plans have a quota: a {kind} spends {wallet}."
+                only = f"Only plans have a quota: a {kind} spends {wallet}."
+                error.hint = f"{only} {error.hint}"
             raise
     if options.json:
         return _print_json({"key": kind, "quota": windows})

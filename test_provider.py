@@ -9205,7 +9205,7 @@ def test_quota_asks_below_the_host_with_the_key(site: Emulator) -> None:
 
 @pytest.mark.parametrize("key, phrases", [
     (KEY, ["error: auth:", '"region" to "cn"']),
-    ("sk-api-" + "x" * 30, ["error: auth:", "Only plans have a quota"]),
+    ("sk-api-" + "x" * 30, ["error: auth:", "missing Only plans have a quota"]),
 ])
 def test_quota_that_is_refused_is_exit_1(
     site: Emulator, key: str, phrases: list[str]

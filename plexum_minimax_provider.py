@@ -3258,8 +3258,11 @@ _CA_FILE = {"hint": "Have the variable name a file of PEM certificates.{environm
 _VARIABLE: JSON = {
     "hint": "Correct the variable, and start the process anew.{environment}",
 }
+LOGIN_HINT = "Put the proxy's login into its variable: http://USER:PASSWORD@HOST:PORT."
+_LOGIN = {"retryable": False, "hint": LOGIN_HINT + "{environment}"}
 _ODD_URL = "the URL of the host or of its proxy is not valid: {reason}"
 _ODD_PROXY = "the URL of the proxy: {reason}"
+_BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} broke HTTP: {reason}"
 _BROKEN_LINE = "the connection to {host} failed: {reason}"
 _FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (
@@ -3273,7 +3276,9 @@ _FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (
     ("InvalidSchema", "", "config", "no way to reach {host}: {reason}", {}),
     ("InvalidURL", "", "config", _ODD_URL, {}),
     ("LocationParseError", "", "config", _ODD_URL, {}),
-    ("ProxyError", "", "network", "the proxy to {host} failed: {reason}", {}),
+    ("OSError", "failed: 407", "network", _BAD_PROXY, _LOGIN),
+    ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, {}),
+    ("ProxyError", "", "network", _BAD_PROXY, {}),
     ("IncompleteRead", "", "stream_cut", "the body ended too early", {}),
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", {}),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", {}),
@@ -6426,9 +6431,8 @@ def _inspect_tls(c: Checkup) -> Iterator[JSON]:
         c.provider.get(c.base + MODELS_PATH, {**c.settings, "api_key": ""}, watch)
     except ProviderError as error:
         status = error.details.get("http_status", 0)
-        if "407" in (str(status), *error.message.split()):
-            remedy = "The proxy wants a login: http://USER:PASSWORD@HOST:PORT in its "
-            yield _result(PROBLEM, error.message, remedy + "variable.")
+        if status == 407:  # of a proxy that is not tunnelled through
+            yield _result(PROBLEM, error.message, LOGIN_HINT)
             return
         if not status and error.code in ("network", "timeout", "config", "stream_cut"):
             yield _result(PROBLEM, error.message, error.hint)

@@ -3639,11 +3639,12 @@ def test_region_decides_the_host_and_the_proxy_sees_no_key(
         "MINIMAX_REGION": region,
         "HTTPS_PROXY": f"http://127.0.0.1:{emulator.port}",
     }
-    with Plugin(None, {"max_retries": 0}, env) as plugin:
+    with Plugin(None, {}, env) as plugin:
         answer = plugin.turn(ask())
-        assert answer.code == "network"
-        answer.says("prox")
-        [request] = emulator.requests
+        assert answer.code == "network" and not answer.error["retryable"]
+        answer.says("proxy to .* failed: Tunnel connection failed: 407")
+        answer.says("USER:PASSWORD@HOST.*HTTPS_PROXY")
+        [request] = emulator.requests  # no retry
         assert request.method == "CONNECT"
         assert request.target.split(":")[0] in hosts
         check_secret(request.head, request.body)

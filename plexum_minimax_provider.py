@@ -6736,6 +6736,9 @@ def _parser() -> Any:
         )
         for names, options in arguments:
             own.add_argument(*names.split(), **options)
+        for flag, (name, extra) in _SETTINGS_FLAGS.items():  # here too
+            unseen = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+            own.add_argument(flag, dest=name, **{**extra, **unseen})
     return parser
 
 
@@ -6753,7 +6756,7 @@ def _stdin_is_terminal() -> bool:
         return False
 
 
-# Options before a command that are settings, and win over file and environment.
+# Options that are settings, and win over file and environment.
 _SETTINGS_FLAGS: dict[str, tuple[str, JSON]] = {
     "--capture": ("capture_dir", {"metavar": "DIR"}),
     "--log-level": ("log_level", {"choices": LEVELS}),

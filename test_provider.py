@@ -9911,6 +9911,18 @@ def test_capture_option_wins_over_config_and_serves_as_the_plugin(
     assert f"capture={tmp_path}/this/" in errors.decode()
 
 
+@pytest.mark.parametrize("argv", [
+    ["--capture", "this", "--log-level", "info", "say", "hi"],
+    ["--capture", "this", "say", "--log-level", "info", "hi"],
+    ["--log-level", "error", "say", "hi", "--log-level", "info", "--capture", "this"],
+])
+def test_capture_and_log_options_count_before_a_command_and_after(
+    site: Emulator, argv: list[str]
+) -> None:
+    done = person(*argv, base_url=site.base_url)
+    assert done.code == 0 and re.search("capture=.*this/", done.err)
+
+
 def test_python_client_that_drops_a_turn_leaves_a_capture_without_end(
     emulator: Emulator, tmp_path: Path
 ) -> None:

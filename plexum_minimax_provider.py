@@ -5747,7 +5747,8 @@ class _Screen:
         if note:
             self._note("note: ", "warning", note)
         model = plain_text(event["model"] or "no model", 60)
-        line = self._err.hang(model + ": " + "; ".join(self._figures(event)), 0)
+        whole = [figure.replace(" ", "\0") for figure in self._figures(event)]
+        line = self._err.hang(model + ": " + "; ".join(whole), 0).replace("\0", " ")
         self._err.line(self._err.painted(line, "dim"))
 
     def _figures(self, event: JSON) -> Iterator[str]:
@@ -6453,7 +6454,7 @@ def _inspect_key(c: Checkup) -> Iterator[JSON]:
         return
     region = HOSTS.get(host_of(c.base))
     where = host_of(c.base) + (f" (region {region})" if region else "")
-    yield _result(OK, "accepted by %s, lists %d models" % (where, len(c.listed)))
+    yield _result(OK, "accepted by %s, models listed: %d" % (where, len(c.listed)))
 
 
 def _refused_key(c: Checkup, error: ProviderError) -> JSON:

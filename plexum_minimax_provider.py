@@ -610,7 +610,9 @@ def load_json(
         if end != len(text):
             value = decoder.decode(text)
     except json.JSONDecodeError as error:
-        raise ValueError("%s at character %d" % (error.msg, error.pos + 1)) from None
+        where = "line %d, " % error.lineno if error.lineno > 1 else ""
+        where += "character %d" % error.colno
+        raise ValueError(f"{error.msg} at {where}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
     if len(text) <= max_depth:
@@ -2324,7 +2326,9 @@ class ConfigFile:
             return {}
         except (OSError, ValueError) as error:
             problem = f"{self.path} cannot be used: {_why(error)}"
-            raise ProviderError("config", problem) from None
+            hint = "It must be one JSON object, with names and texts in double quotes."
+            hint = "" if isinstance(error, OSError) else hint
+            raise ProviderError("config", problem, hint) from None
         if not isinstance(given, dict):
             raise ProviderError("config", self.path + " must hold a JSON object")
         self._mode = mode
@@ -6259,8 +6263,8 @@ def _inspect_config(c: Checkup) -> Iterator[JSON]:
     try:
         given = c.file()._parse()
     except ProviderError as error:
-        hint = "Correct it, or move it away and run install.sh for a new one."
-        yield _result(PROBLEM, error.message, hint)
+        hint = f"{error.hint} Correct it, or move it away and run install.sh for a "
+        yield _result(PROBLEM, error.message, hint.lstrip() + "new one.")
         return
     shown = "%s, mode %04o" % (c.path, mode & 0o7777)
     if mode & 0o077 and os.name == "posix" and "api_key" in given:

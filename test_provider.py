@@ -3419,7 +3419,8 @@ def test_message_with_blocks_of_a_users_kinds_can_be_sent_back(
 
 # (configuration file, a pattern for the key that the message names)
 BAD_CONFIGS: dict[str, tuple[Obj | str, str]] = {
-    "not JSON": ("{oops", "JSON"),
+    "not JSON": ("{oops", r"at character 2\n.*must be one JSON object"),
+    "no quotes": ('{\n "model": M3}', r"at line 2, character 11\n.*double quotes"),
     "not an object": ("[]", "object"),
     "not UTF-8": ('{"model": "\udcff"}', "."),
     "negative timeout": ({"connect_timeout": -1}, "connect_timeout"),

@@ -5743,7 +5743,9 @@ class _Screen:
         _tell_error(self._err, event["error"])
 
     def _on_turn_end(self, event: JSON) -> None:
-        note = _STOP_NOTES.get(event["stop_reason"])
+        blocks = (event.get("message") or {}).get("content", ())
+        is_mute = all(block["type"] == "thinking" for block in blocks)
+        note = _STOP_NOTES.get(event["stop_reason"], _MUTE if is_mute else "")
         if event["stop_reason"] == "cancelled" and self._err.is_terminal:
             self._err.line()  # ends the line of the ^C, too
             self._in_line = False
@@ -5785,6 +5787,7 @@ _COUNTED = (
     ("cache_creation_input_tokens", "written to cache"),
     ("output_tokens", "out"),
 )
+_MUTE = "the model answered without a text: ask again, or in other words"
 _STOP_NOTES = {
     "max_tokens": "the answer was cut at max_tokens: raise --max-tokens",
     "refusal": "the model refused to answer",

@@ -8204,6 +8204,16 @@ def test_a_command_to_copy_is_whole_in_its_line(
     assert capsys.readouterr().out.splitlines()[-1].endswith(path + " models --live")
 
 
+@pytest.mark.parametrize("blocks", [
+    [], [opened(0, "thinking"), thinking(0, "Hm."), signature(0, "5e" * 4), closed(0)],
+])
+def test_say_tells_that_an_answer_has_no_text(site: Emulator, blocks: Any) -> None:
+    site.answer = minimax(turn=respond(sse(started(), *blocks, stopping(), STOP)))
+    done = person("say", "hi", base_url=site.base_url)
+    assert (done.code, done.out) == (0, "")
+    done.says("note: the model answered without a text")
+
+
 @pytest.mark.parametrize("cost, shown", [
     (4e-7, "$0.000000"), (0.00123, "$0.001230"), (0.0123, "$0.0123"), (12, "$12.00"),
 ])

@@ -3047,7 +3047,10 @@ class Reply:
         try:
             chunk = self._body.read_some() if self._body else self._read_foreign()
         except Exception as error:
-            raise http_failure(error, self._watch, _BODY_FAULTS) from None
+            failure = http_failure(error, self._watch, _BODY_FAULTS)
+            if failure is not error:
+                forget(error)
+            raise failure from None
         self._watch.check()
         self._total += len(chunk)
         if self._total > MAX_STREAM_BYTES:
@@ -3160,6 +3163,8 @@ def send(
             failure = http_failure(error, watch)
             if watch.reason is None:
                 failure = proxy_failure(session, url) or failure
+            if failure is not error:
+                forget(error)
         is_network = isinstance(failure, ProviderError) and failure.code == "network"
         is_stale = time.monotonic() - watch.reused < STALE_SECONDS
         if is_last or watch.fresh or not (is_stale and is_network):
@@ -3237,17 +3242,37 @@ def tls_of(watch: Watch) -> str:
     return str(version() or "") if version else ""
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """`error` and everything it was raised from or wraps, outermost first."""
+def _causes(error: BaseException, in_context: bool = True) -> list[BaseException]:
+    """`error` and everything it was raised from or wraps, outermost first.
+
+    `in_context`: also what was being handled, which may be a caller's.
+    """
     found: list[BaseException] = []
     queue: list[Any] = [error]
     while queue and len(found) < 50:
         item = queue.pop(0)
         if isinstance(item, BaseException) and item not in found:
             found.append(item)
-            queue += [item.__cause__, item.__context__, getattr(item, "reason", None)]
+            context = item.__context__ if in_context else None
+            queue += [item.__cause__, context, getattr(item, "reason", None)]
             queue += list(item.args)
     return found
+
+
+def forget(error: BaseException) -> None:
+    """Let go of what the frames hold that `error` came through.
+
+    The request and the answer would stay, in cycles, until a collection, and those
+    are rare where little else is cyclic.
+    """
+    for cause in _causes(error, in_context=False):
+        trace, cause.__traceback__ = cause.__traceback__, None
+        while trace is not None:
+            try:
+                trace.tb_frame.clear()
+            except RuntimeError:
+                pass  # it still runs
+            trace = trace.tb_next
 
 
 # What the exceptions of requests, urllib3, http.client and ssl mean, by class name (so
@@ -3900,14 +3925,17 @@ class _Turn:
         try:
             yield from self._serve()
             return
-        except _Cancelled:
+        except _Cancelled as error:
+            forget(error)
             self._translator.stop_reason = _CANCELLED
             end = self._turn_end
         except ProviderError as error:
+            forget(error)
             self.failure = error
             end = self._error
         except Exception as error:
             log_traceback()
+            forget(error)
             self.failure = ProviderError("internal", type(error).__name__)
             end = self._error
         finally:
@@ -3949,6 +3977,7 @@ class _Turn:
             try:
                 yield from self._attempt(data)
             except ProviderError as error:
+                forget(error)
                 failure = error
             if failure is None:
                 return

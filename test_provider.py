@@ -10066,6 +10066,54 @@ def test_replay_waits_only_if_it_is_told_how_fast(
 
 
 # =====================================================================
+# What failed leaves nothing behind, and hostile files and answers do nothing
+# =====================================================================
+
+FAILURES: dict[str, Script] = {
+    "refused": refuse(429, api_error("slow down")),
+    "cut": [*unfinished(sse(started(), opened(0), text(0, "a"))), close],
+    "reset": [reset],
+    "broken": respond(b"data: no JSON\n\n"),
+    "no event stream": respond(b"<p>", headers=["Content-Type: text/html"]),
+    "cancelled": [*unfinished(sse(started(), opened(0))), hold],
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_failed_turn_leaves_no_request_behind(emulator: Emulator, name: str) -> None:
+    """Not even to the garbage collector, which the plugin seldom calls."""
+    import tracemalloc
+
+    emulator.answer = lambda request: FAILURES[name]
+    settings = {"max_retries": 1, "retry_base_delay": 0.0}
+
+    def fail() -> str:
+        watch = provider.Watch()
+        code = ""
+        for batch in client.batches(ask("x" * provider.MIB), watch):
+            if name == "cancelled" and batch[0]["type"] == "turn_start":
+                watch.stop(provider._Cancelled())
+            code = str(batch[-1].get("stop_reason") or batch[-1]["type"])
+        emulator.requests.clear()
+        return code
+
+    options = {"api_key": KEY, "base_url": emulator.base_url, **settings}
+    with provider.MiniMaxProvider(**options) as client:
+        fail()
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            codes = {fail() for _ in range(10)}
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert codes == {"cancelled" if name == "cancelled" else "error"}
+    assert kept < 4 * provider.MIB
+
+
+# =====================================================================
 # The README: what it shows is what happens
 # =====================================================================
 

@@ -10112,6 +10112,53 @@ def test_failed_turn_leaves_no_request_behind(emulator: Emulator, name: str) -> 
     assert codes == {"cancelled" if name == "cancelled" else "error"}
     assert kept < 4 * provider.MIB
 
+HOSTILE_ROWS: dict[str, tuple[int, Obj]] = {
+    # a row of the capture, and what it holds instead
+    "a setting of a wrong type": (0, {"settings": {"max_retries": []}}),
+    "a time that is no time": (1, {"t": 10**400}),
+    "an answer's time": (-2, {"t": 10**400}),
+    "no details": (2, {"kind": "failure", "code": "network", "details": []}),
+    "odd details": (
+        2, {"kind": "failure", "code": "network", "details": {"code": 1, "x": 2}},
+    ),
+    "a hint that nobody can fill in": (
+        2,
+        {"kind": "failure", "code": "auth", "hint": "{nobody}", "retryable": False},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE_ROWS)
+def test_replay_of_a_hostile_row_is_a_sentence(
+    capfd: pytest.CaptureFixture[str], capture: Path, tmp_path: Path, name: str
+) -> None:
+    number, fields = HOSTILE_ROWS[name]
+    rows = rows_of(capture)
+    rows[number].update(fields)
+    path = tmp_path / "hostile.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert provider.main(["replay", str(path)]) in (0, 1, 2)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_replay_writes_nothing_where_a_capture_says(
+    capsys: pytest.CaptureFixture[str], capture: Path, tmp_path: Path
+) -> None:
+    rows = rows_of(capture)
+    rows[0]["settings"]["capture_dir"] = str(tmp_path / "planted")
+    path = tmp_path / "hostile.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert replayed_here(capsys, path)[0] == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replay_shows_the_name_of_a_file_without_control_characters(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, _, errors = replayed_here(capsys, tmp_path / "a\x1b[2J\nb")
+    assert code == 2 and errors.count("\n") == 1 and "\x1b" not in errors
+
+
 
 # =====================================================================
 # The README: what it shows is what happens

@@ -9888,6 +9888,19 @@ def test_oldest_captures_make_room_for_new_ones(
     assert len(left) == kept + 2
 
 
+def test_what_only_has_the_name_of_a_capture_stops_none(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    for path in old_captures(tmp_path, provider.MAX_CAPTURES, 1):
+        path.unlink()
+        path.mkdir()
+    with Plugin(emulator.base_url, {"capture_dir": str(tmp_path)}) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+    assert plugin.errors == b""
+    [rows] = [rows_of(path) for path in tmp_path.iterdir() if path.is_file()]
+    assert rows[-1]["kind"] == "end"
+
+
 def test_many_turns_of_several_processes_share_a_directory(
     emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -10158,6 +10171,24 @@ def test_replay_shows_the_name_of_a_file_without_control_characters(
     code, _, errors = replayed_here(capsys, tmp_path / "a\x1b[2J\nb")
     assert code == 2 and errors.count("\n") == 1 and "\x1b" not in errors
 
+
+def test_last_event_is_named_without_reading_a_number_for_hours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A Python without a limit of its own takes quadratic time for digits."""
+    monkeypatch.setattr(json, "loads", lambda text: {"type": "huge"})
+    data = '{"type":"huge","n":%s}' % ("9" * 5000)
+    assert provider._kind_of(provider.ServerSentEvent("named", data)) == "named"
+    data = '{"type":"small","n":1}'
+    assert provider._kind_of(provider.ServerSentEvent("named", data)) == "small"
+
+
+def test_check_masks_a_key_in_the_base_url(emulator: Emulator) -> None:
+    """`run` looks for the key in all that was written."""
+    url = emulator.base_url.replace("/anthropic", "/" + KEY)
+    for option in ("--json", "--offline"):
+        code, _, errors = run(b"", url, argv=["check", option])
+        assert code in (0, 1) and errors == b""
 
 
 # =====================================================================

@@ -3091,6 +3091,7 @@ class Reply:
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
         keep = self.ended and (self._body is None or self._body.isclosed())
+        keep = keep and self.status >= 200  # after 1xx, the answer is still to come
         self._watch.detach(drop=not keep)
         try:
             if keep:

@@ -10190,6 +10190,18 @@ def test_check_masks_a_key_in_the_base_url(emulator: Emulator) -> None:
         code, _, errors = run(b"", url, argv=["check", option])
         assert code in (0, 1) and errors == b""
 
+def test_answer_that_is_still_to_come_is_not_the_next_turns(
+    emulator: Emulator,
+) -> None:
+    """http.client takes an informational answer for the answer."""
+    late = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    emulator.queue.extend([[late], respond(words("second"))])
+    with Plugin(emulator.base_url, ONCE) as plugin:
+        assert plugin.turn(ask()).code == "protocol"
+        assert plugin.turn(ask()).text == "second"
+    first, second = emulator.requests
+    assert first.connection != second.connection
+
 
 # =====================================================================
 # The README: what it shows is what happens

@@ -5437,41 +5437,27 @@ def _provider(options: Any) -> MiniMaxProvider:
 _DEMO_QUESTION = "What is the weather in Lisbon?"
 _DEMO_CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
 _DEMO_TOOL = {"name": "get_weather", "input_schema": _DEMO_CITY}
-_DEMO_SIGNATURE = "9f2c61d07ab84e35" * 4
 _DEMO_RESULT = "21 C, sunny, wind from the north-west"
-# What the loopback server sends: blocks as they begin, and the deltas they come in.
-_DEMO_CALL: list[tuple[JSON, list[JSON]]] = [
-    (
-        {"type": "thinking", "thinking": ""},
-        [
-            {"type": "thinking_delta", "thinking": "The user asks about the weather, "},
-            {"type": "thinking_delta", "thinking": "so I call the tool."},
-            {"type": "signature_delta", "signature": _DEMO_SIGNATURE},
-        ],
-    ),
-    (
-        {"type": "text", "text": ""},
-        [{"type": "text_delta", "text": t} for t in ("Let me ", "look that ", "up.")],
-    ),
-    (
-        {"type": "tool_use", "id": "call_demo_1", "name": "get_weather", "input": {}},
-        [
-            {"type": "input_json_delta", "partial_json": ""},
-            {"type": "input_json_delta", "partial_json": '{"city": '},
-            {"type": "input_json_delta", "partial_json": '"Lisbon"}'},
-        ],
-    ),
-]
-_DEMO_TEXT = "It is 21 C |and sunny |in Lisbon, |with a north-|westerly wind."
-_DEMO_ANSWER: list[tuple[JSON, list[JSON]]] = [
-    (
-        {"type": "text", "text": ""},
-        [{"type": "text_delta", "text": text} for text in _DEMO_TEXT.split("|")],
-    )
+_DEMO_TEXT = "It is 21 C and sunny in Lisbon, with a north-westerly wind."
+_DEMO_ANSWER: list[JSON] = [{"type": "text", "text": _DEMO_TEXT}]
+# What the loopback server sends, and is to be sent back.
+_DEMO_CALL: list[JSON] = [
+    {
+        "type": "thinking",
+        "thinking": "The user asks about the weather, so I call the tool.",
+        "signature": "9f2c61d07ab84e35" * 4,
+    },
+    {"type": "text", "text": "Let me look that up."},
+    {
+        "type": "tool_use",
+        "id": "call_demo_1",
+        "name": "get_weather",
+        "input": {"city": "Lisbon"},
+    },
 ]
 
 
-def _demo_frames(blocks: Any, stop_reason: str) -> Iterator[bytes]:
+def _demo_frames(blocks: list[JSON], stop_reason: str) -> Iterator[bytes]:
     """A MiniMax stream, frame by frame."""
 
     def frame(kind: str, **fields: Any) -> bytes:
@@ -5482,10 +5468,17 @@ def _demo_frames(blocks: Any, stop_reason: str) -> Iterator[bytes]:
     message = {"id": "demo", "role": "assistant", "content": [], "usage": usage}
     message["model"] = "MiniMax-M3"
     yield frame("message_start", message=message) + frame("ping")
-    for index, (block, deltas) in enumerate(blocks):
-        yield frame("content_block_start", index=index, content_block=block)
-        for delta in deltas:
-            yield frame("content_block_delta", index=index, delta=delta)
+    for index, block in enumerate(blocks):
+        rows = [(k, *row) for k, row in _DELTAS.items() if row[1] in block]
+        begun = {k: v for k, v in block.items() if k not in [row[2] for row in rows]}
+        begun.update(_EMPTY[block["type"]])
+        yield frame("content_block_start", index=index, content_block=begun)
+        for kind, source, field, *_ in rows:
+            whole = block[field]
+            whole = whole if isinstance(whole, str) else json.dumps(whole)
+            for piece in re.findall(".{1,12}", whole):
+                delta = {"type": kind, source: piece}
+                yield frame(_DELTA, index=index, delta=delta)
         yield frame("content_block_stop", index=index)
     usage = {"input_tokens": 236, "output_tokens": 39}
     yield frame("message_delta", delta={"stop_reason": stop_reason}, usage=usage)
@@ -5528,38 +5521,24 @@ class DemoServer:
         if not lines:
             return False
         head = dict(line.decode("latin-1").lower().split(":", 1) for line in lines[1:])
-        request = json.loads(file.read(int(head["content-length"])))
-        blocks, reason = self._answer(request)
-        if blocks is None:
+        messages = json.loads(file.read(int(head["content-length"])))["messages"]
+        is_first = len(messages) == 1
+        if not is_first and messages[1] != {"role": "assistant", "content": _DEMO_CALL}:
             body = b'{"type":"error","error":{"message":"the demo was altered"}}'
-            file.write(
-                b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n" % len(body)
-            )
-            file.write(b"Content-Type: application/json\r\n\r\n" + body)
+            file.write(b"HTTP/1.1 400 Bad Request\r\n")
+            file.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
             file.flush()
             return True
         file.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
         file.write(b"Transfer-Encoding: chunked\r\n\r\n")
-        for frame in _demo_frames(blocks, reason):
+        answer = (_DEMO_CALL, "tool_use") if is_first else (_DEMO_ANSWER, "end_turn")
+        for frame in _demo_frames(*answer):
             file.write(b"%x\r\n%s\r\n" % (len(frame), frame))
             file.flush()
             time.sleep(self._pace)
         file.write(b"0\r\n\r\n")
         file.flush()
         return True
-
-    def _answer(self, request: JSON) -> tuple[Any, str]:
-        messages = request["messages"]
-        if len(messages) == 1:
-            return _DEMO_CALL, "tool_use"
-        thinking, text, call = (dict(block) for block, _ in _DEMO_CALL)
-        thinking["thinking"] = "The user asks about the weather, so I call the tool."
-        thinking["signature"] = _DEMO_SIGNATURE
-        text["text"] = "Let me look that up."
-        call["input"] = {"city": "Lisbon"}
-        sent = [thinking, text, call]
-        is_same = messages[1] == {"role": "assistant", "content": sent}
-        return (_DEMO_ANSWER, "end_turn") if is_same else (None, "")
 
 
 class _Talk:

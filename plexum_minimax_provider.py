@@ -1150,8 +1150,7 @@ def build_request(
     def warn(code: str, text: str) -> None:
         warnings.append(warning(code, text))
 
-    if not isinstance(turn, dict):
-        _wrong("the turn", "must be an object")
+    _must_be("object", turn, "the turn")
     fields, unknown = fold_keys(turn, TURN_FIELDS)
     name = _optional(fields, "model") or model
     name = canonical_model(name)
@@ -1182,11 +1181,15 @@ def build_request(
     return body, warnings
 
 
+def _must_be(kinds: str, value: Any, path: str) -> None:
+    if not fits(value, kinds):
+        _wrong(path, "must be " + in_words(kinds))
+
+
 def _optional(fields: JSON, name: str) -> Any:
     """A field of a turn, None if it is not given."""
-    value, kinds = fields.get(name), HOST_LINES[TURN][name + "?"]
-    if not fits(value, kinds):
-        _wrong(name, "must be " + in_words(kinds))
+    value = fields.get(name)
+    _must_be(HOST_LINES[TURN][name + "?"], value, name)
     return None if value in _ZEROS else value
 
 
@@ -1259,11 +1262,9 @@ def _tools(given: Any, warn: Warn) -> list[JSON] | None:
     names = set()
     for n, tool in enumerate(given):
         path = "tools[%d]" % n
-        if not isinstance(tool, dict):
-            _wrong(path, "must be an object")
+        _must_be("object", tool, path)
         name = tool.get("name")
-        if not isinstance(name, str) or not name:
-            _wrong(path + ".name", "must be a non-empty string")
+        _must_be("name", name, path + ".name")
         if name in names:
             _wrong(path + ".name", "is the name of an earlier tool too")
         names.add(name)
@@ -1280,10 +1281,8 @@ def _schema(tool: JSON, path: str) -> JSON:
     schema = tool.get("input_schema")
     if not schema and schema is not False:
         return {"type": "object", "properties": {}}
-    if not isinstance(schema, dict):
-        _wrong(path + ".input_schema", "must be an object")
-    if schema.get("type", "object") != "object":
-        _wrong(path + ".input_schema.type", 'must be "object"')
+    _must_be("object", schema, path + ".input_schema")
+    _must_be("'object'", schema.get("type", "object"), path + ".input_schema.type")
     return schema if "type" in schema else {"type": "object", **schema}
 
 
@@ -1305,8 +1304,7 @@ def _messages(
     moved: list[JSON] = []
     for n, message in enumerate(given):
         path = "messages[%d]" % n
-        if not isinstance(message, dict):
-            _wrong(path, "must be an object")
+        _must_be("object", message, path)
         known, others = fold_keys(message, MESSAGE_FIELDS, path + ".")
         unknown.extend(others)
         role, content = known.get("role"), known.get("content")
@@ -1374,8 +1372,7 @@ def _content(content: Any, path: str, images: _Images | None, warn: Warn) -> Any
         elif block["type"] == "tool_result" and images is not None:
             block = _tool_result(block, where, images, warn)
         elif block["type"] == "tool_use" and not isinstance(block.get("input"), dict):
-            if block.get("input") is not None:
-                _wrong(where + ".input", "must be an object")
+            _must_be("object|null", block.get("input"), where + ".input")
             warn("history_repaired", where + ".input was missing: {} is sent")
             block = {**block, "input": {}}
         if not _is_blank(block):
@@ -1439,10 +1436,8 @@ class _Images:
         if len(short) != 1 or "source" in block:
             _wrong(path, "must have one of source, url, data_base64 and path")
         value, kind = block[short[0]], block.get("media_type")
-        if not isinstance(value, str) or not value:
-            _wrong(f"{path}.{short[0]}", "must be a non-empty string")
-        if kind is not None and not isinstance(kind, str):
-            _wrong(path + ".media_type", "must be a string")
+        _must_be("name", value, f"{path}.{short[0]}")
+        _must_be("string|null", kind, path + ".media_type")
         used = (short[0], "media_type")
         rest = {k: v for k, v in block.items() if k not in used}
         return {**rest, "source": _SOURCES[short[0]](self, value, kind)}
@@ -4931,8 +4926,7 @@ class PluginLoop:
         handler = _LINES.get(kind) if isinstance(kind, str) else None
         if handler is None:
             _wrong("type", "must be one of " + ", ".join(_LINES))
-        if not fits(name, HOST_LINES[str(kind)].get("id", "id|null")):
-            _wrong("id", "must be " + in_words("id"))
+        _must_be(HOST_LINES[str(kind)].get("id", "id|null"), name, "id")
         handler(self, name, message)
 
     def _on_turn(self, name: Any, request: JSON) -> None:

@@ -1510,27 +1510,38 @@ def _calls_of(
 ) -> tuple[list[Message], dict[str, None]]:
     """An assistant turn without stray results and repeated calls, and its call ids."""
     ids: dict[str, None] = {}
+
+    def stray(block: JSON) -> str:
+        if block["type"] == "tool_result":
+            return f"an assistant's tool_result for {block.get('tool_use_id')}"
+        if block["type"] != "tool_use":
+            return ""
+        if block["id"] in ids:
+            return f"a second tool_use for {block['id']}"
+        ids[block["id"]] = None
+        return ""
+
+    kept = _without(stray, run, warn)
+    if any(_has_call(content) for _, _, content in kept[:-1]):
+        path = run[0][0]
+        warn("history_repaired", path + " and the next are joined: they make calls")
+        joined = [block for message in kept for block in _as_blocks(message[2])]
+        kept = [(path, "assistant", joined)]
+    return kept, ids
+
+
+def _without(
+    stray: Callable[[JSON], str], run: list[Message], warn: Warn
+) -> list[Message]:
+    """`run` without the blocks of which `stray` says what they are."""
     kept: list[Message] = []
     for path, role, content in run:
-        blocks = []
-        for block in content if isinstance(content, list) else ():
-            if block["type"] == "tool_result":
-                call = str(block.get("tool_use_id"))
-                _dropped(warn, path, call, "an assistant's tool_result")
-            elif block["type"] == "tool_use" and block["id"] in ids:
-                _dropped(warn, path, block["id"], "a second tool_use")
-            else:
-                blocks.append(block)
-                if block["type"] == "tool_use":
-                    ids[block["id"]] = None
+        found = [(b, stray(b)) for b in content] if isinstance(content, list) else ()
+        for what in filter(None, (what for _, what in found)):
+            warn("history_repaired", f"{path}: {what} is dropped")
+        blocks = [block for block, what in found if not what]
         kept.append((path, role, blocks if isinstance(content, list) else content))
-    if any(_has_call(content) for _, _, content in kept[:-1]):
-        warn(
-            "history_repaired", run[0][0] + " and the next are joined: they make calls"
-        )
-        joined = [block for message in kept for block in _as_blocks(message[2])]
-        kept = [(run[0][0], "assistant", joined)]
-    return kept, ids
+    return kept
 
 
 def _has_call(content: Any) -> bool:
@@ -1543,8 +1554,7 @@ def _as_blocks(content: Any) -> list[JSON]:
     return list(content)
 
 
-def _dropped(warn: Warn, path: str, call: str, what: str) -> None:
-    warn("history_repaired", f"{path}: {what} for {call} is dropped")
+
 
 
 def _answered(
@@ -1552,22 +1562,21 @@ def _answered(
 ) -> list[Message]:
     """A user turn that opens with exactly one result for each of `calls`."""
     results: dict[str, JSON] = {}
-    kept: list[Message] = []
-    for path, role, content in run:
-        blocks = []
-        for block in content if isinstance(content, list) else ():
-            call = block["tool_use_id"] if block["type"] == "tool_result" else None
-            if block["type"] == "tool_use":
-                _dropped(warn, path, block["id"], "a user's tool_use")
-            elif call is not None and call not in calls:
-                _dropped(warn, path, call, "a tool_result without its call")
-            elif call in results:
-                _dropped(warn, path, call, "a second tool_result")
-            else:
-                blocks.append(block)
-                if call is not None:
-                    results[call] = block
-        kept.append((path, role, blocks if isinstance(content, list) else content))
+
+    def stray(block: JSON) -> str:
+        if block["type"] == "tool_use":
+            return f"a user's tool_use for {block['id']}"
+        if block["type"] != "tool_result":
+            return ""
+        call = block["tool_use_id"]
+        if call not in calls:
+            return f"a tool_result without its call for {call}"
+        if call in results:
+            return f"a second tool_result for {call}"
+        results[call] = block
+        return ""
+
+    kept = _without(stray, run, warn)
     if not calls:
         return kept
     path, found = run[0][0], list(results.values())
@@ -1576,14 +1585,8 @@ def _answered(
     for call in calls:
         if call not in results:
             warn("history_repaired", f"{path}: a result for {call} is made up")
-            found.append(
-                {
-                    "type": "tool_result",
-                    "tool_use_id": call,
-                    "is_error": True,
-                    "content": _NO_RESULT,
-                }
-            )
+            made_up = {"tool_use_id": call, "is_error": True, "content": _NO_RESULT}
+            found.append({"type": "tool_result", **made_up})
     rest = [(p, r, _without_results(content)) for p, r, content in kept]
     rest[0] = (path, "user", found + _as_blocks(rest[0][2]))
     return rest

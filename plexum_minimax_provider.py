@@ -2406,12 +2406,13 @@ def warner(settings: JSON) -> Callable[[str], None]:
     return lambda text: log(text, "warning", settings["log_level"])
 
 
-def log_traceback() -> None:
-    """Write the exception being handled to stderr."""
+def internal_error(error: Exception) -> ProviderError:
+    """Our error for one that is a defect; its traceback, being handled, is logged."""
     import traceback
 
     for line in traceback.format_exc().splitlines():
         log(line)
+    return ProviderError("internal", type(error).__name__)
 
 
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
@@ -3934,9 +3935,8 @@ class _Turn:
             self.failure = error
             end = self._error
         except Exception as error:
-            log_traceback()
+            self.failure = internal_error(error)
             forget(error)
-            self.failure = ProviderError("internal", type(error).__name__)
             end = self._error
         finally:
             self._watch.finish()
@@ -4863,8 +4863,8 @@ class PluginLoop:
         try:
             for number, line in enumerate(self._split(), 1):
                 self._on_line(number, line)
-        except Exception:
-            log_traceback()
+        except Exception as error:
+            internal_error(error)
         with self._state:
             self._input_ended = True
         self._end_if_done()
@@ -4917,9 +4917,7 @@ class PluginLoop:
         except ProviderError as error:
             self._answer_error(error, number, name)
         except Exception as error:
-            log_traceback()
-            failure = ProviderError("internal", type(error).__name__)
-            self._answer_error(failure, number, name)
+            self._answer_error(internal_error(error), number, name)
 
     def _dispatch(self, message: JSON) -> None:
         known, _ = fold_keys(message, LINE_FIELDS)
@@ -5017,9 +5015,8 @@ class PluginLoop:
                 self._emit(job, batch)
                 ended = batch[-1]["type"] in TERMINAL
         except Exception as error:
-            log_traceback()
+            failure = internal_error(error)
             if not ended:
-                failure = ProviderError("internal", type(error).__name__)
                 self._emit(job, [_unserved(failure)])
         with self._state:
             self._running.discard(job)

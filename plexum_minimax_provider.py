@@ -3040,6 +3040,11 @@ class Reply:
         self._body = watch.response
         self._total = 0
 
+    def header(self, *names: str) -> str:
+        """The first of these headers that is there, "" if none is."""
+        values = (self.headers.get(name) for name in names)
+        return next((str(value) for value in values if value), "")
+
     def read(self) -> bytes:
         if self.ended:
             return b""
@@ -3581,8 +3586,7 @@ class Recorder:
         self._ended = time.monotonic()
         facts = {"status": reply.status, "new_connection": watch.fresh}
         self._facts.update(facts, headers_ms=_ms(self._ended - self._begun))
-        found = ((name, reply.headers.get(name)) for name in _KEPT_HEADERS)
-        headers = {name: str(value) for name, value in found if value is not None}
+        headers = {n: reply.header(n) for n in _KEPT_HEADERS if n in reply.headers}
         self._note("response", {**facts, "at": reply.arrived, "headers": headers})
         return reply
 
@@ -3999,7 +4003,7 @@ class _Turn:
         self._translator = EventTranslator(self._asked or "")
         reply = self._outside.post(self._url, data, watch, settings)
         try:
-            self._request_id = _first_header(reply, REQUEST_ID_HEADERS)
+            self._request_id = _request_id(reply)
             yield from self._stream(reply)
             yield from self._batch(self._translator.conclude())
             # Before the end is told, for the host's next turn may come at once.
@@ -4082,7 +4086,7 @@ class _Turn:
 
     def _opening(self, reply: Reply) -> bytes:
         """The first bytes of an event stream; raises what another answer means."""
-        kind = str(reply.headers.get("Content-Type", ""))
+        kind = reply.header("Content-Type")
         is_announced = not kind or "event-stream" in kind.lower()
         opening = b""
         while reply.status == 200 and not _encoding(reply):
@@ -4098,10 +4102,11 @@ class _Turn:
                 return opening
             if is_decided:
                 break
-        raise self._refusal(reply, kind, opening)
+        raise self._refusal(reply, opening)
 
-    def _refusal(self, reply: Reply, kind: str, opening: bytes) -> ProviderError:
-        """The error that an answer other than an event stream stands for."""
+    def _refusal(self, reply: Reply, opening: bytes) -> ProviderError:
+        """The error that an answer other than the one wanted stands for."""
+        kind = reply.header("Content-Type")
         rest = reply.read_rest(MAX_ERROR_BODY, ERROR_BODY_SECONDS)
         text = (opening + rest).decode("utf-8", "replace")
         if _encoding(reply):
@@ -4118,12 +4123,12 @@ class _Turn:
             shown = plain_text("{}: {}".format(kind or "no content type", text), 200)
             error = ProviderError("protocol", f"not {self._wanted} but {shown}")
         elif reply.status // 100 == 3:
-            where = plain_text(str(reply.headers.get("Location", "nowhere")), 200)
+            where = plain_text(reply.header("Location") or "nowhere", 200)
             error.message += f"; a redirect to {where}, which is not followed"
             error.hint = ERRORS["not_found"][1]
         elif error.code == "not_found":
             error.message = f"HTTP 404 from {self._url}"
-        after = _retry_after(str(reply.headers.get("Retry-After", "")), reply.arrived)
+        after = _retry_after(reply.header("Retry-After"), reply.arrived)
         if after is not None:
             error.details["retry_after"] = after
         return error
@@ -4264,7 +4269,7 @@ class _Query(_Turn):
         session = self._provider.session(settings)
         reply = send(session, self._url, settings["api_key"], None, watch, settings)
         try:
-            self._request_id = _first_header(reply, REQUEST_ID_HEADERS)
+            self._request_id = _request_id(reply)
             body = reply.read_rest(MAX_ANSWER_BYTES, QUERY_SECONDS)
             try:
                 payload = load_json(body.decode("utf-8", "replace"))
@@ -4273,8 +4278,7 @@ class _Query(_Turn):
             is_answer = isinstance(payload, dict) and not is_error_payload(payload)
             if reply.status == 200 and is_answer:
                 return dict(payload)
-            kind = str(reply.headers.get("Content-Type", ""))
-            raise self._refusal(reply, kind, body)
+            raise self._refusal(reply, body)
         finally:
             reply.close()
 
@@ -4284,9 +4288,8 @@ def base_of(settings: JSON) -> str:
     return str(settings["base_url"] or REGIONS[settings["region"]])
 
 
-def _first_header(reply: Reply, names: Iterable[str]) -> str | None:
-    values = (reply.headers.get(name) for name in names)
-    return next((plain_text(str(value), 200) for value in values if value), None)
+def _request_id(reply: Reply) -> str | None:
+    return plain_text(reply.header(*REQUEST_ID_HEADERS), 200) or None
 
 
 # How an event stream may open that its Content-Type does not announce, and the bytes
@@ -4305,7 +4308,7 @@ def _opens_stream(opening: bytes) -> bool:
 
 def _encoding(reply: Reply) -> str:
     """The Content-Encoding of a reply that has one, though none was asked for."""
-    encoding = plain_text(str(reply.headers.get("Content-Encoding", "")), 40)
+    encoding = plain_text(reply.header("Content-Encoding"), 40)
     return "" if encoding.lower() == "identity" else encoding
 
 

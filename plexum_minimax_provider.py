@@ -5346,6 +5346,10 @@ class Terminal:
         fits = len(text) + len(command) < self.width
         self.line(text + (" " if fits else "\n    ") + command)
 
+    def note(self, head: str, text: str, style: str) -> None:
+        """A line, or more, that says by its `head` what it is."""
+        self.line(self.painted(head, style) + self.hang(text, len(head)))
+
 
 _PYTHON_FILES = (".py", ".pyz", ".zip")
 
@@ -5377,16 +5381,14 @@ _LOOKS = {
 
 def _tell_error(terminal: Terminal, error: JSON) -> None:
     """Code, message and hint, and where to go on."""
-    head = "error: "
-    text = terminal.hang("{code}: {message}".format(**error), len(head))
-    terminal.line(terminal.painted(head, "problem") + text)
+    terminal.note("error: ", "{code}: {message}".format(**error), "problem")
     notes = [error["hint"]]
     if error.get("reset_at"):
         notes.append("The quota is renewed at {}.".format(_local(error["reset_at"])))
     if error.get("request_id"):
         notes.append("MiniMax knows the request as {}.".format(error["request_id"]))
     for note in notes:
-        terminal.line("  " + terminal.hang(note, 2))
+        terminal.note("  ", note, "")
     look = _LOOKS.get(error["code"])
     if look:
         terminal.advise("  To find out more:", f"{_program()} {look}")
@@ -5749,18 +5751,17 @@ class _Screen:
             aside.line(_escaped(text))
 
     def _on_warning(self, event: JSON) -> None:
-        self._note("warning: ", "warning", event["text"])
+        self._note("warning: ", event["text"])
 
     def _on_retry(self, event: JSON) -> None:
         text = "{error[code]}: {error[message]}; again in {delay:g} s (attempt "
         text += "{attempt} of {max_attempts})"
-        self._note("retry: ", "warning", text.format(**event))
+        self._note("retry: ", text.format(**event))
         self._counter.start()
 
-    def _note(self, head: str, style: str, text: str) -> None:
+    def _note(self, head: str, text: str) -> None:
         self._end_line()
-        shown = self._err.hang(text, len(head))
-        self._err.line(self._err.painted(head, style) + shown)
+        self._err.note(head, text, "warning")
 
     def _on_error(self, event: JSON) -> None:
         self._end_line()
@@ -5775,7 +5776,7 @@ class _Screen:
             self._in_line = False
         self._end_line()
         if note:
-            self._note("note: ", "warning", note)
+            self._note("note: ", note)
         model = plain_text(event["model"] or "no model", 60)
         whole = [figure.replace(" ", "\0") for figure in self._figures(event)]
         line = self._err.hang(model + ": " + "; ".join(whole), 0).replace("\0", " ")
@@ -6670,8 +6671,8 @@ def _run_replay(options: Any) -> int:
     try:
         recording = Recording(options.file, options.speed)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        err.line(plain_text(f"error: {options.file}: {reason}"))
+        said = plain_text(f"{options.file}: {_why(error)}")
+        err.note("error: ", said, "problem")
         return EXIT_USAGE
     told = "captured {at} by version {plugin}, Python {python}, {system}"
     head = {**dict.fromkeys(("at", "plugin", "python", "system")), **recording.head}
@@ -6776,7 +6777,7 @@ def _parser() -> Any:
 
 def _usage_error(text: str) -> int:
     error = Terminal(sys.stderr)
-    error.line(error.hang(f"error: {text}", 0))
+    error.note("error: ", text, "problem")
     error.advise("help:", f"{_program()} --help")
     return EXIT_USAGE
 

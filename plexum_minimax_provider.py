@@ -3208,23 +3208,32 @@ def proxy_failure(session: Any, url: str) -> ProviderError | None:
 
     requests and urllib3 say so in many ways, some of them with its password.
     """
+    found = session.merge_environment_settings(url, {}, None, None, None)["proxies"]
+    try:
+        host_and_port(import_requests().utils.select_proxy(url, found) or "none")
+        return None
+    except ValueError:
+        return ProviderError("config", "the URL of the proxy is not valid", **_VARIABLE)
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Where to connect for `url`, which for a proxy's may lack its scheme.
+
+    Raises ValueError if it is no URL.
+    """
     from urllib.parse import urlsplit
 
-    found = session.merge_environment_settings(url, {}, None, None, None)["proxies"]
-    proxy = import_requests().utils.select_proxy(url, found) or "//none"
-    try:
-        parts = urlsplit(proxy if "//" in proxy else "//" + proxy)
-        if parts.hostname and parts.port != 0 and not re.search(r"\s", proxy):
-            return None
-    except ValueError:
-        pass
-    return ProviderError("config", "the URL of the proxy is not valid", **_VARIABLE)
+    parts = urlsplit(url if "//" in url else "http://" + url)
+    if not parts.hostname or parts.port == 0 or re.search(r"\s", url):
+        raise ValueError("no URL")
+    usual = {"https": 443, "http": 80}.get(parts.scheme, 1080)
+    return parts.hostname, parts.port or usual
 
 
-def library_versions() -> dict[str, str]:
-    """The versions of the libraries in use, by name."""
-    modules = (import_requests(), sys.modules["urllib3"])
-    return {module.__name__: module.__version__ for module in modules}
+def library_versions() -> dict[str, str | None]:
+    """The versions of the libraries that are loaded, by name."""
+    names = ("requests", "urllib3")
+    return {n: getattr(sys.modules.get(n), "__version__", None) for n in names}
 
 
 def proxy_of(url: str) -> str:
@@ -3642,7 +3651,7 @@ class Recorder:
                 stopped = self._watch.stopped
                 if stopped and event.get("stop_reason") in (None, _CANCELLED):
                     self._note("stop", _described(stopped))
-                self._note("end", {"event": event, "with": _versions()})
+                self._note("end", {"event": event, "with": library_versions()})
                 self._tell_attempt(event.get("error") or {"code": event["stop_reason"]})
                 self._tell_turn(event)
 
@@ -3735,9 +3744,7 @@ def _head(request: Any, settings: JSON, routes: list[str]) -> JSON:
     }
 
 
-def _versions() -> JSON:
-    names = ("requests", "urllib3")
-    return {n: getattr(sys.modules.get(n), "__version__", None) for n in names}
+
 
 
 def _described(error: Exception) -> JSON:
@@ -6272,12 +6279,12 @@ def _inspect_python(c: Checkup) -> Iterator[JSON]:
 
 def _inspect_requests(c: Checkup) -> Iterator[JSON]:
     try:
-        versions = library_versions()
+        import_requests()
     except ProviderError as error:
         yield _result(PROBLEM, error.message, error.hint)
         return
-    for name, version in versions.items():
-        yield _result(OK, version, subject=name)
+    for name, version in library_versions().items():
+        yield _result(OK, str(version), subject=name)
 
 
 def _inspect_config(c: Checkup) -> Iterator[JSON]:
@@ -6393,15 +6400,8 @@ def _hop(c: Checkup) -> tuple[str, str, int]:
 
     Raises ValueError for a proxy that is no URL.
     """
-    from urllib.parse import urlsplit
-
     proxy = proxy_of(c.base)
-    url = proxy or c.base
-    parts = urlsplit(url if "//" in url else "http://" + url)
-    if not parts.hostname or parts.port == 0 or re.search(r"\s", url):
-        raise ValueError("no URL")
-    usual = {"https": 443, "http": 80}.get(parts.scheme, 1080)
-    return proxy, parts.hostname or "", parts.port or usual
+    return (proxy, *host_and_port(proxy or c.base))
 
 
 def _inspect_proxy(c: Checkup) -> Iterator[JSON]:

@@ -2271,7 +2271,7 @@ class ConfigFile:
         self.origins: dict[str, str] = {}  # of each setting that is not a default
         self.unknown = ""  # names in the file that are no settings
         self.tell: Callable[[str], None] | None = None  # what is odd, if not the log
-        self._mode = 0  # of the file
+
 
     def load(self, with_key: bool = True) -> JSON:
         with self._lock:
@@ -2296,7 +2296,7 @@ class ConfigFile:
         return at.st_mtime_ns, at.st_ctime_ns, at.st_size, at.st_ino, at.st_mode
 
     def _read(self) -> JSON:
-        given, settings = self._parse(), default_settings()
+        (given, mode), settings = self.parse(), default_settings()
         self.origins = {}
         for name, row in OPTIONS.items():
             where, value = self.path, given.get(name)
@@ -2310,18 +2310,19 @@ class ConfigFile:
         self.unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
         tell = self.tell or warner(settings)
         if given.get("api_key"):
-            warn_if_shared(self.path, self._mode, tell)
+            warn_if_shared(self.path, mode, tell)
         if self.unknown:
             tell(f"{self.path}: unknown settings are ignored: {self.unknown}")
         return settings
 
-    def _parse(self) -> JSON:
+    def parse(self) -> tuple[JSON, int]:
+        """What the file itself holds, and its mode, 0 if it is not there."""
         try:
             data, mode = read_file(self.path, MIB)
             text = data.decode("utf-8-sig")
             given = load_json(text) if text.strip() else {}
         except FileNotFoundError:
-            return {}
+            return {}, 0
         except (OSError, ValueError) as error:
             problem = f"{self.path} cannot be used: {_why(error)}"
             hint = "It must be one JSON object, with names and texts in double quotes."
@@ -2329,8 +2330,7 @@ class ConfigFile:
             raise ProviderError("config", problem, hint) from None
         if not isinstance(given, dict):
             raise ProviderError("config", self.path + " must hold a JSON object")
-        self._mode = mode
-        return given
+        return given, mode
 
 
 def file_key(
@@ -6289,17 +6289,13 @@ def _inspect_requests(c: Checkup) -> Iterator[JSON]:
 
 def _inspect_config(c: Checkup) -> Iterator[JSON]:
     try:
-        _, mode = read_file(c.path, 0)
-    except FileNotFoundError:
-        yield _result(OK, f"{c.path} is not there: environment and defaults count")
-        return
-    except (OSError, ValueError):
-        mode = 0
-    try:
-        given = c.file()._parse()
+        given, mode = c.file().parse()
     except ProviderError as error:
         hint = f"{error.hint} Correct it, or move it away and run install.sh for a "
         yield _result(PROBLEM, error.message, hint.lstrip() + "new one.")
+        return
+    if not mode:
+        yield _result(OK, f"{c.path} is not there: environment and defaults count")
         return
     shown = "%s, mode %04o" % (c.path, mode & 0o7777)
     if mode & 0o077 and os.name == "posix" and "api_key" in given:
@@ -6325,7 +6321,7 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 def _inspect_settings(c: Checkup) -> Iterator[JSON]:
     """Each setting as if it were the only one, so that all mistakes are found."""
-    given, defaults = c.file()._parse(), {}
+    (given, _), defaults = c.file().parse(), {}
     for name in OPTIONS:
         others = {other: None for other in OPTIONS if not other.startswith(name)}
         file = c.file(**others)

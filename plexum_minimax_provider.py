@@ -2237,8 +2237,13 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Host and port of an URL that was checked."""
+    """Host and port of a URL that was checked."""
     return url.split("//", 1)[1].split("/", 1)[0]
+
+
+def root_of(url: str) -> str:
+    """Scheme, host and port of a URL that was checked."""
+    return url.split("//", 1)[0] + "//" + host_of(url)
 
 
 def config_path(environ: Any) -> str:
@@ -5301,8 +5306,9 @@ def run_plugin(overrides: JSON | None = None) -> int:
 
 # --- a terminal, or what stands in for it
 
-_STYLES = {"bold": "1", "dim": "2", "skipped": "2", "problem": "31", "ok": "32",
-           "warning": "33"}
+OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # and WARNING
+_STYLES = {"bold": "1", "dim": "2", SKIPPED: "2", PROBLEM: "31", OK: "32",
+           WARNING: "33"}
 _CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
@@ -5388,7 +5394,7 @@ _LOOKS = {
 
 def _tell_error(terminal: Terminal, error: JSON) -> None:
     """Code, message and hint, and where to go on."""
-    terminal.note("error: ", "{code}: {message}".format(**error), "problem")
+    terminal.note("error: ", "{code}: {message}".format(**error), PROBLEM)
     notes = [error["hint"]]
     if error.get("reset_at"):
         notes.append("The quota is renewed at {}.".format(_local(error["reset_at"])))
@@ -5768,7 +5774,7 @@ class _Screen:
 
     def _note(self, head: str, text: str) -> None:
         self._end_line()
-        self._err.note(head, text, "warning")
+        self._err.note(head, text, WARNING)
 
     def _on_error(self, event: JSON) -> None:
         self._end_line()
@@ -6146,8 +6152,7 @@ def _figure(value: Any) -> float | None:
 
 
 def _quota_windows(provider: MiniMaxProvider, settings: JSON) -> list[JSON]:
-    base = base_of(settings)
-    url = base.split("//", 1)[0] + "//" + host_of(base) + QUOTA_PATH
+    url = root_of(base_of(settings)) + QUOTA_PATH
     return quota_of(provider.get(url, settings))
 
 
@@ -6192,23 +6197,30 @@ def _quota(options: Any) -> int:
         if window["model"] != model:
             model = window["model"]
             out.line(out.painted(model, "bold"))
-        left = 100 if window["unlimited"] else window["percent_left"] or 0
-        full = int(left / 10)
+        full = int((_left(window) or 0) / 10)
         bar = "[%s%s]" % ("#" * full, "-" * (10 - full))
-        style = "ok" if left >= _LOW_PERCENT else "warning" if left else "problem"
         head = "  %-9s" % window["window"]
         text = out.hang(_quota_text(window), len(head) + len(bar) + 1)
-        out.line(head + out.painted(bar, style) + " " + text)
+        out.line(head + out.painted(bar, _quota_status(window)) + " " + text)
     return EXIT_OK
+
+
+def _left(window: JSON) -> float | None:
+    """How much of a window is left, in percent, None if it is not told."""
+    return 100.0 if window["unlimited"] else window["percent_left"]
+
+
+def _quota_status(window: JSON) -> str:
+    left = _left(window)
+    if left is None or left >= _LOW_PERCENT:
+        return OK
+    return WARNING if left else PROBLEM
 
 
 _LOW_PERCENT = 10  # of a quota: below it is worth a warning
 
 
 # --- check: everything that can be known without spending a token
-
-OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"
-
 
 def _result(status: str, text: str, remedy: str = "", subject: str = "") -> JSON:
     return {"check": subject, "status": status, "text": text, "remedy": remedy}
@@ -6518,7 +6530,7 @@ def _refused_key(c: Checkup, error: ProviderError) -> JSON:
 
 def _wrong_path(c: Checkup, error: ProviderError) -> JSON:
     """The form of the base URL, on the same host, that leads to the API."""
-    root = c.base.split("//", 1)[0] + "//" + host_of(c.base)
+    root = root_of(c.base)
     forms = dict.fromkeys((root + "/anthropic", c.base + "/anthropic", root))
     for form in (form for form in forms if form != c.base):
         code = ""
@@ -6552,13 +6564,10 @@ def _inspect_plan(c: Checkup) -> Iterator[JSON]:
         return
     yield _result(OK, "a plan" if windows else f"no quota told: spends {wallet}")
     for window in windows:
-        left = 100 if window["unlimited"] else window["percent_left"]
         text = "{model}, {window}: ".format(**window) + _quota_text(window)
-        status, remedy = OK, ""
-        if left is not None and left < _LOW_PERCENT:
-            status = WARNING if left else PROBLEM
-            remedy = f"Wait for the reset, choose a bigger plan, or use a {_PAYG}."
-        yield _result(status, text, remedy, "quota")
+        status = _quota_status(window)
+        remedy = f"Wait for the reset, choose a bigger plan, or use a {_PAYG}."
+        yield _result(status, text, "" if status == OK else remedy, "quota")
 
 
 def _inspect_model(c: Checkup) -> Iterator[JSON]:
@@ -6773,7 +6782,7 @@ def _parser() -> Any:
 
 def _usage_error(text: str) -> int:
     error = Terminal(sys.stderr)
-    error.note("error: ", text, "problem")
+    error.note("error: ", text, PROBLEM)
     error.advise("help:", f"{_program()} --help")
     return EXIT_USAGE
 

@@ -651,8 +651,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or _is_integer(value)
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
+
 
 
 def _but(kinds: tuple[str, ...]) -> tuple[Callable[[Any], bool], str, JSON]:
@@ -674,7 +673,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str, JSON]] = {
     "integer": (_is_integer, "an integer", {"type": "integer"}),
     "count": (lambda v: _is_integer(v) and v >= 0, "an integer, 0 or above", _COUNT),
     "number": (_is_number, "a number", {"type": "number"}),
-    "object": (_is_object, "an object", {"type": "object"}),
+    "object": (lambda v: isinstance(v, dict), "an object", {"type": "object"}),
     "other_kind": _but(_BLOCKS),
     "other_input_kind": _but(_INPUT_BLOCKS),
 }
@@ -1091,7 +1090,6 @@ _AS_GIVEN = "temperature top_p top_k stop_sequences metadata service_tier".split
 _IGNORED = ("top_k", "stop_sequences")
 LINE_FIELDS = ("type", "id")
 TURN_FIELDS = tuple(name.rstrip("?") for name in SHAPES[TURN])
-MESSAGE_FIELDS = ("role", "content")
 # Where a Go host's zero values stand for "not given".
 _ZEROS: tuple[Any, ...] = ("", None, [])
 
@@ -1305,7 +1303,7 @@ def _messages(
     for n, message in enumerate(given):
         path = "messages[%d]" % n
         _must_be("object", message, path)
-        known, others = fold_keys(message, MESSAGE_FIELDS, path + ".")
+        known, others = fold_keys(message, ("role", "content"), path + ".")
         unknown.extend(others)
         role, content = known.get("role"), known.get("content")
         if role == "system":
@@ -1430,7 +1428,12 @@ class _Images:
             return {"type": "text", "text": f"[image left out: {error}]"}
 
     def _resolved(self, block: JSON, path: str) -> JSON:
-        short = [k for k in ("url", "data_base64", "path") if block.get(k) is not None]
+        sources: dict[str, Callable[[], JSON]] = {
+            "url": lambda: {"type": "url", "url": value},
+            "data_base64": lambda: self._from_base64(value, kind),
+            "path": lambda: self._read(value),
+        }
+        short = [name for name in sources if block.get(name) is not None]
         if isinstance(block.get("source"), dict) and not short:
             return block
         if len(short) != 1 or "source" in block:
@@ -1440,10 +1443,7 @@ class _Images:
         _must_be("string|null", kind, path + ".media_type")
         used = (short[0], "media_type")
         rest = {k: v for k, v in block.items() if k not in used}
-        return {**rest, "source": _SOURCES[short[0]](self, value, kind)}
-
-    def _from_url(self, value: str, kind: str | None) -> JSON:
-        return {"type": "url", "url": value}
+        return {**rest, "source": sources[short[0]]()}
 
     def _from_base64(self, value: str, kind: str | None) -> JSON:
         import base64
@@ -1459,15 +1459,7 @@ class _Images:
             raise ValueError("it is no PNG, JPEG, GIF or WebP, and has no media_type")
         return {"type": "base64", "media_type": kind, "data": value}
 
-    def _from_path(self, value: str, kind: str | None) -> JSON:
-        return self._read(value)
 
-
-_SOURCES = {
-    "url": _Images._from_url,
-    "data_base64": _Images._from_base64,
-    "path": _Images._from_path,
-}
 
 
 # --- history repair: each tool_use has exactly one adjacent tool_result
@@ -6666,8 +6658,6 @@ def _tell_result(out: Terminal, result: JSON) -> None:
         out.line(" " * indent + "-> " + out.painted(remedy, "bold"))
 
 
-# --- the options, and what they start
-
 # --- replay
 
 
@@ -6703,6 +6693,9 @@ def _run_replay(options: Any) -> int:
 
 # Of an event, what a line of a replay has no room for.
 _UNSHOWN = ("type", "timing", "error", *CONTENT_FIELDS)
+
+
+# --- the options, and what they start
 
 
 def _speed(text: str) -> float:

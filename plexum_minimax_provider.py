@@ -1150,8 +1150,7 @@ def build_request(
 
     _must_be("object", turn, "the turn")
     fields, unknown = fold_keys(turn, TURN_FIELDS)
-    name = _optional(fields, "model") or model
-    name = canonical_model(name)
+    name = canonical_model(_optional(fields, "model") or model)
     facts = MODELS.get(name, {})
     images = _Images(name, facts, read_image, warn)
     messages, moved = _messages(fields, images, unknown, warn)
@@ -1162,21 +1161,22 @@ def build_request(
         "system": _system(fields.get("system"), moved),
         "tools": _tools(fields.get("tools"), warn),
         "tool_choice": _tool_choice(_optional(fields, "tool_choice")),
+        **_as_given(fields, warn),
+        **_thinking(fields, name, facts, effort, warn),
+        "stream": True,
     }
-    for field in _AS_GIVEN:
-        body[field] = _optional(fields, field)
-        if field in _IGNORED and body[field] is not None:
-            warn("ignored_field", f"{field} is sent, but MiniMax ignores it")
-    body.update(_thinking(fields, name, facts, effort, warn))
     body = {key: value for key, value in body.items() if value is not None}
-    body["stream"] = True
     body.update(_extra_body(fields))
+    _warn_at_last(name, facts, unknown, warn)
+    return body, warnings
+
+
+def _warn_at_last(name: str, facts: JSON, unknown: list[str], warn: Warn) -> None:
     if unknown:
         warn("unknown_field", "not sent, because unknown: " + ", ".join(unknown))
     if facts.get("retired"):
-        text = "%s was retired on %s; use %s"
-        warn("retired_model", text % (name, facts["retired"], " or ".join(_CURRENT)))
-    return body, warnings
+        text = f"{name} was retired on {facts['retired']}; use "
+        warn("retired_model", text + " or ".join(_CURRENT))
 
 
 def _must_be(kinds: str, value: Any, path: str) -> None:
@@ -1198,6 +1198,14 @@ def _max_tokens(fields: JSON, default: int, name: str, facts: JSON, warn: Warn) 
         text = "max_tokens %d is above the limit of %s: %d is sent"
         warn("max_tokens_lowered", text % (min(wanted, 10**12), name, limit))
     return int(min(wanted, limit))
+
+
+def _as_given(fields: JSON, warn: Warn) -> JSON:
+    given = {name: _optional(fields, name) for name in _AS_GIVEN}
+    for name in _IGNORED:
+        if given[name] is not None:
+            warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
+    return given
 
 
 def _extra_body(fields: JSON) -> JSON:
@@ -1458,8 +1466,6 @@ class _Images:
         if kind is None:
             raise ValueError("it is no PNG, JPEG, GIF or WebP, and has no media_type")
         return {"type": "base64", "media_type": kind, "data": value}
-
-
 
 
 # --- history repair: each tool_use has exactly one adjacent tool_result
@@ -3121,6 +3127,20 @@ def headers_of(method: str) -> dict[str, str]:
     }
 
 
+_HOW = {"stream": True, "allow_redirects": False, "timeout": None}  # it is the watch's
+
+
+def _bearer(key: str) -> Callable[[Any], Any]:
+    """How requests is to authorize: given as `auth`, so that ~/.netrc has no say."""
+
+    def authorize(request: Any) -> Any:
+        if key:
+            request.headers["Authorization"] = "Bearer " + key
+        return request
+
+    return authorize
+
+
 def send(
     session: Any,
     url: str,
@@ -3136,12 +3156,6 @@ def send(
     (`network`, `timeout`, `protocol`, `config`).
     """
     method = "GET" if body is None else "POST"
-
-    def authorize(request: Any) -> Any:  # as `auth`, so that ~/.netrc has no say
-        if key:
-            request.headers["Authorization"] = "Bearer " + key
-        return request
-
     _SERVED.watch, _SERVED.upload_seconds = watch, settings["first_event_timeout"]
     for is_last in (False, True):
         watch.fresh, watch.reused, _SERVED.wants_new = False, -_NEVER, is_last
@@ -3153,11 +3167,9 @@ def send(
                 url,
                 data=body,
                 headers=headers_of(method),
-                auth=authorize,
-                stream=True,
-                allow_redirects=False,
-                timeout=None,  # the watch has the clock
+                auth=_bearer(key),
                 verify=ca_file(url),
+                **_HOW,
             )
             return reply(response, watch)
         except Exception as error:
@@ -3959,24 +3971,12 @@ class _Turn:
         self._url = base + MESSAGES_PATH
         self._watch.host = host_of(base)
         if settings["capture_dir"] or settings["log_level"] == "info":
-            self.recorder = Recorder(
-                self._provider, self._request, settings, self._watch
-            )
+            outside = self._outside
+            self.recorder = Recorder(outside, self._request, settings, self._watch)
             self._outside = self.recorder
         if not settings["api_key"]:
             raise self._provider.no_key()
-        body, warnings = build_request(
-            self._request,
-            settings["model"],
-            settings["max_tokens_default"],
-            settings["effort"],
-            self._read_image,
-        )
-        try:
-            data = dump_json(body).encode("ascii")
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ProviderError("invalid_request", f"not JSON: {error}") from None
-        self._asked = str(body["model"])
+        data, warnings = self._body()
         if warnings:
             yield warnings
         while True:
@@ -3993,6 +3993,19 @@ class _Turn:
             delay = self._delay(failure)
             yield [self._retry(failure, delay)]
             self._watch.sleep(delay)
+
+    def _body(self) -> tuple[bytes, list[JSON]]:
+        names = ("model", "max_tokens_default", "effort")
+        model, max_tokens, effort = (self._settings[name] for name in names)
+        body, warnings = build_request(
+            self._request, model, max_tokens, effort, self._read_image
+        )
+        try:
+            data = dump_json(body).encode("ascii")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ProviderError("invalid_request", f"not JSON: {error}") from None
+        self._asked = str(body["model"])
+        return data, warnings
 
     def _read_image(self, path: str) -> JSON:
         if not self._settings["allow_image_paths"]:
@@ -5242,34 +5255,22 @@ def ignore_warnings() -> None:
         sys.modules["warnings"].simplefilter("ignore")
 
 
-def run_plugin(overrides: JSON | None = None) -> int:
-    """Serve the host on stdin and stdout; returns the process's exit code.
-
-    `overrides` are settings that win over file and environment.
-    """
+def _set_interpreter() -> None:
+    """What suits a process that is all ours."""
     import gc
-    import signal
 
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))  # nothing began yet
-    try:
-        wire = private_stdout()
-    except OSError as error:
-        log("nothing can be written: %s" % (error.strerror or error))
-        return EXIT_FATAL
     ignore_warnings()
     # Next to nothing here is cyclic garbage, but by default collections interrupt the
     # import of requests and the first stream: a tenth of the time to a first event.
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(MAX_DIGITS)  # whatever the environment says
-    provider = MiniMaxProvider.from_config(**(overrides or {}))
-    try:
-        limits = provider.settings(with_key=False)
-    except ProviderError:
-        limits = default_settings()  # each turn will say what is wrong
-    loop = PluginLoop(
-        lambda: read_fd(0), lambda data: write_fd(wire, data), provider.batches, limits
-    )
+
+
+def _deliver_sigterm(loop: PluginLoop) -> int:
+    """Have SIGTERM end `loop`; the descriptor for `watch_process` to learn of it."""
+    import signal
+
     # A Python handler runs when the main thread comes to it, which may be never if the
     # signal came just before it began to wait; the byte in the pipe is always read.
     signals, wakeup = os.pipe()
@@ -5279,6 +5280,32 @@ def run_plugin(overrides: JSON | None = None) -> int:
         signal.signal(signal.SIGTERM, lambda *_: None)
     else:
         signal.signal(signal.SIGTERM, lambda *_: loop.terminate())
+    return signals
+
+
+def run_plugin(overrides: JSON | None = None) -> int:
+    """Serve the host on stdin and stdout; returns the process's exit code.
+
+    `overrides` are settings that win over file and environment.
+    """
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))  # nothing began yet
+    try:
+        wire = private_stdout()
+    except OSError as error:
+        log("nothing can be written: %s" % (error.strerror or error))
+        return EXIT_FATAL
+    _set_interpreter()
+    provider = MiniMaxProvider.from_config(**(overrides or {}))
+    try:
+        limits = provider.settings(with_key=False)
+    except ProviderError:
+        limits = default_settings()  # each turn will say what is wrong
+    loop = PluginLoop(
+        lambda: read_fd(0), lambda data: write_fd(wire, data), provider.batches, limits
+    )
+    signals = _deliver_sigterm(loop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # stdin is no terminal
     try:
         loop.start()  # first, so that a line that is there has its answer soonest

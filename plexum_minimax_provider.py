@@ -3397,6 +3397,7 @@ _KEPT_HEADERS = (
 )
 # Errors whose message is all ours, and may stand in the log.
 _OWN_MESSAGES = ("network", "timeout", "stream_cut", "empty_response", "config")
+_MEASURED = ("status", "new_connection", "headers_ms", "first_event_ms")
 _USAGE = ("input_tokens", "cache_read_input_tokens", "output_tokens")
 _WORD = r"[A-Za-z0-9_.,:/+-]+$"
 
@@ -3677,10 +3678,7 @@ class Recorder:
         self._tell(
             "attempt",
             outcome=error["code"],
-            status=facts.get("status"),
-            new_connection=facts.get("new_connection"),
-            headers_ms=facts.get("headers_ms"),
-            first_event_ms=facts.get("first_event_ms"),
+            **{k: facts.get(k) for k in _MEASURED},
             end_ms=_ms(self._ended - self._begun),
             bytes=facts["bytes"],
             events=facts["events"],

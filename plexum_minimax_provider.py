@@ -5571,31 +5571,26 @@ class DemoServer:
 
 
 class _Talk:
-    """A plugin loop of our own, over two pipes, and what a host does with it."""
+    """A plugin loop of our own, and what a host does with it."""
 
     def __init__(self, provider: MiniMaxProvider) -> None:
-        to_plugin, self._requests = os.pipe()
-        events, from_plugin = os.pipe()
-        self._events = open(events, "rb")
-        loop = PluginLoop(
-            lambda: read_fd(to_plugin),
-            lambda data: write_fd(from_plugin, data),
-            provider.batches,
-            default_settings(),
-        )
-        _spawn(loop.serve)
+        from queue import SimpleQueue
+
+        self._input: Any = SimpleQueue()
+        self._output: Any = SimpleQueue()
+        read, write = self._input.get, self._output.put
+        _spawn(PluginLoop(read, write, provider.batches, default_settings()).serve)
 
     def close(self) -> None:
-        os.close(self._requests)  # the loop ends at the end of its input
-        self._events.close()
+        self._input.put(b"")  # the end
 
     def turn(self, request: JSON) -> Iterator[JSON]:
-        write_fd(self._requests, dump_json(request).encode("ascii") + b"\n")
-        for line in self._events:
-            event = load_json(line.decode("ascii"))
-            yield event
-            if event["type"] in TERMINAL:
-                return
+        self._input.put(dump_json(request).encode("ascii") + b"\n")
+        event: JSON = {"type": ""}
+        while event["type"] not in TERMINAL:
+            for line in self._output.get().splitlines():
+                event = load_json(line.decode("ascii"))
+                yield event
 
 
 def demo(pace: float, write: Callable[[str], object]) -> int:
@@ -5906,13 +5901,8 @@ def _say(options: Any) -> int:
             return _usage_error(text)
     elif options.json:
         return _usage_error("--json goes with a single turn, not with --chat")
-    fields = {
-        "model": options.model,
-        "system": options.system,
-        "max_tokens": options.max_tokens,
-        "thinking": options.thinking,
-        "effort": options.effort,
-    }
+    names = ("model", "system", "max_tokens", "thinking", "effort")
+    fields = {name: getattr(options, name) for name in names}
     with _provider(options) as provider:
         first: Any = given
         if options.image:

@@ -15,7 +15,7 @@ Every turn ends in exactly one ``turn_end`` or ``error``.  Blocks are Messages A
 blocks, verbatim in both directions, so that what MiniMax sent can go back to it
 unchanged.  The README has the whole contract, `--schema` prints it as JSON Schema.
 
-For a person at a terminal there are commands: say, check, models, quota, demo.
+For a person at a terminal there are commands: say, check, models, quota, replay, demo.
 
 As a library, stable for those who vendor the file: ``MiniMaxProvider``,
 ``ProviderError``, the events they yield, and the names in ``__all__``.
@@ -79,7 +79,7 @@ __all__ = [
 # 4. Only a capture writes files, and no failure of it reaches the turn.
 # 5. Only the plugin loop reads input and writes the wire, through callables handed in;
 #    only the process section knows which descriptors they are.
-# 6. Only `main` reads argv, and only commands print.
+# 6. Only the command line reads argv, and only commands print.
 
 
 # ---------------------------------------------------------------------------
@@ -2346,12 +2346,14 @@ def file_key(
     named = os.path.expanduser(settings["api_key_file"])
     if key_kind(named)[0]:  # a key was put there: the error is not to show it
         SECRETS.add(named)
+    if settings["api_key"]:
+        return "", ""
     path = os.path.join(folder, named)
     if not named:  # systemd's, which need not be there
-        credentials = environ.get("CREDENTIALS_DIRECTORY") or ""
-        path = os.path.join(credentials, os.path.basename(KEY_SOURCES[-1]))
-    if settings["api_key"] or not (named or (credentials and os.path.exists(path))):
-        return "", ""
+        credentials = environ.get("CREDENTIALS_DIRECTORY")
+        path = os.path.join(credentials or "", os.path.basename(KEY_SOURCES[-1]))
+        if not (credentials and os.path.exists(path)):
+            return "", ""
     try:
         data, mode = read_file(path, MAX_KEY + 100)
         key, problem = _check_key(data.decode("utf-8-sig"))
@@ -2381,6 +2383,9 @@ def _why(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     return str(error.strerror if isinstance(error, OSError) else error)
+
+
+# --- the log, and files that settings or turns name
 
 
 def log(text: str, level: str = "error", threshold: str = "warning") -> None:
@@ -3778,7 +3783,7 @@ class MiniMaxProvider:
     """MiniMax's models: TurnRequests in, TurnEvents out.
 
     The keywords are the keys of OPTIONS; a wrong one raises ProviderError (`config`).
-    Reads no file but `api_key_file`, and of the environment the proxy and CA variables;
+    Reads no configuration file, and of the environment the proxy and CA variables only;
     `from_config()` reads both.  Any number of threads may run turns on one provider.
     """
 
@@ -4663,6 +4668,9 @@ def _agree(then: Any, now: Any) -> bool:
 # ---------------------------------------------------------------------------
 
 
+# --- what the plugin tells of itself
+
+
 def manifest() -> JSON:
     """What the plugin is and can do, for `describe`, --manifest and manifest.json."""
     models = []
@@ -4753,6 +4761,9 @@ def _option_schema(row: JSON) -> JSON:
     if row["choices"]:
         schema["enum"] = [*row["choices"], "", None]
     return {**schema, "description": row["help"]}
+
+
+# --- the loop
 
 
 class _Job:

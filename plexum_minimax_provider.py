@@ -1520,11 +1520,11 @@ def _calls_of(
         return ""
 
     kept = _without(stray, run, warn)
-    if any(_has_call(content) for _, _, content in kept[:-1]):
+    earlier = [block for message in kept[:-1] for block in _as_blocks(message[2])]
+    if any(block["type"] == "tool_use" for block in earlier):
         path = run[0][0]
         warn("history_repaired", path + " and the next are joined: they make calls")
-        joined = [block for message in kept for block in _as_blocks(message[2])]
-        kept = [(path, "assistant", joined)]
+        kept = [(path, "assistant", earlier + _as_blocks(kept[-1][2]))]
     return kept, ids
 
 
@@ -1542,8 +1542,7 @@ def _without(
     return kept
 
 
-def _has_call(content: Any) -> bool:
-    return any(b["type"] == "tool_use" for b in content if isinstance(b, dict))
+
 
 
 def _as_blocks(content: Any) -> list[JSON]:

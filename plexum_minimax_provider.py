@@ -4873,7 +4873,7 @@ class PluginLoop:
             self._stopping = True
             waiting, self._waiting = list(self._waiting), deque()
             running = list(self._running)
-        for job in running:
+        for job in (*running, *waiting):
             job.watch.stop(_Cancelled())
         for job in waiting:
             self._end_unserved(job)
@@ -4983,13 +4983,14 @@ class PluginLoop:
     def _on_cancel(self, name: Any, _: JSON) -> None:
         with self._state:
             job = self._jobs.get(name)
+            if job is None:
+                return
             was_waiting = job in self._waiting
-            if was_waiting and job is not None:
-                self._waiting.remove(job)
-        if job is not None:
-            job.watch.stop(_Cancelled())
             if was_waiting:
-                self._end_unserved(job)
+                self._waiting.remove(job)
+        job.watch.stop(_Cancelled())
+        if was_waiting:
+            self._end_unserved(job)
 
     def _on_ping(self, name: Any, _: JSON) -> None:
         self._answer_line(PONG, name, {})
@@ -5053,7 +5054,6 @@ class PluginLoop:
 
     def _end_unserved(self, job: _Job) -> None:
         """Answer a turn that was cancelled before it began."""
-        job.watch.stop(_Cancelled())
         for batch in self._run(job.request, job.watch):
             self._answer(job.encode(batch), job)
 

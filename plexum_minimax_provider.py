@@ -1400,7 +1400,7 @@ class _Images:
     """Image blocks for one model: sources verbatim, shorthands resolved."""
 
     # What a file begins with, what stands at its ninth byte, and its type.
-    _MEDIA = (
+    _MAGIC = (
         (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
         (b"\xff\xd8\xff", b"", "image/jpeg"),
         (b"GIF87a", b"", "image/gif"),
@@ -1420,7 +1420,7 @@ class _Images:
     @classmethod
     def media_type(cls, head: bytes) -> str | None:
         """The type of the image that begins with `head`, None if it is none we know."""
-        for first, ninth, kind in cls._MEDIA:
+        for first, ninth, kind in cls._MAGIC:
             if head.startswith(first) and head[8:].startswith(ninth):
                 return kind
         return None
@@ -2160,8 +2160,8 @@ def check_setting(name: str, value: Any, where: str) -> Any:
     elif row["type"] in _NUMBERS and not row["low"] <= value <= row["high"]:
         limits = (row["low"], row["high"], _instead_of(value))
         problem = "must be at least %g and at most %g%s" % limits
-    elif name in _CHECKS:
-        value, problem = _CHECKS[name](value)
+    elif name in _SETTING_RULES:
+        value, problem = _SETTING_RULES[name](value)
     if problem:
         raise ProviderError("config", f"{where}: {name} {problem}")
     return value
@@ -2219,7 +2219,7 @@ def _check_directory(value: str) -> tuple[str, str]:
     return path, "is not a path" if "\0" in path else ""
 
 
-_CHECKS: dict[str, Callable[[str], tuple[str, str]]] = {
+_SETTING_RULES: dict[str, Callable[[str], tuple[str, str]]] = {
     "api_key": _check_key,
     "base_url": _check_base_url,
     "capture_dir": _check_directory,
@@ -4131,8 +4131,8 @@ class _Turn:
         if _encoding(reply):
             text = f"the body is encoded ({_encoding(reply)}), which was not asked for"
         try:  # of an event stream that opens with a bare error, the first line
-            is_lines = text.startswith("{") and "event-stream" in kind.lower()
-            payload = load_json(text.split("\n\n")[0] if is_lines else text)
+            is_stream = text.startswith("{") and "event-stream" in kind.lower()
+            payload = load_json(text.split("\n\n")[0] if is_stream else text)
         except ValueError:
             payload = None
             text = re.sub(_HTML, " ", text[:8192])

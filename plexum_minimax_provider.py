@@ -6286,16 +6286,16 @@ class Checkup:
 
     def remedy(self, name: str, value: str) -> str:
         """How to give setting `name` the value, where it is set now."""
-        origin = self.origins.get(name)
-        if origin in (None, self.path):
-            return f'Set "{name}" to "{value}" in {self.path}'
+        origin = self.origins.get(name, self.path)
+        if origin == self.path:
+            return f'Set "{name}" to "{value}" in {origin}'
         return f"Set {origin} to {value}, or unset it and set {name} in {self.path}"
 
     def removal(self, name: str) -> str:
         """How to have setting `name` no longer set."""
-        origin = self.origins.get(name)
-        is_in_file = origin in (None, self.path)
-        return f"remove {name} from {self.path}" if is_in_file else f"unset {origin}"
+        origin = self.origins.get(name, self.path)
+        is_in_file = origin == self.path
+        return f"remove {name} from {origin}" if is_in_file else f"unset {origin}"
 
 
 def _inspect_python(c: Checkup) -> Iterator[JSON]:

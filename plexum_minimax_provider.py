@@ -504,8 +504,8 @@ SHAPES = {
 }
 
 
-def _one_of(names: Iterable[str], ending: str = "") -> str:
-    return "|".join(f"'{name}'" if not ending else name + ending for name in names)
+def _one_of(names: Iterable[str], form: str = "'%s'") -> str:
+    return "|".join(form % name for name in names)
 
 
 _BLOCKS = ("text", "thinking", "redacted_thinking", "tool_use")
@@ -515,8 +515,8 @@ UNIONS = {
     "plugin_line": "|".join([*TURN_LINES, "line_error", PONG, MANIFEST]),
     "id": "name|integer",
     "input_message": "user_message|assistant_message|system_message",
-    "block": _one_of(_BLOCKS, "_block") + "|other_block",
-    "input_block": _one_of(_INPUT_BLOCKS, "_block") + "|other_input_block",
+    "block": _one_of((*_BLOCKS, "other"), "%s_block"),
+    "input_block": _one_of((*_INPUT_BLOCKS, "other_input"), "%s_block"),
     "error_code": _one_of(ERRORS),
     "warning_code": _one_of(sorted(WARNINGS)),
     "effort": _one_of(EFFORTS),

@@ -10045,10 +10045,11 @@ def test_replay_of_what_is_no_whole_capture_is_exit_2(
         path = tmp_path / "part.jsonl"
         path.write_bytes(data)
         code, output, errors = replayed_here(capsys, path)
-        assert (code, output) == (2, "") and place in errors, (place, errors)
+        said = " ".join(errors.split())  # wherever the lines were broken
+        assert (code, output) == (2, "") and place in said, (place, errors)
     for path in (tmp_path, tmp_path / "none"):
         code, _, errors = replayed_here(capsys, path)
-        assert code == 2 and len(errors.splitlines()) == 1
+        assert code == 2 and errors.count("error: ") == 1 and str(path) in errors
 
 
 def test_replay_shows_people_one_line_for_each_event(capture: Path) -> None:
@@ -10169,7 +10170,7 @@ def test_replay_shows_the_name_of_a_file_without_control_characters(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     code, _, errors = replayed_here(capsys, tmp_path / "a\x1b[2J\nb")
-    assert code == 2 and errors.count("\n") == 1 and "\x1b" not in errors
+    assert code == 2 and "[2J b:" in errors and "\x1b" not in errors
 
 
 def test_last_event_is_named_without_reading_a_number_for_hours(

@@ -70,6 +70,11 @@ SOURCE = str(Path(provider.__file__).resolve())
 # A guard against hanging, never a measure of speed: nothing here takes as long.
 DEADLINE = 60.0
 
+# A shell ignores SIGINT for what it runs in the background, and all that starts from
+# there inherits that; a signal that is handled is not inherited.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 KEY = "sk-cp-Zq8Rw3Lk7Vt1Xb5Nc9Md2Ps6Hf4Jg0Ty"
 PREFIX = "sk-cp-"
 
@@ -6049,13 +6054,7 @@ def test_sigterm_without_turns_is_exit_0() -> None:
 def test_sigint_is_ignored_when_stdin_is_no_terminal(emulator: Emulator) -> None:
     go = threading.Event()
     emulator.queue.append(respond(wait(go), OK))
-    # A process inherits a signal that is ignored, but not one that is handled.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        plugin = Plugin(emulator.base_url)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    with plugin:
+    with Plugin(emulator.base_url) as plugin:
         ident = plugin.submit(ask())
         emulator.wait_request()
         plugin.process.send_signal(signal.SIGINT)

@@ -7031,7 +7031,8 @@ LOCKED_DOWN: dict[str, tuple[str, str, dict[str, str | None]]] = {
         "setpriv --no-new-privs true", 'exec setpriv --no-new-privs "$@"', {},
     ),
     "nobody, with a read-only home": (
-        AS_NOBODY + ' "$0" -c ""', f'chmod 755 . && exec {AS_NOBODY} "$@"', {},
+        AS_NOBODY + ' "$0" -c "import requests"',
+        f'chmod 755 . && exec {AS_NOBODY} "$@"', {},
     ),
     "read-only file system": (
         "unshare -m mount -o remount,ro,bind /",

@@ -372,6 +372,7 @@ BLOCK_START, BLOCK_END = "block_start", "block_end"
 TEXT_DELTA, THINKING_DELTA, INPUT_DELTA = "text_delta", "thinking_delta", "input_delta"
 WARNING, RETRY, HEARTBEAT = "warning", "retry", "heartbeat"
 TERMINAL = (TURN_END, ERROR)
+CANCELLED = "cancelled"  # the stop reason that is ours
 WARNINGS = frozenset(
     "unknown_field ignored_field system_role_moved max_tokens_lowered history_repaired "
     "image_replaced thinking_mapped effort_ignored retired_model model_differs "
@@ -651,9 +652,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or _is_integer(value)
 
 
-
-
-
 def _but(kinds: tuple[str, ...]) -> tuple[Callable[[Any], bool], str, JSON]:
     text = "a string other than " + ", ".join(kinds)
     schema = {"type": "string", "not": {"enum": list(kinds)}}
@@ -868,6 +866,11 @@ def redact_event(event: JSON) -> JSON:
         return event
     masked = SECRETS.value
     return {k: v if k in CONTENT_FIELDS else masked(v) for k, v in event.items()}
+
+
+def redact_error(error: ProviderError) -> ProviderError:
+    """`error` as it may leave: no key in what it says."""
+    return ProviderError(**SECRETS.value(error.to_dict()))
 
 
 # The number in parentheses, and a moment with its zone, of an upstream's text.  (Here
@@ -1542,16 +1545,10 @@ def _without(
     return kept
 
 
-
-
-
 def _as_blocks(content: Any) -> list[JSON]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     return list(content)
-
-
-
 
 
 def _answered(
@@ -2273,7 +2270,6 @@ class ConfigFile:
         self.origins: dict[str, str] = {}  # of each setting that is not a default
         self.unknown = ""  # names in the file that are no settings
         self.tell: Callable[[str], None] | None = None  # what is odd, if not the log
-
 
     def load(self, with_key: bool = True) -> JSON:
         with self._lock:
@@ -3131,7 +3127,8 @@ def headers_of(method: str) -> dict[str, str]:
     }
 
 
-_HOW = {"stream": True, "allow_redirects": False, "timeout": None}  # it is the watch's
+# No timeout: there is but one clock, the watch's.
+_HOW = {"stream": True, "allow_redirects": False, "timeout": None}
 
 
 def _bearer(key: str) -> Callable[[Any], Any]:
@@ -3180,7 +3177,7 @@ def send(
             watch.detach(drop=True)
             failure = http_failure(error, watch)
             if watch.reason is None:
-                failure = proxy_failure(session, url) or failure
+                failure = proxy_failure(url) or failure
             if failure is not error:
                 forget(error)
         is_network = isinstance(failure, ProviderError) and failure.code == "network"
@@ -3216,14 +3213,13 @@ def ca_file(url: str) -> Any:
     return path
 
 
-def proxy_failure(session: Any, url: str) -> ProviderError | None:
+def proxy_failure(url: str) -> ProviderError | None:
     """The error of a turn whose way to `url` is a proxy with a URL that is not valid.
 
     requests and urllib3 say so in many ways, some of them with its password.
     """
-    found = session.merge_environment_settings(url, {}, None, None, None)["proxies"]
     try:
-        host_and_port(import_requests().utils.select_proxy(url, found) or "none")
+        host_and_port(proxy_of(url) or "none")
         return None
     except ValueError:
         return ProviderError("config", "the URL of the proxy is not valid", **_VARIABLE)
@@ -3387,7 +3383,6 @@ def _deepest(causes: list[BaseException]) -> str:
 # ---------------------------------------------------------------------------
 
 CAPTURE_VERSION = 1
-_CANCELLED = "cancelled"
 _CAPTURE_NAME = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
 _CAPTURE_END = 64 * 1024  # of a file, kept for how the turn ended
 _encode_row = json.JSONEncoder(
@@ -3663,7 +3658,7 @@ class Recorder:
                 self._tell_attempt(event["error"])
             elif event["type"] in TERMINAL:
                 stopped = self._watch.stopped
-                if stopped and event.get("stop_reason") in (None, _CANCELLED):
+                if stopped and event.get("stop_reason") in (None, CANCELLED):
                     self._note("stop", _described(stopped))
                 self._note("end", {"event": event, "with": library_versions()})
                 self._tell_attempt(event.get("error") or {"code": event["stop_reason"]})
@@ -3733,15 +3728,17 @@ def _kind_of(sse: ServerSentEvent) -> str:
     """What an upstream event calls itself."""
     try:
         kind = load_json(sse.data)["type"]  # not json: digits may take it hours
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         kind = sse.event
     return plain_text(str(kind), 40)
 
 
+_UNSAID = ("api_key", "api_key_file", "capture_dir")
+
+
 def _head(request: Any, settings: JSON, routes: list[str]) -> JSON:
     """The first row of a capture."""
-    unsaid = ("api_key", "api_key_file", "capture_dir")
-    shown = {k: v for k, v in settings.items() if k not in unsaid}
+    shown = {k: v for k, v in settings.items() if k not in _UNSAID}
     return {
         "capture": CAPTURE_VERSION,
         "plugin": __version__,
@@ -3755,13 +3752,10 @@ def _head(request: Any, settings: JSON, routes: list[str]) -> JSON:
     }
 
 
-
-
-
 def _described(error: Exception) -> JSON:
     """An error as a row holds it, to be raised again by a replay."""
     if isinstance(error, _Cancelled):
-        return {"code": _CANCELLED}
+        return {"code": CANCELLED}
     if not isinstance(error, ProviderError):
         error = ProviderError("internal", type(error).__name__)
     names = ("code", "message", "hint", "retryable", "details", "cause")
@@ -3850,8 +3844,7 @@ class MiniMaxProvider:
                     turn.recorder.events(batch)
                 if raise_errors and turn.failure is not None:
                     yield [redact_event(event) for event in batch[:-1]]
-                    failure = SECRETS.value(turn.failure.to_dict())
-                    raise ProviderError(**failure) from None
+                    raise redact_error(turn.failure) from None
                 yield [redact_event(event) for event in batch]
         finally:
             if turn.recorder is not None:
@@ -3890,7 +3883,7 @@ class MiniMaxProvider:
         try:
             return dict(SECRETS.value(query.answer(url, settings)))
         except ProviderError as error:
-            raise ProviderError(**SECRETS.value(error.to_dict())) from None
+            raise redact_error(error) from None
 
     # The world outside, as a turn sees it
 
@@ -3950,7 +3943,7 @@ class _Turn:
             return
         except _Cancelled as error:
             forget(error)
-            self._translator.stop_reason = _CANCELLED
+            self._translator.stop_reason = CANCELLED
             end = self._turn_end
         except ProviderError as error:
             forget(error)
@@ -4403,7 +4396,7 @@ def _retry_after(value: str, now: float) -> float | None:
 # ---------------------------------------------------------------------------
 
 _FAILED = _fields(
-    f"code:error_code|'{_CANCELLED}' message?:string hint?:string retryable?:boolean "
+    f"code:error_code|'{CANCELLED}' message?:string hint?:string retryable?:boolean "
     "details?:object"
 )
 # The rows of a capture, and what each must have for a replay.
@@ -4424,7 +4417,7 @@ _ROWS = {
 # Those that only tell; the others are what the turn meets, in this order.
 _TOLD = ("turn", "warning", "end")
 # Settings that are not those of then: a replay has no key, and writes nothing.
-_NOT_REPLAYED = ("api_key", "api_key_file", "capture_dir", "log_level")
+_NOT_REPLAYED = (*_UNSAID, "log_level")
 _LATEST = 1e9  # seconds: a row that came later is none
 # What may have been masked in a capture, and is not when it is made again.
 _MASK = r"\*{4,}"
@@ -4602,7 +4595,7 @@ def _problem_of(row: Any, number: int) -> str:
 
 
 def _recorded_error(row: JSON) -> Exception:
-    if row["code"] == _CANCELLED:
+    if row["code"] == CANCELLED:
         return _Cancelled()
     text, hint = str(row.get("message")), str(row.get("hint", ""))
     known, told = SHAPES["error_object"], row.get("details", {})
@@ -5806,7 +5799,7 @@ class _Screen:
         blocks = (event.get("message") or {}).get("content", ())
         is_mute = all(block["type"] == "thinking" for block in blocks)
         note = _STOP_NOTES.get(event["stop_reason"], _MUTE if is_mute else "")
-        if event["stop_reason"] == "cancelled" and self._err.is_terminal:
+        if event["stop_reason"] == CANCELLED and self._err.is_terminal:
             self._err.line()  # ends the line of the ^C, too
             self._in_line = False
         self._end_line()
@@ -5851,7 +5844,7 @@ _MUTE = "the model answered without a text: ask again, or in other words"
 _STOP_NOTES = {
     "max_tokens": "the answer was cut at max_tokens: raise --max-tokens",
     "refusal": "the model refused to answer",
-    "cancelled": "cancelled",
+    CANCELLED: "cancelled",
 }
 
 
@@ -5921,7 +5914,7 @@ def _say(options: Any) -> int:
             return _chat(provider, fields, first)
         fields["messages"] = [{"role": "user", "content": first}]
         end = _say_turn(provider, fields, None if options.json else _Screen())
-    cancelled = end.get("stop_reason") == "cancelled"
+    cancelled = end.get("stop_reason") == CANCELLED
     return EXIT_INTERRUPTED if cancelled else _SAY_EXITS[end["type"]]
 
 
@@ -6238,6 +6231,7 @@ _LOW_PERCENT = 10  # of a quota: below it is worth a warning
 
 
 # --- check: everything that can be known without spending a token
+
 
 def _result(status: str, text: str, remedy: str = "", subject: str = "") -> JSON:
     return {"check": subject, "status": status, "text": text, "remedy": remedy}
@@ -6692,7 +6686,7 @@ def _run_replay(options: Any) -> int:
         recording = Recording(options.file, options.speed)
     except (OSError, ValueError) as error:
         said = plain_text(f"{options.file}: {_why(error)}")
-        err.note("error: ", said, "problem")
+        err.note("error: ", said, PROBLEM)
         return EXIT_USAGE
     told = "captured {at} by version {plugin}, Python {python}, {system}"
     head = {**dict.fromkeys(("at", "plugin", "python", "system")), **recording.head}
@@ -6910,7 +6904,7 @@ def _run_command(arguments: list[str]) -> int:
     try:
         return COMMANDS[options.command][0](options)
     except ProviderError as error:
-        _tell_error(Terminal(sys.stderr), SECRETS.value(error.to_dict()))
+        _tell_error(Terminal(sys.stderr), redact_error(error).to_dict())
         return EXIT_ERROR
 
 

@@ -8321,8 +8321,8 @@ class Running:
     def end(self) -> tuple[int, bytes]:
         """Exit code and stderr, whether or not stdout was closed."""
         assert self.process.stderr
-        errors = self.process.stderr.read()
-        return self.process.wait(DEADLINE), errors
+        code = self.process.wait(DEADLINE)
+        return code, self.process.stderr.read()
 
 
 @pytest.mark.parametrize("argv", [["demo"], ["models"], ["--help"], ["--manifest"]])

@@ -2123,6 +2123,8 @@ KEY_SOURCES = (
     "$CREDENTIALS_DIRECTORY/minimax-api-key",  # systemd's LoadCredential=
 )
 _NUMBERS = ("integer", "number")
+# What holds for a process; all else is read again by each turn.
+PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 OPTIONS: dict[str, JSON] = {
     name: {
         "type": kind,
@@ -2293,15 +2295,26 @@ class ConfigFile:
             return "absent"
         return at.st_mtime_ns, at.st_ctime_ns, at.st_size, at.st_ino, at.st_mode
 
+    def limits(self) -> JSON:
+        """The settings of PROCESS_OPTIONS; what is odd is left for a turn to tell."""
+        given, _ = self.parse()
+        stated = {name: self._stated(name, given) for name in PROCESS_OPTIONS}
+        return {name: check_setting(name, *of) for name, of in stated.items()}
+
+    def _stated(self, name: str, given: JSON) -> tuple[Any, str]:
+        """The value of an option where it counts, and where that is."""
+        if name in self._overrides:
+            return self._overrides[name], "the command line"
+        variable = OPTIONS[name]["env"]
+        if variable and self._environ.get(variable):
+            return self._environ[variable], variable
+        return given.get(name), self.path
+
     def _read(self) -> JSON:
         (given, mode), settings = self.parse(), default_settings()
         self.origins = {}
-        for name, row in OPTIONS.items():
-            where, value = self.path, given.get(name)
-            if row["env"] and self._environ.get(row["env"]):
-                where, value = row["env"], self._environ[row["env"]]
-            if name in self._overrides:
-                where, value = "the command line", self._overrides[name]
+        for name in OPTIONS:
+            value, where = self._stated(name, given)
             settings[name] = check_setting(name, value, where)
             if value not in (None, ""):
                 self.origins[name] = where
@@ -3850,13 +3863,14 @@ class MiniMaxProvider:
             if turn.recorder is not None:
                 turn.recorder.close()
 
-    def settings(self, with_key: bool = True) -> JSON:
-        """The settings that the next turn will have.
+    def limits(self) -> JSON:
+        """The settings of PROCESS_OPTIONS.  Raises ProviderError (`config`)."""
+        return self._options if self._file is None else self._file.limits()
 
-        `with_key`: the key too if it has a file of its own, which may not be there.
-        """
+    def settings(self) -> JSON:
+        """The settings that the next turn will have."""
         if self._file is not None:
-            return self._file.load(with_key)
+            return self._file.load()
         tell = warner(self._options)
         key = self._options["api_key"] or file_key(self._options, {}, "", tell)[0]
         return {**self._options, "api_key": key}
@@ -5300,7 +5314,7 @@ def run_plugin(overrides: JSON | None = None) -> int:
     _set_interpreter()
     provider = MiniMaxProvider.from_config(**(overrides or {}))
     try:
-        limits = provider.settings(with_key=False)
+        limits = provider.limits()
     except ProviderError:
         limits = default_settings()  # each turn will say what is wrong
     loop = PluginLoop(

@@ -5683,6 +5683,16 @@ def test_line_too_long_is_skipped_and_the_next_is_read(emulator: Emulator) -> No
         assert len(plugin.loose()) == 3
 
 
+def test_limit_holds_though_another_setting_is_wrong() -> None:
+    config = {"max_line_bytes": 1000, "region": "mars"}
+    with Plugin("", config) as plugin:
+        plugin.send(ask("x" * 1000))
+        plugin.ping()
+        [line] = plugin.loose()
+        assert line["error"]["code"] == "line_too_long"
+        plugin.turn(ask()).says("mars")
+
+
 def test_turn_that_came_just_before_the_end_of_input_is_finished(
     emulator: Emulator,
 ) -> None:
@@ -5808,6 +5818,15 @@ def test_without_requests_a_turn_is_a_config_error_and_describe_works(
             answer = plugin.turn(ask())
             assert answer.code == "config"
             answer.says("requests")
+
+
+def test_describe_needs_nothing_heavy(tmp_path: Path) -> None:
+    heavy = "argparse asyncio dataclasses http logging requests socket ssl urllib"
+    env = planted(tmp_path, **dict.fromkeys(heavy.split(), "raise SystemExit(9)"))
+    stdin = b'{"type":"describe"}\n{"type":"ping"}\n'
+    code, lines, errors = run(stdin, "http://127.0.0.1:9", env=env)
+    assert (code, errors) == (0, b"")
+    assert [line["type"] for line in lines] == ["manifest", "pong"]
 
 
 def test_stray_prints_and_writes_to_fd_1_land_on_stderr(

@@ -426,7 +426,7 @@ if [ ! -x "$python" ]; then
 fi
 # -E and -S: PYTHON* variables and other packages' start-up files neither change what runs
 # nor slow it down. Importing the plugin, unlike running its file, uses cached bytecode.
-exec "$python" -E -S -c 'import sys
+exec "$python" -E -S -c 'import gc, sys
 if sys.version_info < (3, 8):
     sys.stderr.write("plexum-minimax-provider: it needs Python 3.8 or newer and %s is %d.%d; "
                      "run install.sh again\n" % ((sys.executable,) + tuple(sys.version_info[:2])))
@@ -436,7 +436,9 @@ sys.argv[:4] = [launcher]
 del sys.path[0]  # the working directory
 sys.path += packages.split("\n") if packages else []
 sys.path.append(directory)
+gc.disable()  # it finds nothing while a module is loaded, and takes a millisecond
 import plexum_minimax_provider
+gc.enable()
 sys.exit(plexum_minimax_provider.main())' "$0" "$packages" "$dir" "$@"
 END
 }

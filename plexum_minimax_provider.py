@@ -247,15 +247,15 @@ ERRORS = {
     "insufficient_balance": (
         _FINAL,
         "The {key_kind} spends {wallet} at {host}, and it is empty. Plan quota and "
-        "account balance are separate wallets: top up this one, or set api_key to a "
-        "key of the other ({other_key_kind}).",
+        "account balance are separate wallets: top up this one, or set api_key (or "
+        "MINIMAX_API_KEY, which wins) to a key of the other ({other_key_kind}).",
     ),
     "quota_exhausted": (
         _FINAL,
         "The {key_kind} spends {wallet}; its 5-hour or weekly window is used up. "
-        "Wait for the reset, choose a bigger plan, or set api_key to a "
-        "pay-as-you-go key (sk-api-). A quota of 0/0 means that the plan does not "
-        "include {model}.",
+        "Wait for the reset, choose a bigger plan, or set api_key (or MINIMAX_API_KEY, "
+        "which wins) to a pay-as-you-go key (sk-api-). A quota of 0/0 means that the "
+        "plan does not include {model}.",
     ),
     "model_unavailable": (
         _FINAL,

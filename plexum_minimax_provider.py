@@ -3210,14 +3210,16 @@ def ca_variable() -> str:
     return next((name for name in CA_VARIABLES if os.environ.get(name)), "")
 
 
-def ca_file(url: str) -> Any:
-    """What requests is to verify `url` with; True where it has certificates itself.
+def ca_file(url: str) -> str:
+    """The certificates that requests is to verify `url` with.
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
     name = ca_variable()
     if not name or not url.startswith("https:"):
-        return True
+        # Its own, by name: for True, old versions look at CURL_CA_BUNDLE once more, and
+        # verify nothing if that is empty.
+        return str(import_requests().certs.where())
     path = os.environ[name]
     if not os.access(path, os.R_OK):
         text = "%s names a file of CA certificates that cannot be read: %s"

@@ -3904,6 +3904,15 @@ def test_certificates_named_in_the_environment_are_honoured(
         assert plugin.turn(ask()).text == "ok"
 
 
+@pytest.mark.parametrize("variable", provider.CA_VARIABLES)
+def test_empty_variable_does_not_switch_verification_off(
+    tls_emulator: Emulator, variable: str
+) -> None:
+    with Plugin(tls_emulator.base_url, env={variable: ""}) as plugin:
+        assert plugin.turn(ask()).code == "network"
+    assert tls_emulator.requests == []
+
+
 def test_certificates_for_requests_win_over_those_for_all(
     tls_emulator: Emulator, certificate: Path
 ) -> None:

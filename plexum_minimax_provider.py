@@ -902,18 +902,20 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     inner = inner if isinstance(inner, dict) else {"message": inner}
     base = body.get("base_resp")
     base = base if isinstance(base, dict) else {}
-    said = inner.get("message") or base.get("status_msg") or body.get("message") or ""
-    said = plain_text(said if isinstance(said, str) and said else text)
+    known = (inner.get("message"), base.get("status_msg"), body.get("message"))
+    said = next((said for said in known if isinstance(said, str) and said), text)
+    said = plain_text(said[:MAX_ERROR_BODY], MAX_ERROR_BODY)  # the code may stand last
     number = _minimax_code(said, base.get("status_code"), inner.get("code"))
     if status is None:
-        status = _number(inner.get("http_code"))
+        named = _number(inner.get("http_code"))
+        status = named if named in range(400, 600) else None
     code = _error_code(number, status, body, said)
     moment = re.search(_MOMENT, said) if code == "quota_exhausted" else None
     shown = "" if status is None else f"HTTP {status}: "
     request_id = body.get("request_id")
     return ProviderError(
         code,
-        shown + (said or "no further text"),
+        shown + (plain_text(said) or "no further text"),
         http_status=status,
         provider_code=number,
         reset_at=moment and moment.group(),
@@ -957,8 +959,8 @@ def _error_code(number: int | None, status: int | None, body: JSON, said: str) -
 class ServerSentEvent:
     """One event of a stream: `event` (its name, "message" by default) and `data`.
 
-    `bare` is true for a line that is no SSE field but opens a JSON object: MiniMax was
-    seen to send errors so.
+    `bare` is true for a JSON object that stands in no SSE field: MiniMax was seen to
+    send errors so.
     """
 
     __slots__ = ("event", "data", "bare")
@@ -994,6 +996,7 @@ class SSEDecoder:
         self._name = ""
         self._data: list[bytes] = []  # data lines of the event under way
         self._data_size = 0
+        self._bare = b""  # lines of JSON that is not ended yet
         self._first = True  # the first line may open with a byte order mark
         self._split = re.compile(_REGULAR_EVENT).split
         self._after_cr = False  # the last chunk ended in CR: LF may follow
@@ -1010,7 +1013,7 @@ class SSEDecoder:
             self._after_cr = chunk[-1:] == b"\r"
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         events: list[ServerSentEvent] = []
-        if self._first or self._line or self._data or self._name:
+        if self._first or self._line or self._data or self._name or self._bare:
             end = chunk.find(b"\n\n") + 2
             first, chunk = (chunk[:end], chunk[end:]) if end > 1 else (chunk, b"")
             self._read(first, events)
@@ -1062,7 +1065,7 @@ class SSEDecoder:
                 data = b"\n".join(self._data).decode("utf-8", "replace")
                 events.append(ServerSentEvent(self._name or "message", data))
                 self._data, self._data_size = [], 0
-            self._name = ""
+            self._name, self._bare = "", b""
             return
         field, _, value = line.partition(b":")
         if value[:1] == b" ":
@@ -1074,9 +1077,20 @@ class SSEDecoder:
                 raise self._too_large()
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
-        elif line[:1] == b"{":
-            text = line.decode("utf-8", "replace")
-            events.append(ServerSentEvent("message", text, bare=True))
+        elif self._bare or line.lstrip()[:1] == b"{":
+            self._read_bare(line, events)
+
+    def _read_bare(self, line: bytes, events: list[ServerSentEvent]) -> None:
+        self._bare += line + b"\n"
+        try:
+            text = self._bare.decode("utf-8", "replace")
+            if line.rstrip()[-1:] == b"}" and load_json(text):
+                events.append(ServerSentEvent("message", text.strip(), bare=True))
+                self._bare = b""
+        except ValueError:
+            pass
+        if len(self._bare) > MAX_ERROR_BODY:
+            self._bare = b""
 
     def _too_large(self) -> SSELimitError:
         return SSELimitError("one event holds over %d bytes" % self._limit)
@@ -1677,11 +1691,11 @@ class EventTranslator:
     def translate(self, payload: JSON) -> Iterator[JSON]:
         kind = payload.get("type")
         handler = _ON.get(kind) if isinstance(kind, str) else None
-        if handler is not None:
-            return handler(self, payload)
-        if is_error_payload(payload):
+        if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             return self._on_error(payload)
-        return iter(())  # an event of tomorrow
+        if handler is None:
+            return iter(())  # an event of tomorrow
+        return handler(self, payload)
 
     def conclude(self) -> Iterator[JSON]:
         yield from self.close()
@@ -4136,14 +4150,11 @@ class _Turn:
         """The error that an answer other than the one wanted stands for."""
         kind = reply.header("Content-Type")
         rest = reply.read_rest(MAX_ERROR_BODY, ERROR_BODY_SECONDS)
-        text = (opening + rest).decode("utf-8", "replace")
+        text = (opening + rest).lstrip(_BLANK).decode("utf-8", "replace")
         if _encoding(reply):
             text = f"the body is encoded ({_encoding(reply)}), which was not asked for"
-        try:  # of an event stream that opens with a bare error, the first line
-            is_stream = text.startswith("{") and "event-stream" in kind.lower()
-            payload = load_json(text.split("\n\n")[0] if is_stream else text)
-        except ValueError:
-            payload = None
+        payload = _error_payload(text)
+        if payload is None:
             text = re.sub(_HTML, " ", text[:8192])
         good = reply.status == 200
         error = upstream_error(payload, None if good else reply.status, text)
@@ -4334,6 +4345,25 @@ def _opens_stream(opening: bytes) -> bool:
     return any(o.startswith(head[: len(o)]) for o in _SSE_OPENINGS)
 
 
+def _error_payload(text: str) -> Any:
+    """The JSON of a body that is none of the streams asked for, None if it has none.
+
+    It may be framed as a stream nevertheless, or be followed by one.
+    """
+    try:
+        framed = SSEDecoder().feed(text.encode("utf-8") + b"\n\n")
+    except SSELimitError:
+        framed = []
+    for part in (text, *(sse.data for sse in framed)):
+        try:
+            payload = load_json(part)
+        except ValueError:
+            continue
+        if part is text or is_error_payload(payload):
+            return payload
+    return None
+
+
 def _encoding(reply: Reply) -> str:
     """The Content-Encoding of a reply that has one, though none was asked for."""
     encoding = plain_text(reply.header("Content-Encoding"), 40)
@@ -4384,7 +4414,9 @@ def _payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
         raise ProviderError("protocol", f"the data of an event {problem}")
     if sse.bare and not is_error_payload(payload):
         return None
-    if not isinstance(payload.get("type"), str):
+    kind = payload.get("type")
+    is_odd = sse.event == ERROR and kind not in _ON and not is_error_payload(payload)
+    if is_odd or not isinstance(kind, str):
         payload["type"] = sse.event
     return payload
 

@@ -3983,6 +3983,18 @@ ERROR_CASES: dict[str, Trouble] = {
     "2061 as 500": Trouble(500, api_error(
         "your current token plan not support model, MiniMax-M2.7-highspeed (2061)"),
         "model_unavailable", ["MiniMax-M3"], 2061),
+    "2061 after a long text": Trouble(500, api_error(
+        "invalid " * 500 + "your current token plan not support model (2061)"),
+        "model_unavailable", ["invalid"], 2061),
+    "2061 in a stream": Trouble(500, "event: error\n" + frame(
+        base_resp(2061, "no such")).decode(), "model_unavailable", ["no such"], 2061),
+    "2061 in a stream after a ping": Trouble(500, sse(
+        PING, base_resp(2061, "no such")).decode(), "model_unavailable", [], 2061),
+    "1008 after a byte order mark": Trouble(
+        500, "\ufeff" + json.dumps(base_resp(1008, "no")), "insufficient_balance"),
+    "1008 over lines with 200": Trouble(
+        200, json.dumps(base_resp(1008, "no"), indent=1).replace("\n", "\n\n"),
+        "insufficient_balance"),
     "2061 with 200": Trouble(
         200, base_resp(2061, "not support"), "model_unavailable"),
     "unknown model": Trouble(400, api_error(
@@ -4260,8 +4272,24 @@ MIDSTREAM: dict[str, tuple[bytes, str]] = {
     "by http_code": (
         frame(api_error("slow", "strange", http_code="429")), "rate_limited",
     ),
+    "by type, not by http_code 200": (
+        frame(api_error("busy", "overloaded_error", http_code="200")), "overloaded",
+    ),
     "no type": (
         frame(json.dumps({"error": {"message": "load (2064)"}})), "overloaded",
+    ),
+    "type of its own": (
+        frame({"type": "overloaded", "message": "load (2064)"}, "error"), "overloaded",
+    ),
+    "in an event": (
+        frame({**stopping(None), **base_resp(1027, "filtered")}), "content_filtered",
+    ),
+    "after a long text": (frame(api_error("no " * 500 + "(1027)")), "content_filtered"),
+    "raw JSON after a space": (
+        b" " + json.dumps(api_error("load (2064)")).encode(), "overloaded",
+    ),
+    "raw JSON over lines": (
+        json.dumps(api_error("load (2064)"), indent=1).encode() + b"\n", "overloaded",
     ),
     "event name only": (
         frame({"error": {"message": "load (2064)"}}, "error"), "overloaded",

@@ -4046,7 +4046,12 @@ class _Turn:
         reply = self._outside.post(self._url, data, watch, settings)
         try:
             self._request_id = _request_id(reply)
-            yield from self._stream(reply)
+            try:
+                yield from self._stream(reply)
+            except ProviderError:  # whatever comes after a whole message
+                if not self._translator.complete:
+                    raise
+                self._watch.renew()
             yield from self._batch(self._translator.conclude())
             # Before the end is told, for the host's next turn may come at once.
             reply.drain(DRAIN_SECONDS)
@@ -4063,13 +4068,7 @@ class _Turn:
             yield from self._batch(self._events(_decoded(decoder, chunk), False))
             if translator.stopped:
                 return
-            try:
-                chunk = reply.read()
-            except ProviderError:
-                if translator.complete:
-                    self._watch.renew()
-                    return
-                raise
+            chunk = reply.read()
         yield from self._batch(self._events(decoder.close(), True))
         if not (translator.stopped or translator.complete):
             if self._first_event is None and not _opens_stream(opening):
@@ -4103,13 +4102,15 @@ class _Turn:
         payloads, failure = _payloads(received, is_last)
         is_news = False
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
-            if payload["type"] != "ping" and not translator.complete:
+            was_complete = translator.complete
+            if payload["type"] != "ping" and not was_complete:
                 is_news = True
                 if self._first_event is None:
                     self._first_event = time.monotonic()
             yield from filter(self._is_due, translator.translate(payload))
             if translator.stopped:
                 return
+            is_news = is_news or translator.complete != was_complete
         if is_news:
             seconds = min(idle, LAST_EVENT_SECONDS) if translator.complete else idle
             self._watch.allow("idle", seconds)

@@ -5018,7 +5018,25 @@ def test_unknown_events_after_the_stop_reason_do_not_prolong_the_turn(
         assert plugin.turn(ask()).text == "Hello"
 
 
-@pytest.mark.parametrize("end", [hold, reset, close])
+def test_block_that_opens_after_the_stop_reason_has_all_the_time() -> None:
+    turn = provider._Turn(provider.MiniMaxProvider(), {}, provider.Watch())
+
+    def seconds(*payloads: Obj) -> float:
+        data = [provider.ServerSentEvent("message", json.dumps(p)) for p in payloads]
+        list(turn._events(data, False))
+        return turn._watch._seconds
+
+    idle = provider.OPTIONS["idle_timeout"]["default"]
+    assert seconds(started(), opened(0), text(0, "a")) == idle
+    assert seconds(closed(0), stopping()) == provider.LAST_EVENT_SECONDS
+    assert seconds(opened(1)) == idle
+    assert seconds(text(1, "b"), closed(1)) == provider.LAST_EVENT_SECONDS
+
+
+@pytest.mark.parametrize("end", [
+    hold, reset, close, b"data: {oops\n\n", frame("[]"), frame(started(ident="2")),
+    frame(api_error("busy (2064)", "overloaded_error")),
+])
 @pytest.mark.parametrize("payloads, message", [
     ([], None),
     ([opened(0), text(0, "Hello[e~["), closed(0)], [A_TEXT]),

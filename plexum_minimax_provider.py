@@ -545,6 +545,7 @@ QUERY_SECONDS = 30.0  # for each step of a question that spends no token
 ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
 LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
 DRAIN_SECONDS = 0.3  # after message_stop, for the body to end
+MAX_INTERIM = 20  # answers of status 1xx before the one that counts
 STALE_SECONDS = 1.0  # a kept connection that has died says so within a round trip
 MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 STOP_AGAIN_SECONDS = 0.05  # until a connection that is being made can be shut down
@@ -2914,7 +2915,18 @@ def response_class() -> Any:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             _SERVED.watch.response = self
+            self.begun = False  # a byte of the answer has come
             self._chunks = ChunkDecoder()
+
+        def begin(self) -> None:
+            self.begun = bool(self.fp.peek(1))
+            super().begin()
+            for _ in range(MAX_INTERIM):
+                if self.status // 100 != 1 or self.status == 101:
+                    break
+                # Of these http.client reads past 100 only, and begins but once.
+                self.headers = None  # type: ignore[assignment]
+                super().begin()
 
         def read_some(self) -> bytes:
             """What one read of the socket brings of the body, b"" at its end."""
@@ -3209,6 +3221,7 @@ def send(
                 forget(error)
         is_network = isinstance(failure, ProviderError) and failure.code == "network"
         is_stale = time.monotonic() - watch.reused < STALE_SECONDS
+        is_stale = is_stale and not getattr(watch.response, "begun", False)
         if is_last or watch.fresh or not (is_stale and is_network):
             break  # otherwise it died while idle, which costs nothing
     raise failure

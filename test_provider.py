@@ -4540,6 +4540,20 @@ def test_request_that_a_kept_connection_loses_at_once_is_sent_again(
     assert [r.connection for r in emulator.requests] == [1, 1, 2][: 2 + (code is None)]
 
 
+@pytest.mark.parametrize("begun", [
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/ev", b"HTTP/1.1 100 Continue\r\n\r\n",
+])
+def test_request_whose_answer_has_begun_is_not_sent_again(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(provider, "STALE_SECONDS", 1e9)
+    emulator.queue.extend([kept(OK), [begun, reset]])
+    with python_client(emulator) as client:
+        first, last = [list(client.turn(ask()))[-1] for _ in range(2)]
+    assert (first["type"], last["error"]["code"]) == ("turn_end", "network")
+    assert [r.connection for r in emulator.requests] == [1, 1]
+
+
 def test_connection_that_was_idle_for_long_is_not_used_again(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -10265,11 +10279,22 @@ def test_check_masks_a_key_in_the_base_url(emulator: Emulator) -> None:
         code, _, errors = run(b"", url, argv=["check", option])
         assert code in (0, 1) and errors == b""
 
+def test_answers_before_the_answer_are_read_past(emulator: Emulator) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    interim = [b"HTTP/1.1 100 Continue\r\n\r\n", hints, hints]
+    emulator.queue.extend([[*interim, *respond(OK)], [b"".join(interim), *respond(OK)]])
+    emulator.queue.append([hints * 1000])
+    with Plugin(emulator.base_url, ONCE) as plugin:
+        for _ in range(2):
+            assert plugin.turn(ask()).text == "ok"
+        assert plugin.turn(ask()).code == "protocol"
+
+
 def test_answer_that_is_still_to_come_is_not_the_next_turns(
     emulator: Emulator,
 ) -> None:
     """http.client takes an informational answer for the answer."""
-    late = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    late = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
     emulator.queue.extend([[late], respond(words("second"))])
     with Plugin(emulator.base_url, ONCE) as plugin:
         assert plugin.turn(ask()).code == "protocol"

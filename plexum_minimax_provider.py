@@ -183,7 +183,7 @@ _CURRENT = [name for name, row in MODELS.items() if row["status"] == "current"]
 def canonical_model(name: str) -> str:
     """The id to send for `name`: no `minimax/` prefix, the table's spelling."""
     if name.lower().startswith("minimax/"):
-        name = name[len("minimax/") :]
+        name = name[len("minimax/") :] or name
     return _CANONICAL.get(name.lower(), name)
 
 
@@ -1342,7 +1342,9 @@ def _messages(
             _wrong(path + ".role", "must be user or assistant")
     if messages and messages[-1][1] == "user" and _is_empty(messages[-1][2]):
         _wrong(messages[-1][0] + ".content", "is blank: there is nothing to answer")
-    repaired = _repair_history(messages, warn)
+    # One of an assistant that holds nothing parts no call from its result.
+    full = [m for m in messages if m[1] == "user" or not _is_empty(m[2])]
+    repaired = _repair_history(full, warn)
     sent = [{"role": r, "content": c} for _, r, c in repaired if not _is_empty(c)]
     if not sent:
         _wrong("messages", "hold nothing that could be sent")
@@ -1459,7 +1461,9 @@ class _Images:
             "data_base64": lambda: self._from_base64(value, kind),
             "path": lambda: self._read(value),
         }
-        short = [name for name in sources if block.get(name) is not None]
+        optional = ("source", *sources, "media_type")
+        block = {k: v for k, v in block.items() if k not in optional or v is not None}
+        short = [name for name in sources if name in block]
         if isinstance(block.get("source"), dict) and not short:
             return block
         if len(short) != 1 or "source" in block:
@@ -1588,6 +1592,7 @@ def _answered(
     kept = _without(stray, run, warn)
     if not calls:
         return kept
+    kept = [m for m in kept if not _is_empty(m[2])] or kept[:1]
     path, found = run[0][0], list(results.values())
     if _as_blocks(kept[0][2])[: len(found)] != found:
         warn("history_repaired", path + ": tool results are moved to the front")
@@ -1743,7 +1748,7 @@ class EventTranslator:
             if not isinstance(block, dict):
                 _broken("message_start holds content that is no block")
             yield from self._begin(index, block)
-            yield from self._end(index, self._open[index], True)
+            yield from self._on_block_stop({**payload, "index": index})
 
     def _on_block_start(self, payload: JSON) -> Iterator[JSON]:
         index, block = _index(payload), _object(payload, "content_block")
@@ -4443,10 +4448,12 @@ def _retry_after(value: str, now: float) -> float | None:
     value = value.strip()
     if re.match(r"\d+(\.\d+)?$", value, re.ASCII):
         return min(float(value), MAX_RETRY_AFTER)
+    from datetime import timezone
     from email.utils import parsedate_to_datetime
 
     try:
-        moment = parsedate_to_datetime(value)
+        moment = parsedate_to_datetime(value)  # without a zone, it is GMT
+        moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc)
         seconds = moment.timestamp() - now
     except (TypeError, ValueError, IndexError, OverflowError):
         return None

@@ -1776,6 +1776,7 @@ FIELD_CASES: dict[str, tuple[Obj, Obj, list[str]]] = {
         [],
     ),
     "model, unknown": ({"model": "abab-7.5"}, {"model": "abab-7.5"}, []),
+    "model, prefix alone": ({"model": "minimax/"}, {"model": "minimax/"}, []),
     "model, unknown with prefix": ({"model": "minimax/Abc"}, {"model": "Abc"}, []),
     "model, retired": (
         {"model": "MiniMax-M2.5"}, {"model": "MiniMax-M2.5"}, ["retired_model"],
@@ -2237,6 +2238,15 @@ IMAGE_CASES: dict[str, tuple[Obj, Obj]] = {
         {"type": "image", "url": "https://example.com/a.png"},
         {"type": "url", "url": "https://example.com/a.png"},
     ),
+    "url beside null": (
+        {"type": "image", "source": None, "path": None, "url": "http://example.com/"},
+        {"type": "url", "url": "http://example.com/"},
+    ),
+    "source beside null": (
+        {"type": "image", "source": {"x": 1}, "url": None, "path": None,
+         "data_base64": None, "media_type": None},
+        {"x": 1},
+    ),
     "data with type": (
         {"type": "image", "data_base64": PNG64, "media_type": "image/png"},
         {"type": "base64", "media_type": "image/png", "data": PNG64},
@@ -2402,6 +2412,14 @@ def test_sound_history_goes_out_as_it_came_in(bench: Bench, name: str) -> None:
     assert answer.warnings == []
 
 
+def test_blank_message_parts_no_call_from_its_result(bench: Bench) -> None:
+    before, after = [*USER, assistant(call("1"))], [user(result("1"))]
+    blank = [{"role": role, "content": " "} for role in ("user", "assistant")]
+    body, answer = bench.upstream({"messages": [*before, *blank, *after]})
+    assert same(body["messages"], before + after)
+    assert answer.warnings == []
+
+
 class Repair(NamedTuple):
     messages: list[Obj]
     present: Sequence[Obj] = ()
@@ -2442,6 +2460,10 @@ REPAIRS: dict[str, Repair] = {
     "result after text": Repair(
         [*USER, assistant(call("1")), user(block_text("b"), result("1"))],
         [result("1"), block_text("b")],
+    ),
+    "results in messages of their own": Repair(
+        [*USER, assistant(call("1"), call("2")), user(result("1")), user(result("2"))],
+        [result("1"), result("2")],
     ),
     "result from the assistant": Repair(
         [*USER, assistant(block_text("a"), result("9", "ORPHAN")), *USER],
@@ -3157,6 +3179,14 @@ def test_only_what_could_be_an_end_marker_or_half_a_pair_waits(
     translator = provider.EventTranslator()
     events = [e for p in (started(), *payloads) for e in translator.translate(p)]
     assert [event["text"] for event in events if "text" in event] == told
+
+
+def test_end_marker_stays_in_a_block_that_is_not_the_last(bench: Bench) -> None:
+    given = [block_text("a[e~["), block_text("b[e~[")]
+    begun = started()
+    begun["message"]["content"] = given
+    answer = bench.stream(sse(begun, stopping(), STOP))
+    assert same(answer.content, [block_text("a[e~["), block_text("b")])
 
 
 def test_many_open_blocks_are_linear_work() -> None:
@@ -4841,6 +4871,22 @@ def test_retry_after_is_honoured_and_back_off_can_be_cancelled(
     answer = retrying.plugin.answer(ident)
     assert answer.end["stop_reason"] == "cancelled" and answer.content == []
     assert len(retrying.emulator.requests) == 1
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="no time zones to choose")
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Shanghai"])
+@pytest.mark.parametrize("date", [
+    "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+    "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000",
+])
+def test_retry_after_is_a_date_of_gmt_in_every_zone(
+    monkeypatch: pytest.MonkeyPatch, zone: str, date: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        assert provider._retry_after(date, 784111767.0) == 10
+    time.tzset()
 
 
 @pytest.mark.parametrize("value", ["-5", "soon", "", "nan", "1,5", "0x20", "\xb2"])

@@ -2588,6 +2588,8 @@ class Watch:
         return self._turn_due - time.monotonic()
 
     def check(self) -> None:
+        if self.cancel is not None and self.cancel.is_set():
+            self.stop(_Cancelled())
         if self.reason is not None:
             raise self.reason
 
@@ -3944,7 +3946,8 @@ class MiniMaxProvider:
         reply: Callable[[Any, Watch], Reply] = Reply,
     ) -> Reply:
         """POST `body`, with the key, on the session that all turns share."""
-        session = self.session(settings)
+        # The import may take long, and cannot be interrupted.
+        session = self._session or watch.wait_for(lambda: self.session(settings))
         return send(session, url, settings["api_key"], body, watch, settings, reply)
 
     def session(self, settings: JSON) -> Any:

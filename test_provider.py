@@ -5346,6 +5346,32 @@ def test_python_events_equal_the_wires(bench: Bench) -> None:
     assert all("id" not in event for event in events)
 
 
+def test_python_cancel_is_seen_at_every_step(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "CANCEL_POLL_SECONDS", 1e9)
+    go, cancel = threading.Event(), threading.Event()
+    emulator.queue.append(respond(BEGUN, wait(go), sse(*TAIL)))
+    with python_client(emulator) as client:
+        for event in client.turn(ask(), cancel):
+            if event["type"] == "text_delta":
+                cancel.set()
+                go.set()
+    assert event["stop_reason"] == "cancelled"
+
+
+@needs_linux
+def test_cancel_does_not_wait_for_the_import_of_requests(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    gate = str(tmp_path / "gate")
+    env = planted(tmp_path, requests=f"open({gate!r}).read()")
+    with Plugin("http://127.0.0.1:9", env=env) as plugin:
+        ident = plugin.submit(ask())
+        with open(gate, "w"):  # the import has begun
+            plugin.cancel(ident)
+            check_cancelled(plugin.answer(ident))
+
+
 def test_python_turn_does_not_change_its_input(emulator: Emulator) -> None:
     turn = {
         "Messages": [

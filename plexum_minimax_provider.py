@@ -2452,7 +2452,7 @@ def internal_error(error: Exception) -> ProviderError:
 
 
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
-    """Up to `limit` bytes of the regular file at `path`, and its mode.
+    """The bytes of the regular file at `path`, at most `limit`, and its mode.
 
     Raises OSError, or ValueError with a reason if it is no such file.
     """
@@ -2466,7 +2466,11 @@ def read_file(path: str, limit: int) -> tuple[bytes, int]:
         if not stat.S_ISREG(mode):
             raise ValueError("it is not a regular file")
         with open(fd, "rb", closefd=False) as file:
-            return file.read(limit), mode
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            shown = "%d MB" % (limit // MIB) if limit >= MIB else "%d bytes" % limit
+            raise ValueError("it is larger than " + shown)
+        return data, mode
     finally:
         os.close(fd)
 
@@ -2480,11 +2484,9 @@ def read_image_file(path: str) -> JSON:
     import base64
 
     try:
-        data, _ = read_file(path, MAX_IMAGE_BYTES + 1)
+        data, _ = read_file(path, MAX_IMAGE_BYTES)
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from None
-    if len(data) > MAX_IMAGE_BYTES:
-        raise ValueError("it is larger than %d MB" % (MAX_IMAGE_BYTES // MIB))
     kind = _Images.media_type(data[:16])
     if kind is None:
         raise ValueError("it is no PNG, JPEG, GIF or WebP")
@@ -4630,7 +4632,7 @@ class _RecordedWatch(Watch):
 
 
 def _read_rows(path: str) -> Iterator[JSON]:
-    data, _ = read_file(path, MAX_CAPTURE_FILE + 1)
+    data, _ = read_file(path, MAX_CAPTURE_FILE)
     *lines, rest = data.split(b"\n")
     number, row = 0, {"kind": ""}
     for number, line in enumerate(lines, 1):

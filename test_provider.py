@@ -3454,6 +3454,7 @@ def test_message_with_blocks_of_a_users_kinds_can_be_sent_back(
 
 # (configuration file, a pattern for the key that the message names)
 BAD_CONFIGS: dict[str, tuple[Obj | str, str]] = {
+    "too large": ('{"api_key": "%s"}' % KEY + " " * provider.MIB, "larger than 1 MB"),
     "not JSON": ("{oops", r"at character 2\n.*must be one JSON object"),
     "no quotes": ('{\n "model": M3}', r"at line 2, character 11\n.*double quotes"),
     "not an object": ("[]", "object"),
@@ -6780,8 +6781,8 @@ BAD_KEY_FILES: dict[str, tuple[bytes, str]] = {
     "two lines": (KEY[:20].encode() + b"\n" + KEY[20:].encode(), "at position 21"),
     "a setting": (b'{"api_key": "%s"}' % KEY.encode(), "at position 12"),
     "not UTF-8": (KEY.encode() + b"\xff", "not UTF-8"),
-    "too long": (b"k" * 9000, "too long"),
-    "huge": (b"k" * 2000000, "too long"),
+    "too long": (b"k" * 8250, "too long"),
+    "huge": (b"k" * 2000000, "larger than"),
 }
 
 

@@ -4689,6 +4689,8 @@ def replay(recording: Recording, tell: Callable[[JSON], object]) -> str:
                 tell(event)
     except _Diverged as error:
         return str(error)
+    except OSError:  # of `tell`: in a replay there is nothing else outside
+        raise
     except Exception as error:  # such as of a hint that names what nobody knows
         return f"the turn cannot be run again: {type(error).__name__}"
     unlike = recording.unlike, difference(_timeless(recording.then), _timeless(event))
@@ -5403,13 +5405,20 @@ def run_plugin(overrides: JSON | None = None) -> int:
 OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # and WARNING
 _STYLES = {"bold": "1", "dim": "2", SKIPPED: "2", PROBLEM: "31", OK: "32",
            WARNING: "33"}
-_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+# What commands a terminal, or turns around what it shows.
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+_PIECE = 800  # characters that fit the buffer of a stream, however they are encoded
 
 
 def _escaped(text: str) -> str:
     """A model's text without what could command a terminal."""
     text = text.replace("\r\n", "\n")
-    return re.sub(_CONTROLS, lambda found: "\\x%02x" % ord(found.group()), text)
+    return re.sub(_CONTROLS, _code_of, text)
+
+
+def _code_of(found: Any) -> str:
+    number = ord(found.group())
+    return ("\\x%02x" if number < 256 else "\\u%04x") % number
 
 
 class Terminal:
@@ -5431,9 +5440,28 @@ class Terminal:
         return f"\x1b[{code}m{text}\x1b[0m" if self.has_color and code else text
 
     def write(self, text: str) -> None:
-        if self._stream:
-            self._stream.write(text)
-            self._stream.flush()
+        try:
+            for at in range(0, len(text) if self._stream else 0, _PIECE):
+                self._put(text[at : at + _PIECE])
+        except OSError:
+            if self._stream is not sys.stderr:
+                raise
+            self._stream = None  # what is told aside is not worth the rest
+
+    def _put(self, piece: str) -> None:
+        """Write what fits the stream's buffer, where it waits if the descriptor is one
+        that somebody made non-blocking."""
+        is_waiting = True
+        try:
+            self._stream.write(piece)
+        except BlockingIOError:
+            pass
+        while is_waiting:
+            try:
+                self._stream.flush()
+                is_waiting = False
+            except BlockingIOError:
+                _wait_for(self._stream.fileno(), reading=False)
 
     def line(self, text: str = "") -> None:
         self.write(text + "\n")
@@ -5523,7 +5551,7 @@ def _when(moment: float) -> str:
 
 
 def _print_json(value: Any) -> int:
-    print(json.dumps(value, indent=2))
+    Terminal(sys.stdout).line(json.dumps(value, indent=2))
     return EXIT_OK
 
 
@@ -5602,7 +5630,11 @@ class DemoServer:
         import socket
 
         self._pace = pace  # seconds between frames, for a person to see them come
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        try:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+        except OSError as error:
+            text = f"no server can listen on 127.0.0.1: {error.strerror}"
+            raise ProviderError("network", text, "The demo needs loopback.") from None
         self.base_url = (
             "http://127.0.0.1:%d/anthropic" % self._listener.getsockname()[1]
         )
@@ -5670,10 +5702,10 @@ class _Talk:
                 yield event
 
 
-def demo(pace: float, write: Callable[[str], object]) -> int:
+def demo(pace: float, write: Callable[[str], object]) -> None:
     """Two turns through the whole plugin against a server of its own.
 
-    Returns the number of events, 0 if a turn failed.
+    Raises the ProviderError of a turn that failed.
     """
     # A proxy's loopback is not ours.
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
@@ -5691,8 +5723,7 @@ def demo(pace: float, write: Callable[[str], object]) -> int:
             count += 1
             write(_demo_text(event))
         if event["type"] == ERROR:
-            write("\nThe demo failed: the plugin does not work here.\n")
-            return 0
+            raise ProviderError(**event["error"])
         messages.append(event["message"])
         if event["stop_reason"] == "tool_use":
             write(f"tool      > {_DEMO_RESULT}\n")
@@ -5705,7 +5736,6 @@ def demo(pace: float, write: Callable[[str], object]) -> int:
     server.close()
     text = "\nIt works: 2 turns, %d events, thinking and signature returned unchanged."
     write(text % count + "\n")
-    return count
 
 
 _LABELS = {
@@ -5724,13 +5754,12 @@ def _demo_text(event: JSON) -> str:
         return f"{_LABELS[block['type']]}{name}"
     if kind == BLOCK_END:
         return "\n"
-    if kind == ERROR:
-        return "{code}: {message}\n{hint}\n".format(**event["error"])
     return str(event.get("text") or event.get("json") or "")
 
 
 def _run_demo(options: Any) -> int:
-    return EXIT_OK if demo(0.05, Terminal(sys.stdout).write) else EXIT_ERROR
+    demo(0.05, Terminal(sys.stdout).write)
+    return EXIT_OK
 
 
 # --- say: a turn, or a conversation
@@ -5870,6 +5899,7 @@ class _Screen:
         _tell_error(self._err, event["error"])
 
     def _on_turn_end(self, event: JSON) -> None:
+        self._counter.stop()
         blocks = (event.get("message") or {}).get("content", ())
         is_mute = all(block["type"] == "thinking" for block in blocks)
         note = _STOP_NOTES.get(event["stop_reason"], _MUTE if is_mute else "")
@@ -6008,8 +6038,9 @@ def _say_turn(provider: MiniMaxProvider, turn: JSON, screen: _Screen | None) -> 
         events = provider.turn(turn, cancel)
         if screen is not None:
             return screen.turn(events)
+        out = Terminal(sys.stdout)
         for event in events:
-            print(dump_json(event), flush=True)
+            out.line(dump_json(event))
         return event
 
 
@@ -6033,6 +6064,7 @@ def _prompts(first: Any) -> Iterator[Any]:
     """What the person says, until /quit or the end of input."""
     error, is_terminal = Terminal(sys.stderr), _stdin_is_terminal()
     is_edited = is_terminal and Terminal(sys.stdout).is_terminal
+    ahead = bytearray()  # what was read past the line
     if is_terminal:
         error.line("/quit leaves, Ctrl-C stops an answer.")
     if hasattr(sys.stdin, "reconfigure"):
@@ -6043,7 +6075,7 @@ def _prompts(first: Any) -> Iterator[Any]:
         try:
             if is_terminal and not is_edited:  # the prompt is no part of the answer
                 error.write("> ")
-            text = _read_line(is_edited)
+            text = _read_edited() if is_edited else _read_line(ahead)
         except KeyboardInterrupt:
             if not is_terminal:
                 raise
@@ -6057,12 +6089,26 @@ def _prompts(first: Any) -> Iterator[Any]:
             yield text.strip()
 
 
-def _read_line(is_edited: bool) -> str:
+def _read_line(ahead: bytearray) -> str:
     """A line with its end, "" at the end of input."""
-    if not is_edited:
-        return sys.stdin.readline()
+    while b"\n" not in ahead:
+        data = read_fd(0)
+        if not data:
+            break
+        ahead += data
+    size = ahead.find(b"\n") + 1 or len(ahead)
+    line = ahead[:size].decode("utf-8", "replace")
+    del ahead[:size]
+    return line
+
+
+def _read_edited() -> str:
+    """The same, of a terminal."""
     try:
-        import readline  # noqa: F401  # for input(): the line can be edited
+        import readline  # for input(): the line can be edited
+
+        for setting in ("input-meta on", "output-meta on", "convert-meta off"):
+            readline.parse_and_bind("set " + setting)  # as where the locale is not C
     except ImportError:
         pass
     try:
@@ -6089,8 +6135,10 @@ def _models_listed(provider: MiniMaxProvider, settings: JSON) -> list[str]:
             break
         from urllib.parse import quote
 
-        after = "?after_id=" + quote(last, safe="")
-    return [plain_text(name, 100) for name in ids]
+        before, after = after, "?after_id=" + quote(last, safe="")
+        if after == before:  # it knows no pages
+            break
+    return [plain_text(name, 100) for name in dict.fromkeys(ids)]
 
 
 def _settings_with_key(provider: MiniMaxProvider) -> JSON:
@@ -6685,11 +6733,14 @@ def _inspect_model(c: Checkup) -> Iterator[JSON]:
 
 
 def _inspect_demo(c: Checkup) -> Iterator[JSON]:
-    if demo(0, lambda text: None):
-        yield _result(OK, "2 turns with a server of its own")
-    else:
+    try:
+        demo(0, lambda text: None)
+    except ProviderError as error:
         remedy = f"See what {_program()} demo prints; is loopback firewalled?"
-        yield _result(PROBLEM, "a turn failed without any network", remedy)
+        text = "a turn failed without any network: " + error.message
+        yield _result(PROBLEM, text, remedy)
+        return
+    yield _result(OK, "2 turns with a server of its own")
 
 
 _ROUTE = ("config", "region", "base_url")
@@ -6744,7 +6795,7 @@ def _tell_result(out: Terminal, result: JSON) -> None:
     """A line of what was found, and one of what to do about it."""
     head, name = "  %-9s" % result["status"], "%-21s" % result["check"]
     indent = len(head) + len(name)
-    text = name + out.hang(result["text"], indent)
+    text = name + out.hang(_escaped(result["text"]), indent)
     out.line(out.painted(head, result["status"]) + text)
     if result["remedy"]:
         remedy = out.hang(result["remedy"], indent + 3)

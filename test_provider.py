@@ -8730,6 +8730,82 @@ def test_say_marks_thinking_off_with_colour_where_it_may(
     assert b"\x1b[2J" not in terminal.output  # the model does not command the terminal
 
 
+@pytest.mark.parametrize("argv", [["say", "hi"], ["say", "--json", "hi"]])
+def test_non_blocking_stdout_gets_all(site: Emulator, argv: list[str]) -> None:
+    text = "x" * 300000
+    site.answer = minimax(turn=respond(words(text)))
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with tempfile.TemporaryDirectory() as home:
+        process = subprocess.Popen(
+            command_line(argv, None),
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.DEVNULL,
+            env=environment(home, site.base_url),
+        )
+        os.close(writing)
+        with open(reading, "rb") as output:
+            assert text in output.read().decode().replace("\n", "")
+        assert process.wait(DEADLINE) == 0
+
+
+@needs_linux
+@pytest.mark.parametrize("argv, said", [
+    (["say", "hi"], ["ok"]), (["say", "--chat"], ["ok", "ok"]),
+])
+@pytest.mark.parametrize("shell", [
+    '"$@" 2>/dev/full >answer; echo $? >>answer',
+    '{ "$@" 2>&1 >answer; echo $? >>answer; } | true',
+])
+def test_stderr_that_cannot_be_written_changes_nothing(
+    site: Emulator, tmp_path: Path, shell: str, argv: list[str], said: list[str]
+) -> None:
+    site.answer = minimax(turn=respond(OK))
+    run(b"hi\n" * 2, site.base_url, argv=argv, shell=shell, cwd=str(tmp_path))
+    assert (tmp_path / "answer").read_text().split() == [*said, "0"]
+
+
+@needs_linux
+def test_chat_whose_stdin_cannot_be_read_says_so(site: Emulator) -> None:
+    argv = ["say", "--chat"]
+    code, _, errors = run(b"", site.base_url, argv=argv, shell='exec "$@" 0>/dev/null')
+    assert code == 0 and b"stdin cannot be read" in errors
+
+
+@needs_linux
+def test_replay_whose_output_fails_judges_nothing(
+    site: Emulator, tmp_path: Path
+) -> None:
+    line, folder = json.dumps(ask()).encode(), str(tmp_path)
+    assert run(line, site.base_url, argv=["--capture", folder])[0] == 0
+    [file] = tmp_path.iterdir()
+    argv = ["replay", "--json", str(file)]
+    code, _, errors = run(b"", argv=argv, shell='"$@" >/dev/full')
+    assert code == 3 and b"cannot be written" in errors and b"different" not in errors
+
+
+def test_demo_tells_its_error_aside(tmp_path: Path) -> None:
+    env = planted(tmp_path, requests="raise ImportError('no requests here')")
+    done = person("demo", env=env)
+    assert done.code == 1 and "requests" in done.err and "requests" not in done.out
+
+
+def test_demo_without_loopback_says_so(tmp_path: Path) -> None:
+    source = """
+import errno, socket
+def refuse(*args, **kwargs):
+    raise OSError(errno.EADDRNOTAVAIL, "no such address")
+socket.create_server = refuse
+"""
+    env = planted(tmp_path, sitecustomize=source)
+    done = person("demo", env=env)
+    assert done.code == 1 and "127.0.0.1: no such address" in done.err
+    done = person("check", "--offline", env=env)
+    assert done.code == 1
+    done.says("problem demo a turn failed", "127.0.0.1: no such address")
+
+
 def test_counter_runs_while_there_is_silence_and_is_gone_when_text_comes(
     site: Emulator,
 ) -> None:
@@ -8782,6 +8858,19 @@ def test_conversation_is_carried_losslessly_until_quit(site: Emulator) -> None:
     assert first == [{"role": "user", "content": "first"}]
     assert same(second[1], {"role": "assistant", "content": RICH.content})
     assert second[2]["content"][-1] == {"type": "text", "text": "second"}
+
+
+def test_conversation_takes_every_letter_in_the_locale_c(site: Emulator) -> None:
+    site.answer = minimax(turn=respond(OK))
+    env: dict[str, str | None] = {"LC_ALL": "C"}
+    with AtTerminal("say", "--chat", base_url=site.base_url, env=env) as chat:
+        for count, said in enumerate(("é b", "日本"), 1):
+            chat.expect("> ")
+            chat.type(said + "\n")
+            assert site.wait_request(count).json["messages"][-1]["content"] == said
+        chat.expect("> ")
+        chat.type("/quit\n")
+        assert chat.end()[0] == 0
 
 
 def test_ctrl_c_in_a_conversation_cancels_the_turn_and_not_the_program(
@@ -9232,6 +9321,12 @@ def test_check_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
     assert "thinking  >" not in done.out  # silently
 
 
+def test_check_shows_no_control_characters_of_a_setting() -> None:
+    """`person` looks for them."""
+    done = person("check", "--offline", config={"model": "\x1b[31mX\u202e"})
+    done.says("\\x1b[31mX\\u202e")
+
+
 # --- models and quota -----------------------------------------------------------------
 
 
@@ -9267,6 +9362,13 @@ def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
         "MiniMax-M3", "MiniMax-M2",
     }  # fmt: skip
     assert set(marked) == set(provider.MODELS)
+
+
+def test_models_live_of_a_server_without_pages_are_listed_once(site: Emulator) -> None:
+    same_page = listing("MiniMax-M3", "M4", has_more=True, last_id="M4")
+    site.answer = lambda request: same_page
+    done = person("models", "--live", "--json", base_url=site.base_url)
+    assert done.json["others"] == ["M4"] and len(site.requests) == 2
 
 
 def test_models_json_has_every_fact(site: Emulator) -> None:

@@ -68,7 +68,8 @@ absolute() {
 
 # Pythons that decide or install something run in / and with -E: files in the working
 # directory, PYTHONPATH and PYTHONHOME must not change what is found. They get no stdin,
-# which may hold the API key.
+# which may hold the API key. What they answer comes on descriptor 4 where start-up files,
+# which may print what they like, have a say.
 isolated() (
     cd /
     isolated_python=$1
@@ -92,8 +93,8 @@ probe() { # probe PYTHON MODULE...: "RANK MINOR EXECUTABLE", unless it is below 
     # those are deleted sooner than the plugin. The executable is the one behind a shim.
     probed=$1
     shift
-    isolated "$probed" -B -c '
-import sys
+    answer=$(isolated "$probed" -B -c '
+import os, sys
 if sys.version_info < (3, 8):
     sys.exit(1)
 rank = 2 if sys.argv[1] == "install" and sys.prefix != sys.base_prefix else 0
@@ -102,8 +103,8 @@ try:
         __import__(name)
 except Exception:
     rank += 1
-print("%d %d %s" % (rank, sys.version_info[1], sys.executable))
-' "$mode" "$@" 2>/dev/null
+os.write(4, os.fsencode("%d %d %s" % (rank, sys.version_info[1], sys.executable)))
+' "$mode" "$@" 4>&1 >/dev/null 2>&1) && [ -n "$answer" ] && say "$answer"
 }
 
 best_of() { # the best probe line of the candidates on stdin; the first one at a tie
@@ -147,12 +148,12 @@ import requests
 find_packages() { # sets packages, what the launcher adds to sys.path; no if requests is lacking
     if [ "$complete" = yes ]; then
         packages=$(isolated "$python" -B -S -c '
-import site, sys
+import os, site, sys
 del sys.path[0]
 bare = set(sys.path)
 site.main()
-print("\n".join(path for path in sys.path if path not in bare))
-')
+os.write(4, os.fsencode("\n".join(path for path in sys.path if path not in bare)))
+' 4>&1 >/dev/null)
         ! can_import_requests "$packages" 2>/dev/null || return 0
     fi
     for packages in "$target"/lib.*; do
@@ -220,7 +221,7 @@ die_without_requests() {
 edit_json() { # edit_json SNIPPET ARGUMENT...: runs it after load() and save()
     snippet=$1
     shift
-    "$python" -I -c '
+    "$python" -I -S -c '
 import json, os, re, stat, sys, tempfile, time
 
 def fail(text):
@@ -455,8 +456,8 @@ prepare() { # everything that can fail happens in $stage, while the old plugin s
     fi
     {
         cp "$here/$module.py" "$stage/" && chmod 644 "$stage/$module.py" &&
-            isolated "$python" "$stage/$module.py" --manifest >"$stage/manifest.json" &&
-            new=$(isolated "$python" "$stage/$module.py" --version)
+            isolated "$python" -S "$stage/$module.py" --manifest >"$stage/manifest.json" &&
+            new=$(isolated "$python" -S "$stage/$module.py" --version)
     } ||
         die "$module.py does not run with Python 3.$minor at $python; nothing was changed"
     printf '{\n  "api_key": "",\n  "region": "%s"\n}\n' "${region:-global}" >"$stage/config.json"
@@ -471,7 +472,7 @@ switch() { # every step is a rename, the launcher's the last: at any moment old 
     { write_launcher >"$stage/$launcher" && chmod 755 "$stage/$launcher"; } ||
         die "could not write $stage/$launcher"
     place "$module.py"
-    isolated "$python" -m py_compile "$target/$module.py" || :
+    isolated "$python" -S -m py_compile "$target/$module.py" 2>/dev/null || :
     place manifest.json
     # A link fails if there is a config.json by now; some file systems have no links.
     if [ ! -e "$config" ] && ! ln "$stage/config.json" "$config" 2>/dev/null; then

@@ -7562,6 +7562,31 @@ def test_python_below_3_8_is_one_sentence_and_exit_3(installer: Installer) -> No
 
 
 @needs_installer
+def test_python_that_prints_at_its_start_is_taken_and_one_that_only_prints_is_not(
+    quick: Installer,
+) -> None:
+    python = Path(bare_python(quick.folder))
+    [site] = python.parent.parent.glob("lib/python*/site-packages")
+    (site / "requests.py").touch()
+    (site / "sitecustomize.py").write_text("print('noise')")
+    parrot = quick.folder / "parrot" / "python3"
+    parrot.parent.mkdir()
+    parrot.write_text("#!/bin/sh\necho noise\n")
+    parrot.chmod(0o755)
+    path = f"{quick.tools(*NEEDED_TOOLS)}:{parrot.parent}:{python.parent}"
+    told = quick.run("--offline", "--no-demo", env={"PYTHON": None, "PATH": path})
+    assert told.startswith("0.9 is in ") and f" at {python.parent}/python" in told
+    assert quick.left() == INSTALLED and quick.answer() == "0.9\n"
+    written = [path for path in quick.target.iterdir() if path.is_file()]
+    assert not [path for path in written if b"noise" in path.read_bytes()]
+    for useless in (str(parrot), str(shutil.which("true"))):
+        told = quick.run("--offline", code=3, env={"PYTHON": useless})
+        assert told == (
+            f"install.sh: PYTHON={useless} is not a working Python 3.8 or newer\n"
+        )
+
+
+@needs_installer
 def test_target_that_cannot_be_written_is_one_sentence() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # pytest's own are for nobody else
@@ -7592,6 +7617,13 @@ def test_file_in_the_way_and_missing_home_are_one_sentence(
     assert told.startswith("install.sh: HOME is not set; ") and told.count("\n") == 1
     told = installer.run(code=1, env={**nowhere, "HOME": "/nonexistent"})
     assert told.startswith("install.sh: there is no home directory /nonexistent; ")
+
+
+@needs_installer
+def test_bytecode_that_cannot_be_kept_is_not_worth_a_word(quick: Installer) -> None:
+    quick.target.mkdir(parents=True)
+    (quick.target / "__pycache__").touch()
+    assert quick.run("--offline", "--no-demo").startswith("0.9 is in ")
 
 
 @needs_installer

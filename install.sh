@@ -224,21 +224,36 @@ edit_json() { # edit_json SNIPPET ARGUMENT...: runs it after load() and save()
     "$python" -I -S -c '
 import json, os, re, stat, sys, tempfile, time
 
+NUMBER = os.urandom(16).hex()  # begins the texts that stand for numbers, which stay as written
+
 def fail(text):
     sys.exit("install.sh: " + text)
+
+def named_once(pairs):
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError("%s is there twice" % json.dumps(max(names, key=names.count)))
+    return dict(pairs)
+
+def no_number(text):
+    raise ValueError(text + " is no number")
 
 def load(path):
     """The object in the file, and its bytes; {} and no bytes where there is no file."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            fail("%s is left alone because it is not a regular file" % path)
         with open(path, "rb") as file:
             raw = file.read()
-        data = json.loads(raw.decode("utf-8-sig"))
+        data = json.loads(
+            raw.decode("utf-8-sig").rstrip() or "{}", object_pairs_hook=named_once,
+            parse_int=NUMBER.__add__, parse_float=NUMBER.__add__, parse_constant=no_number)
     except FileNotFoundError:
         return {}, b""
     except OSError as error:
         fail("%s cannot be read: %s" % (path, error.strerror))
     except (ValueError, RecursionError) as error:
-        fail("%s is left alone because it is not valid JSON: %s" % (path, error))
+        fail("%s is left alone because its JSON is not sound: %s" % (path, error))
     if not isinstance(data, dict):
         fail("%s is left alone because it does not hold a JSON object" % path)
     return data, raw
@@ -266,16 +281,14 @@ def write(path, raw, mode=None, like=None):
         fail("%s cannot be written: %s" % (path, error.strerror))
 
 def save(path, data, old, mode=None):
-    """Indented as it was; what was ASCII stays ASCII."""
+    """Indented as it was, with its numbers; what was ASCII stays ASCII."""
     found = re.search(rb"\n([ \t]+)", old)
     indent = found.group(1).decode() if found else None if old else 2
     text = json.dumps(data, ensure_ascii=old.isascii(), indent=indent)
+    text = re.sub("\"%s(.+?)\"" % NUMBER, r"\1", text)
     end = "" if old and not old.endswith(b"\n") else "\n"
-    try:
-        raw = (text + end).encode()
-    except UnicodeEncodeError:  # half a surrogate pair has no other spelling
-        raw = (json.dumps(data, indent=indent) + end).encode()
-    write(path, raw, mode)
+    # half a surrogate pair has no other spelling
+    write(path, (text + end).encode("utf-8", "backslashreplace"), mode)
 '"$snippet" "$@"
 }
 
@@ -284,11 +297,17 @@ configure() { # configure REGION KEY?: into config.json; with KEY? = key, it is 
 path, region, wanted = sys.argv[1:]
 config, old = load(path)
 if wanted:
-    key = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    try:
+        given = sys.stdin.buffer.read(1 << 16)
+    except OSError as error:
+        fail("standard input cannot be read: %s; nothing was stored" % error.strerror)
+    key = given.decode("utf-8-sig", "replace").strip()
     if not key:
         fail("standard input held no API key; nothing was stored")
     if not key.isascii() or not key.isprintable() or " " in key:
         fail("that is no API key: it must be one line of plain characters; nothing was stored")
+    if len(key) > 8192:
+        fail("that is no API key: it has more than 8192 characters; nothing was stored")
     config["api_key"] = key
 if region:
     config["region"] = region

@@ -7644,15 +7644,69 @@ def test_other_settings_in_plexum_json_stay_and_a_backup_is_kept(
 ) -> None:
     quick.root.mkdir()
     plexum = quick.root / "plexum.json"
-    before = '{\n\t"é": 1.0,\n\t"plugins": {"allow": ["other"], "x": {}}\n}'
+    numbers = "1.10,\n\t\t1E5,\n\t\t-0,\n\t\t1e999,\n\t\t123456789.123456789123"
+    before = f"""{{
+\t"é": [
+\t\t{numbers}
+\t],
+\t"\\ud800": "1.0",
+\t"plugins": {{
+\t\t"allow": [
+\t\t\t"other"
+\t\t],
+\t\t"x": {{}}
+\t}}
+}}"""
     plexum.write_text(before, encoding="utf-8")
     for _ in range(2):  # the second time there is nothing to do
         quick.run("--offline", "--no-demo", "--allow")
-    told = json.loads(plexum.read_text(encoding="utf-8"))
-    allowed = ["other", "plexum-minimax-provider"]
-    assert told == {"é": 1.0, "plugins": {"allow": allowed, "x": {}}}
+    allowed = '"other",\n\t\t\t"plexum-minimax-provider"'
+    after = before.replace('"other"', allowed)
+    assert plexum.read_text(encoding="utf-8") == after
     [backup] = quick.root.glob("plexum.json.bak-*")
     assert backup.read_text(encoding="utf-8") == before
+
+
+@needs_installer
+def test_plexum_json_that_would_lose_something_is_left_alone(quick: Installer) -> None:
+    quick.root.mkdir()
+    plexum = quick.root / "plexum.json"
+    for text, problem in {
+        '{"plugins": {"allow": ["a"]}, "plugins": {}}': '"plugins" is there twice',
+        '{"a": [-Infinity]}': "-Infinity is no number",
+        "{oops": "line 1 column 2",
+        "[]": "does not hold a JSON object",
+    }.items():
+        plexum.write_text(text)
+        told = quick.run("--offline", "--no-demo", "--allow", code=1)
+        assert f"{plexum} is left alone because " in told and problem in told
+        assert plexum.read_text() == text
+    plexum.unlink()
+    os.mkfifo(str(plexum))  # nobody writes into it
+    told = quick.run("--offline", "--no-demo", "--allow", code=1)
+    assert f"{plexum} is left alone because it is not a regular file\n" in told
+    assert [path.name for path in quick.root.iterdir() if path != plexum] == ["plugins"]
+
+
+@needs_installer
+def test_key_on_stdin_is_a_key_or_one_sentence(quick: Installer) -> None:
+    options = ["--offline", "--no-demo", "--api-key-stdin"]
+    quick.run(*options, stdin=b"\xef\xbb\xbf" + KEY.encode() + b"\r\n")
+    before = quick.config.read_text()
+    assert json.loads(before)["api_key"] == KEY
+    for stdin, problem in {
+        b"\n": "standard input held no API key",
+        b"two words": "must be one line of plain characters",
+        b"k" * 8193: "has more than 8192 characters",
+    }.items():
+        told = quick.run(*options, stdin=stdin, code=1)
+        assert problem in told and "Traceback" not in told
+    write_only = ["sh", "-c", 'exec sh "$@" 0>/dev/null', "sh"]
+    told = quick.run(*options, shell=write_only, code=1)
+    assert "standard input cannot be read" in told and "Traceback" not in told
+    assert quick.config.read_text() == before
+    quick.run(*options, stdin=b"k" * 8192)
+    assert json.loads(quick.config.read_text())["api_key"] == "k" * 8192
 
 
 @needs_installer

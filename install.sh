@@ -35,7 +35,7 @@
 
 set -eu
 
-say() { printf '%s\n' "$@"; } # a line for each argument
+say() { printf '%s\n' "$@" 2>/dev/null || :; } # a line for each argument, if anybody listens
 warn() { printf 'install.sh: %s\n' "$*" >&2; }
 die() { # die SENTENCE [EXIT-CODE]
     warn "$1"
@@ -46,6 +46,7 @@ need() { # need COMMAND...
         command -v "$tool" >/dev/null 2>&1 || die "the command $tool is needed and not on PATH"
     done
 }
+miss() { failed=${failed:+$failed, }$1; } # a step after which the others are still done
 usage_error() { die "$1; ./install.sh --help lists the options" 2; }
 
 quoted() { # one shell word, whatever the argument holds
@@ -315,6 +316,8 @@ save(path, config, old, 0o600)
 ' "$config" "$1" "$2"
 }
 
+config_is_sound() { edit_json 'load(sys.argv[1])' "$config" </dev/null 2>/dev/null; }
+
 key_is_configured() {
     [ -z "${MINIMAX_API_KEY:-}" ] || return 0
     edit_json '
@@ -324,7 +327,7 @@ sys.exit(not (config.get("api_key") or config.get("api_key_file")))
 }
 
 allow() {
-    edit_json '
+    told=$(edit_json '
 path, name = sys.argv[1:]
 data, old = load(path)
 plugins = data.setdefault("plugins", {})
@@ -345,7 +348,7 @@ if old:
     print("backup: " + backup)
 save(path, data, old)
 print("added %s to plugins.allow in %s" % (name, path))
-' "$root/plexum.json" "$name" </dev/null
+' "$root/plexum.json" "$name" </dev/null) && say "$told"
 }
 
 is_allowed() {
@@ -359,7 +362,7 @@ sys.exit(not (isinstance(allowed, list) and name in allowed))
 
 ask_for_key() { # only a person at a terminal is asked; the answer is not shown
     [ -t 3 ] && [ -t 2 ] && command -v stty >/dev/null 2>&1 || return 0
-    ! key_is_configured || return 0
+    config_is_sound && ! key_is_configured || return 0
     terminal=$(stty -g <&3)
     stty -echo <&3 # before the prompt, so that not even a quick answer is shown
     printf 'MiniMax API key (not shown; Enter leaves it for later): ' >&2
@@ -367,7 +370,7 @@ ask_for_key() { # only a person at a terminal is asked; the answer is not shown
     stty "$terminal" <&3
     terminal=
     printf '\n' >&2
-    [ -z "$key" ] || printf '%s' "$key" | configure '' key || failed=yes
+    [ -z "$key" ] || printf '%s' "$key" | configure '' key || miss "storing the key"
     key=
 }
 
@@ -513,7 +516,7 @@ run_demo() {
     fi
     if [ "$status" -ne 0 ]; then
         warn "the demo failed with exit code $status; it is installed, but it does not work here"
-        failed=yes
+        miss "the demo"
     fi
 }
 
@@ -524,8 +527,12 @@ next_steps() {
         "  $program say hello   # or say --chat" \
         "  $program models   # limits and prices; quota shows what is left of a plan"
     say "" "what is left:"
-    key_is_configured || say "  put the API key into $(shown "$config")" \
-        "    or pipe it into $(shown "$here/install.sh") --api-key-stdin"
+    if ! config_is_sound; then
+        say "  correct or remove $(shown "$config"): it is no JSON object that can be read"
+    elif ! key_is_configured; then
+        say "  put the API key into $(shown "$config")" \
+            "    or pipe it into $(shown "$here/install.sh") --api-key-stdin"
+    fi
     is_allowed || say "  $(shown "$here/install.sh") --allow   # adds it to plugins.allow"
     say "  plexum agent-add --model MiniMax-M3 my-agent"
     say "  systemctl --user restart plexum"
@@ -552,15 +559,15 @@ install_plugin() {
     switch
     say "$new is in $target${old:+ (there was: $old)}, with Python 3.$minor at $python"
     if [ -n "$key_from_stdin$region" ]; then
-        configure "$region" "$key_from_stdin" <&3 || failed=yes
+        configure "$region" "$key_from_stdin" <&3 || miss "storing what was given"
     fi
     if [ -z "$key_from_stdin" ]; then
         ask_for_key
     fi
-    [ -z "$allow" ] || allow || failed=yes
+    [ -z "$allow" ] || allow || miss --allow
     [ -n "$no_demo" ] || run_demo
     next_steps
-    [ -z "$failed" ] || die "not everything worked; see above"
+    [ -z "$failed" ] || die "it is installed, but this did not work: $failed; see above"
 }
 
 describe_install() {
@@ -743,11 +750,13 @@ main() {
         wheels=$(absolute "$wheels")
     fi
     (exec 3<&0) 2>/dev/null || exec </dev/null
+    (exec 3>&1) 2>/dev/null || exec >/dev/null # a file must not become the output
     exec 3<&0 # the key, or the terminal; nothing else is to read it
     trap cleanup EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
+    trap : PIPE # what is said to nobody ends nothing
     case $mode in
         help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" ;;
         install) install_plugin ;;

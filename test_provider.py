@@ -7710,6 +7710,40 @@ def test_key_on_stdin_is_a_key_or_one_sentence(quick: Installer) -> None:
 
 
 @needs_installer
+def test_what_did_not_work_is_named_in_the_last_line(quick: Installer) -> None:
+    quick.target.mkdir(parents=True)
+    (quick.root / "plexum.json").write_text("[]")
+    for broken in ("{broken", "[]"):
+        quick.config.write_text(broken)
+        told = quick.run("--offline", "--no-demo")
+        assert "  correct or remove '" in told and "api-key-stdin" not in told
+        options = ["--offline", "--no-demo", "--region", "cn", "--allow"]
+        assert quick.run(*options, code=1).endswith(
+            "\ninstall.sh: it is installed, but this did not work: "
+            "storing what was given, --allow; see above\n"
+        )
+        assert quick.config.read_text() == broken
+    quick.config.write_text("")  # as good as none
+    assert "put the API key into" in quick.run("--offline", "--no-demo")
+
+
+@needs_linux
+@needs_installer
+@pytest.mark.parametrize("name", SHELLS)
+@pytest.mark.parametrize("stdout", [">/dev/full", ">&-", "| true"])
+def test_installer_that_nobody_listens_to_does_all_the_same(
+    quick: Installer, name: str, stdout: str
+) -> None:
+    needs_tool(SHELLS[name][0])
+    command = shlex.join(SHELLS[name])
+    shell = ["sh", "-c", f'{{ sleep 0.1; exec {command} "$@"; }} {stdout}', "sh"]
+    options = ["--offline", "--no-demo", "--allow", "--api-key-stdin"]
+    assert quick.run(*options, shell=shell, stdin=KEY.encode()) == ""
+    assert json.loads(quick.config.read_text())["api_key"] == KEY
+    assert (quick.root / "plexum.json").exists() and quick.left() == INSTALLED
+
+
+@needs_installer
 def test_two_installs_at_once_leave_one_that_works(quick: Installer) -> None:
     with ThreadPoolExecutor(3) as pool:
         runs = [pool.submit(quick.run, "--offline", "--no-demo") for _ in range(3)]

@@ -360,9 +360,10 @@ sys.exit(not (isinstance(allowed, list) and name in allowed))
 ' "$root/plexum.json" "$name" </dev/null 2>/dev/null
 }
 
-ask_for_key() { # only a person at a terminal is asked; the answer is not shown
-    [ -t 3 ] && [ -t 2 ] && command -v stty >/dev/null 2>&1 || return 0
-    config_is_sound && ! key_is_configured || return 0
+can_ask() { [ -t 3 ] && [ -t 2 ] && command -v stty >/dev/null 2>&1; } # a person, that is
+
+ask_for_key() { # the answer is not shown
+    unset key # one from the environment would hand on the new value to every command
     terminal=$(stty -g <&3)
     stty -echo <&3 # before the prompt, so that not even a quick answer is shown
     printf 'MiniMax API key (not shown; Enter leaves it for later): ' >&2
@@ -558,11 +559,12 @@ install_plugin() {
     prepare
     switch
     say "$new is in $target${old:+ (there was: $old)}, with Python 3.$minor at $python"
+    if can_ask && { [ -n "$key_from_stdin" ] || { config_is_sound && ! key_is_configured; }; }; then
+        ask_for_key
+        key_from_stdin=
+    fi
     if [ -n "$key_from_stdin$region" ]; then
         configure "$region" "$key_from_stdin" <&3 || miss "storing what was given"
-    fi
-    if [ -z "$key_from_stdin" ]; then
-        ask_for_key
     fi
     [ -z "$allow" ] || allow || miss --allow
     [ -n "$no_demo" ] || run_demo

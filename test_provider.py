@@ -11082,6 +11082,29 @@ def test_installer_asks_for_the_key_unseen_and_names_the_next_commands() -> None
         assert json.loads(config.read_text()) == {"api_key": KEY, "region": "cn"}
 
 
+@pytest.mark.parametrize("option", ["", " --api-key-stdin"])
+def test_installer_hands_the_typed_key_to_no_command(option: str) -> None:
+    with checkout() as stage:
+        del stage.environ["PLEXUM_MINIMAX_CONFIG"]
+        config = Path(stage.home, ".plexum/plugins/plexum-minimax-provider/config.json")
+        if option:  # then it is asked for even if there is one
+            config.parent.mkdir(parents=True)
+            config.write_text('{"api_key": "old"}')
+        stage.environ["key"] = "a variable of somebody else"
+        recording = f'env >>environments\nexec {shutil.which("stty")} "$@"\n'
+        stage.write("stty", f"#!/bin/sh\n{recording}")
+        command = f"./install.sh --no-demo{option}"
+        with AtTerminal(shell=command, stage=stage) as terminal:
+            terminal.expect("not shown")
+            terminal.type(KEY + "\n")
+            code, screen = terminal.end()
+        assert code == 0, screen
+        assert json.loads(config.read_text())["api_key"] == KEY
+        seen = Path(stage.home, "environments").read_bytes()
+        assert b"\nPATH=" in seen
+        check_secret(seen)
+
+
 # --- the picture
 
 

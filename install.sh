@@ -389,12 +389,15 @@ locate() { # sets root, target and config
     config=$target/config.json
 }
 
-check_target() { # before anything is written: can it be?
+check_target() { # before anything is written: can it be? Sets existing, the part that is there
     existing=$target
     while [ ! -e "$existing" ] && [ ! -L "$existing" ]; do
         existing=$(dirname "$existing")
     done
     [ -d "$existing" ] || die "$existing is in the way: it is not a directory"
+    for path in "$target/$launcher" "$target/$module.py" "$target/manifest.json" "$config"; do
+        [ ! -d "$path" ] || die "$path is in the way: it is a directory"
+    done
     [ -w "$existing" ] || die "$existing cannot be written; set PLEXUM_PROFILE_ROOT=/a/directory"
 }
 
@@ -402,7 +405,9 @@ cleanup() {
     [ -z "$terminal" ] || stty "$terminal" <&3 || :
     if [ -n "$stage" ]; then
         rm -rf "$stage"
-        rmdir "$target" 2>/dev/null || :
+        while [ "$target" != "$existing" ] && rmdir "$target" 2>/dev/null; do
+            target=$(dirname "$target")
+        done
     fi
     [ -z "$scratch$scratch_home" ] || rm -rf "$scratch" "$scratch_home"
 }
@@ -548,6 +553,9 @@ install_plugin() {
     check_target
     find_python requests
     find_packages || lacking=yes
+    case $lacking$target in # lists of paths are separated by it
+        yes*"$line_break"*) die "requests cannot go below a path with a line break" 3 ;;
+    esac
     if [ -n "$dry_run" ]; then
         describe_install
         return
@@ -573,6 +581,7 @@ install_plugin() {
 }
 
 describe_install() {
+    case $lacking-$offline-$wheels${PIP_FIND_LINKS:-} in yes-yes-) die_without_requests ;; esac
     say "would use Python 3.$minor at $python"
     [ -z "$lacking" ] || say "would install requests into $target/lib.N"
     say "would write $module.py, $launcher and manifest.json into $target"
@@ -709,6 +718,8 @@ main() {
     name=plexum-minimax-provider
     module=plexum_minimax_provider
     launcher=$name-plugin
+    line_break='
+'
     mode=install
     allow='' ends='' dry_run='' failed='' key_from_stdin='' lacking='' matrix='' no_demo=''
     offline='' region='' scratch='' scratch_home='' stage='' terminal='' wheels=''
@@ -728,11 +739,12 @@ main() {
             --no-demo) no_demo=yes ;;
             --offline) offline=yes ;;
             --region | --wheels)
-                [ $# -gt 1 ] || usage_error "$1 needs a value"
+                [ -n "${2:-}" ] || usage_error "$1 needs a value"
                 option=$1
                 shift
                 case $option in --region) region=$1 ;; *) wheels=$1 offline=yes ;; esac
                 ;;
+            --region= | --wheels=) usage_error "$1 needs a value" ;;
             --region=*) region=${1#*=} ;;
             --wheels=*) wheels=${1#*=} offline=yes ;;
             --test) mode='test' ;;

@@ -7533,7 +7533,18 @@ def test_without_requests_pip_and_venv_wheels_are_enough(installer: Installer) -
     installer.env["PYTHON"] = bare_python(installer.folder)
     told = installer.run("--offline", code=3)
     assert "has neither pip nor venv" in told and "apt install python3-requests" in told
-    assert not installer.target.exists()
+    assert not installer.root.exists()
+    told = installer.run("--offline", "--dry-run", code=3)
+    assert "apt install python3-requests" in told and "would" not in told
+    broken: dict[str, str | None] = {"PLEXUM_PROFILE_ROOT": "a line\nbreak"}
+    told = installer.run("--wheels", ".", code=3, env=broken)
+    assert told == "install.sh: requests cannot go below a path with a line break\n"
+    for empty in (["--wheels="], ["--region="], ["--wheels", ""], ["--region", ""]):
+        told = installer.run(*empty, code=2)
+        assert told.startswith(f"install.sh: {empty[0]} needs a value; ")
+    installer.root.mkdir()
+    installer.run("--offline", code=3)
+    assert list(installer.root.iterdir()) == []  # but it stays: it was there
     wheels = make_wheels(installer.folder / "the wheels")
     for _ in range(2):  # the second time the packages are found again
         installer.run("--wheels", wheels, "--no-demo")
@@ -7612,6 +7623,13 @@ def test_file_in_the_way_and_missing_home_are_one_sentence(
     (installer.root / "plugins").write_text("")
     told = installer.run("--offline", code=1)
     assert told.endswith("plugins is in the way: it is not a directory\n")
+    (installer.root / "plugins").unlink()
+    for name in INSTALLED:
+        (installer.target / name).mkdir(parents=True)
+        told = installer.run("--offline", code=1)
+        assert told.endswith(f"/{name} is in the way: it is a directory\n")
+        assert [path.name for path in installer.target.iterdir()] == [name]
+        (installer.target / name).rmdir()
     nowhere: dict[str, str | None] = {"PLEXUM_PROFILE_ROOT": None, "HOME": None}
     told = installer.run(code=1, env=nowhere)
     assert told.startswith("install.sh: HOME is not set; ") and told.count("\n") == 1

@@ -2964,7 +2964,7 @@ class _Guarded:
     owner: Watch | None = None  # of the last request
 
     def _new_conn(self: Any) -> socket.socket:
-        # The hook that urllib3's own SOCKS connections use.  If it ever goes away,
+        # The hook that urllib3's SOCKS connections use, too.  If it ever goes away,
         # `connect` below still reports the socket, only later.
         options = self.socket_options or ()
         host = self.host.strip("[]")
@@ -2988,6 +2988,17 @@ class _Guarded:
         sent = super().request(*args, **kwargs)  # type: ignore[misc]
         watch.arm("headers", _SERVED.upload_seconds)
         return sent
+
+
+class _GuardedBySocks(_Guarded):
+    """The same where PySocks connects, which nothing can interrupt."""
+
+    def _new_conn(self: Any) -> socket.socket:
+        watch: Watch = _SERVED.watch
+        connect = super(_Guarded, self)._new_conn  # type: ignore[misc]
+        sock: socket.socket = watch.wait_for(connect)
+        watch.attach(sock)
+        return sock
 
 
 class _Pool:
@@ -3020,27 +3031,40 @@ def import_requests() -> Any:
         ) from None
 
 
-def _pool_classes() -> dict[str, Any]:
-    """urllib3's classes of connection pools, by scheme, with what ours add."""
+# urllib3's classes of connections and of their pools, by the scheme of the host.
+_DIRECT = {
+    "http": ("connection.HTTPConnection", "connectionpool.HTTPConnectionPool"),
+    "https": ("connection.HTTPSConnection", "connectionpool.HTTPSConnectionPool"),
+}
+_BY_SOCKS = {
+    "http": (
+        "contrib.socks.SOCKSConnection",
+        "contrib.socks.SOCKSHTTPConnectionPool",
+    ),
+    "https": (
+        "contrib.socks.SOCKSHTTPSConnection",
+        "contrib.socks.SOCKSHTTPSConnectionPool",
+    ),
+}
+
+
+def _pool_classes(
+    names: dict[str, tuple[str, str]], guard: type[Any]
+) -> dict[str, Any]:
+    """Classes of connection pools, by scheme: urllib3's, with what ours add."""
     from importlib import import_module
 
-    http = import_module("urllib3.connection")
-    kept = import_module("urllib3.connectionpool")
-    live = response_class()
+    def class_of(name: str) -> Any:
+        module, _, name = name.rpartition(".")
+        return getattr(import_module("urllib3." + module), name)
 
-    class Connection(_Guarded, http.HTTPConnection):  # type: ignore[misc,name-defined]
-        response_class = live
-
-    class Secure(_Guarded, http.HTTPSConnection):  # type: ignore[misc,name-defined]
-        response_class = live
-
-    class Pool(_Pool, kept.HTTPConnectionPool):  # type: ignore[misc,name-defined]
-        ConnectionCls = Connection
-
-    class TLSPool(_Pool, kept.HTTPSConnectionPool):  # type: ignore[misc,name-defined]
-        ConnectionCls = Secure
-
-    return {"http": Pool, "https": TLSPool}
+    live, classes = response_class(), {}
+    for scheme, (connection, pool) in names.items():
+        bases = guard, class_of(connection)
+        kept = type("Connection", bases, {"response_class": live})
+        bases = _Pool, class_of(pool)
+        classes[scheme] = type("Pool", bases, {"ConnectionCls": kept})
+    return classes
 
 
 def open_session(size: int) -> Any:
@@ -3048,7 +3072,7 @@ def open_session(size: int) -> Any:
     requests = import_requests()
     from http.cookiejar import DefaultCookiePolicy
 
-    pools = _pool_classes()
+    pools = _pool_classes(_DIRECT, _Guarded)
 
     class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc,name-defined]
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -3057,8 +3081,9 @@ def open_session(size: int) -> Any:
 
         def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
             manager = super().proxy_manager_for(*args, **kwargs)
-            if not str(args[0]).lower().startswith("socks"):
-                manager.pool_classes_by_scheme = pools
+            by_socks = str(args[0]).lower().startswith("socks")
+            own = _pool_classes(_BY_SOCKS, _GuardedBySocks) if by_socks else pools
+            manager.pool_classes_by_scheme = own
             return manager
 
     class Session(requests.Session):  # type: ignore[misc,name-defined]
@@ -3114,7 +3139,7 @@ class Reply:
         return chunk
 
     def _read_foreign(self) -> bytes:
-        """Read a response of another class than ours, as through a SOCKS proxy."""
+        """Read a response of another class than ours, should urllib3 not take it."""
         raw = self._response.raw
         if hasattr(raw, "read1"):
             return bytes(raw.read1(_READ_SIZE, decode_content=False))

@@ -3917,6 +3917,72 @@ def tls_emulator(certificate: Path) -> Iterator[Emulator]:
         yield made
 
 
+# What stands in for PySocks: port 1 never answers, any other leads to the host.
+SOCKS = """
+import socket, threading
+PROXY_TYPE_SOCKS4, PROXY_TYPE_SOCKS5 = 1, 2
+class ProxyError(OSError):
+    socket_err = None
+def create_connection(address, timeout=None, source_address=None, **proxy):
+    if proxy["proxy_port"] == 1:
+        threading.Event().wait()
+    return socket.create_connection(address)
+"""
+
+
+def by_socks(folder: Path, port: int) -> dict[str, str | None]:
+    return {**planted(folder, socks=SOCKS), "all_proxy": f"socks5://127.0.0.1:{port}"}
+
+
+def test_turns_through_socks_share_a_connection(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    with Plugin(emulator.base_url, env=by_socks(tmp_path, 2)) as plugin:
+        emulator.queue.append(respond(*cut(RICH.data, "random")))
+        assert same(plugin.turn(ask()).content, RICH.content)
+        assert plugin.turn(ask()).text == "ok"
+    assert emulator.connections == 1
+
+
+def test_turn_through_socks_over_tls(
+    tls_emulator: Emulator, certificate: Path, tmp_path: Path
+) -> None:
+    env = {**by_socks(tmp_path, 2), "SSL_CERT_FILE": str(certificate)}
+    with Plugin(tls_emulator.base_url, env=env) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_turn_through_socks_has_its_deadlines_and_its_cancel(
+    emulator: Emulator, tmp_path: Path, begun: bool
+) -> None:
+    script = unfinished(BEGUN, hold) if begun else [hold]
+    config = {"first_event_timeout": 0.3, "idle_timeout": 0.3, "max_retries": 0}
+    env = by_socks(tmp_path, 2)
+    emulator.answer = lambda request: script
+    with Plugin(emulator.base_url, config, env) as plugin:
+        assert plugin.turn(ask()).code == "timeout"
+    with Plugin(emulator.base_url, env=env) as plugin:
+        ident = plugin.submit(ask())
+        emulator.wait_request(2)
+        plugin.cancel(ident)
+        assert plugin.answer(ident).end["stop_reason"] == "cancelled"
+
+
+def test_socks_proxy_that_never_answers_has_its_deadline_and_its_cancel(
+    tmp_path: Path,
+) -> None:
+    config = {"connect_timeout": 0.3, "max_retries": 0}
+    with Plugin("http://127.0.0.1:9", config, by_socks(tmp_path, 1)) as plugin:
+        answer = plugin.turn(ask())
+        assert answer.code == "timeout"
+        answer.says("connect_timeout")
+    with Plugin("http://127.0.0.1:9", env=by_socks(tmp_path, 1)) as plugin:
+        ident = plugin.submit(ask())
+        plugin.cancel(ident)
+        check_cancelled(plugin.answer(ident))
+
+
 def test_unknown_certificate_is_refused_and_explained(tls_emulator: Emulator) -> None:
     with Plugin(tls_emulator.base_url) as plugin:
         answer = plugin.turn(ask())

@@ -980,6 +980,42 @@ class SSELimitError(ValueError):
     """An event, or a line, larger than the decoder's limit."""
 
 
+class _BareJSON:
+    """JSON that stands in no SSE field, on one line or on several."""
+
+    _ENDS = 20  # lines at which it may end: the parse of each starts at the beginning
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+        self._size = self._ends = 0
+
+    @property
+    def is_too_large(self) -> bool:
+        return self._size > MAX_ERROR_BODY
+
+    def feed(self, line: bytes) -> str:
+        """The JSON that `line` ends, or is; "" if it may go on."""
+        self._lines.append(line)
+        self._size += len(line) + 1
+        if line.rstrip()[-1:] != b"}":
+            return ""
+        self._ends += 1
+        if self._ends <= self._ENDS:
+            text = b"\n".join(self._lines).decode("utf-8", "replace").strip()
+            if _parsed(text) is not None:
+                return text
+        text = line.decode("utf-8", "replace").strip()  # what was before was none
+        return text if is_error_payload(_parsed(text)) else ""
+
+
+def _parsed(text: str) -> Any:
+    """The JSON that `text` is, None if it is none."""
+    try:
+        return load_json(text)
+    except ValueError:
+        return None
+
+
 class SSEDecoder:
     """Incremental decoder of `text/event-stream` (WHATWG HTML, section 9.2.6).
 
@@ -997,7 +1033,7 @@ class SSEDecoder:
         self._name = ""
         self._data: list[bytes] = []  # data lines of the event under way
         self._data_size = 0
-        self._bare = b""  # lines of JSON that is not ended yet
+        self._bare: _BareJSON | None = None  # JSON that is not ended yet
         self._first = True  # the first line may open with a byte order mark
         self._split = re.compile(_REGULAR_EVENT).split
         self._after_cr = False  # the last chunk ended in CR: LF may follow
@@ -1066,7 +1102,7 @@ class SSEDecoder:
                 data = b"\n".join(self._data).decode("utf-8", "replace")
                 events.append(ServerSentEvent(self._name or "message", data))
                 self._data, self._data_size = [], 0
-            self._name, self._bare = "", b""
+            self._name, self._bare = "", None
             return
         field, _, value = line.partition(b":")
         if value[:1] == b" ":
@@ -1079,19 +1115,12 @@ class SSEDecoder:
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
         elif self._bare or line.lstrip()[:1] == b"{":
-            self._read_bare(line, events)
-
-    def _read_bare(self, line: bytes, events: list[ServerSentEvent]) -> None:
-        self._bare += line + b"\n"
-        try:
-            text = self._bare.decode("utf-8", "replace")
-            if line.rstrip()[-1:] == b"}" and load_json(text):
-                events.append(ServerSentEvent("message", text.strip(), bare=True))
-                self._bare = b""
-        except ValueError:
-            pass
-        if len(self._bare) > MAX_ERROR_BODY:
-            self._bare = b""
+            self._bare = self._bare or _BareJSON()
+            text = self._bare.feed(line)
+            if text:
+                events.append(ServerSentEvent("message", text, bare=True))
+            if text or self._bare.is_too_large:
+                self._bare = None
 
     def _too_large(self) -> SSELimitError:
         return SSELimitError("one event holds over %d bytes" % self._limit)
@@ -4403,14 +4432,11 @@ def _error_payload(text: str) -> Any:
         framed = SSEDecoder().feed(text.encode("utf-8") + b"\n\n")
     except SSELimitError:
         framed = []
-    for part in (text, *(sse.data for sse in framed)):
-        try:
-            payload = load_json(part)
-        except ValueError:
-            continue
-        if part is text or is_error_payload(payload):
-            return payload
-    return None
+    payload = _parsed(text)
+    if payload is None:
+        found = (_parsed(sse.data) for sse in framed)
+        payload = next(filter(is_error_payload, found), None)
+    return payload
 
 
 def _encoding(reply: Reply) -> str:
@@ -4464,8 +4490,8 @@ def _payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     if sse.bare and not is_error_payload(payload):
         return None
     kind = payload.get("type")
-    is_odd = sse.event == ERROR and kind not in _ON and not is_error_payload(payload)
-    if is_odd or not isinstance(kind, str):
+    is_known = isinstance(kind, str) and (kind in _ON or sse.event != ERROR)
+    if not isinstance(kind, str) or not (is_known or is_error_payload(payload)):
         payload["type"] = sse.event
     return payload
 

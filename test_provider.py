@@ -4378,6 +4378,17 @@ MIDSTREAM: dict[str, tuple[bytes, str]] = {
     "type of its own": (
         frame({"type": "overloaded", "message": "load (2064)"}, "error"), "overloaded",
     ),
+    "type that is no text": (
+        frame(json.dumps({"type": ["x"], "message": "load (2064)"}), "error"),
+        "overloaded",
+    ),
+    "raw JSON after half of one": (
+        b'{"type":"error","err\n' + json.dumps(api_error("load (2064)")).encode(),
+        "overloaded",
+    ),
+    "raw JSON after an empty one": (
+        b"{}\n" + json.dumps(api_error("load (2064)")).encode(), "overloaded",
+    ),
     "in an event": (
         frame({**stopping(None), **base_resp(1027, "filtered")}), "content_filtered",
     ),
@@ -4406,6 +4417,22 @@ def test_error_in_midstream_is_the_turns_error(
         assert answer.code == code, answer
         got = answer.end["partial"]
         assert same(got and got["content"], partial), answer
+
+
+def test_json_that_never_ends_is_read_in_linear_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    load = provider.load_json
+
+    def counted(text: str) -> Any:
+        sizes.append(len(text))
+        return load(text)
+
+    monkeypatch.setattr(provider, "load_json", counted)
+    data = b'{"a":[{}\n' + b",{}\n" * 20000
+    assert provider.SSEDecoder().feed(data) == []
+    assert 0 < sum(sizes) < 2 * len(data)
 
 
 ERROR_KINDS = {

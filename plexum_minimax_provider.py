@@ -2881,18 +2881,31 @@ class ChunkDecoder:
 
     `feed(data)` takes bytes cut anywhere and returns the content in them; `ended` tells
     that the last chunk and its trailers were read.  Raises ValueError for what is no
-    such framing.  http.client gives one chunk a read, and takes -5, 0x10 and 1_0 for
-    sizes; a stream of small events has one chunk for each.
+    such framing, or keeps it as `fault` if content came before.  http.client gives one
+    chunk a read, and takes -5, 0x10 and 1_0 for sizes; a stream of small events has one
+    chunk for each.
     """
 
     def __init__(self) -> None:
         self.ended = False
+        self.fault: ValueError | None = None  # in what came after all that was returned
         self._line = b""  # of a line that is not ended yet
         self._need = 0  # bytes of the chunk under way, its CRLF included
         self._trailers: int | None = None  # bytes of trailers; None: not there yet
 
     def feed(self, data: bytes) -> bytes:
+        if self.fault is not None:
+            raise self.fault
         content: list[bytes] = []
+        try:
+            self._decode(data, content)
+        except ValueError as error:
+            if not content:
+                raise
+            self.fault = error
+        return b"".join(content)
+
+    def _decode(self, data: bytes, content: list[bytes]) -> None:
         at = self._finish_chunk(data, content) if self._need else 0
         if self._line:
             data, at, self._line = self._line + data, 0, b""
@@ -2917,7 +2930,6 @@ class ChunkDecoder:
                 self._trailers = 0
         if len(self._line) > _CHUNK_LINE_SIZE:
             raise ValueError("a chunk has no size")
-        return b"".join(content)
 
     def _finish_chunk(self, data: bytes, content: list[bytes]) -> int:
         """Take what is still to come of a chunk; returns how many bytes that were."""
@@ -2940,9 +2952,12 @@ class ChunkDecoder:
 def _chunk_size(line: bytes) -> int:
     text = line.split(b";")[0].strip() if b";" in line else line.strip()
     # int() alone would take 0x10; isalnum() refuses -5 and 1_0.
-    if not text.isalnum() or text[1:2] in (b"x", b"X") or len(text) > 15:
-        raise ValueError("a chunk has no size")
-    return int(text, 16)
+    if text.isalnum() and text[1:2] not in (b"x", b"X") and len(text) <= 15:
+        try:
+            return int(text, 16)
+        except ValueError:
+            pass
+    raise ValueError("a chunk has no size")
 
 
 def response_class() -> Any:
@@ -2968,6 +2983,8 @@ def response_class() -> Any:
 
         def read_some(self) -> bytes:
             """What one read of the socket brings of the body, b"" at its end."""
+            if self._chunks.fault is not None:
+                raise self._chunks.fault
             while self.fp is not None and not self._chunks.ended and self.length != 0:
                 left = _READ_SIZE if self.length is None else self.length
                 data = self.fp.read1(min(_READ_SIZE, left))

@@ -4742,10 +4742,25 @@ def test_chunked_framing_gives(name: str, how: str) -> None:
         try:
             for piece in cut(data, how, seed):
                 content += decoder.feed(piece)
+            if decoder.fault:
+                decoder.feed(b"")
         except ValueError:
             assert expected is None
         else:
             assert content == expected and decoder.ended
+
+
+@pytest.mark.parametrize("data", [OK, OK[: OK.rindex(b"event: message_stop")]])
+def test_fault_of_the_framing_after_a_whole_message_undoes_nothing(
+    emulator: Emulator, data: bytes
+) -> None:
+    emulator.queue.append([CHUNKED + chunk(data) + b"zz\r\n"])
+    emulator.queue.append([CHUNKED + b"zz\r\n"])
+    with Plugin(emulator.base_url, ONCE) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+        answer = plugin.turn(ask())
+    assert answer.code == "protocol"
+    answer.says(r"a chunk has no size\n")
 
 
 @PROPERTY

@@ -3068,10 +3068,11 @@ def import_requests() -> Any:
     try:
         # By name, so that mypy is satisfied without stubs of requests, too.
         return import_module("requests")
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # whatever a broken one may raise
+        reason = str(error) or type(error).__name__
         raise ProviderError(
             "config",
-            f"{sys.executable} cannot import requests: {error}",
+            f"{sys.executable} cannot import requests: {reason}",
             "Install it for that Python (python3 -m pip install requests), or run "
             "install.sh, which makes a private environment.",
         ) from None
@@ -4025,6 +4026,7 @@ class MiniMaxProvider:
 
     def session(self, settings: JSON) -> Any:
         """The session that all turns share; made when the first one needs it."""
+        import_requests()  # may take long: before others wait for the lock
         with self._lock:
             if self._session is None:
                 self._session = open_session(settings["max_concurrent_turns"])

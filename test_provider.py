@@ -5470,6 +5470,40 @@ def test_python_cancel_is_seen_at_every_step(
 
 
 @needs_linux
+def test_provider_is_closed_while_requests_is_imported(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    gate = str(tmp_path / "gate")
+    env = planted(tmp_path, requests=f"open({gate!r}).read()")
+    script = f"""
+import plexum_minimax_provider as plugin
+url = "http://127.0.0.1:9"
+with plugin.MiniMaxProvider(api_key="k", base_url=url, turn_timeout=0.2) as provider:
+    for _ in range(2):
+        [end] = provider.turn({ask()!r})
+        print(end["error"]["code"])
+print("closed")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        timeout=DEADLINE,
+        cwd=os.path.dirname(SOURCE),
+        env={**os.environ, **{k: str(v) for k, v in env.items()}},
+    )
+    assert done.stdout.split() == [b"timeout", b"timeout", b"closed"], done.stderr
+
+
+@pytest.mark.parametrize("error", ["SystemExit(3)", "AttributeError('old')"])
+def test_broken_requests_is_a_config_error(tmp_path: Path, error: str) -> None:
+    env = planted(tmp_path, requests=f"raise {error}")
+    with Plugin("http://127.0.0.1:9", env=env) as plugin:
+        for _ in range(2):
+            answer = plugin.turn(ask())
+            assert answer.code == "config"
+            answer.says(r"cannot import requests: (3|old)\n")
+
+
+@needs_linux
 def test_cancel_does_not_wait_for_the_import_of_requests(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gate")
     gate = str(tmp_path / "gate")

@@ -5521,6 +5521,14 @@ class Terminal:
     def _put(self, piece: str) -> None:
         """Write what fits the stream's buffer, where it waits if the descriptor is one
         that somebody made non-blocking."""
+        import io
+
+        if isinstance(getattr(self._stream, "buffer", None), io.RawIOBase):
+            # python -u: such a stream drops what does not fit.
+            text = piece.replace("\n", os.linesep)
+            data = text.encode(self._stream.encoding, "backslashreplace")
+            write_fd(self._stream.fileno(), data)
+            return
         is_waiting = True
         try:
             self._stream.write(piece)

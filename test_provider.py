@@ -9011,7 +9011,10 @@ def test_say_marks_thinking_off_with_colour_where_it_may(
 
 
 @pytest.mark.parametrize("argv", [["say", "hi"], ["say", "--json", "hi"]])
-def test_non_blocking_stdout_gets_all(site: Emulator, argv: list[str]) -> None:
+@pytest.mark.parametrize("unbuffered", [None, "1"])
+def test_non_blocking_stdout_gets_all(
+    site: Emulator, argv: list[str], unbuffered: str | None
+) -> None:
     text = "x" * 300000
     site.answer = minimax(turn=respond(words(text)))
     reading, writing = os.pipe()
@@ -9022,7 +9025,7 @@ def test_non_blocking_stdout_gets_all(site: Emulator, argv: list[str]) -> None:
             stdin=subprocess.DEVNULL,
             stdout=writing,
             stderr=subprocess.DEVNULL,
-            env=environment(home, site.base_url),
+            env=environment(home, site.base_url, env={"PYTHONUNBUFFERED": unbuffered}),
         )
         os.close(writing)
         with open(reading, "rb") as output:

@@ -2354,10 +2354,9 @@ class ConfigFile:
         """The value of an option where it counts, and where that is."""
         if name in self._overrides:
             return self._overrides[name], "the command line"
-        variable = OPTIONS[name]["env"]
-        if variable and self._environ.get(variable):
-            return self._environ[variable], variable
-        return given.get(name), self.path
+        variable = OPTIONS[name]["env"] or ""
+        value = self._environ.get(variable, "").strip()
+        return (value, variable) if value else (given.get(name), self.path)
 
     def _read(self) -> JSON:
         (given, mode), settings = self.parse(), default_settings()
@@ -5089,7 +5088,7 @@ class PluginLoop:
     def _dispatch(self, message: JSON) -> None:
         known, _ = fold_keys(message, LINE_FIELDS)
         kind, name = known.get("type"), known.get("id")
-        if kind is None and fold_keys(message, ("messages",))[0]:
+        if kind is None and any(_fold(str(key)) == "messages" for key in message):
             kind = TURN
         handler = _LINES.get(kind) if isinstance(kind, str) else None
         if handler is None:
@@ -5955,7 +5954,7 @@ class _Screen:
         block = event["block"]
         if block["type"] == "tool_use":
             given = event.get("input_json") or dump_json(block.get("input"))
-            text = "tool call: {} {}".format(block["name"], given)
+            text = "tool call: {} {}".format(block.get("name") or "(no name)", given)
             aside = self._out if self._out.is_terminal else self._err
             aside.line(_escaped(text))
 

@@ -5455,6 +5455,23 @@ def test_python_events_equal_the_wires(bench: Bench) -> None:
     assert all("id" not in event for event in events)
 
 
+def test_bad_field_of_a_turn_without_a_type_is_told_with_its_id(bench: Bench) -> None:
+    turn = {"id": "two", "messages": USER, "Messages": []}
+    bench.plugin.send(turn)
+    answer = bench.plugin.answer("two")
+    assert answer.code == "invalid_request"
+    answer.says("messages is given twice")
+
+
+def test_blank_variable_counts_as_unset(emulator: Emulator) -> None:
+    env: dict[str, str | None] = {"MINIMAX_API_KEY": " ", "MINIMAX_REGION": " "}
+    config = {"api_key": KEY, "region": "cn"}
+    with Plugin(emulator.base_url, config, env) as plugin:
+        assert plugin.turn(ask()).text == "ok"
+    [request] = emulator.requests
+    assert request.header("authorization") == ["Bearer " + KEY]
+
+
 def test_python_cancel_is_seen_at_every_step(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -9159,6 +9176,19 @@ def test_conversation_is_carried_losslessly_until_quit(site: Emulator) -> None:
     assert first == [{"role": "user", "content": "first"}]
     assert same(second[1], {"role": "assistant", "content": RICH.content})
     assert second[2]["content"][-1] == {"type": "text", "text": "second"}
+
+
+@pytest.mark.parametrize("payloads", [
+    [{"type": "content_block_start", "index": 0,
+      "content_block": {"type": "tool_use", "id": "c1", "input": {}}}, closed(0)],
+    [partial_json(0, '{"a":1}')],
+])
+def test_say_survives_a_tool_call_without_a_name(
+    site: Emulator, payloads: list[Obj]
+) -> None:
+    site.answer = minimax(turn=respond(sse(started(), *payloads, stopping(), STOP)))
+    done = person("say", "--chat", base_url=site.base_url, stdin=b"hi\nhi\n")
+    assert done.code == 0 and done.err.count("tool call: (no name)") == 2
 
 
 def test_conversation_takes_every_letter_in_the_locale_c(site: Emulator) -> None:

@@ -4446,12 +4446,9 @@ def _error_payload(text: str) -> Any:
 
     It may be framed as a stream nevertheless, or be followed by one.
     """
-    try:
-        framed = SSEDecoder().feed(text.encode("utf-8") + b"\n\n")
-    except SSELimitError:
-        framed = []
     payload = _parsed(text)
     if payload is None:
+        framed = SSEDecoder().feed(text.encode("utf-8") + b"\n\n")
         found = (_parsed(sse.data) for sse in framed)
         payload = next(filter(is_error_payload, found), None)
     return payload

@@ -7931,7 +7931,8 @@ def test_installer_that_nobody_listens_to_does_all_the_same(
 ) -> None:
     needs_tool(SHELLS[name][0])
     command = shlex.join(SHELLS[name])
-    shell = ["sh", "-c", f'{{ sleep 0.1; exec {command} "$@"; }} {stdout}', "sh"]
+    alone = '(trap "" PIPE; while printf x; do :; done) 2>/dev/null'  # nobody listens
+    shell = ["sh", "-c", f'{{ {alone}; exec {command} "$@"; }} {stdout}', "sh"]
     options = ["--offline", "--no-demo", "--allow", "--api-key-stdin"]
     assert quick.run(*options, shell=shell, stdin=KEY.encode()) == ""
     assert json.loads(quick.config.read_text())["api_key"] == KEY
@@ -10784,6 +10785,7 @@ def test_check_masks_a_key_in_the_base_url(emulator: Emulator) -> None:
     for option in ("--json", "--offline"):
         code, _, errors = run(b"", url, argv=["check", option])
         assert code in (0, 1) and errors == b""
+
 
 def test_answers_before_the_answer_are_read_past(emulator: Emulator) -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Serve MiniMax models to a Plexum gateway, over JSON lines.
 
-This file is the whole product: copy it anywhere with Python 3.8 or newer and
+This file is the whole product: copy it anywhere that has Python 3.8 or newer and
 ``requests``.  The gateway (the *host*) starts it as a subprocess and writes one JSON
 object per line to its stdin; one JSON object per line comes back on its stdout.
 
@@ -9,23 +9,27 @@ object per line to its stdin; one JSON object per line comes back on its stdout.
     plugin -> host   (warning | retry | heartbeat)*
                      [ turn_start (block_start | *_delta | block_end | ...)* ]
                      (turn_end | error)
-                     and, for no turn: pong, manifest, error without id
+                     and, outside of turns: pong, manifest, error without id
 
 Every turn ends in exactly one ``turn_end`` or ``error``.  Blocks are Messages API
 blocks, verbatim in both directions, so that what MiniMax sent can go back to it
-unchanged.  The README has the whole contract, `--schema` prints it as JSON Schema.
+unchanged.  The README has the whole contract; ``--schema`` prints it as JSON Schema.
 
 For a person at a terminal there are commands: say, check, models, quota, replay, demo.
 
 As a library, stable for those who vendor the file: ``MiniMaxProvider``,
-``ProviderError``, the events they yield, and the names in ``__all__``.
+``ProviderError``, the events they yield, and the other names in ``__all__``.
 
     with MiniMaxProvider(api_key="...") as provider:
-        for event in provider.turn({"messages": [{"role": "user", "content": "hi"}]}):
-            ...
+        for text in provider.text({"messages": [{"role": "user", "content": "hi"}]}):
+            print(text, end="")
 
-Terms: the same licence as Plexum's.  This file travels alone; keep this paragraph.
+Licence: the same as Plexum's.  The file travels alone; keep this paragraph.
 """
+
+# ruff: noqa: BLE001, ISC004, PYI034, S110, SIM102, UP006, UP017, UP035, UP036
+# A plugin outlives whatever fails in it, this one runs on Python 3.8, and its tables
+# hold long texts.
 
 from __future__ import annotations
 
@@ -37,7 +41,8 @@ if sys.version_info < (3, 8):
     sys.stderr.write("plexum-minimax-provider needs Python 3.8 or newer.\n")
     raise SystemExit(3)
 if __name__ == "__main__":
-    # The script's own directory goes last: a json.py lying about must not win.
+    # The script's own directory goes last, so that a stray json.py cannot shadow the
+    # standard library.
     sys.path.append(sys.path.pop(0))
 
 import json
@@ -45,20 +50,28 @@ import os
 import re
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque, namedtuple
 
 # Everything else is imported where it is first needed: `describe` and `--version`
-# answer before `requests` could even be found, and also where it is missing.
+# answer at once, and also where `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
-    from typing import Any, Callable, Dict, Iterable, Iterator, NoReturn, Tuple
+    from typing import (
+        Any,
+        Callable,
+        Dict,
+        Generator,
+        Iterable,
+        Iterator,
+        List,
+        NoReturn,
+    )
 
     JSON = Dict[str, Any]
     Warn = Callable[[str, str], None]
-    Message = Tuple[str, str, Any]  # path, role, content
+    Batch = List[JSON]
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 __all__ = [
     "MODELS",
     "OPTIONS",
@@ -72,9 +85,9 @@ __all__ = [
 
 # How the file keeps its shape:
 # 1. A section uses only sections above it.
-# 2. Tables, errors, SSE and both translators do no I/O: no clock, no environment, no
+# 2. Facts, errors, SSE, request and events do no I/O: no clock, no environment, no
 #    files.  What they need of those comes as an argument.
-# 3. Only the HTTP client touches `requests`, and it alone turns its exceptions into
+# 3. Only the HTTP section touches `requests`, and it alone turns its exceptions into
 #    ours.  It yields bytes and knows no event names.
 # 4. Only a capture writes files, and no failure of it reaches the turn.
 # 5. Only the plugin loop reads input and writes the wire, through callables handed in;
@@ -83,11 +96,12 @@ __all__ = [
 
 
 # ---------------------------------------------------------------------------
-# Tables: what is known, as data
+# Facts: what is known, as rows
 # ---------------------------------------------------------------------------
 
 NAME = "plexum-minimax-provider"
 PROTOCOL = 1
+MIB = 1 << 20
 
 # Hosts by region (MiniMax's text-anthropic-api page, 2026-11).
 REGIONS = {
@@ -99,23 +113,22 @@ HOSTS = {
     "api.minimaxi.com": "cn",
     "api.minimax.cn": "cn",  # newer documents prefer it; the same deployment
 }
-API_VERSION = "2023-06-01"
-# Below the base; the last one is below the host (users' reports, 2026-11).
+# Paths below the base URL; the quota is below the host (users' reports, 2026-11).
 MESSAGES_PATH, MODELS_PATH = "/v1/messages", "/v1/models"
 QUOTA_PATH = "/v1/token_plan/remains"
-# Response headers that identify a request, the first one present wins (2026-11).
+# Response headers that identify a request; the first one present wins (2026-11).
 REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
 
-# What a key's first characters say of the wallet it spends.  A hint, never a reason
-# to refuse: the server decides (token-plan FAQ, 2026-11).
-_PLAN, _PAYG = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
-_ANY_WALLET = "whatever wallet it was issued for"
+# What the first characters of a key say about the wallet it spends.  A hint, never a
+# reason to refuse: the server decides (token-plan FAQ, 2026-11).
+PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
+_ANY_WALLET = "the wallet it was issued for"
 # Prefix, kind, wallet, the kind that spends the other wallet.
 KEY_KINDS = (
-    ("sk-cp-", _PLAN, "the quota of your Token, Coding or M Plan", _PAYG),
-    ("sk-api-", _PAYG, "the balance of your account", _PLAN),
-    ("eyJ", "OAuth or older key (eyJ)", _ANY_WALLET, _PLAN),
-    ("", "key of unknown kind", _ANY_WALLET, _PLAN),
+    ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
+    ("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
+    ("eyJ", "OAuth or older key (eyJ)", _ANY_WALLET, PLAN_KEY),
+    ("", "key of unknown kind", _ANY_WALLET, PLAN_KEY),
 )
 
 
@@ -124,197 +137,219 @@ def key_kind(key: str) -> tuple[str, str, str, str]:
     return next(row for row in KEY_KINDS if key.startswith(row[0]))
 
 
+# How the models whose ids begin with `prefix` take thinking and effort: what is sent
+# when a turn asks for thinking on or off (None: nothing), and the id whose limits hold
+# for ids outside the table.
+Family = namedtuple(
+    "Family", "prefix newest thinking_on thinking_off always_thinks has_effort"
+)
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
-
-# How a family of models takes `thinking`: what is sent when a turn asks for it on or
-# off (None: nothing), why "off" cannot be had, and whether it takes an effort.  Models
-# outside the table are sent what the turn says.  (2026-11)
-_ADAPTIVE, _DISABLED = {"type": "adaptive"}, {"type": "disabled"}
-_THINKING = {
-    **dict.fromkeys((True, "enabled", "adaptive"), "on"),
-    **dict.fromkeys((False, "disabled"), "off"),
-}
-FAMILIES: dict[str, JSON] = {
-    "M2": {"on": None, "off": None, "always": True, "effort": False},
-    "M3": {"on": _ADAPTIVE, "off": _DISABLED, "always": False, "effort": False},
-    # An effort left out means max, about ten times the tokens: one is always sent.
-    "M3.1": {"on": None, "off": None, "always": True, "effort": True},
+ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
+# The first prefix that fits decides.  M3.1 takes an effort, and one left out means max,
+# about ten times the tokens of low: one is always sent.  (2026-11)
+FAMILIES = {
+    "M3.1": Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
+    "M3": Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
+    "M2": Family("minimax-m2", "MiniMax-M2.7", None, None, True, False),
 }
 
-# USD per million tokens: input, output, cache read, cache write; None: unknown.
-_PRICES = ("input", "output", "cache_read", "cache_write")
-_M31, _M3 = (0.15, 0.60, 0.015, None), (0.30, 1.20, 0.06, None)
-_M27, _M27H = (0.30, 1.20, 0.06, 0.375), (0.60, 2.40, 0.06, 0.375)
-_M2, _NONE = (0.30, 1.20, 0.03, 0.375), (None, None, None, None)
-_M3_ABOVE = (0.60, 2.40, 0.12, None)
+
+# Tokens of context (input and output together) and of output, kinds of input, USD per
+# million tokens by PRICES (None: unknown), current, legacy or retired, and the day of
+# retirement or None.
+Model = namedtuple(
+    "Model",
+    "id family context_window max_output_tokens input prices status retired",
+)
+PRICES = ("input", "output", "cache_read", "cache_write")
+_FLASH, _M3 = (0.15, 0.60, 0.015, None), (0.30, 1.20, 0.06, None)
+_M27, _M27_FAST = (0.30, 1.20, 0.06, 0.375), (0.60, 2.40, 0.06, 0.375)
+_M2, _UNKNOWN = (0.30, 1.20, 0.03, 0.375), (None, None, None, None)
 _MEDIA, _GONE = "text image video", "2026-11-18"
-# Tokens of context (input and output together) and of output, kinds of input, prices,
-# standing, day of retirement.  (Model and price pages, users' reports, 2026-11)
-_MODEL_ROWS: tuple[tuple[Any, ...], ...] = (
-    ("MiniMax-M3.1-Flash", "M3.1", 1000000, 524288, _MEDIA, _M31, "current", None),
-    # 131,072 tokens of output are advised.
-    ("MiniMax-M3", "M3", 1000000, 524288, _MEDIA, _M3, "current", None),
-    ("MiniMax-M2.7", "M2", 204800, 131072, "text", _M27, "retired", _GONE),
-    ("MiniMax-M2.7-highspeed", "M2", 204800, 131072, "text", _M27H, "retired", _GONE),
-    ("MiniMax-M2.5", "M2", 204800, 131072, "text", _M2, "retired", _GONE),
-    ("MiniMax-M2.5-highspeed", "M2", 204800, 131072, "text", _NONE, "retired", _GONE),
+# Model and price pages, users' reports (2026-11).  Of M3's output 131,072 tokens are advised.
+_MODEL_ROWS = (
+    ("MiniMax-M3.1-Flash", "M3.1", 10**6, 524288, _MEDIA, _FLASH, "current", None),
+    ("MiniMax-M3", "M3", 10**6, 524288, _MEDIA, _M3, "current", None),
+    ("MiniMax-M2.7", "M2", 204800, 131072, "text", _M27, "", _GONE),
+    ("MiniMax-M2.7-highspeed", "M2", 204800, 131072, "text", _M27_FAST, "", _GONE),
+    ("MiniMax-M2.5", "M2", 204800, 131072, "text", _M2, "", _GONE),
+    ("MiniMax-M2.5-highspeed", "M2", 204800, 131072, "text", _UNKNOWN, "", _GONE),
     ("MiniMax-M2.1", "M2", 204800, 131072, "text", _M2, "legacy", None),
-    ("MiniMax-M2.1-highspeed", "M2", 204800, 131072, "text", _NONE, "legacy", None),
+    ("MiniMax-M2.1-highspeed", "M2", 204800, 131072, "text", _UNKNOWN, "legacy", None),
     ("MiniMax-M2", "M2", 204800, 128000, "text", _M2, "legacy", None),
 )
-MODELS: dict[str, JSON] = {
-    name: {
-        "family": family,
-        "context_window": context,
-        "max_output_tokens": output,
-        "input": kinds.split(),
-        "prices": dict(zip(_PRICES, prices)),
-        "status": status,
-        "retired": retired,
-    }
-    for name, family, context, output, kinds, prices, status, retired in _MODEL_ROWS
+MODELS = {
+    id: Model(
+        *(id, FAMILIES[family], context, output, kinds.split()),
+        *(dict(zip(PRICES, prices)), status if day is None else "retired", day),
+    )
+    for id, family, context, output, kinds, prices, status, day in _MODEL_ROWS
 }
-# Requests with more input tokens than this cost more.
-PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(_PRICES, _M3_ABOVE)))}
-_CANONICAL = {name.lower(): name for name in MODELS}
-_CURRENT = [name for name, row in MODELS.items() if row["status"] == "current"]
+CURRENT_MODELS = [model.id for model in MODELS.values() if model.status == "current"]
+# Prices of requests with more input tokens than the first number.
+PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.60, 2.40, 0.12, None))))}
 
 
 def canonical_model(name: str) -> str:
-    """The id to send for `name`: no `minimax/` prefix, the table's spelling."""
+    """The id to send for `name`: no `minimax/` prefix, the spelling of the table."""
     if name.lower().startswith("minimax/"):
         name = name[len("minimax/") :] or name
-    return _CANONICAL.get(name.lower(), name)
+    return next((id for id in MODELS if id.lower() == name.lower()), name)
 
 
-# Which price each count of `usage` is charged at.  As in the Messages API, input_tokens
-# does not hold the other two inputs: one answer had 236 beside 38,308 cache reads.
-_CHARGES = {
+def model_facts(name: str) -> Any:
+    """The model whose limits hold for `name`, None for an id of no known family.
+
+    The form of the id decides, since servers decorate ids: `org/` before it, `-Preview`
+    or `[1m]` after it (users' reports, 2026-11).
+    """
+    name = canonical_model(name)
+    form = name.rpartition("/")[2].lower()
+    for family in FAMILIES.values():
+        if form.startswith(family.prefix):
+            return MODELS.get(name, MODELS[family.newest])
+    return None
+
+
+# The price that each count of `usage` is charged at.  As in the Messages API,
+# input_tokens leaves the other two inputs out: one answer had 236 beside 38,308 cache
+# reads.
+CHARGES = {
     "input_tokens": "input",
     "cache_read_input_tokens": "cache_read",
     "cache_creation_input_tokens": "cache_write",
     "output_tokens": "output",
 }
-_MAX_COUNT = 10**12  # of tokens; a larger number is no count
 
 
-def cost_usd(model: str | None, usage: JSON) -> float | None:
+def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float | None:
     """What `usage` costs at the prices of `model`, the one that answered, in USD.
 
     None if the model, a price that is needed or a count is unknown, or if there was
-    no input at all.  Rounded to 1e-9, which is exact for the prices of the table.
+    no input at all.  A count above `max_count` is no count.  Rounded to 1e-9, which is
+    exact for the prices of the table.
     """
-    model = canonical_model(model or "")
-    prices = MODELS.get(model, {"prices": {}})["prices"]
-    given = {name: usage[name] for name in _CHARGES if usage.get(name) is not None}
-    if not all(type(n) is int and 0 <= n <= _MAX_COUNT for n in given.values()):
+    name = canonical_model(model or "")
+    counts = {field: usage[field] for field in CHARGES if usage.get(field) is not None}
+    if name not in MODELS or not {"input_tokens", "output_tokens"} <= set(counts):
         return None
-    context = sum(n for name, n in given.items() if name != "output_tokens")
-    least, above = PRICES_ABOVE.get(model, (context, prices))
-    prices = above if context > least else prices
-    charged = [(n, prices.get(_CHARGES[name])) for name, n in given.items() if n]
-    is_known = context > 0 and {"input_tokens", "output_tokens"} <= set(given)
-    if not is_known or any(price is None for _, price in charged):
+    if not all(type(n) is int and 0 <= n <= max_count for n in counts.values()):
         return None
-    micros: float = sum(n * price for n, price in charged)
+    context = sum(n for field, n in counts.items() if field != "output_tokens")
+    least, above = PRICES_ABOVE.get(name, (context, {}))
+    prices = above if context > least else MODELS[name].prices
+    charged = [(n, prices[CHARGES[field]]) for field, n in counts.items() if n]
+    if context == 0 or any(price is None for _, price in charged):
+        return None
+    micros: float = sum(n * (price or 0) for n, price in charged)
     return round(micros / 1e6, 9)
 
 
-# Every error code of the contract: may the same turn succeed later, and what the person
-# in front of it can do.  The braces are filled by `_Turn._facts`.
-_RETRY, _FINAL = True, False
+# Every error code of the contract: may the same turn succeed later, and the one thing
+# to do.  `explain()` fills the braces; nothing else is ever a template.
 ERRORS = {
-    "invalid_json": (_FINAL, "Send one JSON object per line, UTF-8, ended by LF."),
-    "invalid_request": (_FINAL, "Correct the field that the message names."),
-    "line_too_long": (_FINAL, "Send less, or raise max_line_bytes in the config."),
-    "duplicate_id": (_FINAL, "Use an id again only after its turn has ended."),
-    "busy": (_RETRY, "Wait for a turn to end, or raise max_queued_turns."),
-    "shutting_down": (_RETRY, "Send the turn to a new process."),
-    "config": (_FINAL, "Correct the setting; the next turn reads it again."),
+    "invalid_json": (False, "Send one JSON object per line, UTF-8, ended by LF."),
+    "invalid_request": (False, "Correct the field that the message names."),
+    "line_too_long": (False, "Send less, or raise max_line_bytes in the config."),
+    "duplicate_id": (False, "Use an id again only after its turn has ended."),
+    "busy": (True, "Wait for a turn to end, or raise max_queued_turns."),
+    "shutting_down": (True, "Send the turn to a new process."),
+    "config": (False, "Correct the setting; the next turn reads it again."),
     "auth": (
-        _FINAL,
-        "{host} (region {region}) did not accept the {key_kind}. Keys do not cross "
-        'regions: if yours was issued by the other platform, set "region" to '
-        '"{other_region}" ({other_host}) and leave "base_url" empty; otherwise copy '
-        "the key again into api_key. MINIMAX_API_KEY, MINIMAX_REGION and "
-        "MINIMAX_BASE_URL, where they are set, win over these.",
+        False,
+        "Wrong key or wrong region: {host} (region {region}) did not accept the "
+        '{key_kind}. Run "{command} check", which finds out, or set region to '
+        "{other_region} ({other_host}).",
     ),
     "permission": (
-        _FINAL,
-        "{host} knows the {key_kind} but does not let it use {model}: check what "
-        "the key may do on the platform, or try another model ({models}).",
+        False,
+        "{host} accepts the {key_kind} but does not let it use {model}: try another "
+        "model ({models}).",
     ),
     "insufficient_balance": (
-        _FINAL,
-        "The {key_kind} spends {wallet} at {host}, and it is empty. Plan quota and "
-        "account balance are separate wallets: top up this one, or set api_key (or "
-        "MINIMAX_API_KEY, which wins) to a key of the other ({other_key_kind}).",
+        False,
+        "The {key_kind} spends {wallet} at {host}, and it is empty: top it up, or use "
+        "a {other_key_kind}, which spends another wallet.",
     ),
     "quota_exhausted": (
-        _FINAL,
-        "The {key_kind} spends {wallet}; its 5-hour or weekly window is used up. "
-        "Wait for the reset, choose a bigger plan, or set api_key (or MINIMAX_API_KEY, "
-        "which wins) to a pay-as-you-go key (sk-api-). A quota of 0/0 means that the "
-        "plan does not include {model}.",
+        False,
+        "The {key_kind} spends {wallet}, and its 5-hour or weekly window is used up: "
+        "wait for the reset, or use a pay-as-you-go key (sk-api-). A quota of 0/0 "
+        "means that the plan does not include {model}.",
     ),
     "model_unavailable": (
-        _FINAL,
-        "{host} does not serve {model} to the {key_kind}. Use {models}; -highspeed "
-        "models are not part of the base plans.",
+        False,
+        "{host} does not serve {model} to the {key_kind}: use {models}. Base plans do "
+        "not include -highspeed models.",
     ),
     "not_found": (
-        _FINAL,
-        "There is no Messages API at {url}. base_url normally is {base} (region "
-        "global) or {base_cn} (region cn); leave it empty to use the region's.",
+        False,
+        "There is no Messages API at {url}: remove base_url to use that of the region, "
+        "{base}.",
     ),
     "context_too_long": (
-        _FINAL,
+        False,
         "Input and max_tokens together must fit the {context} tokens of {model}: "
-        "shorten or compact the history, or lower max_tokens.",
+        "compact the history, or lower max_tokens.",
     ),
     "content_filtered": (
-        _FINAL,
+        False,
         "MiniMax's content filter stopped the input or the output: rephrase it.",
     ),
     "rejected": (
-        _FINAL,
-        "{host} refused the request for {model} as it stands: correct what the "
-        "message names. Sending it again unchanged gives the same answer.",
+        False,
+        "{host} refused the request for {model}: correct what the message names. The "
+        "same request gets the same answer.",
     ),
     "rate_limited": (
-        _RETRY,
-        "The limit of {host} counts per account and minute: send fewer turns at a "
-        "time (max_concurrent_turns) or space them out.",
+        True,
+        "{host} limits requests per account and minute: send fewer turns at a time "
+        "(max_concurrent_turns).",
     ),
-    "overloaded": (_RETRY, "{host} is overloaded: try again in a minute."),
-    "upstream": (_RETRY, "{host} failed, not the request: try again later."),
+    "overloaded": (True, "{host} is overloaded: try again in a minute."),
+    "upstream": (True, "{host} failed, not the request: try again later."),
     "network": (
-        _RETRY,
+        True,
         "Check that this machine reaches {host}: DNS, firewall, proxy.{environment}",
     ),
     "timeout": (
-        _RETRY,
-        "{host} was too slow for {model}: raise the limit that the message names, "
-        "in the config, or check the network.{environment}",
+        True,
+        "{host} was too slow for {model}: raise the limit that the message names, or "
+        "check the network.{environment}",
     ),
     "stream_cut": (
-        _RETRY,
-        "Something between here and {host} ended the answer early; nothing of it "
-        "was taken as complete.{environment}",
+        True,
+        "Something between here and {host} ended the answer early: try again; nothing "
+        "of it was taken as complete.{environment}",
     ),
-    "empty_response": (_RETRY, "{host} sent an empty answer: try again."),
+    "empty_response": (True, "{host} sent an empty answer: try again."),
     "protocol": (
-        _RETRY,
-        "{url} did not answer in the form of the Messages API; if it keeps doing "
-        "so, check base_url and what stands in between.{environment}",
+        True,
+        "{url} did not answer in the form of the Messages API: if that goes on, check "
+        "base_url and what stands in between.{environment}",
     ),
-    "internal": (_FINAL, "A defect of the plugin: the traceback is on its stderr."),
+    "internal": (False, "This is a defect of the plugin: report its stderr."),
+}
+# Hints for special cases of these codes, by the `advice` of an error.
+ADVICE = {
+    "auth_elsewhere": "{host} did not accept the {key_kind}: check base_url and the key.",
+    "certificate": "Certificates are always verified: if a proxy or a private CA signs "
+    "for {host}, name the file of its certificate in SSL_CERT_FILE.{environment}",
+    "ca_file": "Let the variable name a file of PEM certificates, and restart the "
+    "process.{environment}",
+    "proxy": "Correct the variable, and restart the process.{environment}",
+    "proxy_login": "Put the proxy's login into its variable: "
+    "http://USER:PASSWORD@HOST:PORT.{environment}",
+    "socks": "Install PySocks for this Python, or unset the variable.{environment}",
+    "redirect": "Set base_url to the URL that answers without a redirect, or remove it "
+    "to use that of the region, {base}.",
+    "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
+    "query": "Check that this machine reaches {host}: DNS, firewall, proxy.{environment}",
 }
 # How many times slower than usual these are tried again (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
 
-# MiniMax's own codes (errorcode page and reports, 2026-11) -> ours.  The last number
-# in parentheses that stands here is the code: token counts stand in parentheses too.
+# MiniMax's own codes (errorcode page and reports, 2026-11).
 MINIMAX_CODES = {
     **dict.fromkeys((1000, 1001, 1013, 1024, 1033), "upstream"),
     **dict.fromkeys((1002, 2045, 1041), "rate_limited"),
@@ -327,7 +362,8 @@ MINIMAX_CODES = {
     2061: "model_unavailable",
     2064: "overloaded",
 }
-# HTTP statuses, where no code of MiniMax's decides.
+# HTTP statuses, where no code of MiniMax's decides; then their hundreds.  All others
+# are the upstream's own failures.
 HTTP_STATUSES = {
     401: "auth",
     402: "insufficient_balance",
@@ -337,7 +373,6 @@ HTTP_STATUSES = {
     429: "rate_limited",
     529: "overloaded",
 }
-# The same by the hundreds; all others are the upstream's own failures.
 HTTP_CLASSES = {1: "protocol", 2: "protocol", 3: "rejected", 4: "rejected"}
 # Error types of both families, for errors in mid-stream, which have no status.
 ERROR_TYPES = {
@@ -356,12 +391,16 @@ ERROR_TYPES = {
     "bad_request_error": "rejected",
     "request_too_large": "rejected",
 }
-# 2013 has about 15 meanings, told apart by text only; so have errors without a code.
-ERROR_TEXTS = (
-    ("context window", "context_too_long"),
-    ("unknown model", "model_unavailable"),
-    ("plan not support model", "model_unavailable"),
-    ("(0/0 used)", "model_unavailable"),
+# 2013 has about 15 meanings, told apart by text only; so have errors without a code and
+# with one of these statuses.  Each group needs one of its words in the text.
+TELLING_STATUSES = (None, 400, 413, 422)
+ERROR_TEXTS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
+    ("context_too_long", (("context window", "maximum context length"),)),
+    ("context_too_long", (("prompt is too long", "input length and `max_tokens`"),)),
+    ("context_too_long", (("exceed context limit", "exceeds context limit"),)),
+    ("context_too_long", (("上下文",), ("长度", "窗口", "超"))),
+    ("context_too_long", (("输入",), ("过长",))),
+    ("model_unavailable", (("unknown model", "not support model", "(0/0 used)"),)),
 )
 
 # The types of lines on the wire: here and nowhere else.
@@ -373,194 +412,27 @@ TEXT_DELTA, THINKING_DELTA, INPUT_DELTA = "text_delta", "thinking_delta", "input
 WARNING, RETRY, HEARTBEAT = "warning", "retry", "heartbeat"
 TERMINAL = (TURN_END, ERROR)
 CANCELLED = "cancelled"  # the stop reason that is ours
-WARNINGS = frozenset(
-    "unknown_field ignored_field system_role_moved max_tokens_lowered history_repaired "
-    "image_replaced thinking_mapped effort_ignored retired_model model_differs "
-    "thinking_used_all_tokens tool_markup_in_text unknown_delta".split()
+WARNINGS = (
+    *("unknown_field", "ignored_field", "system_role_moved", "max_tokens_lowered"),
+    *("history_repaired", "image_replaced", "thinking_mapped", "effort_ignored"),
+    *("retired_model", "model_differs", "thinking_used_all_tokens", "no_text"),
+    *("no_tool_call", "tool_markup_in_text", "unknown_delta", "invalid_unicode"),
+    "late_error",
 )
-
-# The fields of lines and of what they hold, written like TypeScript's: `name?` may be
-# left out, `a|b` is either, `a[]` a list of it, `a+` one that is not empty, 'a' that
-# string; the words are names of SHAPES, UNIONS and KINDS.  What comes in is checked by
-# these tables, what goes out is written by them, and `schema` gives them to hosts.
-
-
-def _fields(text: str) -> dict[str, str]:
-    return dict(field.split(":") for field in text.split())
-
-
-# What the host sends, besides `type`.
-HOST_LINES = {
-    TURN: _fields(
-        """
-        id?:id|null model?:string|null messages:input_message+
-        system?:string|text_block[]|null tools?:tool[]|null
-        tool_choice?:'auto'|'any'|'none'|choice|''|null max_tokens?:count|null
-        temperature?:number|null top_p?:number|null top_k?:integer|null
-        stop_sequences?:string[]|null metadata?:object|null service_tier?:string|null
-        thinking?:boolean|object|null effort?:effort|''|null extra_body?:object|null
-        stream?:any
-        """
-    ),
-    CANCEL: _fields("id:id"),
-    PING: _fields("id?:id|null"),
-    DESCRIBE: _fields("id?:id|null"),
-}
-# What a turn is answered with, besides `type` and the turn's `id`.
-TURN_LINES = {
-    TURN_START: _fields("model:string|null message_id:string|null"),
-    BLOCK_START: _fields("index:count block:block|any_block"),
-    TEXT_DELTA: _fields("index:count text:string"),
-    THINKING_DELTA: _fields("index:count text:string"),
-    INPUT_DELTA: _fields("index:count json:string"),
-    BLOCK_END: _fields(
-        "index:count block:block|any_block incomplete?:true input_json?:string"
-    ),
-    TURN_END: _fields(
-        """
-        stop_reason:string message:message|null model:string|null
-        message_id:string|null usage:object|null cost_usd?:number
-        request_id:string|null timing:timing
-        """
-    ),
-    ERROR: _fields(
-        """
-        error:error_object model:string|null usage:object|null cost_usd?:number
-        partial:message|null timing:timing
-        """
-    ),
-    RETRY: _fields("attempt:count max_attempts:count delay:number error:error_object"),
-    WARNING: _fields("code:warning_code text:string"),
-    HEARTBEAT: {},
-}
-# The lines that belong to no turn, besides `type`.
-LOOSE_LINES = {
-    PONG: _fields("id?:id"),
-    MANIFEST: _fields(
-        f"""
-        id?:id name:'{NAME}' version:string protocol:count kind:'provider'
-        executable:string activation:'lazy' provider:model_ids models:model[]
-        config:setting[] capabilities:string[]
-        """
-    ),
-    ERROR: _fields("error:error_object line:count ref_id?:string|number|boolean"),
-}
-SHAPES = {
-    **{kind: {"type": f"'{kind}'", **row} for kind, row in HOST_LINES.items()},
-    TURN: {"type?": f"'{TURN}'", **HOST_LINES[TURN]},
-    **{
-        kind: {"type": f"'{kind}'", "id": "id", **row}
-        for kind, row in TURN_LINES.items()
-    },
-    PONG: {"type": f"'{PONG}'", **LOOSE_LINES[PONG]},
-    MANIFEST: {"type": f"'{MANIFEST}'", **LOOSE_LINES[MANIFEST]},
-    "line_error": {"type": f"'{ERROR}'", **LOOSE_LINES[ERROR]},
-    "error_object": _fields(
-        """
-        code:error_code message:string hint:string retryable:boolean
-        retry_after?:number reset_at?:string http_status?:integer
-        provider_code?:integer request_id?:string
-        """
-    ),
-    "timing": _fields("first_event_ms:count|null total_ms:count attempts:count"),
-    "message": _fields("role:'assistant' content:block+"),
-    "user_message": _fields("role:'user' content?:string|input_block[]|null"),
-    "assistant_message": _fields("role:'assistant' content?:string|block[]|null"),
-    "system_message": _fields("role:'system' content?:string|text_block[]|null"),
-    # A block whose kind is known may still lack fields while it streams.
-    "any_block": _fields("type:string"),
-    "other_block": _fields("type:other_kind"),
-    "other_input_block": _fields("type:other_input_kind"),
-    "text_block": _fields("type:'text' text:string"),
-    "thinking_block": _fields(
-        "type:'thinking' thinking?:string signature?:string|null"
-    ),
-    "redacted_thinking_block": _fields("type:'redacted_thinking' data?:string"),
-    "tool_use_block": _fields(
-        "type:'tool_use' id:string name:string input?:object|null"
-    ),
-    "tool_result_block": _fields(
-        """
-        type:'tool_result' tool_use_id:string content?:string|input_block[]|null
-        is_error?:boolean|null
-        """
-    ),
-    "image_block": _fields(
-        """
-        type:'image' source?:object|null url?:name|null data_base64?:name|null
-        path?:name|null media_type?:string|null
-        """
-    ),
-    "tool": _fields("name:name description?:string|null input_schema?:object|null"),
-    "choice": _fields("type:string name?:string"),
-    "model_ids": _fields("models:string[]"),
-    "model": _fields(
-        """
-        id:model_id context_window:count max_output_tokens:count input:string[]
-        thinking:'always'|'adaptive' effort:effort[] prices:prices retired:string|null
-        """
-    ),
-    "prices": dict.fromkeys(_PRICES, "number|null"),
-    "setting": _fields("name:string type:string default:any help:string"),
-}
-
-
-def _one_of(names: Iterable[str], form: str = "'%s'") -> str:
-    return "|".join(form % name for name in names)
-
-
-_BLOCKS = ("text", "thinking", "redacted_thinking", "tool_use")
-_INPUT_BLOCKS = ("text", "tool_use", "tool_result", "image")  # in a user's message
-UNIONS = {
-    "host_line": "|".join(HOST_LINES),
-    "plugin_line": "|".join([*TURN_LINES, "line_error", PONG, MANIFEST]),
-    "id": "name|integer",
-    "input_message": "user_message|assistant_message|system_message",
-    "block": _one_of((*_BLOCKS, "other"), "%s_block"),
-    "input_block": _one_of((*_INPUT_BLOCKS, "other_input"), "%s_block"),
-    "error_code": _one_of(ERRORS),
-    "warning_code": _one_of(sorted(WARNINGS)),
-    "effort": _one_of(EFFORTS),
-    "model_id": _one_of(MODELS),
-}
-
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
-TOOL_MARKUP = ("<minimax:tool_call>", "]<]minimax[>[")
+TOOL_MARKUP = (
+    *("<minimax:tool_call>", "</minimax:tool_call>", "]<]minimax[>["),
+    *("[TOOL_CALL]", "[/TOOL_CALL]", "<invoke name="),
+)
 
-MIB = 1 << 20
-# Limits that no setting changes, each with its reason.
-MAX_EVENT_BYTES = 16 * MIB  # one SSE event: eight times a whole maximal answer
-MAX_STREAM_BYTES = 512 * MIB  # one response: memory must end somewhere
-MAX_ERROR_BODY = 64 * 1024  # an error body that is longer says nothing more
-MAX_IMAGE_BYTES = 10 * MIB  # MiniMax refuses larger ones (2026-11)
-MAX_KEY = 8192  # characters of a key: more fits no header
-MAX_DIGITS = 4300  # of an integer: what Python itself reads since 3.11
 MAX_DEPTH = 500  # of nested JSON: well below every Python's recursion limit
 MAX_UPSTREAM_DEPTH = 480  # so that an answer still fits into the next request
-MAX_UNREAD = 1000  # pongs and line errors kept for a host that does not read
-MAX_TEXT = 600  # characters of an upstream text in a message for people
-MAX_ANSWER_BYTES = 4 * MIB  # of JSON that is no stream: a list of models is small
-QUERY_SECONDS = 30.0  # for each step of a question that spends no token
-ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
-LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
-DRAIN_SECONDS = 0.3  # after message_stop, for the body to end
-MAX_INTERIM = 20  # answers of status 1xx before the one that counts
-STALE_SECONDS = 1.0  # a kept connection that has died says so within a round trip
-MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
-STOP_AGAIN_SECONDS = 0.05  # until a connection that is being made can be shut down
-CANCEL_POLL_SECONDS = 0.1  # how often a caller's threading.Event is looked at
-HEARTBEAT_SECONDS = 5.0
-MAX_BACKOFF_SECONDS = 60.0
-MAX_RETRY_AFTER = 1e9  # a longer Retry-After, in seconds, is told as this
-EXIT_SECONDS = 1.0  # after SIGTERM, for the turns to say how they ended
-MAX_CAPTURE_FILE = 32 * MIB  # one captured turn: what a bug report can bear
-MAX_CAPTURE_BYTES = 512 * MIB  # all of a directory's, before the oldest go
-MAX_CAPTURES = 500  # likewise, in number
+MAX_ERROR_BODY = 64 * 1024  # bytes: an error body that is longer says nothing more
 
 
 # ---------------------------------------------------------------------------
-# JSON and errors
+# JSON, text and errors
 # ---------------------------------------------------------------------------
 
 
@@ -571,9 +443,10 @@ def _finite(text: str) -> float:
     return value
 
 
-def _short_int(text: str) -> int:
-    if len(text.lstrip("-")) > MAX_DIGITS:
-        raise ValueError("an integer has more than %d digits" % MAX_DIGITS)
+def _exact_int(text: str, max_digits: int = 4300) -> int:
+    """Parse an integer of up to as many digits as Python itself reads since 3.11."""
+    if len(text.lstrip("-")) > max_digits:
+        raise ValueError(f"an integer has more than {max_digits} digits")
     return int(text)
 
 
@@ -581,12 +454,17 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_HOOKS: dict[str, Any] = {"parse_float": _finite, "parse_constant": _no_constant}
-_LONG_HOOKS = {**_HOOKS, "parse_int": _short_int}
-_DECODER: Any = json.JSONDecoder(**_HOOKS)
-_LONG_DECODER: Any = json.JSONDecoder(**_LONG_HOOKS)
-_RAW_DECODER: Any = json.JSONDecoder(**_LONG_HOOKS, strict=False)
-# ASCII and compact; raises ValueError for what JSON cannot say.
+def _decoder(strict: bool) -> Any:
+    return json.JSONDecoder(
+        parse_float=_finite,
+        parse_int=_exact_int,
+        parse_constant=_no_constant,
+        strict=strict,
+    )
+
+
+_STRICT_DECODER, _LAX_DECODER = _decoder(True), _decoder(False)
+# ASCII and compact; raises ValueError for what JSON has no form for.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -595,14 +473,11 @@ def load_json(
 ) -> Any:
     """Parse one JSON value that every Python can also write again.
 
-    Refuses NaN, infinities, integers of over MAX_DIGITS digits and nesting of over
+    Refuses NaN, infinities, integers of over 4,300 digits and nesting of over
     `max_depth` levels; `control_characters` admits raw ones inside strings.  Raises
     ValueError, and nothing else, with a reason that quotes none of the text.
     """
-    # Only a text of that length can hold an integer of that many digits.
-    decoder = _DECODER if len(text) <= MAX_DIGITS else _LONG_DECODER
-    if control_characters:
-        decoder = _RAW_DECODER
+    decoder = _LAX_DECODER if control_characters else _STRICT_DECODER
     try:
         try:
             # decode() alone would look for white space first: as long as the parse.
@@ -612,15 +487,13 @@ def load_json(
         if end != len(text):
             value = decoder.decode(text)
     except json.JSONDecodeError as error:
-        where = "line %d, " % error.lineno if error.lineno > 1 else ""
-        where += "character %d" % error.colno
-        raise ValueError(f"{error.msg} at {where}") from None
+        where = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
-    if len(text) <= max_depth:
-        return value
-    if text.count("[") + text.count("{") > max_depth and _is_deep(value, max_depth):
-        raise ValueError(f"nested deeper than {max_depth} levels")
+    if len(text) > max_depth and text.count("[") + text.count("{") > max_depth:
+        if _is_deep(value, max_depth):
+            raise ValueError(f"nested deeper than {max_depth} levels")
     return value
 
 
@@ -638,118 +511,98 @@ def _is_deep(value: Any, max_depth: int) -> bool:
     return True
 
 
-# --- values, by the notation of the tables
+def parsed(text: str) -> Any:
+    """The JSON value that `text` is, None if it is none."""
+    try:
+        return load_json(text)
+    except ValueError:
+        return None
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+def map_strings(value: Any, function: Callable[[str], str]) -> Any:
+    """`value` with `function` applied to all strings in it, keys of objects included.
+
+    Objects and lists are copied, not changed.
+    """
+    top = [value]
+    work: list[tuple[Any, Any]] = [(top, 0)]
+    while work:  # and not by recursion: values may be as deep as Python allows
+        parent, place = work.pop()
+        value = parent[place]
+        if isinstance(value, str):
+            parent[place] = function(value)
+        elif isinstance(value, dict):
+            parent[place] = copy = {function(str(k)): v for k, v in value.items()}
+            work += [(copy, name) for name in copy]
+        elif isinstance(value, list):
+            parent[place] = items = value[:]
+            work += [(items, n) for n in range(len(items))]
+    return top[0]
+
+
+def well_formed(text: str, errors: str = "replace") -> str:
+    """`text` with surrogate halves joined to pairs, and U+FFFD for those left alone.
+
+    With `errors` "surrogatepass" those left alone stay.
+    """
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        data = text.encode("utf-16-le", "surrogatepass")
+        return data.decode("utf-16-le", errors)
+
+
+def printable(text: str, limit: int = 600) -> str:
+    """`text` of unknown origin as one printable line of at most `limit` characters.
+
+    Everything that is neither ours nor the model's content goes through here.
+    """
+    head = text[: 20 * limit]
+    line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
+    return line if len(line) <= limit else line[:limit] + "..."
+
+
+# --- types of fields and settings
 
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or _is_integer(value)
-
-
-def _but(kinds: tuple[str, ...]) -> tuple[Callable[[Any], bool], str, JSON]:
-    text = "a string other than " + ", ".join(kinds)
-    schema = {"type": "string", "not": {"enum": list(kinds)}}
-    return lambda value: _is_text(value) and value not in kinds, text, schema
-
-
-_NAME = {"type": "string", "minLength": 1}
-_COUNT = {"type": "integer", "minimum": 0}
-# The simple kinds: the check, what people are told one is, and its JSON Schema.
-KINDS: dict[str, tuple[Callable[[Any], bool], str, JSON]] = {
-    "any": (lambda value: True, "anything", {}),
-    "null": (lambda value: value is None, "null", {"type": "null"}),
-    "true": (lambda value: value is True, "true", {"const": True}),
-    "boolean": (lambda v: isinstance(v, bool), "true or false", {"type": "boolean"}),
-    "string": (_is_text, "a string", {"type": "string"}),
-    "name": (lambda v: _is_text(v) and v != "", "a non-empty string", _NAME),
-    "integer": (_is_integer, "an integer", {"type": "integer"}),
-    "count": (lambda v: _is_integer(v) and v >= 0, "an integer, 0 or above", _COUNT),
-    "number": (_is_number, "a number", {"type": "number"}),
-    "object": (lambda v: isinstance(v, dict), "an object", {"type": "object"}),
-    "other_kind": _but(_BLOCKS),
-    "other_input_kind": _but(_INPUT_BLOCKS),
+# What a value must be: the check, and the words for people.
+TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "string": (lambda value: isinstance(value, str), "a string"),
+    "integer": (_is_integer, "an integer"),
+    "number": (lambda v: isinstance(v, float) or _is_integer(v), "a number"),
+    "boolean": (lambda value: isinstance(value, bool), "true or false"),
+    "object": (lambda value: isinstance(value, dict), "an object"),
+    "list": (lambda value: isinstance(value, list), "a list"),
 }
 
 
-def fits(value: Any, kinds: str) -> bool:
-    """Whether `value` is one of `kinds`."""
-    return any(_is_kind(value, kind) for kind in kinds.split("|"))
+def describe_value(value: Any) -> str:
+    """The type and length of a wrong value, for messages: never the value itself."""
+    if isinstance(value, str):
+        return f"a string of {len(value)} characters"
+    if isinstance(value, (list, dict)):
+        kind = "a list" if isinstance(value, list) else "an object"
+        return f"{kind} of {len(value)}"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true or false"
+    return "an integer" if isinstance(value, int) else "a number"
 
 
-def _is_kind(value: Any, kind: str) -> bool:
-    if kind.endswith(_LIST):
-        is_list = isinstance(value, list) and (value or kind[-1] != "+")
-        return bool(is_list) and all(_is_kind(v, kind.rstrip("[]+")) for v in value)
-    if kind in UNIONS:
-        return fits(value, UNIONS[kind])
-    if kind in SHAPES:
-        fields = SHAPES[kind].items()
-        return isinstance(value, dict) and all(_has(value, *field) for field in fields)
-    return value == kind[1:-1] if _is_literal(kind) else KINDS[kind][0](value)
-
-
-def _is_literal(kind: str) -> bool:
-    return kind.startswith("'")
-
-
-def _has(given: JSON, name: str, kinds: str) -> bool:
-    field = name.rstrip("?")
-    return fits(given[field], kinds) if field in given else field != name
-
-
-def in_words(kinds: str) -> str:
-    """What a value must be that `fits`, for people."""
-    *others, last = [_word(kind) for kind in kinds.split("|") if kind not in _ABSENT]
-    return " or ".join([", ".join(others), last] if others else [last])
-
-
-def _word(kind: str) -> str:
-    if kind.endswith(_LIST):
-        return f"a list of {_word(kind.rstrip('[]+')).split()[-1]}s"
-    if kind in SHAPES:
-        return "an object with a " + " and a ".join(_required(SHAPES[kind]))
-    if kind in UNIONS:
-        return in_words(UNIONS[kind])
-    return '"%s"' % kind[1:-1] if _is_literal(kind) else KINDS[kind][1]
-
-
-_LIST = ("[]", "+")
-_ABSENT = ("null", "''")  # stand for a field that is not given
-
-
-def _required(fields: Iterable[str]) -> list[str]:
-    return [name for name in fields if not name.endswith("?")]
-
-
-def shaped(fields: dict[str, str], values: JSON) -> JSON:
-    """`values` as an object of `fields`: in their order, and no others."""
-    names = [name for name in fields if name.rstrip("?") in values]
-    if len(names) != len(values) or not set(_required(fields)) <= set(names):
-        raise KeyError(sorted(values))
-    return {name.rstrip("?"): values[name.rstrip("?")] for name in names}
-
-
-def turn_line(kind: str, values: JSON) -> JSON:
-    """A line of a turn but for its id, see TURN_LINES."""
-    return {"type": kind, **shaped(TURN_LINES[kind], values)}
+# --- errors
 
 
 class ProviderError(Exception):
     """A turn, or a line, that failed.
 
-    `code` is one of ERRORS; `message` says what happened, `hint` what to do about it.
-    `details` holds what is known of retry_after (seconds), reset_at (ISO 8601),
-    http_status, provider_code and request_id.
+    `code` is one of ERRORS; `message` says what happened, `hint` what to do.
+    `details` may hold retry_after (seconds), reset_at (ISO 8601), http_status,
+    provider_code and request_id.
     """
-
-    cause = ""  # the exception underneath, for the log
 
     def __init__(
         self,
@@ -757,6 +610,8 @@ class ProviderError(Exception):
         message: str,
         hint: str = "",
         retryable: bool | None = None,
+        advice: str = "",
+        cause: str = "",
         **details: Any,
     ) -> None:
         super().__init__(message)
@@ -764,120 +619,153 @@ class ProviderError(Exception):
         self.message = message
         self.hint = hint
         self.retryable = ERRORS[code][0] if retryable is None else retryable
+        self.advice = advice  # the row of ADVICE, if not that of ERRORS
+        self.cause = cause  # the exception underneath, for the log
         self.details = {k: v for k, v in details.items() if v is not None}
+
+    def explain(self, facts: JSON) -> None:
+        """Fill the hint in: `facts` are the words for the braces of ERRORS."""
+        if not self.hint:
+            template = ADVICE.get(self.advice) or ERRORS[self.code][1]
+            self.hint = template.format_map(facts)
 
     def to_dict(self) -> JSON:
         """The `error` object of the contract."""
-        known = {
+        return {
             "code": self.code,
             "message": self.message,
-            "hint": self.hint or ERRORS[self.code][1],
+            "hint": self.hint or ADVICE.get(self.advice) or ERRORS[self.code][1],
             "retryable": self.retryable,
             **self.details,
         }
-        return shaped(SHAPES["error_object"], known)
 
 
-class _Cancelled(Exception):
-    """The host, or the process's end, wants no more of this turn."""
+class Cancelled(Exception):
+    """The host, the caller or the end of the process ended this turn."""
+
+
+def wrong_field(path: str, problem: str) -> NoReturn:
+    raise ProviderError("invalid_request", f"{path} {problem}")
 
 
 def warning(code: str, text: str) -> JSON:
     """The event of a warning."""
-    if code not in WARNINGS:
-        raise KeyError(code)
-    return turn_line(WARNING, {"code": code, "text": plain_text(text)})
-
-
-def _wrong(path: str, problem: str) -> NoReturn:
-    raise ProviderError("invalid_request", f"{path} {problem}")
-
-
-def _broken(problem: str) -> NoReturn:
-    raise ProviderError("protocol", problem)
-
-
-def plain_text(text: str, limit: int = MAX_TEXT) -> str:
-    """`text` of unknown origin as one printable line of at most `limit` characters."""
-    head = text[: 20 * limit]
-    line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
-    return line if len(line) <= limit else line[:limit] + "..."
+    return {"type": WARNING, "code": code, "text": printable(text)}
 
 
 class Redactor:
-    """Masks keys wherever eight or more of their characters stand in a row."""
+    """Masks keys wherever eight or more of their characters stand in a row.
+
+    It also masks them JSON-escaped, percent-encoded and in base64.  The work is linear
+    in the text, whatever the number and the length of the keys.
+    """
 
     SPAN = 8
-    REACH = 13  # what of a piece can stand before its last character
+    STRIDE = (
+        4  # of any SPAN characters in a row, the STEM at a multiple of it are whole
+    )
+    STEM = 5
+    MAX_CHARACTERS = 65536  # of the keys kept: a token renewed hourly must not add up
 
     def __init__(self) -> None:
-        self._pieces: set[str] = set()
+        self._keys: dict[str, None] = {}  # the latest last
+        self._forget()
+
+    def _forget(self) -> None:
+        self._size = 0  # characters of the keys
+        self._spans: set[str] = set()
+        self._stems: set[str] = set()
+        self._short: set[str] = set()  # too short to be real: masked as a whole
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
+        if key in self._keys or len(key) < 4:
+            return
+        self._keys[key] = None
+        self._learn(key)
+        if self._size > self.MAX_CHARACTERS:
+            keys = list(self._keys)[len(self._keys) // 2 :] or [key]
+            self._keys = dict.fromkeys(keys)
+            self._forget()
+            for kept in keys:
+                self._learn(kept)
+
+    def _learn(self, key: str) -> None:
         secret = key[len(key_kind(key)[0]) :]
-        spans = range(len(secret) - self.SPAN + 1)
-        pieces = {secret[i : i + self.SPAN] for i in spans}
-        if not spans and len(key) > 3:  # too short to be real: masked as a whole
-            pieces = {key}
-        self._pieces = self._pieces | pieces  # another thread may go through the old
+        self._size += len(key)
+        if len(secret) < self.SPAN:
+            self._short.add(key)
+        for form in self._forms(secret):
+            for start in range(len(form) - self.SPAN + 1):
+                span = form[start : start + self.SPAN]
+                self._spans.add(span)
+                for i in range(self.STRIDE):
+                    self._stems.add(span[i : i + self.STEM])
+
+    @staticmethod
+    def _forms(secret: str) -> list[str]:
+        """`secret` as it may be echoed; of base64, for each place it may begin at."""
+        from binascii import b2a_base64
+
+        percent = "".join(
+            c if c.isalnum() or c in "-._~" else f"%{ord(c):02X}" for c in secret
+        )
+        forms = {secret, dump_json(secret)[1:-1], percent}
+        data = secret.encode("utf-8")
+        for lead in range(3):
+            # The first and the last characters also hold bits of what stands around.
+            text = b2a_base64(b"\0" * lead + data, newline=False).decode("ascii")
+            forms.add(text[(lead * 4 + 2) // 3 : len(text) - 4])
+        return list(forms)
 
     def text(self, text: str) -> str:
         """`text` with every trace of the keys replaced by asterisks."""
-        if not any(piece in text for piece in self._pieces):
+        for key in list(self._short):
+            text = text.replace(key, "*" * len(key))
+        stems, spans, size = self._stems, self._spans, self.STEM
+        found = [
+            at
+            for at in range(0, len(text), self.STRIDE)
+            if text[at : at + size] in stems
+        ]
+        if not found:
             return text
         masked = list(text)
-        for piece in self._pieces:
-            start = text.find(piece)
-            while start >= 0:
-                masked[start : start + len(piece)] = "*" * len(piece)
-                start = text.find(piece, start + 1)
+        for at in found:
+            for start in range(max(at - self.STRIDE + 1, 0), at + 1):
+                if text[start : start + self.SPAN] in spans:
+                    masked[start : start + self.SPAN] = "*" * self.SPAN
         return "".join(masked)
 
     def value(self, value: Any) -> Any:
         """`value` with all strings in it, keys of objects included, masked."""
-        top = [value]
-        work: list[tuple[Any, Any]] = [(top, 0)]
-        while work:  # and not by recursion: values may be as deep as Python allows
-            parent, place = work.pop()
-            value = parent[place]
-            if isinstance(value, str):
-                parent[place] = self.text(value)
-            elif isinstance(value, dict):
-                masked = {self.text(str(k)): v for k, v in value.items()}
-                parent[place] = masked
-                work += [(masked, name) for name in masked]
-            elif isinstance(value, list):
-                parent[place] = items = value[:]
-                work += [(items, n) for n in range(len(items))]
-        return top[0]
+        return map_strings(value, self.text)
 
 
-# Every key this process has loaded: the one place that redacts.
+# Every key this process uses: the one place that redacts.
 SECRETS = Redactor()
 
-# Fields and events that hold the model's own content, which is never masked.
-CONTENT_FIELDS = ("message", "partial")
-_CONTENT_EVENTS = (BLOCK_START, TEXT_DELTA, THINKING_DELTA, INPUT_DELTA, BLOCK_END)
+
+def outgoing(event: JSON) -> JSON:
+    """`event` as it may leave: valid Unicode, and no key outside the model's content."""
+    kind = event["type"]
+    if kind in (TEXT_DELTA, THINKING_DELTA):  # nearly all events, and nearly all ASCII
+        text = event["text"]
+        return event if text.isascii() else {**event, "text": well_formed(text)}
+    if kind in (BLOCK_START, BLOCK_END, INPUT_DELTA):
+        return dict(map_strings(event, well_formed))
+    content = {name: event[name] for name in ("message", "partial") if name in event}
+    rest = {name: None if name in content else v for name, v in event.items()}
+    masked = map_strings(rest, lambda text: SECRETS.text(well_formed(text)))
+    return {**masked, **map_strings(content, well_formed)}
 
 
-def redact_event(event: JSON) -> JSON:
-    """`event` as it may leave: no key in anything but the model's own content."""
-    if event["type"] in _CONTENT_EVENTS:
-        return event
-    masked = SECRETS.value
-    return {k: v if k in CONTENT_FIELDS else masked(v) for k, v in event.items()}
-
-
-def redact_error(error: ProviderError) -> ProviderError:
+def redacted(error: ProviderError) -> ProviderError:
     """`error` as it may leave: no key in what it says."""
     return ProviderError(**SECRETS.value(error.to_dict()))
 
 
-# The number in parentheses, and a moment with its zone, of an upstream's text.  (Here
-# and below patterns are compiled at first use: at start they would take 3 ms.)
-_CODE = r"\((\d{4})\)"
-_MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)"
+# --- errors of the upstream
 
 
 def is_error_payload(payload: Any) -> bool:
@@ -893,34 +781,37 @@ def is_error_payload(payload: Any) -> bool:
 
 
 def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError:
-    """The error that an upstream reported, by MiniMax's code first, then the status.
+    """The error that an upstream reported: by MiniMax's code first, then the status.
 
     `payload` is the parsed body or None, `status` the HTTP status or None in
-    mid-stream, `text` the body for people.  The hint is left to the caller.
+    mid-stream, `text` the body for people.
     """
     body = payload if isinstance(payload, dict) else {}
     inner = body.get("error", body)
     inner = inner if isinstance(inner, dict) else {"message": inner}
     base = body.get("base_resp")
     base = base if isinstance(base, dict) else {}
-    known = (inner.get("message"), base.get("status_msg"), body.get("message"))
-    said = next((said for said in known if isinstance(said, str) and said), text)
-    said = plain_text(said[:MAX_ERROR_BODY], MAX_ERROR_BODY)  # the code may stand last
-    number = _minimax_code(said, base.get("status_code"), inner.get("code"))
+    texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
+    message = next((t for t in texts if isinstance(t, str) and t), text)
+    message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
+    number = _minimax_code(message, base.get("status_code"), inner.get("code"))
     if status is None:
-        named = _number(inner.get("http_code"))
-        status = named if named in range(400, 600) else None
-    code = _error_code(number, status, body, said)
-    moment = re.search(_MOMENT, said) if code == "quota_exhausted" else None
-    shown = "" if status is None else f"HTTP {status}: "
+        status = _number(inner.get("http_code"))
+        status = status if status in range(400, 600) else None
+    code = _error_code(number, status, body, message.lower())
+    moment = None
+    if code == "quota_exhausted":
+        day, clock = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
+        moment = re.search(rf"{day}T{clock}(?:Z|[+-]\d\d:?\d\d)", message)
     request_id = body.get("request_id")
     return ProviderError(
         code,
-        shown + (plain_text(said) or "no further text"),
+        ("" if status is None else f"HTTP {status}: ")
+        + (printable(message) or "no further text"),
         http_status=status,
         provider_code=number,
         reset_at=moment and moment.group(),
-        request_id=request_id if isinstance(request_id, str) else None,
+        request_id=printable(request_id, 200) if isinstance(request_id, str) else None,
     )
 
 
@@ -928,25 +819,28 @@ def _number(value: Any) -> int | None:
     return int(value) if re.match(r"\d{1,9}$", str(value), re.ASCII) else None
 
 
-def _minimax_code(said: str, *stated: Any) -> int | None:
-    numbers = [_number(value) for value in stated]
-    numbers += [int(text) for text in reversed(re.findall(_CODE, said))]
+def _minimax_code(message: str, *fields: Any) -> int | None:
+    """MiniMax's code: in a field, or the last one in parentheses, since counts of
+    tokens stand in parentheses too."""
+    numbers = [_number(value) for value in fields]
+    numbers += [int(text) for text in reversed(re.findall(r"\((\d{4})\)", message))]
     return next((n for n in numbers if n in MINIMAX_CODES), None)
 
 
-def _error_code(number: int | None, status: int | None, body: JSON, said: str) -> str:
-    """The code of ours, by MiniMax's number, a telling text, status, type."""
-    said, error = said.lower(), body.get("error", body)
-    kind = str(error.get("type")) if isinstance(error, dict) else ""
-    telling = next((code for text, code in ERROR_TEXTS if text in said), None)
-    if telling is not None and number in (None, 2013):
-        return telling
+def _error_code(number: int | None, status: int | None, body: JSON, text: str) -> str:
+    """The code by MiniMax's number, a telling text, the status, the error's type."""
+    if number == 2013 or (number is None and status in TELLING_STATUSES):
+        for code, groups in ERROR_TEXTS:
+            if all(any(word in text for word in group) for group in groups):
+                return code
     if number is not None:
         return MINIMAX_CODES[number]
+    error = body.get("error", body)
+    kind = str(error.get("type")) if isinstance(error, dict) else ""
     if status == 404 and not (is_error_payload(body) and kind):
         return "not_found"
     if status == 404:
-        return "model_unavailable" if "model" in said else "rejected"
+        return "model_unavailable" if "model" in text else "rejected"
     if status is None:
         return ERROR_TYPES.get(kind, "upstream")
     return HTTP_STATUSES.get(status) or HTTP_CLASSES.get(status // 100, "upstream")
@@ -960,60 +854,16 @@ def _error_code(number: int | None, status: int | None, body: JSON, said: str) -
 class ServerSentEvent:
     """One event of a stream: `event` (its name, "message" by default) and `data`.
 
-    `bare` is true for a JSON object that stands in no SSE field: MiniMax was seen to
-    send errors so.
+    `bare` is true for text that stands in no SSE field and opens with a brace:
+    MiniMax was seen to send errors so.
     """
 
-    __slots__ = ("event", "data", "bare")
+    __slots__ = ("bare", "data", "event")
 
     def __init__(self, event: str, data: str, bare: bool = False) -> None:
         self.event = event
         self.data = data
         self.bare = bare
-
-
-# An event of one `data` line, as all servers but odd ones write it.
-_REGULAR_EVENT = r"(?:event: ?([^\n]*)\n)?data: ?([^\n]*)\n\n"
-
-
-class SSELimitError(ValueError):
-    """An event, or a line, larger than the decoder's limit."""
-
-
-class _BareJSON:
-    """JSON that stands in no SSE field, on one line or on several."""
-
-    _ENDS = 20  # lines at which it may end: the parse of each starts at the beginning
-
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
-        self._size = self._ends = 0
-
-    @property
-    def is_too_large(self) -> bool:
-        return self._size > MAX_ERROR_BODY
-
-    def feed(self, line: bytes) -> str:
-        """The JSON that `line` ends, or is; "" if it may go on."""
-        self._lines.append(line)
-        self._size += len(line) + 1
-        if line.rstrip()[-1:] != b"}":
-            return ""
-        self._ends += 1
-        if self._ends <= self._ENDS:
-            text = b"\n".join(self._lines).decode("utf-8", "replace").strip()
-            if _parsed(text) is not None:
-                return text
-        text = line.decode("utf-8", "replace").strip()  # what was before was none
-        return text if is_error_payload(_parsed(text)) else ""
-
-
-def _parsed(text: str) -> Any:
-    """The JSON that `text` is, None if it is none."""
-    try:
-        return load_json(text)
-    except ValueError:
-        return None
 
 
 class SSEDecoder:
@@ -1022,152 +872,167 @@ class SSEDecoder:
     `feed(chunk)` takes bytes cut anywhere and returns the events they complete;
     `close()` returns what a body held that ended without its last blank line, which
     the specification would drop and MiniMax's servers need.  `id` and `retry` are
-    read past: nothing here reconnects.  Raises SSELimitError when a line or the data
-    of an event exceeds `max_event_bytes`, and from then on.
+    ignored: nothing here reconnects.  Raises ValueError when an event exceeds
+    `max_event_bytes`, and from then on.
     """
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    # The default is eight times a whole maximal answer.
+    def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
-        self._line: list[bytes] = []  # pieces of the line that is not ended yet
-        self._line_size = 0
-        self._name = ""
-        self._data: list[bytes] = []  # data lines of the event under way
-        self._data_size = 0
-        self._bare: _BareJSON | None = None  # JSON that is not ended yet
-        self._first = True  # the first line may open with a byte order mark
-        self._split = re.compile(_REGULAR_EVENT).split
-        self._after_cr = False  # the last chunk ended in CR: LF may follow
+        self._pieces: list[bytes] = []  # of the event that is not ended yet
+        self._size = 0  # bytes in them
+        self._one_line = True  # and no line of it has ended
+        self._line_ended = True  # the last byte was LF
+        self._after_cr = (
+            False  # the last byte was CR: an LF may follow that is part of it
+        )
+        self._first = True  # the stream may open with a byte order mark
+        self._failed = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        if self._line_size + self._data_size > self._limit:
+        if self._failed:
             raise self._too_large()
-        if self._after_cr and chunk:
-            chunk = chunk[1:] if chunk[:1] == b"\n" else chunk
+        if self._after_cr and chunk[:1] == b"\n":
+            chunk = chunk[1:]
             self._after_cr = False
         if not chunk:
             return []
+        self._after_cr = chunk[-1:] == b"\r"
         if b"\r" in chunk:
-            self._after_cr = chunk[-1:] == b"\r"
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        events: list[ServerSentEvent] = []
-        if self._first or self._line or self._data or self._name or self._bare:
-            end = chunk.find(b"\n\n") + 2
-            first, chunk = (chunk[:end], chunk[end:]) if end > 1 else (chunk, b"")
-            self._read(first, events)
-        end = chunk.rfind(b"\n\n") + 2 if chunk else 0
-        if end > 1:
-            self._read_events(chunk[:end], events)
-            chunk = chunk[end:]
-        if chunk:
-            self._read(chunk, events)
-        if self._line_size + self._data_size > self._limit:
+        end = chunk.rfind(b"\n\n") + 2
+        if end < 2:
+            end = int(self._line_ended and chunk[:1] == b"\n")
+        if not end and self._is_bare_line(chunk):
+            end = len(chunk)
+        self._line_ended = chunk[-1:] == b"\n"
+        events = self._take(chunk[:end]) if end else []
+        rest = chunk[end:]
+        if rest:
+            self._pieces.append(rest)
+            self._size += len(rest)
+            self._one_line = self._one_line and b"\n" not in rest
+        self._failed = self._failed or self._size > self._limit
+        if self._failed and not events:
             raise self._too_large()
         return events
 
     def close(self) -> list[ServerSentEvent]:
+        return self._take(b"\n\n")
+
+    def _is_bare_line(self, chunk: bytes) -> bool:
+        """Whether `chunk` ends a line of JSON that no blank line may ever follow."""
+        opening = self._pieces[0] if self._pieces else chunk
+        is_line = self._one_line and chunk.find(b"\n") == len(chunk) - 1
+        return is_line and chunk[-2:] == b"}\n" and opening[:1] == b"{"
+
+    def _too_large(self) -> ValueError:
+        return ValueError(f"one event holds over {self._limit} bytes")
+
+    def _take(self, last: bytes) -> list[ServerSentEvent]:
+        """The events in what has come, of which `last` is the end."""
+        data = b"".join([*self._pieces, last])
+        self._pieces, self._size, self._one_line = [], 0, True
+        if self._first:
+            self._first = False
+            data = data[3:] if data.startswith(b"\xef\xbb\xbf") else data
         events: list[ServerSentEvent] = []
-        self._read(b"\n\n" if self._line else b"\n", events)
+        for frame in data.decode("utf-8", "replace").split("\n\n"):
+            if len(frame) > self._limit:
+                self._failed = True
+                break
+            if frame:
+                self._read(frame, events)
         return events
 
-    def _read_events(self, data: bytes, events: list[ServerSentEvent]) -> None:
-        """Read whole events, at once if all have the form that servers write."""
-        # Between the matches, if that is so, there is nothing: split() finds both in
-        # one call, which is three times as fast as a look at every line.
-        parts = self._split(data.decode("utf-8", "replace"))
-        if any(parts[::3]) or len(data) > self._limit:
-            self._read(data, events)
-            return
-        for name, value in zip(parts[1::3], parts[2::3]):
-            events.append(ServerSentEvent(name or "message", value))
-
-    def _read(self, data: bytes, events: list[ServerSentEvent]) -> None:
-        """Read whatever comes, line by line."""
-        *lines, rest = data.split(b"\n")
-        if lines and self._line:
-            self._line.append(lines[0])
-            lines[0] = b"".join(self._line)
-            self._line, self._line_size = [], 0
-        for line in lines:
-            if self._first:
-                self._first = False
-                line = line[3:] if line.startswith(b"\xef\xbb\xbf") else line
-            self._read_line(line, events)
-        if rest:
-            self._line.append(rest)
-            self._line_size += len(rest)
-
-    def _read_line(self, line: bytes, events: list[ServerSentEvent]) -> None:
-        if not line:
-            if self._data:
-                data = b"\n".join(self._data).decode("utf-8", "replace")
-                events.append(ServerSentEvent(self._name or "message", data))
-                self._data, self._data_size = [], 0
-            self._name, self._bare = "", None
-            return
-        field, _, value = line.partition(b":")
-        if value[:1] == b" ":
-            value = value[1:]
-        if field == b"data":
-            self._data.append(value)
-            self._data_size += len(value) + 1
-            if self._data_size > self._limit:
-                raise self._too_large()
-        elif field == b"event":
-            self._name = value.decode("utf-8", "replace")
-        elif self._bare or line.lstrip()[:1] == b"{":
-            self._bare = self._bare or _BareJSON()
-            text = self._bare.feed(line)
-            if text:
-                events.append(ServerSentEvent("message", text, bare=True))
-            if text or self._bare.is_too_large:
-                self._bare = None
-
-    def _too_large(self) -> SSELimitError:
-        return SSELimitError("one event holds over %d bytes" % self._limit)
+    def _read(self, frame: str, events: list[ServerSentEvent]) -> None:
+        """Read the lines of one event."""
+        name = ""
+        data: list[str] = []
+        bare: list[list[str]] = []
+        is_open = False  # the last of them may go on
+        for line in frame.split("\n"):
+            field, _, value = line.partition(":")
+            if field == "data":
+                data.append(value[1:] if value[:1] == " " else value)
+            elif field == "event":
+                name = value[1:] if value[:1] == " " else value
+            elif line.lstrip()[:1] == "{" and (line[0] == "{" or not is_open):
+                bare.append([line])
+                is_open = line.rstrip()[-1] != "}"
+            elif is_open and line:
+                bare[-1].append(line)  # of JSON on several lines
+        for lines in bare:
+            events.append(ServerSentEvent("message", "\n".join(lines), bare=True))
+        if data:
+            events.append(ServerSentEvent(name or "message", "\n".join(data)))
 
 
 # ---------------------------------------------------------------------------
-# Request translation: TurnRequest -> Messages body
+# Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-
-# Fields that are sent as given; those that MiniMax is known to ignore
-# (text-anthropic-api page, 2026-11).
-_AS_GIVEN = "temperature top_p top_k stop_sequences metadata service_tier".split()
+# Fields that are checked by their type alone.
+_FIELDS = {
+    "model": "string",
+    "max_tokens": "integer",
+    "temperature": "number",
+    "top_p": "number",
+    "top_k": "integer",
+    "stop_sequences": "list",
+    "metadata": "object",
+    "service_tier": "string",
+    "effort": "string",
+    "extra_body": "object",
+}
+# Sent as given; those that MiniMax ignores (text-anthropic-api page, 2026-11).
+_AS_GIVEN = (
+    *("temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier"),
+)
 _IGNORED = ("top_k", "stop_sequences")
-LINE_FIELDS = ("type", "id")
-TURN_FIELDS = tuple(name.rstrip("?") for name in SHAPES[TURN])
-# Where a Go host's zero values stand for "not given".
-_ZEROS: tuple[Any, ...] = ("", None, [])
+TURN_FIELDS = (
+    *("type", "id", "messages", "system", "tools", "tool_choice", "thinking"),
+    *_FIELDS,
+    "stream",
+)
+MAX_BODY = 64 * MIB  # MiniMax refuses larger ones (2026-11)
+MAX_IMAGE_BYTES = 10 * MIB  # likewise
 
 
-def _fold(key: str) -> str:
+def _is_absent(value: Any) -> bool:
+    """Whether a field is not set: a Go host may send its zero values for that."""
+    return value is None or value == "" or value == []
+
+
+def fold(key: str) -> str:
     return key.replace("_", "").lower()
 
 
 def fold_keys(
     line: JSON, fields: Iterable[str], path: str = ""
 ) -> tuple[JSON, list[str]]:
-    """The known fields of `line` by their own names, and the names of the others.
+    """The known fields of `line` by their own names, and the paths of the others.
 
     MaxTokens, maxTokens and max_tokens are one field.  Two spellings with different
     values raise ProviderError.
     """
-    names = {_fold(field): field for field in fields}
-    known: JSON = {}
+    names = {fold(field): field for field in fields}
+    values: JSON = {}
     unknown = []
     for key, value in line.items():
-        field = names.get(_fold(str(key)))
+        field = names.get(fold(str(key)))
         if field is None:
             unknown.append(path + str(key))
-        elif field in known and not _same(known[field], value):
-            _wrong(path + field, "is given twice, in two spellings with two values")
+        elif field in values and not _is_same(values[field], value):
+            wrong_field(
+                path + field, "is given twice, in two spellings with two values"
+            )
         else:
-            known[field] = value
-    return known, unknown
+            values[field] = value
+    return values, unknown
 
 
-def _same(one: Any, other: Any) -> bool:
+def _is_same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
@@ -1195,460 +1060,756 @@ def build_request(
     def warn(code: str, text: str) -> None:
         warnings.append(warning(code, text))
 
-    _must_be("object", turn, "the turn")
-    fields, unknown = fold_keys(turn, TURN_FIELDS)
-    name = canonical_model(_optional(fields, "model") or model)
-    facts = MODELS.get(name, {})
+    require("object", turn, "the turn")
+    fields, unknown = fold_keys(_valid_unicode(turn, warn), TURN_FIELDS)
+    name = canonical_model(_field(fields, "model") or model)
+    facts = model_facts(name)
     images = _Images(name, facts, read_image, warn)
-    messages, moved = _messages(fields, images, unknown, warn)
+    messages, leading = _messages(fields, images, unknown)
+    tools = _tools(fields.get("tools"), warn)
     body: JSON = {
         "model": name,
         "max_tokens": _max_tokens(fields, max_tokens, name, facts, warn),
         "messages": messages,
-        "system": _system(fields.get("system"), moved),
-        "tools": _tools(fields.get("tools"), warn),
-        "tool_choice": _tool_choice(_optional(fields, "tool_choice")),
+        "system": _system(fields.get("system"), leading),
+        "tools": tools or None,
+        "tool_choice": _tool_choice(fields.get("tool_choice"), tools, warn),
         **_as_given(fields, warn),
         **_thinking(fields, name, facts, effort, warn),
         "stream": True,
     }
     body = {key: value for key, value in body.items() if value is not None}
     body.update(_extra_body(fields))
-    _warn_at_last(name, facts, unknown, warn)
+    if unknown:
+        warn("unknown_field", "unknown and not sent: " + ", ".join(unknown))
+    if facts and facts.retired and facts.id == name:
+        text = f"{name} was retired on {facts.retired}; use "
+        warn("retired_model", text + " or ".join(CURRENT_MODELS))
     return body, warnings
 
 
-def _warn_at_last(name: str, facts: JSON, unknown: list[str], warn: Warn) -> None:
-    if unknown:
-        warn("unknown_field", "not sent, because unknown: " + ", ".join(unknown))
-    if facts.get("retired"):
-        text = f"{name} was retired on {facts['retired']}; use "
-        warn("retired_model", text + " or ".join(_CURRENT))
+def _valid_unicode(turn: JSON, warn: Warn) -> JSON:
+    changed: list[str] = []
+
+    def repaired(text: str) -> str:
+        valid = text if text.isascii() else well_formed(text)
+        if valid is not text:
+            changed.append(valid)
+        return valid
+
+    valid: JSON = map_strings(turn, repaired)
+    if changed:
+        text = f"{len(changed)} texts held half of a surrogate pair; U+FFFD is sent"
+        warn("invalid_unicode", text)
+    return valid
 
 
-def _must_be(kinds: str, value: Any, path: str) -> None:
-    if not fits(value, kinds):
-        _wrong(path, "must be " + in_words(kinds))
+def require(kind: str, value: Any, path: str) -> None:
+    is_kind, words = TYPES[kind]
+    if not is_kind(value):
+        wrong_field(path, f"must be {words}")
 
 
-def _optional(fields: JSON, name: str) -> Any:
-    """A field of a turn, None if it is not given."""
+def _field(fields: JSON, name: str) -> Any:
+    """A field of a turn by its type in _FIELDS, None if it is absent."""
     value = fields.get(name)
-    _must_be(HOST_LINES[TURN][name + "?"], value, name)
-    return None if value in _ZEROS else value
+    if _is_absent(value):
+        return None
+    require(_FIELDS[name], value, name)
+    return value
 
 
-def _max_tokens(fields: JSON, default: int, name: str, facts: JSON, warn: Warn) -> int:
-    wanted = _optional(fields, "max_tokens") or default
-    limit = facts.get("max_output_tokens", wanted)
+def _max_tokens(
+    fields: JSON, default: int, name: str, facts: Model | None, warn: Warn
+) -> int:
+    wanted = _field(fields, "max_tokens") or default
+    if wanted < 0:
+        wrong_field("max_tokens", "must be an integer, 0 or above")
+    limit = facts.max_output_tokens if facts else wanted
     if wanted > limit:
-        text = "max_tokens %d is above the limit of %s: %d is sent"
-        warn("max_tokens_lowered", text % (min(wanted, 10**12), name, limit))
+        number = str(wanted) if wanted < 10**12 else "given"
+        text = f"max_tokens {number} is above the limit of {name}: {limit} is sent"
+        warn("max_tokens_lowered", text)
     return int(min(wanted, limit))
 
 
 def _as_given(fields: JSON, warn: Warn) -> JSON:
-    given = {name: _optional(fields, name) for name in _AS_GIVEN}
+    values = {name: _field(fields, name) for name in _AS_GIVEN}
+    if not all(isinstance(text, str) for text in values["stop_sequences"] or ()):
+        wrong_field("stop_sequences", "must be a list of strings")
     for name in _IGNORED:
-        if given[name] is not None:
+        if values[name] is not None:
             warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
-    return given
+    return values
 
 
 def _extra_body(fields: JSON) -> JSON:
-    extra = _optional(fields, "extra_body") or {}
+    extra: JSON = _field(fields, "extra_body") or {}
     for key in extra:
         if str(key).lower() in ("messages", "stream"):
-            _wrong("extra_body." + str(key), "is not for extra_body to set")
-    return dict(extra)
+            wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
+    return extra
 
 
 def _thinking(
-    fields: JSON, name: str, facts: JSON, default_effort: str, warn: Warn
+    fields: JSON, name: str, facts: Model | None, default_effort: str, warn: Warn
 ) -> JSON:
     """The `thinking` and `output_config` of the model's family."""
-    wanted, effort = _optional(fields, "thinking"), _optional(fields, "effort")
-    family = FAMILIES.get(facts.get("family", ""))
-    if family is None:
-        sent: Any = wanted
+    wanted = fields.get("thinking")
+    wanted = None if wanted in ({}, "") else wanted
+    if not isinstance(wanted, (dict, bool, type(None))):
+        wrong_field("thinking", "must be true, false or an object")
+    effort = (_field(fields, "effort") or "").lower()
+    if effort and effort not in EFFORTS:
+        wrong_field("effort", "must be one of " + ", ".join(EFFORTS))
+    if facts is None:
         if isinstance(wanted, bool):
-            sent = _ADAPTIVE if wanted else _DISABLED
-        return {"thinking": sent, "output_config": effort and {"effort": effort}}
-    kind = wanted.get("type") if isinstance(wanted, dict) else wanted
-    switch = _THINKING.get(kind) if isinstance(kind, (bool, str)) else None
-    if switch is None and wanted is not None:
-        _wrong("thinking.type", "must be enabled, adaptive or disabled")
-    if switch == "off" and family["always"]:
-        warn("thinking_mapped", f"{name} always thinks: it cannot be switched off")
-    if effort is not None and not family["effort"]:
-        warn("effort_ignored", f"{name} knows no effort: it is not sent")
-    level = (effort or default_effort) if family["effort"] else None
+            wanted = ADAPTIVE if wanted else DISABLED
+        return {"thinking": wanted, "output_config": _effort(effort)}
+    family = facts.family
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if isinstance(wanted, dict) and kind not in ("enabled", "adaptive", "disabled"):
+        wrong_field("thinking.type", "must be enabled, adaptive or disabled")
+    is_off = wanted is False or kind == "disabled"
+    if is_off and family.always_thinks:
+        warn("thinking_mapped", f"{name} always thinks; thinking stays on")
+    if effort and not family.has_effort:
+        warn("effort_ignored", f"{name} does not support effort; ignored")
+    sent = family.thinking_off if is_off else family.thinking_on
+    level = (effort or default_effort) if family.has_effort else ""
     return {
-        "thinking": family[switch] if switch else None,
-        "output_config": level and {"effort": level},
+        "thinking": None if wanted is None else sent,
+        "output_config": _effort(level),
     }
 
 
-def _system(given: Any, moved: Iterable[JSON] = (), path: str = "system") -> Any:
-    """`system` as given, then the texts of the system messages."""
-    blocks = _blocks(given, path) if isinstance(given, list) else given
-    if isinstance(blocks, list):
-        for n, block in enumerate(blocks):
-            if block["type"] != "text":
-                _wrong("%s[%d].type" % (path, n), "must be text")
-        blocks = [block for block in blocks if not _is_blank(block)]
-    elif blocks is not None and not isinstance(blocks, str):
-        _wrong(path, "must be a string or a list of text blocks")
-    elif blocks is not None and not blocks.strip():
-        blocks = None
-    if not moved:
-        return blocks or None
-    return [*_as_blocks(blocks or ""), *moved]
+def _effort(level: str) -> JSON | None:
+    return {"effort": level} if level else None
 
 
-def _tools(given: Any, warn: Warn) -> list[JSON] | None:
-    if given in _ZEROS:
-        return None
-    if not isinstance(given, list):
-        _wrong("tools", "must be a list")
-    tools: list[JSON] = []
-    names = set()
-    for n, tool in enumerate(given):
-        path = "tools[%d]" % n
-        _must_be("object", tool, path)
-        name = tool.get("name")
-        _must_be("name", name, path + ".name")
-        if name in names:
-            _wrong(path + ".name", "is the name of an earlier tool too")
-        names.add(name)
-        if tool.get("type") in (None, "custom"):
-            tools.append({**tool, "input_schema": _schema(tool, path)})
-        else:
-            text = "%s is a tool that another vendor's server runs: it is not sent"
-            warn("ignored_field", text % path)
-    return tools or None
+# --- tools
+
+# Names of a tool's schema: ours, MCP's, OpenAI's.
+_SCHEMAS = ("input_schema", "inputSchema", "parameters")
 
 
-def _schema(tool: JSON, path: str) -> JSON:
-    """The tool's schema, which MiniMax wants to be that of an object."""
-    schema = tool.get("input_schema")
-    if not schema and schema is not False:
+def _tools(tools: Any, warn: Warn) -> list[JSON]:
+    """The tools to send: all but those that another vendor's server runs."""
+    if _is_absent(tools):
+        return []
+    require("list", tools, "tools")
+    sent: dict[str, JSON] = {}
+    for n, tool in enumerate(tools):
+        path = f"tools[{n}]"
+        require("object", tool, path)
+        # Anthropic's have a date at the end of their type: web_search_20250305.
+        if re.search(r"[_-]\d{4}[-_]?\d\d[-_]?\d\d$", str(tool.get("type"))):
+            text = f"{path} is a tool that another vendor's server runs; not sent"
+            warn("ignored_field", text)
+            continue
+        tool = _tool(tool, path)
+        if not isinstance(tool.get("name"), str) or not tool["name"]:
+            wrong_field(path + ".name", "must be a non-empty string")
+        if tool["name"] in sent:
+            wrong_field(path + ".name", "is also the name of an earlier tool")
+        sent[tool["name"]] = tool
+    return list(sent.values())
+
+
+def _tool(tool: JSON, path: str) -> JSON:
+    """`tool` in the form of the Messages API, whichever API's form it has."""
+    tool = {key: value for key, value in tool.items() if value is not None}
+    function = tool.get("function")
+    function = function if isinstance(function, dict) else {}
+    schemas = [
+        part[name]
+        for part in (tool, function)
+        for name in _SCHEMAS
+        if part.get(name) is not None
+    ]
+    if any(schema != schemas[0] for schema in schemas):
+        wrong_field(path, "has two schemas that differ")
+    is_foreign = any(name in tool for name in _SCHEMAS[1:])
+    if function or is_foreign or tool.get("type") in ("function", ""):
+        unused = ("type", "function", *_SCHEMAS[1:])
+        extra = {k: v for k, v in function.items() if v is not None}
+        tool = {k: v for k, v in {**extra, **tool}.items() if k not in unused}
+    return {**tool, "input_schema": _schema(schemas[0] if schemas else {}, path)}
+
+
+def _schema(schema: Any, path: str) -> JSON:
+    """The tool's schema, which MiniMax requires to be that of an object."""
+    path += ".input_schema"
+    require("object", schema, path)
+    schema = {key: value for key, value in schema.items() if value is not None}
+    if schema.get("type", "object") != "object":
+        wrong_field(path + ".type", 'must be "object"')
+    if not schema:
         return {"type": "object", "properties": {}}
-    _must_be("object", schema, path + ".input_schema")
-    _must_be("'object'", schema.get("type", "object"), path + ".input_schema.type")
     return schema if "type" in schema else {"type": "object", **schema}
 
 
-def _tool_choice(given: Any) -> Any:
-    return {"type": given} if isinstance(given, str) else given
+def _tool_choice(choice: Any, tools: list[JSON], warn: Warn) -> JSON | None:
+    if _is_absent(choice):
+        return None
+    if isinstance(choice, str):
+        choice = {"type": choice}
+        if choice["type"] not in ("auto", "any", "none", "required"):
+            wrong_field("tool_choice", "must be auto, any, none or an object")
+    require("object", choice, "tool_choice")
+    choice = {key: value for key, value in choice.items() if value is not None}
+    require("string", choice.get("type"), "tool_choice.type")
+    if choice["type"] == "required":
+        choice["type"] = "any"
+    if choice["type"] == "function":  # OpenAI's, which names it in one of two places
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
+        choice = {"type": "tool", "name": choice.get("name") or name}
+    names = [tool["name"] for tool in tools]
+    if not tools or (choice["type"] == "tool" and choice.get("name") not in names):
+        reason = (
+            "no tool is sent" if not tools else "the tool that it names is not sent"
+        )
+        warn("ignored_field", f"tool_choice is not sent, because {reason}")
+        return None
+    return dict(choice)
 
 
 # --- messages and their blocks
 
+# A message on its way: `content` is a string or a list of blocks.
+_Message = namedtuple("_Message", "path role content")
+
 
 def _messages(
-    fields: JSON, images: _Images, unknown: list[str], warn: Warn
+    fields: JSON, images: _Images, unknown: list[str]
 ) -> tuple[list[JSON], list[JSON]]:
-    """The messages to send, and the blocks of the system messages among them."""
+    """The messages to send, and the blocks of the system messages before them."""
     given = fields.get("messages")
     if not isinstance(given, list) or not given:
-        _wrong("messages", "must be a list of at least one message")
-    messages: list[Message] = []
-    moved: list[JSON] = []
+        wrong_field("messages", "must be a list of at least one message")
+    messages: list[_Message] = []
+    leading: list[JSON] = []
+    reminders: list[JSON] = []  # system messages in mid-conversation, held for the next
+    blank = ""
     for n, message in enumerate(given):
-        path = "messages[%d]" % n
-        _must_be("object", message, path)
-        known, others = fold_keys(message, ("role", "content"), path + ".")
+        path = f"messages[{n}]"
+        require("object", message, path)
+        values, others = fold_keys(message, ("role", "content"), path + ".")
         unknown.extend(others)
-        role, content = known.get("role"), known.get("content")
-        if role == "system":
-            warn("system_role_moved", path + " is moved to system: MiniMax wants it so")
-            moved += _as_blocks(_system(content, path=path + ".content") or "")
-        elif role in ("user", "assistant"):
-            known_images = images if role == "user" else None  # else verbatim
-            messages.append((path, role, _content(content, path, known_images, warn)))
-        else:
-            _wrong(path + ".role", "must be user or assistant")
-    if messages and messages[-1][1] == "user" and _is_empty(messages[-1][2]):
-        _wrong(messages[-1][0] + ".content", "is blank: there is nothing to answer")
-    # One of an assistant that holds nothing parts no call from its result.
-    full = [m for m in messages if m[1] == "user" or not _is_empty(m[2])]
-    repaired = _repair_history(full, warn)
-    sent = [{"role": r, "content": c} for _, r, c in repaired if not _is_empty(c)]
+        role, content = values.get("role"), values.get("content")
+        if role in ("system", "developer"):
+            blocks = as_blocks(_system(content, path=path + ".content") or "")
+            images.warn("system_role_moved", f"{path} has the role {role}")
+            if messages:
+                reminders += [_reminder(blocks)] if blocks else []
+            else:
+                leading += blocks
+            continue
+        if role not in ("user", "assistant"):
+            wrong_field(path + ".role", "must be user or assistant")
+        content = _content(content, path, role, images)
+        blank = path if role == "user" and _is_empty(content) else ""
+        if reminders and role == "user":
+            content, reminders = _after_results(content, reminders), []
+        elif reminders:
+            messages.append(_Message(path, "user", reminders))
+            reminders = []
+        messages.append(_Message(path, role, content))
+    if reminders:
+        messages.append(_Message("messages", "user", reminders))
+    elif blank:
+        wrong_field(blank + ".content", "is blank: there is nothing to answer")
+    sent = [
+        {"role": message.role, "content": message.content}
+        for message in _repair_history(messages, images.warn)
+    ]
     if not sent:
-        _wrong("messages", "hold nothing that could be sent")
-    return sent, moved
+        wrong_field("messages", "hold nothing that could be sent")
+    return sent, leading
+
+
+def _system(content: Any, leading: Iterable[JSON] = (), path: str = "system") -> Any:
+    """A system prompt as given, then the blocks of `leading` system messages."""
+    if content is not None and not isinstance(content, (str, list)):
+        wrong_field(path, "must be a string or a list of text blocks")
+    if isinstance(content, list):
+        for n, block in enumerate(content):
+            where = f"{path}[{n}]"
+            require("object", block, where)
+            if block.get("type") != "text":
+                wrong_field(where + ".type", "must be text")
+            require("string", block.get("text"), where + ".text")
+        content = [_without_nulls(b) for b in content if b["text"].strip()]
+    elif content is not None and not content.strip():
+        content = None
+    if leading:
+        return [*as_blocks(content or ""), *leading]
+    return content or None
+
+
+def _reminder(blocks: list[JSON]) -> JSON:
+    """The text of a system message that keeps its place in the conversation, so that
+    the prefix which caches know stays as it was."""
+    text = "\n\n".join(block["text"] for block in blocks)
+    marks = {k: v for block in blocks for k, v in block.items() if k == "cache_control"}
+    return {"type": "text", "text": f"<system>{text}</system>", **marks}
+
+
+def _after_results(content: Any, blocks: list[JSON]) -> list[JSON]:
+    """`content` with `blocks` before everything but the results that open it."""
+    content = as_blocks(content)
+    kinds = [block["type"] == "tool_result" for block in content]
+    count = kinds.index(False) if False in kinds else len(kinds)
+    return [*content[:count], *blocks, *content[count:]]
 
 
 def _is_empty(content: Any) -> bool:
     return not (content.strip() if isinstance(content, str) else content)
 
 
-def _is_blank(block: JSON) -> bool:
-    return block["type"] == "text" and not block["text"].strip()
+def as_blocks(content: Any) -> list[JSON]:
+    """A message's content as a list of blocks; a blank string has none."""
+    if isinstance(content, str):
+        return [_text_block(content)] if content.strip() else []
+    return list(content)
 
 
-def _blocks(
-    content: Any, path: str, kinds: tuple[str, ...] = _INPUT_BLOCKS
-) -> list[JSON]:
-    """`content` as a list of blocks; those of `kinds` have what they need."""
-    if not isinstance(content, list):
-        _wrong(path, "must be a string or a list of blocks")
-    for n, block in enumerate(content):
-        where = "%s[%d]" % (path, n)
-        if not isinstance(block, dict):
-            _wrong(where, "must be a block, an object with a type")
-        kind = block.get("type")
-        if not isinstance(kind, str):
-            _wrong(where + ".type", "must be a string")
-        shape: Iterable[str] = SHAPES[kind + "_block"] if kind in kinds else ("type",)
-        for field in _required(shape):
-            if not isinstance(block.get(field), str):
-                _wrong(f"{where}.{field}", "must be a string")
-    return content
+def _text_block(text: str) -> JSON:
+    return {"type": "text", "text": text}
 
 
-def _content(content: Any, path: str, images: _Images | None, warn: Warn) -> Any:
-    """`content` as it is to be sent: images resolved, blank texts left out.
+def _without_nulls(block: JSON) -> JSON:
+    return {key: value for key, value in block.items() if value is not None}
 
-    An assistant's, with no `images`, is the upstream's own.
-    """
+
+def _content(content: Any, path: str, role: str, images: _Images) -> Any:
+    """`content` as it is to be sent: fields that are null and blank texts left out,
+    images and tool results resolved.  Those of the assistant are the upstream's own."""
     if isinstance(content, str):
         return content
     if content is None:
         return []
     path += ".content"
+    if not isinstance(content, list):
+        wrong_field(path, "must be a string or a list of blocks")
     sent = []
-    kinds = _INPUT_BLOCKS if images is not None else _BLOCKS
-    for n, block in enumerate(_blocks(content, path, kinds)):
-        where = "%s[%d]" % (path, n)
-        if block["type"] == "image" and images is not None:
-            block = images.block(block, where)
-        elif block["type"] == "tool_result" and images is not None:
-            block = _tool_result(block, where, images, warn)
-        elif block["type"] == "tool_use" and not isinstance(block.get("input"), dict):
-            _must_be("object|null", block.get("input"), where + ".input")
-            warn("history_repaired", where + ".input was missing: {} is sent")
-            block = {**block, "input": {}}
-        if not _is_blank(block):
+    for n, block in enumerate(content):
+        where = f"{path}[{n}]"
+        if not isinstance(block, dict):
+            wrong_field(where, "must be a block, an object with a type")
+        kind = block.get("type")
+        require("string", kind, where + ".type")
+        required, convert = _BLOCKS.get(str(kind), (None, None))
+        if role == "assistant" and kind in ("image", "tool_result"):
+            required = convert = None
+        if required is not None:
+            block = _without_nulls(block)
+            for field in required:
+                require("string", block.get(field), f"{where}.{field}")
+        if convert is not None:
+            block = convert(block, where, images)
+        if kind != "text" or block["text"].strip():
             sent.append(block)
     return sent
 
 
-def _tool_result(block: JSON, path: str, images: _Images, warn: Warn) -> JSON:
-    if "content" not in block:
+def _image(block: JSON, path: str, images: _Images) -> JSON:
+    return images.block(block, path)
+
+
+def _tool_use(block: JSON, path: str, images: _Images) -> JSON:
+    value = block.get("input")
+    if isinstance(value, dict):
         return block
-    content = _content(block["content"], path, images, warn)
-    if _is_empty(content):
-        warn("history_repaired", path + ".content was blank: a placeholder is sent")
-        content = "(no output)"
-    return {**block, "content": content}
+    if _is_absent(value):
+        images.warn("history_repaired", path + ".input was missing; {} is sent")
+        return {**block, "input": {}}
+    value = parsed(value) if isinstance(value, str) else None
+    if not isinstance(value, dict):
+        wrong_field(path + ".input", "must be an object")
+    text = path + ".input was a string; the JSON object in it is sent"
+    images.warn("history_repaired", text)
+    return {**block, "input": value}
+
+
+def _tool_result(block: JSON, path: str, images: _Images) -> JSON:
+    content = block.get("content")
+    items = [content] if isinstance(content, dict) else content
+    if isinstance(items, list):
+        items = [_result_block(item) for item in items]
+    elif items is not None and not isinstance(items, str):
+        items = dump_json(items)
+    if items != content:
+        text = path + ".content is not a string or a list of blocks; sent as one"
+        images.warn("history_repaired", text)
+    items = _content(items, path, "user", images)
+    if _is_empty(items):
+        text = path + ".content was blank; a placeholder is sent"
+        images.warn("history_repaired", text)
+        items = "(no output)"
+    return {**block, "content": items}
+
+
+def _result_block(item: Any) -> Any:
+    """An item of a result's content as a block: tools also return strings and data."""
+    if isinstance(item, dict) and isinstance(item.get("type"), str):
+        return item
+    return _text_block(item if isinstance(item, str) else dump_json(item))
+
+
+# Known kinds of block: the fields that must be strings, and what makes a block of a
+# message one to send.  A block of another kind is sent as it is.
+_BLOCKS: dict[str, tuple[tuple[str, ...], Callable[[JSON, str, _Images], JSON] | None]]
+_BLOCKS = {
+    "text": (("text",), None),
+    "thinking": ((), None),
+    "redacted_thinking": ((), None),
+    "tool_use": (("id", "name"), _tool_use),
+    "tool_result": (("tool_use_id",), _tool_result),
+    "image": ((), _image),
+}
 
 
 class _Images:
-    """Image blocks for one model: sources verbatim, shorthands resolved."""
+    """Image blocks for one model: clean sources verbatim, all other forms resolved."""
 
-    # What a file begins with, what stands at its ninth byte, and its type.
-    _MAGIC = (
-        (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
-        (b"\xff\xd8\xff", b"", "image/jpeg"),
-        (b"GIF87a", b"", "image/gif"),
-        (b"GIF89a", b"", "image/gif"),
-        (b"RIFF", b"WEBP", "image/webp"),
-    )
+    # Where the picture stands: a source, or a shorthand (`data` is MCP's).
+    PLACES = ("source", "url", "data_base64", "data", "path")
+    LABELS = ("media_type", "mimeType")
 
     def __init__(
-        self, model: str, facts: JSON, read: Callable[[str], JSON], warn: Warn
+        self,
+        model: str,
+        facts: Model | None,
+        read: Callable[[str], JSON],
+        warn: Warn,
     ) -> None:
-        self._refusal = ""
-        if facts and "image" not in facts["input"]:
-            self._refusal = f"{model} takes no images"
+        takes_images = facts is None or "image" in facts.input
+        self._refusal = "" if takes_images else f"{model} takes no images"
         self._read = read
-        self._warn = warn
-
-    @classmethod
-    def media_type(cls, head: bytes) -> str | None:
-        """The type of the image that begins with `head`, None if it is none we know."""
-        for first, ninth, kind in cls._MAGIC:
-            if head.startswith(first) and head[8:].startswith(ninth):
-                return kind
-        return None
+        self._read_size = 0  # of all files together, as they are sent
+        self.warn = warn
 
     def block(self, block: JSON, path: str) -> JSON:
         """The block to send for an image, or a text in its place."""
         try:
             if self._refusal:
                 raise ValueError(self._refusal)
-            return self._resolved(block, path)
+            places = [name for name in self.PLACES if name in block]
+            if len(places) != 1:
+                wrong_field(path, "must have one of " + ", ".join(self.PLACES))
+            if places == ["source"]:
+                return self._with_clean_source(block, path)
+            return self._from_shorthand(block, places[0], path)
         except ValueError as error:
-            self._warn("image_replaced", f"{path} is replaced by a text: {error}")
-            return {"type": "text", "text": f"[image left out: {error}]"}
+            self.warn("image_replaced", f"{path} is replaced by a text: {error}")
+            reason = "it cannot be used" if "path" in block else str(error)
+            return _text_block(f"[image left out: {reason}]")
 
-    def _resolved(self, block: JSON, path: str) -> JSON:
-        sources: dict[str, Callable[[], JSON]] = {
-            "url": lambda: {"type": "url", "url": value},
-            "data_base64": lambda: self._from_base64(value, kind),
-            "path": lambda: self._read(value),
-        }
-        optional = ("source", *sources, "media_type")
-        block = {k: v for k, v in block.items() if k not in optional or v is not None}
-        short = [name for name in sources if name in block]
-        if isinstance(block.get("source"), dict) and not short:
+    def _with_clean_source(self, block: JSON, path: str) -> JSON:
+        source = block["source"]
+        require("object", source, path + ".source")
+        data = source.get("data" if source.get("type") == "base64" else "url")
+        if not isinstance(data, str):
             return block
-        if len(short) != 1 or "source" in block:
-            _wrong(path, "must have one of source, url, data_base64 and path")
-        value, kind = block[short[0]], block.get("media_type")
-        _must_be("name", value, f"{path}.{short[0]}")
-        _must_be("string|null", kind, path + ".media_type")
-        used = (short[0], "media_type")
-        rest = {k: v for k, v in block.items() if k not in used}
-        return {**rest, "source": sources[short[0]]()}
+        if source.get("type") == "base64" or is_data_uri(data):
+            clean = image_source(data, source.get("media_type"))
+            rest = {k: v for k, v in source.items() if k != "url"}
+            return {**block, "source": {**rest, **clean}}
+        return block
 
-    def _from_base64(self, value: str, kind: str | None) -> JSON:
-        import base64
+    def _from_shorthand(self, block: JSON, place: str, path: str) -> JSON:
+        value = block[place]
+        label = next((block[name] for name in self.LABELS if name in block), None)
+        require("string", value, f"{path}.{place}")
+        require("string", label or "", path + ".media_type")
+        if not value:
+            wrong_field(f"{path}.{place}", "must be a non-empty string")
+        if place == "path":
+            source = dict(self._read(value))
+            self._read_size += len(source.get("data", ""))
+            if self._read_size > MAX_BODY:
+                wrong_field(path, f"makes the request larger than {MAX_BODY // MIB} MB")
+        elif place == "url" and not is_data_uri(value):
+            source = {"type": "url", "url": value}
+        else:
+            source = image_source(value, label)
+        used = (place, *self.LABELS)
+        return {**{k: v for k, v in block.items() if k not in used}, "source": source}
 
-        if len(value) > MAX_IMAGE_BYTES * 4 // 3 + 4:
-            raise ValueError("it is larger than %d MB" % (MAX_IMAGE_BYTES // MIB))
-        try:
-            head = base64.b64decode(value[:32] + "=" * (-len(value[:32]) % 4))
-        except ValueError:
-            head = b""
-        kind = kind or self.media_type(head)
-        if kind is None:
-            raise ValueError("it is no PNG, JPEG, GIF or WebP, and has no media_type")
-        return {"type": "base64", "media_type": kind, "data": value}
+
+def is_data_uri(text: str) -> bool:
+    return text[:5].lower() == "data:"
+
+
+def image_source(text: str, label: str | None) -> JSON:
+    """The source of an image in base64, or in a `data:` URI.
+
+    The first bytes decide the type where they are known, then `label`.  Raises
+    ValueError, with a reason fit for a warning.
+    """
+    from binascii import a2b_base64
+
+    if is_data_uri(text):
+        head, _, text = text.partition(",")
+        kind, *flags = head[5:].split(";")
+        if "base64" not in [flag.strip().lower() for flag in flags]:
+            raise ValueError("its data: URI is not base64")
+        label = kind or label
+        if "%" in text:
+            from urllib.parse import unquote
+
+            text = unquote(text)
+    data = "".join(text.split()).replace("-", "+").replace("_", "/")
+    data += "=" * (-len(data) % 4)
+    if len(data) // 4 * 3 > MAX_IMAGE_BYTES + 2:
+        raise ValueError(f"it is larger than {MAX_IMAGE_BYTES // MIB} MB")
+    if len(data) < 4 or not re.match(r"[A-Za-z0-9+/]+={0,2}$", data):
+        raise ValueError("it is not base64")
+    kind = image_type(a2b_base64(data[:32])) or label or ""
+    if not kind:
+        raise ValueError("it is not a PNG, JPEG, GIF or WebP, and has no media_type")
+    return {"type": "base64", "media_type": kind, "data": data}
+
+
+def image_type(head: bytes) -> str:
+    """The media type of the image that begins with `head`, "" if it is unknown."""
+    magic = (
+        (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
+        (b"\xff\xd8\xff", b"", "image/jpeg"),
+        (b"GIF87a", b"", "image/gif"),
+        (b"GIF89a", b"", "image/gif"),
+        (b"RIFF", b"WEBP", "image/webp"),  # with a size in between
+    )
+    for first, ninth, kind in magic:
+        if head.startswith(first) and head[8:].startswith(ninth):
+            return kind
+    return ""
 
 
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
-_NO_RESULT = "No result: the call was interrupted."
+
+class _Call:
+    """A tool call of the history, and the result that belongs to it."""
+
+    __slots__ = ("arrival", "id", "result", "sent_id")
+
+    def __init__(self, id: str, sent_id: str) -> None:
+        self.id = id
+        self.sent_id = sent_id  # unlike the id of any other call of its turn
+        self.result: JSON | None = None
+        self.arrival = 0  # of a result that came too late, from 1 in order
+
+    def answer(self) -> JSON:
+        """The result to send for this call."""
+        if self.result is not None:
+            return {**self.result, "tool_use_id": self.sent_id}
+        text = "No result: the call was interrupted."
+        fields = {"tool_use_id": self.sent_id, "content": text, "is_error": True}
+        return {"type": "tool_result", **fields}
 
 
-def _repair_history(messages: list[Message], warn: Warn) -> list[Message]:
+def _repair_history(messages: list[_Message], warn: Warn) -> list[_Message]:
     """Pair tool calls and results, because one unpaired call fails every later turn.
 
     Messages in a row of the same role count as one turn, as upstream reads them.
+    Nothing is lost: what has no place as a result becomes text.
     """
-    repaired: list[Message] = []
-    calls: dict[str, None] = {}  # of the assistant turn just before
-    for run in _runs(messages):
-        path, role, _ = run[0]
-        if role == "assistant":
-            run, calls = _calls_of(run, warn)
-            repaired += run
-            continue
-        repaired += _answered(run, calls, warn)
-        calls = {}
-    if calls:
-        repaired += _answered([("messages", "user", [])], calls, warn)
-    return repaired
-
-
-def _runs(messages: list[Message]) -> list[list[Message]]:
-    runs: list[list[Message]] = []
+    runs: list[list[_Message]] = []
     for message in messages:
-        if runs and runs[-1][0][1] == message[1]:
+        if _is_empty(message.content):
+            continue
+        if runs and runs[-1][0].role == message.role:
             runs[-1].append(message)
         else:
             runs.append([message])
-    return runs
+    calls: dict[int, list[_Call]] = {}  # by the number of the run that makes them
+    for n, run in enumerate(runs):
+        if run[0].role == "assistant":
+            runs[n], calls[n] = _assistant_run(run, warn)
+        else:
+            runs[n] = [_without_calls(message, warn) for message in run]
+    if calls.get(len(runs) - 1):
+        runs.append([_Message("messages", "user", [])])
+    late = _match_results(runs, calls)
+    repaired: list[_Message] = []
+    for n, run in enumerate(runs):
+        if run[0].role == "user":
+            run = _user_run(run, calls.get(n - 1, []), late, warn)
+        repaired += [message for message in run if not _is_empty(message.content)]
+    return repaired
 
 
-def _calls_of(
-    run: list[Message], warn: Warn
-) -> tuple[list[Message], dict[str, None]]:
-    """An assistant turn without stray results and repeated calls, and its call ids."""
-    ids: dict[str, None] = {}
-
-    def stray(block: JSON) -> str:
-        if block["type"] == "tool_result":
-            return f"an assistant's tool_result for {block.get('tool_use_id')}"
-        if block["type"] != "tool_use":
-            return ""
-        if block["id"] in ids:
-            return f"a second tool_use for {block['id']}"
-        ids[block["id"]] = None
-        return ""
-
-    kept = _without(stray, run, warn)
-    earlier = [block for message in kept[:-1] for block in _as_blocks(message[2])]
-    if any(block["type"] == "tool_use" for block in earlier):
-        path = run[0][0]
-        warn("history_repaired", path + " and the next are joined: they make calls")
-        kept = [(path, "assistant", earlier + _as_blocks(kept[-1][2]))]
-    return kept, ids
-
-
-def _without(
-    stray: Callable[[JSON], str], run: list[Message], warn: Warn
-) -> list[Message]:
-    """`run` without the blocks of which `stray` says what they are."""
-    kept: list[Message] = []
-    for path, role, content in run:
-        found = [(b, stray(b)) for b in content] if isinstance(content, list) else ()
-        for what in filter(None, (what for _, what in found)):
-            warn("history_repaired", f"{path}: {what} is dropped")
-        blocks = [block for block, what in found if not what]
-        kept.append((path, role, blocks if isinstance(content, list) else content))
-    return kept
+def _assistant_run(
+    run: list[_Message], warn: Warn
+) -> tuple[list[_Message], list[_Call]]:
+    """A turn of the assistant's in which no two calls have one id, and its calls."""
+    blocks = [block for message in run for block in as_blocks(message.content)]
+    taken = {block["id"] for block in blocks if block["type"] == "tool_use"}
+    counts: dict[str, int] = {}  # calls so far, by their id
+    calls: list[_Call] = []
+    sent = []
+    calls_early = False  # a message other than the last one makes calls
+    for message in run:
+        calls_early = calls_early or bool(calls)
+        content: list[JSON] = []
+        for block in as_blocks(message.content):
+            if block["type"] == "tool_result":
+                text = f"{message.path}: a tool_result of the assistant is sent as text"
+                warn("history_repaired", text)
+                content += _as_text(block)
+                continue
+            if block["type"] == "tool_use":
+                call = _Call(block["id"], _own_id(block["id"], counts, taken))
+                calls.append(call)
+                if call.sent_id != call.id:
+                    text = f"{message.path}: a second tool_use {printable(call.id, 80)}"
+                    warn("history_repaired", text + " gets an id of its own")
+                    block = {**block, "id": call.sent_id}
+            content.append(block)
+        is_text = isinstance(message.content, str)
+        sent.append(message if is_text else message._replace(content=content))
+    if calls_early:
+        path = run[0].path
+        warn("history_repaired", f"{path} and the next are joined: they make calls")
+        content = [block for message in sent for block in as_blocks(message.content)]
+        sent = [_Message(path, "assistant", content)]
+    return sent, calls
 
 
-def _as_blocks(content: Any) -> list[JSON]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content.strip() else []
-    return list(content)
+def _own_id(name: str, counts: dict[str, int], taken: set[str]) -> str:
+    """`name` for the first call with it, then the first of name-2, name-3, ... that is
+    free: the same on every request."""
+    number = counts[name] = counts.get(name, 0) + 1
+    if number == 1:
+        return name
+    while f"{name}-{number}" in taken:
+        number += 1
+    counts[name] = number
+    return f"{name}-{number}"
 
 
-def _answered(
-    run: list[Message], calls: dict[str, None], warn: Warn
-) -> list[Message]:
-    """A user turn that opens with exactly one result for each of `calls`."""
-    results: dict[str, JSON] = {}
-
-    def stray(block: JSON) -> str:
+def _without_calls(message: _Message, warn: Warn) -> _Message:
+    """A user's message whose calls are text: users make none."""
+    if isinstance(message.content, str):
+        return message
+    content = []
+    for block in message.content:
         if block["type"] == "tool_use":
-            return f"a user's tool_use for {block['id']}"
-        if block["type"] != "tool_result":
-            return ""
-        call = block["tool_use_id"]
-        if call not in calls:
-            return f"a tool_result without its call for {call}"
-        if call in results:
-            return f"a second tool_result for {call}"
-        results[call] = block
-        return ""
-
-    kept = _without(stray, run, warn)
-    if not calls:
-        return kept
-    kept = [m for m in kept if not _is_empty(m[2])] or kept[:1]
-    path, found = run[0][0], list(results.values())
-    if _as_blocks(kept[0][2])[: len(found)] != found:
-        warn("history_repaired", path + ": tool results are moved to the front")
-    for call in calls:
-        if call not in results:
-            warn("history_repaired", f"{path}: a result for {call} is made up")
-            made_up = {"tool_use_id": call, "is_error": True, "content": _NO_RESULT}
-            found.append({"type": "tool_result", **made_up})
-    rest = [(p, r, _without_results(content)) for p, r, content in kept]
-    rest[0] = (path, "user", found + _as_blocks(rest[0][2]))
-    return rest
+            text = f"{message.path}: a tool_use of the user is sent as text"
+            warn("history_repaired", text)
+            block = _text_block(dump_json(block))
+        content.append(block)
+    return message._replace(content=content)
 
 
-def _without_results(content: Any) -> Any:
-    if isinstance(content, str):
-        return content
-    return [block for block in content if block["type"] != "tool_result"]
+def _as_text(result: JSON) -> list[JSON]:
+    """The content of a result that has no call."""
+    content = result.get("content")
+    return as_blocks(content) if isinstance(content, (str, list)) else []
+
+
+def _match_results(
+    runs: list[list[_Message]], calls: dict[int, list[_Call]]
+) -> set[int]:
+    """Give each call its result; returns the `id()`s of those that have to be moved.
+
+    The n-th call with an id gets the n-th result with it: first of the turn right
+    after the call, then of any later one.
+    """
+    strays: list[tuple[int, JSON]] = []
+    for n, run in enumerate(runs):
+        if run[0].role != "user":
+            continue
+        waiting: dict[str, deque[_Call]] = {}
+        for call in calls.get(n - 1, ()):
+            waiting.setdefault(call.id, deque()).append(call)
+        blocks = [block for message in run for block in as_blocks(message.content)]
+        for block in blocks:
+            if block["type"] == "tool_result":
+                queue = waiting.get(block["tool_use_id"])
+                if queue:
+                    queue.popleft().result = block
+                else:
+                    strays.append((n, block))
+    unanswered: dict[str, deque[tuple[int, _Call]]] = {}
+    for n, made in calls.items():
+        for call in made:
+            if call.result is None:
+                unanswered.setdefault(call.id, deque()).append((n, call))
+    late: dict[int, _Call] = {}
+    for n, result in strays:
+        found = unanswered.get(result["tool_use_id"])
+        if found and found[0][0] < n:
+            _, call = found.popleft()
+            late[id(result)] = call
+            call.result, call.arrival = result, len(late)
+    last = runs[-1] if runs and runs[-1][0].role == "user" else []
+    blocks = [block for message in last for block in as_blocks(message.content)]
+    if all(id(block) in late for block in blocks):
+        # The last message would be empty without them: there they stay.
+        for block in blocks:
+            late.pop(id(block)).result = None
+    return set(late)
+
+
+def _user_run(
+    run: list[_Message], calls: list[_Call], late: set[int], warn: Warn
+) -> list[_Message]:
+    """A user's turn that opens with exactly one result for each of `calls`."""
+    path = run[0].path
+    placed = {id(call.result): call for call in calls if not call.arrival}
+    front: list[JSON] = []  # the results, in the order in which they came
+    sent = []
+    is_front = True
+    for message in run:
+        content: list[JSON] = []
+        for block in as_blocks(message.content):
+            call = placed.get(id(block))
+            if call is not None:
+                if not is_front:
+                    text = f"{path}: a tool result is moved to the front"
+                    warn("history_repaired", text)
+                front.append(call.answer())
+            else:
+                is_front = is_front and id(block) in late
+                content += _unplaced(block, message.path, late, warn)
+        is_front = False
+        is_text = isinstance(message.content, str)
+        sent.append(message if is_text else message._replace(content=content))
+    for call in sorted(calls, key=lambda call: call.arrival or len(late) + 1):
+        if call.arrival or call.result is None:
+            deed = "moved here" if call.result is not None else "made up"
+            text = f"{path}: the result of {printable(call.id, 80)} is {deed}"
+            warn("history_repaired", text)
+            front.append(call.answer())
+    if front:
+        content = front + as_blocks(sent[0].content)
+        sent[0] = sent[0]._replace(content=content)
+    return sent
+
+
+def _unplaced(block: JSON, path: str, late: set[int], warn: Warn) -> list[JSON]:
+    """What stays of a block that is not the result of a call just before it."""
+    if block["type"] != "tool_result":
+        return [block]
+    if id(block) in late:
+        return []
+    name = printable(block["tool_use_id"], 80)
+    warn("history_repaired", f"{path}: the result {name} has no call; sent as text")
+    return _as_text(block)
 
 
 # ---------------------------------------------------------------------------
-# Event translator: upstream events -> TurnEvents
+# Events: upstream events -> TurnEvents
 # ---------------------------------------------------------------------------
 
 # Deltas by their type: where the fragment stands, the field of the block it belongs to,
-# the kind of block that takes it (and that it opens, if upstream never did), and the
-# event that tells of it (None: only the finished block does).  A block of a kind that
-# is not here takes every delta.
+# the kind of block that takes it, and the event that carries it (None: only the
+# finished block does).  A delta with an event is content and opens a block of its kind
+# where none is open; the others need one.  A block of unknown kind takes every delta.
 _DELTAS: dict[str, tuple[str, str, str, tuple[str, str] | None]] = {
     "text_delta": ("text", "text", "text", (TEXT_DELTA, "text")),
     "thinking_delta": ("thinking", "thinking", "thinking", (THINKING_DELTA, "text")),
@@ -1656,20 +1817,74 @@ _DELTAS: dict[str, tuple[str, str, str, tuple[str, str] | None]] = {
     "signature_delta": ("signature", "signature", "thinking", None),
     "citations_delta": ("citation", "citations", "text", None),
 }
-_EVENTS = {field: event for _, field, _, event in _DELTAS.values()}
-# Where the texts stand that go on from delta to delta; citations are whole.
-_TEXTS = {kind: row[0] for kind, row in _DELTAS.items() if kind != "citations_delta"}
-# Known kinds of block as they open.  Of what `content_block_start` may hold already,
-# the texts are told as if a delta had brought them.
+_FIELD_EVENTS = {field: event for _, field, _, event in _DELTAS.values()}
+# Known kinds of block as they open.  Texts that `content_block_start` already holds
+# follow as if a delta had brought them.
 _EMPTY: dict[str, JSON] = {
     "text": {"text": ""},
     "thinking": {"thinking": ""},
     "tool_use": {"input": {}},
     "redacted_thinking": {},
 }
-_GIVEN = ("text", "thinking")
-# A message of these kinds only, with no text in it, was all thinking.
-_THOUGHT = ("thinking", "redacted_thinking", "text")
+_BLOCK_DELTA = "content_block_delta"
+
+
+class Block:
+    """A block on its way: how it opened, and the fragments that have come since."""
+
+    __slots__ = ("held", "index", "input", "is_stopped", "kind", "opened", "parts")
+
+    def __init__(self, index: int, kind: str, opened: JSON) -> None:
+        self.index = index  # ours, in order of start
+        self.kind = kind
+        self.opened = dict(opened)
+        self.input: Any = None  # of a call that came whole
+        self.parts: dict[str, list[Any]] = {}  # fragments by the field they belong to
+        self.held: dict[str, str] = {}  # ends of texts that wait for the next fragment
+        self.is_stopped = False  # upstream closed it, but its end marker waits
+        if kind == "tool_use" or isinstance(opened.get("input"), dict):
+            self.input, self.opened["input"] = opened.get("input"), {}
+            self.parts["input"] = []
+
+    def add(self, field: str, fragment: Any) -> list[JSON]:
+        """The events of a fragment."""
+        self.parts.setdefault(field, []).append(fragment)
+        event = _FIELD_EVENTS[field]
+        if event is None:
+            return []
+        return [{"type": event[0], "index": self.index, event[1]: fragment}]
+
+    def release(self) -> list[JSON]:
+        """The events of what was held back."""
+        held, self.held = self.held, {}
+        return [event for field in held for event in self.add(field, held[field])]
+
+    def hold_back(self, field: str, text: str, may_be_last: bool) -> str:
+        """`text`, after what was held back before, without the end that has to wait:
+        half of a surrogate pair, or what could become the end marker."""
+        held = self.held.pop(field, "")
+        if held:
+            text = well_formed(held + text, "surrogatepass")
+        size = 1 if "\ud800" <= text[-1] <= "\udbff" else 0
+        if may_be_last and field == "text" and text[-1] in END_MARKER:
+            sizes = range(len(END_MARKER), 0, -1)
+            size = next((n for n in sizes if text.endswith(END_MARKER[:n])), size)
+        if size:
+            self.held[field] = text[-size:]
+        return text[: len(text) - size]
+
+    def finished(self) -> JSON:
+        """The block with all its fragments, but for the input of a call."""
+        block = dict(self.opened)
+        for field, parts in self.parts.items():
+            if field == "input":
+                continue
+            whole: Any = parts if field == "citations" else "".join(parts)
+            before: Any = block.get(field)
+            is_alike = bool(before) and type(before) is type(whole)
+            block[field] = before + whole if is_alike else whole
+            self.parts[field] = []  # the whole is enough: it may be large
+        return block
 
 
 class EventTranslator:
@@ -1679,7 +1894,7 @@ class EventTranslator:
     `conclude()` those that end a message which ended well; `close()` the `block_end`s
     of a message which did not.  Raises ProviderError (`protocol`, `empty_response`, or
     what an upstream `error` event says), and is of no further use after that but for
-    `close()`, `message()` and what it knows of the message.
+    `close()`, `message()` and its attributes.
     """
 
     def __init__(self, asked_model: str = "") -> None:
@@ -1687,34 +1902,28 @@ class EventTranslator:
         self.model: str | None = None  # the one that answers
         self.message_id: str | None = None
         self.usage: JSON = {}  # the last value of each field that was not null
-        self.is_charged = False  # the output's final count is among them
+        self.is_charged = False  # the final count of output tokens is in it
         self.stop_reason: str | None = None
-        self.stopped = False  # message_stop was seen
-        self.started = False  # turn_start was sent
-        self._begun = False  # message_start was seen
-        self._open: dict[int, JSON] = {}  # states of open blocks, by upstream index
-        self._ended: set[int] = set()  # upstream indexes of blocks that ended
+        self.stopped = False  # message_stop came: nothing more is expected
+        self.complete = False  # a stop reason came and no block was open: a success
+        self._begun: Any = None  # the id in message_start, in a tuple
+        self._has_started = False  # turn_start was sent
+        self._open: dict[int, dict[str, Block]] = {}  # by upstream index and kind
+        self._unstopped = 0  # how many of them upstream has not closed
         self._content: dict[int, JSON] = {}  # blocks that may go back, by our index
-        self._count = 0  # blocks started
-        self._latest = -1  # upstream index of the block started last
-        self._kinds: set[str] = set()  # types of the blocks started
-        self._bad_call: str | None = None  # why a tool call cannot be used
+        self._latest: Block | None = None  # the block started last
+        self._latest_index = 0  # and its upstream index
+        self._kinds: set[str] = set()  # of the blocks started
+        self._bad_call = ""  # why a tool call cannot be used
         self._unknown: set[str] = set()  # kinds of deltas already warned of
-        self._has_markup = False  # and of a tool call's markup in a text
+        self._has_markup = False  # a warning of tool markup was sent
 
     # What a caller asks
 
     @property
-    def complete(self) -> bool:
-        """A stop reason was seen and no block is open: the end may come any time."""
-        if self.stop_reason is None or len(self._open) > 1:
-            return False  # but for the latest, blocks leave as they are stopped
-        return all(state["stopped"] for state in self._open.values())
-
-    @property
     def any_block(self) -> bool:
         """A block has started: nothing may be replayed any more."""
-        return self._count > 0
+        return self._latest is not None
 
     def message(self) -> JSON | None:
         """The assistant message that may be sent back, None if it has no content."""
@@ -1727,32 +1936,47 @@ class EventTranslator:
         kind = payload.get("type")
         handler = _ON.get(kind) if isinstance(kind, str) else None
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
-            return self._on_error(payload)
-        if handler is None:
-            return iter(())  # an event of tomorrow
-        return handler(self, payload)
+            handler = EventTranslator._on_error
+        self._use(payload.get("usage"))
+        if handler is not None:  # else an event of a later version
+            yield from handler(self, payload)
+            self.complete |= self.stop_reason is not None and not self._unstopped
 
     def conclude(self) -> Iterator[JSON]:
         yield from self.close()
-        if not self._count and self.stop_reason is None:
+        if self._latest is None and self.stop_reason is None:
             raise ProviderError("empty_response", "the answer ended without content")
         if self.stop_reason is None:
-            used = "tool_use" in self._kinds
-            self.stop_reason = "tool_use" if used else "end_turn"
-        if self.stop_reason == "tool_use" and self._bad_call is not None:
-            _broken(self._bad_call)
+            has_call = "tool_use" in self._kinds
+            self.stop_reason = "tool_use" if has_call else "end_turn"
+        if self.stop_reason == "tool_use":
+            if self._latest is None:
+                self._bad_call = "the answer stopped for tool use and has no content"
+            if self._bad_call:
+                raise ProviderError("protocol", self._bad_call)
         yield from self._start()
-        if self.stop_reason == "max_tokens" and self._only_thought():
-            text = (
-                "max_tokens ran out while the model was thinking: raise it, since "
-                "thinking counts toward it, or lower the effort"
-            )
-            yield warning("thinking_used_all_tokens", text)
+        yield from self._doubts()
 
     def close(self) -> Iterator[JSON]:
-        states = sorted(self._open.items(), key=lambda item: int(item[1]["index"]))
-        for index, state in states:
-            yield from self._end(index, state, state["stopped"])
+        blocks = [(b, at) for at, kinds in self._open.items() for b in kinds.values()]
+        for block, at in sorted(blocks, key=lambda pair: pair[0].index):
+            yield from self._end(at, block, block.is_stopped)
+
+    def _doubts(self) -> Iterator[JSON]:
+        """Warnings of a success that may not be what was wanted."""
+        if self.stop_reason == "tool_use" and "tool_use" not in self._kinds:
+            text = "the answer stopped for tool use, but holds no tool call"
+            yield warning("no_tool_call", text)
+        has_text = any(b.get("text", "").strip() for b in self._content.values())
+        silent_kinds = {"text", "thinking", "redacted_thinking"}
+        if has_text or self._kinds - silent_kinds or self.stop_reason == "refusal":
+            return
+        if self.stop_reason == "max_tokens" and self._kinds - {"text"}:
+            text = "max_tokens ran out while the model was thinking: raise it, since "
+            text += "thinking counts toward it, or lower the effort"
+            yield warning("thinking_used_all_tokens", text)
+        else:
+            yield warning("no_text", "the answer has neither text nor a tool call")
 
     # Handlers, one per upstream event
 
@@ -1760,39 +1984,40 @@ class EventTranslator:
         message = _object(payload, "message")
         message_id = message.get("id")
         if self._begun:
-            if message_id != self.message_id:
-                _broken("a second message began inside the first")
+            if self._begun != (message_id,):
+                raise _broken("a second message began inside the first")
             return
-        self._begun = True
-        self.message_id = message_id if isinstance(message_id, str) else None
-        model = message.get("model")
-        self.model = model if isinstance(model, str) and model else None
+        self._begun = (message_id,)
+        self.message_id = _label(message_id)
+        self.model = _label(message.get("model"))
         self._use(message.get("usage"))
         asked = self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
-            text = f"{asked} was asked for, {plain_text(self.model, 80)} answers"
+            text = f"asked for {asked}, answered by {self.model}"
             yield warning("model_differs", text)
         content = message.get("content")
         for index, block in enumerate(content if isinstance(content, list) else ()):
-            if not isinstance(block, dict):
-                _broken("message_start holds content that is no block")
-            yield from self._begin(index, block)
-            yield from self._on_block_stop({**payload, "index": index})
+            start = {"type": "message_start", "index": index, "content_block": block}
+            yield from self._on_block_start(start)
+            yield from self._on_block_stop(start)
+
+    def _on_whole_message(self, payload: JSON) -> Iterator[JSON]:
+        """A message that was not streamed, as if it had been."""
+        if not isinstance(payload.get("content"), list):
+            return
+        yield from self._on_message_start({**payload, "message": payload})
+        yield from self._on_message_delta({**payload, "delta": payload})
+        self.stopped = True
 
     def _on_block_start(self, payload: JSON) -> Iterator[JSON]:
-        index, block = _index(payload), _object(payload, "content_block")
-        if index in self._open:  # it was never closed, but another takes its place
-            state = self._open[index]
-            yield from self._end(index, state, state["stopped"], last=False)
-        yield from self._begin(index, block)
+        yield from self._begin(_index(payload), _object(payload, "content_block"))
 
     def _on_block_delta(self, payload: JSON) -> Iterator[JSON]:
         index, delta = _index(payload), _object(payload, "delta")
         kind: Any = delta.get("type")
         row = _DELTAS.get(kind) if isinstance(kind, str) else None
-        state = self._open.get(index)
-        taker = state["block"]["type"] if state is not None else None
-        if row is None or (taker in _EMPTY and taker != row[2]):
+        block = self._taker(index, row[2]) if row else None
+        if row is None or (block is None and row[3] is None):
             yield from self._on_unknown_delta(str(kind))
             return
         source, field, opens, _ = row
@@ -1800,301 +2025,262 @@ class EventTranslator:
         if fragment is None or fragment == "":
             return
         if not isinstance(fragment, str) and field != "citations":
-            _broken(f"the {source} of a {kind} is no string")
-        if state is None:
-            if index in self._ended:
-                _broken("content for block %d came after its end" % index)
+            raise _broken(f"the {source} of a {kind} is not a string")
+        if block is None:
             yield from self._begin(index, {"type": opens, **_EMPTY[opens]})
-            state = self._open[index]
-        if state["stopped"]:
-            _broken("content for block %d came after its end" % index)
-        yield from self._add(state, field, fragment)
+            block = self._open[index][opens]
+        yield from self._add(block, field, fragment)
 
-    def _on_unknown_delta(self, kind: str) -> Iterator[JSON]:
-        kind = plain_text(kind, 40)
-        if kind not in self._unknown and len(self._unknown) < 100:
+    def _taker(self, index: int, kind: str) -> Block | None:
+        """The open block at `index` that takes deltas of `kind`."""
+        blocks = self._open.get(index, {})
+        block = blocks.get(kind)
+        if block is None:
+            others = (blocks[other] for other in blocks if other not in _EMPTY)
+            block = next(others, None)
+        return None if block is None or block.is_stopped else block
+
+    def _on_unknown_delta(self, kind: str, max_kinds: int = 100) -> Iterator[JSON]:
+        kind = printable(kind, 40)
+        if kind not in self._unknown and len(self._unknown) < max_kinds:
             self._unknown.add(kind)
-            text = f"content of the unknown or misplaced kind {kind} was dropped"
+            text = f"a delta of the unknown or misplaced kind {kind} was dropped"
             yield warning("unknown_delta", text)
 
     def _on_block_stop(self, payload: JSON) -> Iterator[JSON]:
         index = _index(payload)
-        state = self._open.get(index)
-        if state is None:
-            return
-        state["stopped"] = True
-        # A whole end marker waits: only what comes next tells whether it is the end.
-        if state["held"].get("text") != END_MARKER:
-            yield from self._end(index, state, True)
+        for block in list(self._open.get(index, {}).values()):
+            self._unstopped -= not block.is_stopped
+            block.is_stopped = True
+            # A whole end marker waits: only what comes next shows whether it is the end.
+            if block.held.get("text") != END_MARKER:
+                yield from self._end(index, block, True)
 
     def _on_message_delta(self, payload: JSON) -> Iterator[JSON]:
-        usage = payload.get("usage")
-        self._use(usage)
+        usage, delta = payload.get("usage"), payload.get("delta")
         if isinstance(usage, dict) and usage.get("output_tokens") is not None:
             self.is_charged = True
-        delta = payload.get("delta")
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         if isinstance(reason, str) and reason:
-            self.stop_reason = reason
-            yield from self._settle(last=True)
+            self.stop_reason = _label(reason)
+            yield from self._settle(is_last=True)
 
     def _on_message_stop(self, payload: JSON) -> Iterator[JSON]:
+        yield from self._on_message_delta(payload)
         self.stopped = True
-        return iter(())
 
     def _on_ping(self, payload: JSON) -> Iterator[JSON]:
         yield {"type": HEARTBEAT}
 
     def _on_error(self, payload: JSON) -> Iterator[JSON]:
-        raise upstream_error(payload, None, dump_json(payload))
+        error = upstream_error(payload, None, dump_json(payload))
+        if not self.complete:
+            raise error
+        self.stopped = True
+        text = f"after the whole answer came an error: {error.message}"
+        yield warning("late_error", text)
 
     # Blocks
 
     def _start(self) -> Iterator[JSON]:
-        if not self.started:
-            self.started = True
-            start = {"model": self.model, "message_id": self.message_id}
-            yield turn_line(TURN_START, start)
+        if not self._has_started:
+            self._has_started = True
+            ids = {"model": self.model, "message_id": self.message_id}
+            yield {"type": TURN_START, **ids}
 
-    def _begin(self, index: int, block: JSON) -> Iterator[JSON]:
-        yield from self._start()
-        yield from self._settle(last=False)
-        kind = block.get("type")
+    def _begin(self, upstream_index: int, opened: JSON) -> Iterator[JSON]:
+        kind = opened.get("type")
         if not isinstance(kind, str):
-            _broken("a block began that has no type")
-        shown, given = dict(block), {}
-        for field in _GIVEN:  # both are named like the kind they belong to
-            if isinstance(block.get(field), str):
-                given[field], shown[field] = block[field], ""
+            raise _broken("a block began that has no type")
+        before = self._open.get(upstream_index, {}).get(kind)
+        if before is not None:  # it was never closed, but another takes its place
+            yield from self._end(upstream_index, before, before.is_stopped, False)
+        yield from self._start()
+        yield from self._settle(is_last=False)
+        block = Block(self._count(), kind, opened)
+        texts = []
+        for field in ("text", "thinking"):  # both are named like their kind of block
+            text = opened.get(field)
+            if isinstance(text, str):
+                texts.append((field, text))
+                block.opened[field] = ""
             elif kind == field:
-                if block.get(field) is not None:
-                    _broken(f"the {field} of a {kind} block is no string")
-                shown[field] = ""
-        if kind == "tool_use" or isinstance(block.get("input"), dict):
-            given["input"], shown["input"] = block.get("input"), {}
-        state = {
-            "index": self._count,
-            "block": shown,
-            "is_call": "input" in given,  # its input is told, and parsed, by itself
-            "input": given.pop("input", None),
-            "parts": {},  # fragments, by the field they belong to
-            "held": {},  # ends of fragments that wait for the next one, likewise
-            "stopped": False,  # upstream closed it, but its end marker waits
-        }
-        self._open[index] = state
-        self._latest = index
-        self._ended.discard(index)
-        self._count += 1
+                if text is not None:
+                    raise _broken(f"the {field} of a {kind} block is not a string")
+                block.opened[field] = ""
+        self._open.setdefault(upstream_index, {})[kind] = self._latest = block
+        self._latest_index = upstream_index
+        self._unstopped += 1
         self._kinds.add(kind)
-        yield {"type": BLOCK_START, "index": state["index"], "block": shown}
-        for field, text in given.items():
+        yield {"type": BLOCK_START, "index": block.index, "block": block.opened}
+        for field, text in texts:
             if text:
-                yield from self._add(state, field, text)
+                yield from self._add(block, field, text)
 
-    def _add(self, state: JSON, field: str, fragment: Any) -> list[JSON]:
-        """Add a fragment to a block, and tell of it but for an end that must wait."""
+    def _count(self) -> int:
+        return 0 if self._latest is None else self._latest.index + 1
+
+    def _add(self, block: Block, field: str, fragment: Any) -> list[JSON]:
+        """The events of a fragment, but for an end of it that must wait."""
         if isinstance(fragment, str):
-            held = state["held"].pop(field, "")
-            if held:
-                fragment = _joined(held + fragment)
-            keep = self._waiting(state, field, fragment)
-            if keep:
-                state["held"][field] = fragment[len(fragment) - keep :]
-                fragment = fragment[: len(fragment) - keep]
-        return self._tell(state, field, fragment) if fragment else []
+            may_be_last = block is self._latest and block.kind == "text"
+            fragment = block.hold_back(field, fragment, may_be_last)
+        return block.add(field, fragment) if fragment else []
 
-    def _tell(self, state: JSON, field: str, fragment: Any) -> list[JSON]:
-        state["parts"].setdefault(field, []).append(fragment)
-        event = _EVENTS[field]
-        if event is None:
-            return []
-        return [{"type": event[0], "index": state["index"], event[1]: fragment}]
-
-    def _waiting(self, state: JSON, field: str, text: str) -> int:
-        """How many characters at the end of `text` wait: half a pair, or a marker."""
-        end = text[-1]
-        if _is_half(end):
-            return 1
-        if end in END_MARKER and field == "text" and self._may_end(state):
-            for size in range(len(END_MARKER), 0, -1):
-                if text.endswith(END_MARKER[:size]):
-                    return size
-        return 0
-
-    def _may_end(self, state: JSON) -> bool:
-        is_last = state["index"] == self._count - 1
-        return bool(is_last and state["block"].get("type") == "text")
-
-    def _flush(self, state: JSON) -> Iterator[JSON]:
-        held, state["held"] = state["held"], {}
-        for field, text in held.items():
-            yield from self._tell(state, field, text)
-
-    def _settle(self, last: bool) -> Iterator[JSON]:
-        """Say what was held of the latest block, now known to be the `last` or not."""
-        state = self._open.get(self._latest)
-        if state is not None and state["stopped"]:
-            yield from self._end(self._latest, state, True, last)
-        elif state is not None and not last and _holds_marker(state):
-            yield from self._flush(state)
+    def _settle(self, is_last: bool) -> Iterator[JSON]:
+        """Release what the latest block holds, now that it is known to be the last one
+        or not."""
+        index, block = self._latest_index, self._latest
+        if block is None or self._open.get(index, {}).get(block.kind) is not block:
+            return
+        if block.is_stopped:
+            yield from self._end(index, block, True, is_last)
+        elif not is_last and block.held.get("text", "")[:1] == END_MARKER[0]:
+            yield from block.release()
 
     def _end(
-        self, index: int, state: JSON, closed: bool, last: bool = True
+        self, index: int, block: Block, is_closed: bool, is_last: bool = True
     ) -> Iterator[JSON]:
-        """End a block; `last`: as far as is known, it is the message's last one."""
-        if last and self._may_end(state) and state["held"].get("text") == END_MARKER:
-            del state["held"]["text"]
-        if not closed:  # half of a surrogate pair is nothing
-            held = state["held"]
-            state["held"] = {k: v for k, v in held.items() if not _is_half(v)}
-        yield from self._flush(state)
-        del self._open[index]
-        self._ended.add(index)
-        block = dict(state["block"])
-        for field, parts in state["parts"].items():
-            if field != "input":
-                whole: Any = parts if field == "citations" else "".join(parts)
-                given: Any = block.get(field)
-                whole = given + whole if given and type(given) is type(whole) else whole
-                block[field] = whole
-                state["parts"][field] = ()  # the whole is enough: it may be large
-        end = {"type": BLOCK_END, "index": state["index"], "block": block}
-        if state["is_call"] or "input" in state["parts"]:
-            yield from self._finish_input(state, block, end, closed)
-        elif not closed:
+        """End a block; `is_last`: as far as is known, it is the message's last one."""
+        del self._open[index][block.kind]
+        if not self._open[index]:
+            del self._open[index]
+        self._unstopped -= not block.is_stopped
+        if is_last and block is self._latest and block.held.get("text") == END_MARKER:
+            del block.held["text"]
+        yield from block.release()
+        finished = block.finished()
+        end = {"type": BLOCK_END, "index": block.index, "block": finished}
+        if "input" in block.parts:
+            yield from self._finish_input(block, finished, end, is_closed)
+        elif not is_closed:
             end["incomplete"] = True
-        yield from self._markup(block)
+        yield from self._markup(finished)
         yield end
-        if "incomplete" not in end or (block.get("type") == "text" and block["text"]):
-            self._content[state["index"]] = block
+        has_text = block.kind == "text" and finished.get("text")
+        if "incomplete" not in end or has_text:
+            self._content[block.index] = finished
 
     def _finish_input(
-        self, state: JSON, block: JSON, end: JSON, closed: bool
+        self, block: Block, finished: JSON, end: JSON, is_closed: bool
     ) -> Iterator[JSON]:
         """Parse a call's input once it is whole: never a prefix, never a guess."""
-        raw = "".join(state["parts"].get("input", ()))
-        given = state["input"]
-        if not raw and given not in (None, "", {}):
-            raw = given if isinstance(given, str) else dump_json(given)
-            yield {"type": INPUT_DELTA, "index": state["index"], "json": raw}
+        whole = block.input
+        if not block.parts["input"] and whole not in (None, "", {}):
+            text = whole if isinstance(whole, str) else dump_json(whole)
+            yield from block.add("input", text)
+        raw = "".join(block.parts["input"])
         value = _tool_input(raw)
-        named = all(isinstance(block.get(f), str) and block[f] for f in ("id", "name"))
-        problem = None
-        if not closed:
+        names = (finished.get("id"), finished.get("name"))
+        problem = ""
+        if not is_closed:
             problem = "was never finished"
         elif value is None:
             problem = "has an input that is not one JSON object"
-        elif block.get("type") == "tool_use" and not named:
-            problem = "has no id or no name"
-        if problem is None:
-            block["input"] = value
+        elif block.kind == "tool_use":
+            is_named = all(isinstance(name, str) and name for name in names)
+            problem = "" if is_named else "has no id or no name"
+        if not problem:
+            finished["input"] = value
             return
-        block.pop("input", None)
+        finished.pop("input", None)
         end["incomplete"] = True
         end["input_json"] = raw
-        name = plain_text(str(block.get("name")), 80)
-        self._bad_call = f"the tool call {name} {problem}"
+        if block.kind == "tool_use":
+            self._bad_call = f"the tool call {printable(str(names[1]), 80)} {problem}"
 
     def _markup(self, block: JSON) -> Iterator[JSON]:
-        text = block.get("text")
-        if block.get("type") != "text" or self._has_markup:
+        texts = [block.get(field) for field in ("text", "thinking")]
+        if self._has_markup or block["type"] not in ("text", "thinking"):
             return
-        if isinstance(text, str) and any(mark in text for mark in TOOL_MARKUP):
+        if any(mark in text for text in texts if text for mark in TOOL_MARKUP):
             self._has_markup = True
-            problem = "the text holds the markup of a tool call that was not made"
-            yield warning("tool_markup_in_text", problem)
-
-    def _only_thought(self) -> bool:
-        if "thinking" not in self._kinds or self._kinds - set(_THOUGHT):
-            return False
-        return not any(b.get("text", "").strip() for b in self._content.values())
+            text = (
+                f"the {block['type']} holds the markup of a tool call that is not one"
+            )
+            yield warning("tool_markup_in_text", text)
 
     def _use(self, usage: Any) -> None:
         if isinstance(usage, dict):
-            self.usage.update((k, v) for k, v in usage.items() if v is not None)
+            fields = {k: v for k, v in usage.items() if v is not None}
+            self.usage.update(map_strings(fields, lambda text: printable(text, 200)))
 
 
-_DELTA = "content_block_delta"
 _ON: dict[str, Callable[[EventTranslator, JSON], Iterator[JSON]]] = {
     "message_start": EventTranslator._on_message_start,
     "content_block_start": EventTranslator._on_block_start,
-    _DELTA: EventTranslator._on_block_delta,
+    _BLOCK_DELTA: EventTranslator._on_block_delta,
     "content_block_stop": EventTranslator._on_block_stop,
     "message_delta": EventTranslator._on_message_delta,
     "message_stop": EventTranslator._on_message_stop,
+    "message": EventTranslator._on_whole_message,
     "ping": EventTranslator._on_ping,
     "error": EventTranslator._on_error,
 }
 
 
 def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
-    """`payloads`, with deltas in a row that go on with the same text made one.
+    """`payloads`, with deltas in a row that continue the same text made one.
 
     What one read of the network brought is translated, and written, once: of a fast
     stream that is a tenth of the work.
     """
-    run: list[str] = []  # fragments of the run of deltas under way
-    like: Any = None  # their index and kind
+    texts: list[str] = []  # fragments of the deltas under way
+    like: Any = None  # their index, their kind, and where the text stands
     for payload in payloads:
+        fragment: Any = None
         try:
             delta, index = payload["delta"], payload["index"]
             kind = delta["type"]
-            fragment = delta[_TEXTS[kind]]
+            source = _DELTAS[kind][0]
+            fragment = delta[source]
         except (KeyError, TypeError):
-            fragment = None
-        if type(fragment) is str and type(index) is int and payload["type"] == _DELTA:
-            if like == (index, kind):
-                run.append(fragment)
-                continue
-            yield from _merged(run, like)
-            run, like = [fragment], (index, kind)
+            pass
+        is_text = type(fragment) is str and type(index) is int
+        if is_text and payload["type"] == _BLOCK_DELTA:
+            if like != (index, kind, source):
+                yield from _merged(texts, like)
+                texts, like = [], (index, kind, source)
+            texts.append(fragment)
         else:
-            yield from _merged(run, like)
-            run, like = [], None
+            yield from _merged(texts, like)
+            texts, like = [], None
             yield payload
-    yield from _merged(run, like)
+    yield from _merged(texts, like)
 
 
-def _merged(run: list[str], like: Any) -> Iterator[JSON]:
-    if run:
-        index, kind = like
-        text = run[0] if len(run) == 1 else _joined("".join(run))
-        delta = {"type": kind, _TEXTS[kind]: text}
-        yield {"type": _DELTA, "index": index, "delta": delta}
+def _merged(texts: list[str], like: Any) -> Iterator[JSON]:
+    if texts:
+        index, kind, source = like
+        text = well_formed("".join(texts), "surrogatepass")
+        yield {
+            "type": _BLOCK_DELTA,
+            "index": index,
+            "delta": {"type": kind, source: text},
+        }
+
+
+def _broken(problem: str) -> ProviderError:
+    return ProviderError("protocol", problem)
+
+
+def _label(value: Any) -> str | None:
+    """A name from upstream that is not content: printable, and cut."""
+    return printable(value, 200) or None if isinstance(value, str) else None
 
 
 def _object(payload: JSON, field: str) -> JSON:
     value = payload.get(field)
     if not isinstance(value, dict):
-        _broken(f"{payload['type']} has no {field} object")
+        raise _broken(f"{payload['type']} has no {field} object")
     return value
 
 
 def _index(payload: JSON) -> int:
     index: Any = payload.get("index")
-    if not _is_integer(index):
-        _broken(f"{payload['type']} has no index")
+    if not TYPES["integer"][0](index):
+        raise _broken(f"{payload['type']} has no index")
     return int(index)
-
-
-def _holds_marker(state: JSON) -> bool:
-    """Whether what a block holds back could be the end marker, or its beginning."""
-    return bool(state["held"].get("text", "")[:1] == END_MARKER[0])
-
-
-def _is_half(character: str) -> bool:
-    """Whether `character` is the first half of a surrogate pair."""
-    return "\ud800" <= character <= "\udbff"
-
-
-def _joined(text: str) -> str:
-    """`text` with the halves of surrogate pairs that came apart joined again."""
-    try:
-        text.encode("utf-8")
-        return text
-    except UnicodeEncodeError:
-        data = text.encode("utf-16-le", "surrogatepass")
-        return data.decode("utf-16-le", "surrogatepass")
 
 
 def _tool_input(raw: str) -> JSON | None:
@@ -2111,127 +2297,149 @@ def _tool_input(raw: str) -> JSON | None:
 
 
 # ---------------------------------------------------------------------------
-# Configuration
+# Settings: configuration file, environment, log
 # ---------------------------------------------------------------------------
 
-
-# What the log tells: each level what those before it do, and more.
+# Each level of the log holds what those before it do, and more.
 LEVELS = ("error", "warning", "info")
 
-# Every setting, once: validation, --help, the manifest and the keywords of
-# MiniMaxProvider come from here.  Name, type, default, range or choices, the variable
-# that wins over the file, and what it is.
-_DAY = (0.001, 86400)
-_OPTION_ROWS: tuple[tuple[str, str, Any, Any, str | None, str], ...] = (
-    ("api_key", "string", "", None, "MINIMAX_API_KEY",
-     "MiniMax API key, sk-cp-... or sk-api-..."),
-    ("api_key_file", "string", "", None, None,
-     "file that holds nothing but the API key, if api_key is not set"),
-    ("region", "string", "global", tuple(REGIONS), "MINIMAX_REGION",
-     "platform that issued the key"),
-    ("base_url", "string", "", None, "MINIMAX_BASE_URL",
-     "URL before /v1/messages; wins over region"),
-    ("model", "string", "MiniMax-M3", None, None,
-     "model of turns that name none"),
-    ("max_tokens_default", "integer", 4096, (1, 10**7), None,
-     "max_tokens of turns that set none"),
-    ("effort", "string", "medium", EFFORTS, None,
-     "effort of turns that set none, for models that take one"),
-    ("connect_timeout", "number", 10, _DAY, None,
-     "seconds for DNS, TCP, TLS and proxy together"),
-    ("first_event_timeout", "number", 300, _DAY, None,
-     "seconds from request sent to first event, pings aside"),
-    ("idle_timeout", "number", 300, _DAY, None,
-     "seconds between events, pings aside"),
-    ("turn_timeout", "number", 3600, (0.001, 30 * 86400), None,
-     "seconds for a whole turn"),
-    ("max_retries", "integer", 3, (0, 100), None,
-     "further attempts while no content has come"),
-    ("retry_base_delay", "number", 1, (0, 86400), None,
-     "seconds before the first retry; doubles each time"),
-    ("retry_after_max", "number", 60, (0, 86400), None,
-     "longest Retry-After to wait for, in seconds"),
-    ("max_concurrent_turns", "integer", 16, (1, 10000), None,
-     "turns served at a time; further ones wait"),
-    ("max_queued_turns", "integer", 256, (0, 10**6), None,
-     "turns that may wait; further ones are busy"),
-    ("max_line_bytes", "integer", 64 * MIB, (1, 1024 * MIB), None,
-     "longest line read from stdin"),
-    ("allow_image_paths", "boolean", True, None, None,
-     "whether image blocks may name a file by path"),
-    ("log_level", "string", "warning", LEVELS, None,
-     "what is told on stderr"),
-    ("capture_dir", "string", "", None, None,
-     "directory to write each turn into, for replay"),
-)
-# Where the API key is looked for; the first that has one wins.
-KEY_SOURCES = (
-    "MINIMAX_API_KEY",
-    "api_key",
-    "api_key_file",
-    "$CREDENTIALS_DIRECTORY/minimax-api-key",  # systemd's LoadCredential=
-)
-_NUMBERS = ("integer", "number")
-# What holds for a process; all else is read again by each turn.
-PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
-OPTIONS: dict[str, JSON] = {
-    name: {
-        "type": kind,
-        "default": default,
-        "choices": span if kind == "string" and span else (),
-        **dict(zip(("low", "high"), span if kind in _NUMBERS else (None, None))),
-        "env": env,
-        "help": text,
-    }
-    for name, kind, default, span, env, text in _OPTION_ROWS
+# A setting: `low` and `high` bound a number, `choices` a string, and the variable `env`
+# wins over the file.
+Option = namedtuple("Option", "type default low high choices env help")
+
+
+def _string(default: str, help: str, env: str = "", choices: Any = ()) -> Option:
+    return Option("string", default, None, None, tuple(choices), env, help)
+
+
+def _numeric(kind: str, default: float, low: float, high: float, help: str) -> Option:
+    return Option(kind, default, low, high, (), "", help)
+
+
+_DAY = 86400
+# Every setting, once: the checks, `help settings`, the manifest and the keywords of
+# MiniMaxProvider come from here.
+OPTIONS: dict[str, Option] = {
+    "api_key": _string(
+        "", "MiniMax API key, sk-cp-... or sk-api-...", "MINIMAX_API_KEY"
+    ),
+    "api_key_file": _string("", "file that holds only the API key"),
+    "region": _string(
+        "global", "platform that issued the key", "MINIMAX_REGION", REGIONS
+    ),
+    "base_url": _string(
+        "", "URL before /v1/messages, instead of the region's", "MINIMAX_BASE_URL"
+    ),
+    "model": _string("MiniMax-M3", "default model"),
+    "max_tokens_default": _numeric(
+        "integer", 4096, 1, 10**7, "default limit of output tokens"
+    ),
+    "effort": _string(
+        "medium", "default effort, for models that support it", "", EFFORTS
+    ),
+    "connect_timeout": _numeric(
+        "number", 10, 0.001, _DAY, "seconds for DNS, TCP, TLS and proxy together"
+    ),
+    "first_event_timeout": _numeric(
+        "number",
+        300,
+        0.001,
+        _DAY,
+        "seconds from connection to first event, pings aside",
+    ),
+    "idle_timeout": _numeric(
+        "number", 300, 0.001, _DAY, "seconds between events, pings aside"
+    ),
+    "turn_timeout": _numeric(
+        "number", 3600, 0.001, 30 * _DAY, "seconds for a whole turn"
+    ),
+    "max_retries": _numeric(
+        "integer", 3, 0, 100, "further attempts while no content has come"
+    ),
+    "retry_base_delay": _numeric(
+        "number", 1, 0, _DAY, "seconds before the first retry; doubles each time"
+    ),
+    "retry_after_max": _numeric(
+        "number", 60, 0, _DAY, "longest Retry-After to wait for, in seconds"
+    ),
+    "max_concurrent_turns": _numeric(
+        "integer", 16, 1, 10000, "turns served at a time; further ones wait"
+    ),
+    "max_queued_turns": _numeric(
+        "integer", 256, 0, 10**6, "turns that may wait; further ones are busy"
+    ),
+    "max_line_bytes": _numeric(
+        "integer", 64 * MIB, 1, 1024 * MIB, "longest line read from stdin"
+    ),
+    "allow_image_paths": Option(
+        "boolean", True, None, None, (), "", "whether images may be files, by path"
+    ),
+    "log_level": _string("warning", "what is logged to stderr", "", LEVELS),
+    "capture_dir": _string("", "directory to write each turn into, for replay"),
 }
+# What holds for the process; all else is read again by each turn.
+PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
+# What a host's settings are: the value of each option by name, where each that is set
+# comes from (a variable, a path, "the command line"), every problem as (option or "",
+# ProviderError), the file's path and mode (0: no file), and names in it that are none.
+Settings = namedtuple("Settings", "values origins problems path mode unknown")
 
 
-def default_settings() -> JSON:
+def default_values() -> JSON:
     """The value of every option when nothing is configured."""
-    return {name: row["default"] for name, row in OPTIONS.items()}
+    return {name: option.default for name, option in OPTIONS.items()}
 
 
-def check_setting(name: str, value: Any, where: str) -> Any:
-    """The value to use for option `name`, whose origin is `where`.
+def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
+    """The value to use for option `name`, which `where` sets.
 
-    Raises ProviderError (`config`) that names both and quotes no secret.
+    Raises ProviderError (`config`) that names both and quotes nothing of the value.
     """
-    row = OPTIONS[name]
-    if value is None or (value == "" and row["type"] == "string"):
-        return row["default"]
+    option = OPTIONS[name]
+    if value is None or (value == "" and option.type == "string"):
+        return option.default
+    is_kind, words = TYPES[option.type]
     problem = ""
-    if not fits(value, row["type"]):
-        problem = f"must be {in_words(row['type'])}{_instead_of(value)}"
-    elif row["choices"] and value not in row["choices"]:
-        problem = "must be one of " + ", ".join(row["choices"]) + _instead_of(value)
-    elif row["type"] in _NUMBERS and not row["low"] <= value <= row["high"]:
-        limits = (row["low"], row["high"], _instead_of(value))
-        problem = "must be at least %g and at most %g%s" % limits
-    elif name in _SETTING_RULES:
-        value, problem = _SETTING_RULES[name](value)
+    if not is_kind(value):
+        problem = f"must be {words}, not {describe_value(value)}"
+    elif option.choices and value not in option.choices:
+        choices = ", ".join(option.choices)
+        problem = f"must be one of {choices}, not {describe_value(value)}"
+    elif option.low is not None and not option.low <= value <= option.high:
+        problem = f"must be from {option.low:g} to {option.high:g}"
+    elif name in _RULES:
+        value, problem = _RULES[name](value.strip())
     if problem:
-        raise ProviderError("config", f"{where}: {name} {problem}")
+        raise ProviderError("config", f"{where}: {name} {problem}", hint)
     return value
 
 
-def _instead_of(value: Any) -> str:
-    """ ", not ..." with the wrong value, unless that could be a secret."""
-    if isinstance(value, str) and not re.match(r"[\w. ]{1,12}$", value, re.ASCII):
-        return ""
-    return ", not " + plain_text(json.dumps(value, default=repr), 20)
+# What a pasted key must not hold, and what that usually is.
+_KEY_MISTAKES = (
+    (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
+    (r"\$|%\w+%$|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$", "is the name of a variable"),
+    (r"[<{\[(]", "is a placeholder in brackets"),
+    (r"['\"`]", "begins with a quotation mark"),
+    (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
+    (
+        r"(?i)(sk-(cp-|api-)?)?((your|my|minimax|api|key|here)[-_ ]?)+$",
+        "is a placeholder",
+    ),
+    (r".*\s", "holds white space"),
+    (r".*['\"<>${},]", "ends in, or holds, one of '\"<>${}, which no key has"),
+    (r".*[^!-~]", "holds a character that no key has"),
+    (r".*\.\.\.$", "is cut off by three dots"),
+)
 
 
-def _check_key(value: str) -> tuple[str, str]:
-    value = value.strip()
-    odd = next((n for n, c in enumerate(value) if not "!" <= c <= "~"), None)
-    if odd is not None:
-        text = "has a space or another character that no key has, at position %d"
-        return "", text % (odd + 1)
-    if len(value) > MAX_KEY:
-        return "", "is too long"
-    if value:
-        SECRETS.add(value)
+def check_key(value: str, max_length: int = 8192) -> tuple[str, str]:
+    """The key as it is sent and what is wrong with it; a longer one fits no header."""
+    for pattern, problem in _KEY_MISTAKES:
+        if re.match(pattern, value[:max_length], re.DOTALL):
+            return "", f"{problem} ({describe_value(value)})"
+    if len(value) > max_length:
+        return "", f"is too long ({describe_value(value)})"
+    SECRETS.add(value)
     return value, ""
 
 
@@ -2239,7 +2447,6 @@ def _check_base_url(value: str) -> tuple[str, str]:
     """The base without the endings people paste along, and what is wrong with it."""
     from urllib.parse import urlsplit
 
-    value = value.strip()
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname or "", parts.port
@@ -2262,23 +2469,27 @@ def _check_base_url(value: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc}{path}", ""
 
 
-def _check_directory(value: str) -> tuple[str, str]:
+def _check_path(value: str) -> tuple[str, str]:
     path = os.path.expanduser(value)
     return path, "is not a path" if "\0" in path else ""
 
 
-_SETTING_RULES: dict[str, Callable[[str], tuple[str, str]]] = {
-    "api_key": _check_key,
+_RULES: dict[str, Callable[[str], tuple[str, str]]] = {
+    "api_key": check_key,
+    "api_key_file": _check_path,
     "base_url": _check_base_url,
-    "capture_dir": _check_directory,
+    "capture_dir": _check_path,
 }
 
 
 def is_loopback(host: str) -> bool:
     """Whether `host` can only be this machine."""
-    return host in ("localhost", "::1") or bool(
-        re.match(r"127(\.\d{1,3}){3}$", host, re.ASCII)
-    )
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name, such as 127.0.0.999
 
 
 def host_of(url: str) -> str:
@@ -2291,6 +2502,11 @@ def root_of(url: str) -> str:
     return url.split("//", 1)[0] + "//" + host_of(url)
 
 
+def base_url_of(values: JSON) -> str:
+    """The URL that every path of the API is below."""
+    return str(values["base_url"] or REGIONS[values["region"]])
+
+
 def config_path(environ: Any) -> str:
     """Where the configuration file is, whether it exists or not."""
     if environ.get("PLEXUM_MINIMAX_CONFIG"):
@@ -2299,146 +2515,148 @@ def config_path(environ: Any) -> str:
     return os.path.join(root, "plugins", NAME, "config.json")
 
 
-class ConfigFile:
-    """The settings of the file and the environment, read again when the file changed.
+def load_settings(
+    path: str | None = None,
+    environ: Any = None,
+    overrides: JSON | None = None,
+    names: Iterable[str] = tuple(OPTIONS),
+) -> Settings:
+    """Read the settings `names` of file and environment; `overrides` win over both.
 
-    `load()` returns them or raises ProviderError (`config`); `overrides`, from a
-    command line, win over both.  A key that has a file of its own is read each time.
+    Never raises: what is wrong is in `problems`, and the default in its place.
     """
-
-    def __init__(
-        self,
-        path: str | None = None,
-        environ: Any = None,
-        overrides: JSON | None = None,
-    ) -> None:
-        self._environ = os.environ if environ is None else environ
-        self._overrides = overrides or {}
-        self.path = path or config_path(self._environ)
-        self._lock = threading.Lock()
-        self._seen: Any = None  # the file's state when it was read
-        self._settings: JSON = {}
-        self.origins: dict[str, str] = {}  # of each setting that is not a default
-        self.unknown = ""  # names in the file that are no settings
-        self.tell: Callable[[str], None] | None = None  # what is odd, if not the log
-
-    def load(self, with_key: bool = True) -> JSON:
-        with self._lock:
-            seen = self._state()
-            if seen != self._seen:
-                self._settings = self._read()
-                self._seen = seen
-            if not with_key:
-                return self._settings
-            folder = os.path.dirname(self.path)
-            tell = self.tell or warner(self._settings)
-            key, path = file_key(self._settings, self._environ, folder, tell)
-            if path:
-                self.origins["api_key"] = path
-            return {**self._settings, "api_key": key} if path else self._settings
-
-    def _state(self) -> Any:
+    environ = os.environ if environ is None else environ
+    path = path or config_path(environ)
+    values, origins, problems = default_values(), {}, []
+    file: JSON = {}
+    mode = 0
+    try:
+        file, mode = _read_config(path)
+    except ProviderError as error:
+        problems.append(("", error))
+    for name in names:
+        option, value, where = OPTIONS[name], file.get(name), path
+        hint = f"Correct {name} in {path}; the next turn reads it again."
+        if option.env and environ.get(option.env, "").strip():
+            value, where = environ[option.env].strip(), option.env
+            hint = f"Correct {option.env} and restart the process."
+        if name in (overrides or {}):
+            value, where, hint = (overrides or {})[name], "the command line", ""
         try:
-            at = os.stat(self.path)
-        except (OSError, ValueError):
-            return "absent"
-        return at.st_mtime_ns, at.st_ctime_ns, at.st_size, at.st_ino, at.st_mode
+            values[name] = check_value(name, value, where, hint)
+        except ProviderError as error:
+            problems.append((name, error))
+        if not _is_absent(value):
+            origins[name] = where
+    settings = Settings(
+        *(values, origins, problems, path, mode),
+        sorted(name for name in file if name not in OPTIONS),
+    )
+    has_problem = any(name.startswith("api_key") for name, _ in problems)
+    if "api_key_file" in names and not has_problem:
+        _load_key_file(settings, environ)
+    return settings
 
-    def limits(self) -> JSON:
-        """The settings of PROCESS_OPTIONS; what is odd is left for a turn to tell."""
-        given, _ = self.parse()
-        stated = {name: self._stated(name, given) for name in PROCESS_OPTIONS}
-        return {name: check_setting(name, *of) for name, of in stated.items()}
 
-    def _stated(self, name: str, given: JSON) -> tuple[Any, str]:
-        """The value of an option where it counts, and where that is."""
-        if name in self._overrides:
-            return self._overrides[name], "the command line"
-        variable = OPTIONS[name]["env"] or ""
-        value = self._environ.get(variable, "").strip()
-        return (value, variable) if value else (given.get(name), self.path)
-
-    def _read(self) -> JSON:
-        (given, mode), settings = self.parse(), default_settings()
-        self.origins = {}
-        for name in OPTIONS:
-            value, where = self._stated(name, given)
-            settings[name] = check_setting(name, value, where)
-            if value not in (None, ""):
-                self.origins[name] = where
-        self.unknown = ", ".join(sorted(set(given) - set(OPTIONS)))
-        tell = self.tell or warner(settings)
-        if given.get("api_key"):
-            warn_if_shared(self.path, mode, tell)
-        if self.unknown:
-            tell(f"{self.path}: unknown settings are ignored: {self.unknown}")
-        return settings
-
-    def parse(self) -> tuple[JSON, int]:
-        """What the file itself holds, and its mode, 0 if it is not there."""
+def _read_config(path: str) -> tuple[JSON, int]:
+    """What the file holds, and its mode, 0 if there is none.  Raises ProviderError."""
+    hint = "It must be one JSON object, with names and texts in double quotes."
+    for is_last in (False, True):
         try:
-            data, mode = read_file(self.path, MIB)
+            data, mode = read_file(path, MIB)
             text = data.decode("utf-8-sig")
-            given = load_json(text) if text.strip() else {}
+            file = load_json(text) if text.strip() or not is_last else {}
+            if not isinstance(file, dict):
+                text = f"{path} must hold a JSON object, not {describe_value(file)}"
+                raise ProviderError("config", text, hint)
+            return file, mode
         except FileNotFoundError:
             return {}, 0
-        except (OSError, ValueError) as error:
-            problem = f"{self.path} cannot be used: {_why(error)}"
-            hint = "It must be one JSON object, with names and texts in double quotes."
-            hint = "" if isinstance(error, OSError) else hint
-            raise ProviderError("config", problem, hint) from None
-        if not isinstance(given, dict):
-            raise ProviderError("config", self.path + " must hold a JSON object")
-        return given, mode
+        except OSError as error:
+            text = f"{path} cannot be read: {error.strerror}"
+            raise ProviderError("config", text) from None
+        except ValueError as error:
+            if not is_last:
+                time.sleep(0.05)  # it may be rewritten in place just now
+                continue
+            reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error
+            text = f"{path} cannot be used: {reason}"
+            raise ProviderError("config", text, hint) from None
+    return {}, 0
 
 
-def file_key(
-    settings: JSON, environ: Any, folder: str, tell: Callable[[str], None]
-) -> tuple[str, str]:
-    """The key that a file of its own holds, and the file; ("", "") where none does.
-
-    A relative `api_key_file` starts in `folder`.  Raises ProviderError (`config`).
-    """
-    named = os.path.expanduser(settings["api_key_file"])
-    if key_kind(named)[0]:  # a key was put there: the error is not to show it
+def _load_key_file(settings: Settings, environ: Any) -> None:
+    """Take the key from a file of its own, if nothing else has one."""
+    values, named = settings.values, settings.values["api_key_file"]
+    path = os.path.join(os.path.dirname(settings.path), named)
+    if not named:  # systemd's LoadCredential=, which need not be there
+        folder = environ.get("CREDENTIALS_DIRECTORY")
+        path = os.path.join(folder or "", "minimax-api-key")
+    if values["api_key"] or not (named or (folder and os.path.exists(path))):
+        return
+    where = path
+    if key_kind(os.path.basename(named))[0]:
+        where = "the file that api_key_file names"  # which is a misplaced key
         SECRETS.add(named)
-    if settings["api_key"]:
-        return "", ""
-    path = os.path.join(folder, named)
-    if not named:  # systemd's, which need not be there
-        credentials = environ.get("CREDENTIALS_DIRECTORY")
-        path = os.path.join(credentials or "", os.path.basename(KEY_SOURCES[-1]))
-        if not (credentials and os.path.exists(path)):
-            return "", ""
     try:
-        data, mode = read_file(path, MAX_KEY + 100)
-        key, problem = _check_key(data.decode("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ProviderError("config", f"{path} cannot be used: {_why(error)}") from None
-    if problem or not key:
-        problem = "the key in it " + problem if problem else "it holds no key"
-        hint = "Have the file hold the API key and nothing else."
-        raise ProviderError("config", f"{path} cannot be used: {problem}", hint)
-    if named:
-        warn_if_shared(path, mode, tell)
-    return key, path
+        data, _ = read_file(path, 8192 + 100)
+        key, problem = check_key(data.decode("utf-8-sig").strip())
+        problem = f"the key in it {problem}" if problem else ""
+        problem = problem or ("" if key else "it holds no key")
+    except OSError as error:
+        problem = str(error.strerror)
+    except ValueError as error:
+        problem = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)
+    if problem:
+        hint = "Let the file hold the API key and nothing else."
+        failure = ProviderError("config", f"{where} cannot be used: {problem}", hint)
+        settings.problems.append(("api_key", failure))
+        return
+    values["api_key"] = key
+    settings.origins["api_key"] = path
+
+
+def setting_name(name: str) -> str:
+    """The name of an unknown setting, for messages, unless it could be a key."""
+    if re.match(r"[A-Za-z][A-Za-z0-9_ -]{0,39}$", name) and not key_kind(name)[0]:
+        return name
+    return f"a name of {len(name)} characters"
+
+
+def nearest(name: str, names: Iterable[str], least: float = 0.6) -> str:
+    """Which of `names` was probably meant, "" if none is near."""
+    import difflib
+
+    by_fold = {fold(known): known for known in names}
+    near = difflib.get_close_matches(fold(name), by_fold, 1, least)
+    return by_fold[near[0]] if near else ""
+
+
+def name_unknown(name: str) -> str:
+    """An unknown setting, with the one that was probably meant."""
+    near = nearest(name, OPTIONS)
+    return setting_name(name) + (f" (did you mean {near}?)" if near else "")
+
+
+def log_oddities(settings: Settings) -> None:
+    """Log what is odd about the file, but no problem."""
+    level = settings.values["log_level"]
+    path = settings.origins.get("api_key", "")
+    if os.path.isfile(path):
+        warn_if_shared(path, os.stat(path).st_mode, level)
+    if settings.unknown:
+        names = ", ".join(map(name_unknown, settings.unknown))
+        log(f"{settings.path}: unknown settings are ignored: {names}", "warning", level)
 
 
 _shared: set[tuple[str, int]] = set()  # files already warned of, with their modes
 
 
-def warn_if_shared(path: str, mode: int, tell: Callable[[str], None]) -> None:
-    """Tell the operator, once, that others can read a file with a key in it."""
+def warn_if_shared(path: str, mode: int, level: str) -> None:
+    """Warn the operator, once, that others can read a file with a key in it."""
     if mode & 0o077 and os.name == "posix" and (path, mode) not in _shared:
         _shared.add((path, mode))
-        tell(f"{path} can be read by others: chmod 600 it")
-
-
-def _why(error: Exception) -> str:
-    """Why a file cannot be read, without any of what is in it."""
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8"
-    return str(error.strerror if isinstance(error, OSError) else error)
+        log(f"{path} can be read by others: run chmod 600 on it", "warning", level)
 
 
 # --- the log, and files that settings or turns name
@@ -2452,31 +2670,37 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
     """
     if LEVELS.index(level) > LEVELS.index(threshold):
         return
-    line = f"{NAME}: {plain_text(SECRETS.text(text), 2000)}"
+    line = f"{NAME}: {printable(SECRETS.text(text), 2000)}"
     data = line.encode("ascii", "backslashreplace")[:4000] + b"\n"
     try:
-        if os.name == "posix":
-            import select
-
-            if not select.select([], [2], [], 0)[1]:
-                return
-        os.write(2, data)
+        if is_ready(2, reading=False):
+            os.write(2, data)
     except (OSError, ValueError):
         pass
 
 
-def warner(settings: JSON) -> Callable[[str], None]:
-    """What logs warnings, if `settings` want them."""
-    return lambda text: log(text, "warning", settings["log_level"])
-
-
-def internal_error(error: Exception) -> ProviderError:
-    """Our error for one that is a defect; its traceback, being handled, is logged."""
+def internal_error(error: BaseException) -> ProviderError:
+    """Our error for one that is a defect; its traceback is logged."""
     import traceback
 
-    for line in traceback.format_exc().splitlines():
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    for line in "".join(lines).splitlines():
         log(line)
     return ProviderError("internal", type(error).__name__)
+
+
+def is_ready(fd: int, reading: bool, seconds: float | None = 0) -> bool:
+    """Wait up to `seconds` (None: for ever) until `fd` can be read or written.
+
+    Where the system cannot tell, it is ready.
+    """
+    import select
+
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(fd, select.POLLIN if reading else select.POLLOUT)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
@@ -2486,7 +2710,9 @@ def read_file(path: str, limit: int) -> tuple[bytes, int]:
     """
     import stat
 
-    # A FIFO must not be waited for, nor a terminal be taken over.
+    # Look before opening: a FIFO's writer would see its reader come and go.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("it is not a regular file")
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     fd = os.open(path, flags | getattr(os, "O_BINARY", 0))
     try:
@@ -2495,12 +2721,14 @@ def read_file(path: str, limit: int) -> tuple[bytes, int]:
             raise ValueError("it is not a regular file")
         with open(fd, "rb", closefd=False) as file:
             data = file.read(limit + 1)
-        if len(data) > limit:
-            shown = "%d MB" % (limit // MIB) if limit >= MIB else "%d bytes" % limit
-            raise ValueError("it is larger than " + shown)
-        return data, mode
     finally:
         os.close(fd)
+    if data is None:  # /proc has files that are regular and have to be waited for
+        raise ValueError("it cannot be read at once")
+    if len(data) > limit:
+        size = f"{limit // MIB} MB" if limit >= MIB else f"{limit} bytes"
+        raise ValueError(f"it is larger than {size}")
+    return data, mode
 
 
 def read_image_file(path: str) -> JSON:
@@ -2509,250 +2737,174 @@ def read_image_file(path: str) -> JSON:
     Raises ValueError, with a reason fit for a warning, unless it is a regular file of
     up to MAX_IMAGE_BYTES that is a PNG, JPEG, GIF or WebP by its first bytes.
     """
-    import base64
+    from binascii import b2a_base64
 
     try:
         data, _ = read_file(path, MAX_IMAGE_BYTES)
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from None
-    kind = _Images.media_type(data[:16])
-    if kind is None:
-        raise ValueError("it is no PNG, JPEG, GIF or WebP")
-    text = base64.b64encode(data).decode("ascii")
+    kind = image_type(data[:16])
+    if not kind:
+        raise ValueError("it is not a PNG, JPEG, GIF or WebP")
+    text = b2a_base64(data, newline=False).decode("ascii")
     return {"type": "base64", "media_type": kind, "data": text}
 
 
 # ---------------------------------------------------------------------------
-# Deadlines and cancel: the one thing that ends a wait
+# HTTP: a request, and its body as it arrives
 # ---------------------------------------------------------------------------
 
 _NEVER = float("inf")
-# What a turn may wait for, by the setting that limits it.
+_TICK = 0.1  # seconds between two looks at the turns that read
+FILE_SECONDS = 10.0  # for files that settings name: their file system may hang
+# What a turn may wait for: the setting that limits it, and the words for people.
 _STEPS = {
-    "dns": ("connect_timeout", "looking up the address of {host}"),
-    "tcp": ("connect_timeout", "connecting to {host}"),
-    "tls": ("connect_timeout", "the proxy or TLS handshake with {host}"),
-    "upload": ("first_event_timeout", "sending the request to {host}"),
-    "headers": ("first_event_timeout", "the response headers of {host}"),
-    "first": ("first_event_timeout", "the first event of {host}"),
-    "idle": ("idle_timeout", "the next event of {host}"),
-    "body": ("idle_timeout", "the rest of the error of {host}"),
-    "end": ("idle_timeout", "the end of the answer of {host}"),
+    "files": ("the fixed limit", "reading the configuration"),
+    "connect": ("connect_timeout", "connecting to {host}"),
+    "first": ("first_event_timeout", "waiting for the first event from {host}"),
+    "idle": ("idle_timeout", "waiting for the next event from {host}"),
     "turn": ("turn_timeout", "the whole turn"),
 }
 
 
-class Watch:
-    """The deadlines of one turn and its cancel.
+class Scope:
+    """The limits of one turn, its cancel, and the one place where it waits.
 
-    The turn's thread says what it waits for: `arm(step, seconds)` begins a budget,
-    which `pause()` and `resume()` stop while the host has the word.  When a budget is
-    spent, or `stop()` is called from anywhere, the turn's socket is shut down, which
-    ends any call that blocks on it, and `check()` raises the reason.
+    `arm(step, seconds)` begins a limit and `pause()` stops it while the host has the
+    word.  `call(work)` waits for work in another thread; reads of a body are watched by
+    the client's ticker.  `cancel()` may be called from any thread.
     """
 
-    def __init__(self, cancel: threading.Event | None = None) -> None:
-        self.cancel = cancel  # a caller's own; our host calls `stop()`
+    def __init__(self, cancel: Any = None) -> None:
         self.accepted = time.monotonic()
         self.host = ""
-        self.due = _NEVER  # when the clock is to look at this turn
-        self.reason: Exception | None = None  # why the wait, or the turn, ended
-        self._final = False
-        self.connection: Any = None  # the one that serves the attempt
-        self.response: Any = None  # and its response, once there is one
-        self.fresh = False  # it was opened for this attempt
-        self.reused = -_NEVER  # when a kept connection got the request
-        self._turn_due, self._turn_seconds = _NEVER, 0.0
-        self._step, self._seconds, self._left = "turn", 0.0, _NEVER
-        self._since = _NEVER  # when that budget began to run, never while it is stopped
-        self._line: socket.socket | None = None
-        self._cut = False  # that line was shut down
-        self._lock = threading.Lock()
+        self.exchange: Exchange | None = None  # whose socket is shut down at the end
+        self.late: Exception | None = None  # why the ticker ended the read under way
+        self.is_cancelled = False
+        self._caller = cancel  # an event of the caller's; our host calls `cancel()`
+        self._step, self._seconds, self._due = "turn", 0.0, _NEVER
+        self._left = _NEVER  # of the limit, while it is paused
+        self._turn_seconds, self._turn_due = 0.0, _NEVER
         self._news = threading.Event()
 
     def start(self, turn_timeout: float) -> None:
         self._turn_seconds = turn_timeout
-        self._turn_due = self.due = time.monotonic() + turn_timeout
-        CLOCK.add(self)
-
-    def finish(self) -> None:
-        CLOCK.remove(self)
-        self.detach()
+        self._turn_due = time.monotonic() + turn_timeout
 
     def arm(self, step: str, seconds: float) -> None:
-        """Wait for `step` from now on, for `seconds` at most."""
-        self.allow(step, seconds)
-        self._run()
-
-    def allow(self, step: str, seconds: float) -> None:
-        """The budget that `resume()` is to begin."""
-        self._step, self._seconds, self._left = step, seconds, seconds
-        self._since = _NEVER
-
-    def step(self, step: str) -> None:
-        """What is waited for now, on the budget that already runs."""
-        self._step = step
+        self._step, self._seconds = step, seconds
+        self._due = time.monotonic() + seconds
+        self.late = None
 
     def pause(self) -> None:
-        """Stop the budget: it is the host that is waited for."""
-        self._left -= max(time.monotonic() - self._since, 0.0)
-        self._since = _NEVER
-        self.due = self._turn_due
+        self._left = self._due - time.monotonic()
+        self._due = _NEVER
 
     def resume(self) -> None:
-        self.check()
-        if self._since == _NEVER:
-            self._run()
-
-    def _run(self) -> None:
-        self._since = time.monotonic()
-        self.due = min(self._since + self._left, self._turn_due)
-        CLOCK.expect(self.due)
+        self._due = time.monotonic() + self._left
 
     @property
-    def remaining(self) -> float:
-        return max(self.due - time.monotonic(), 0.001)
-
-    @property
-    def turn_remaining(self) -> float:
+    def turn_seconds_left(self) -> float:
         return self._turn_due - time.monotonic()
 
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        self._shut_down()
+
     def check(self) -> None:
-        if self.cancel is not None and self.cancel.is_set():
-            self.stop(_Cancelled())
-        if self.reason is not None:
-            raise self.reason
+        """Raise Cancelled if the turn was cancelled."""
+        if self._caller is not None and self._caller.is_set():
+            self.is_cancelled = True
+        if self.is_cancelled:
+            raise Cancelled
 
-    @property
-    def stopped(self) -> Exception | None:
-        """Why the turn ended from outside, and not only a wait."""
-        return self.reason if self._final else None
+    def overdue(self) -> ProviderError | None:
+        """The error of the limit that is over, None if none is."""
+        now, due = time.monotonic(), min(self._due, self._turn_due)
+        if now < due:
+            return None
+        is_frozen = now - due > 5 * _TICK  # else it would have been noticed before
+        if is_frozen and self.exchange is not None and self.exchange.has_data():
+            # The process was stopped, and what it waits for has come meanwhile.
+            self._due = max(self._due, now + 1)
+            self._turn_due = max(self._turn_due, now + 1)
+            return None
+        step = "turn" if due == self._turn_due else self._step
+        seconds = self._turn_seconds if step == "turn" else self._seconds
+        return self.timeout(step, seconds)
 
-    def stop(self, reason: Exception, final: bool = True) -> None:
-        """End whatever is waited for; unless `final`, the turn may try once more."""
-        with self._lock:
-            if self.reason is None or (final and not self._final):
-                self.reason, self._final = reason, final
-            self._cut_off()
-            self._news.set()
-        CLOCK.expect(self.due)
+    def timeout(self, step: str, seconds: float) -> ProviderError:
+        limit, words = _STEPS[step]
+        words = words.format(host=self.host)
+        return ProviderError(
+            "timeout", f"{words} took longer than {seconds:g} s ({limit})"
+        )
 
-    def renew(self) -> None:
-        """Forget why the last wait ended, unless it ended the turn."""
-        with self._lock:
-            if not self._final:
-                self.reason = None
-        self.due = self._turn_due
-        CLOCK.expect(self.due)
-        self.check()
+    def look(self) -> None:
+        """Called by the ticker: end the read under way if it has to end."""
+        try:
+            self.check()
+            self.late = self.overdue()
+        except Exception as error:  # also of a caller's event
+            self.late = error
+        if self.late is not None:
+            self._shut_down()
 
-    def expire(self, now: float) -> None:
-        """Called by the clock: end the wait if its time is over."""
-        if self.cancel is not None and self.cancel.is_set():
-            self.stop(_Cancelled())
-        elif self.due <= now and self.reason is not None:
-            self.stop(self.reason, self._final)
-        elif self.due <= now:
-            is_turn = self._turn_due <= now
-            step = "turn" if is_turn else self._step
-            seconds = self._turn_seconds if is_turn else self._seconds
-            limit, waited_for = _STEPS[step]
-            text = "%s took longer than %g s (%s)"
-            text %= (waited_for.format(host=self.host), seconds, limit)
-            self.stop(ProviderError("timeout", text), final=is_turn)
+    def _shut_down(self) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.shut_down()
+        self._news.set()
+
+    def wake(self) -> None:
+        self._news.set()
 
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._news.wait(max(until - time.monotonic(), 0))
-            self._news.clear()
-            self.check()
+            self._wait(until)
 
-    def wait_for(self, call: Callable[[], Any]) -> Any:
-        """What `call()` returns or raises, which nothing can interrupt: if the wait
-        ends first, the thread that is in it is left behind, with nothing to say."""
-        outcome: list[tuple[bool, Any]] = []
+    def call(self, work: Callable[[], Any]) -> Any:
+        """What `work()` returns or raises.  It runs in a thread of its own, since nothing
+        interrupts it: if the wait ends first, the thread is left behind."""
+        outcome: list[tuple[Any, Exception | None]] = []
+        waiting = [True]
 
         def run() -> None:
             try:
-                outcome.append((True, call()))
+                outcome.append((work(), None))
             except Exception as error:
-                outcome.append((False, error))
+                if waiting:
+                    outcome.append((None, error))
+                else:
+                    forget(error)
             self._news.set()
 
-        _spawn(run)
-        while not outcome:
-            self._news.wait()
-            self._news.clear()
-            self.check()
-        succeeded, value = outcome[0]
-        if not succeeded:
-            raise value
+        spawn(run)
+        try:
+            while not outcome:
+                self._wait(min(self._due, self._turn_due))
+                late = None if outcome else self.overdue()
+                if late is not None:
+                    raise late
+        finally:
+            waiting.clear()
+        value, error = outcome.pop()
+        if error is not None:
+            raise error
         return value
 
-    def attach(self, sock: socket.socket) -> None:
-        """Shut `sock` down when the turn is stopped.
-
-        A duplicate is kept: TLS takes the descriptor out of the object it wraps, and
-        http.client closes its own before the body is read.
-        """
-        import socket
-
-        line = socket.socket(fileno=socket.dup(sock.fileno()))  # os.dup: not on Windows
-        with self._lock:
-            old, self._line, self._cut = self._line, line, False
-            if self.reason is not None:
-                self._cut_off()
-        if old is not None:
-            old.close()
-        CLOCK.expect(self.due)
+    def _wait(self, until: float) -> None:
+        """Wait until then, or until there is news.  Raises Cancelled."""
+        seconds = max(until - time.monotonic(), 0)
+        if self._caller is not None:
+            seconds = min(seconds, _TICK)
+        self._news.wait(min(seconds, 3600))  # larger ones overflow on some systems
+        self._news.clear()
         self.check()
 
-    def serve_on(self, connection: Any) -> None:
-        with self._lock:
-            self.connection = connection
 
-    def give_up(self, connection: Any) -> bool:
-        """Let another turn have `connection`; whether this one has shut it down.
-
-        The turn may have gone on to another since, which is not to be touched.
-        """
-        with self._lock:
-            if self.connection is not connection:
-                return False
-            self._close_line()
-            return self._cut
-
-    def detach(self, drop: bool = False) -> None:
-        """Have no more to do with the socket; `drop`: nobody else is to use it."""
-        with self._lock:
-            if drop:
-                self._shut_down()
-            self._close_line()
-
-    def _close_line(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
-
-    def _cut_off(self) -> None:
-        # A connection that is only about to be made cannot be shut down: again, soon.
-        is_done = self._shut_down()
-        self.due = _NEVER if is_done else time.monotonic() + STOP_AGAIN_SECONDS
-
-    def _shut_down(self) -> bool:
-        """Shut the socket down, if there is one; False if it was not connected."""
-        if self._line is None:
-            return True
-        self._cut = True
-        try:
-            self._line.shutdown(2)
-        except OSError:
-            return False
-        return True
-
-
-def _spawn(work: Callable[..., object], *args: Any) -> None:
+def spawn(work: Callable[..., object], *args: Any) -> None:
     """Start a thread that the process does not wait for."""
     try:
         threading.Thread(target=work, args=args, daemon=True).start()
@@ -2760,304 +2912,67 @@ def _spawn(work: Callable[..., object], *args: Any) -> None:
         raise ProviderError("busy", f"no thread can be started: {error}") from None
 
 
-class _Clock:
-    """The thread that looks at every running turn when its time may be over.
+# --- connections
 
-    It lives while there are turns.  A budget that is prolonged needs no word to it:
-    it wakes, finds nothing due, and sleeps on.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._watches: set[Watch] = set()
-        self._next = _NEVER  # when it wakes, or never while it looks around
-        self._running = False
-
-    def add(self, watch: Watch) -> None:
-        with self._changed:
-            self._watches.add(watch)
-            if not self._running:
-                _spawn(self._run)
-                self._running = True
-            self._changed.notify()
-
-    def remove(self, watch: Watch) -> None:
-        with self._changed:
-            self._watches.discard(watch)
-            if not self._watches:
-                self._changed.notify()
-
-    def expect(self, due: float) -> None:
-        if due < self._next:
-            with self._changed:
-                if due < self._next:  # it may have been looking around just now
-                    self._changed.notify()
-
-    def _run(self) -> None:
-        with self._changed:
-            while self._watches:
-                self._next = _NEVER
-                now = time.monotonic()
-                wake = _NEVER
-                for watch in list(self._watches):
-                    watch.expire(now)
-                    wake = min(wake, watch.due)
-                    if watch.cancel is not None and watch.reason is None:
-                        wake = min(wake, now + CANCEL_POLL_SECONDS)
-                self._next = wake
-                left = None if wake == _NEVER else max(wake - time.monotonic(), 0)
-                self._changed.wait(left)
-            self._running = False
+# The exchange that a thread opens: urllib3 takes no argument for it.
+_LOCAL = threading.local()
 
 
-CLOCK = _Clock()
+class WatchedConnection:
+    """What our connection classes add to urllib3's, whichever those are."""
 
+    line: Any = None  # a duplicate of the socket, to be shut down by other threads
+    idle_since = 0.0
 
-# ---------------------------------------------------------------------------
-# HTTP client: a request, and its body as it arrives
-# ---------------------------------------------------------------------------
+    def connect(self: Any) -> Any:
+        exchange: Exchange = _LOCAL.exchange
+        self.drop_line()
+        result = super().connect()  # type: ignore[misc]
+        import socket
 
-# Which turn a connection serves: urllib3 tells it nothing but by the calling thread.
-_SERVED = threading.local()
-_READ_SIZE = 65536
-_CHUNK_LINE_SIZE = 4096  # of a chunk's size with its extensions
-
-
-def resolve(watch: Watch, host: str, port: int) -> list[Any]:
-    """The addresses of `host`, as socket.getaddrinfo gives them."""
-    import socket
-
-    def look_up(flags: int = 0) -> list[Any]:
-        return list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags))
-
-    try:
-        return look_up(socket.AI_NUMERICHOST)
-    except (OSError, UnicodeError):
-        pass
-    watch.step("dns")
-    try:
-        return list(watch.wait_for(look_up))
-    except (OSError, UnicodeError) as error:
-        text = "the address of %s cannot be found: %s"
-        raise ProviderError("network", text % (host, plain_text(str(error)))) from None
-
-
-def dial(watch: Watch, host: str, port: int, options: Iterable[Any]) -> socket.socket:
-    """A connected socket; each address gets its share of the time that is left."""
-    import socket
-
-    addresses = resolve(watch, host, port)
-    watch.step("tcp")
-    failure: OSError | None = None
-    for n, (family, kind, protocol, _, address) in enumerate(addresses):
-        sock = None
-        try:
-            sock = socket.socket(family, kind, protocol)
-            for option in options:
-                sock.setsockopt(*option)
-            if n < len(addresses) - 1:  # the last one has all that is left
-                sock.settimeout(watch.remaining / (len(addresses) - n))
-            watch.attach(sock)
-            sock.connect(address)
-            sock.settimeout(None)  # from here on there is but one clock, the watch's
-            watch.step("tls")
-            return sock
-        except Exception as error:
-            if sock is not None:
-                sock.close()
-            watch.detach()
-            watch.check()
-            if not isinstance(error, OSError):
-                raise
-            failure = error
-    text = "%s port %d cannot be reached: %s"
-    reason = plain_text(str(failure or "it has no address"))
-    raise ProviderError("network", text % (host, port, reason))
-
-
-class ChunkDecoder:
-    """Incremental decoder of the chunked framing (RFC 9112, section 7.1).
-
-    `feed(data)` takes bytes cut anywhere and returns the content in them; `ended` tells
-    that the last chunk and its trailers were read.  Raises ValueError for what is no
-    such framing, or keeps it as `fault` if content came before.  http.client gives one
-    chunk a read, and takes -5, 0x10 and 1_0 for sizes; a stream of small events has one
-    chunk for each.
-    """
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.fault: ValueError | None = None  # in what came after all that was returned
-        self._line = b""  # of a line that is not ended yet
-        self._need = 0  # bytes of the chunk under way, its CRLF included
-        self._trailers: int | None = None  # bytes of trailers; None: not there yet
-
-    def feed(self, data: bytes) -> bytes:
-        if self.fault is not None:
-            raise self.fault
-        content: list[bytes] = []
-        try:
-            self._decode(data, content)
-        except ValueError as error:
-            if not content:
-                raise
-            self.fault = error
-        return b"".join(content)
-
-    def _decode(self, data: bytes, content: list[bytes]) -> None:
-        at = self._finish_chunk(data, content) if self._need else 0
-        if self._line:
-            data, at, self._line = self._line + data, 0, b""
-        while not self.ended:
-            end = data.find(b"\n", at)
-            if end < 0:
-                self._line = data[at:]
-                break
-            line, at = data[at:end], end + 1
-            if self._trailers is not None:
-                self._read_trailer(line)
-                continue
-            size = _chunk_size(line)
-            end = at + size
-            if size and data[end : end + 2] == b"\r\n":
-                content.append(data[at:end])
-                at = end + 2
-            elif size:
-                self._need = size + 2
-                at += self._finish_chunk(data[at:], content)
-            else:
-                self._trailers = 0
-        if len(self._line) > _CHUNK_LINE_SIZE:
-            raise ValueError("a chunk has no size")
-
-    def _finish_chunk(self, data: bytes, content: list[bytes]) -> int:
-        """Take what is still to come of a chunk; returns how many bytes that were."""
-        piece = data[: self._need]
-        size = max(self._need - 2, 0)
-        content.append(piece[:size])
-        ending = b"\r\n"[-min(self._need, 2) :]
-        if not ending.startswith(piece[size:]):
-            raise ValueError("a chunk is longer than its size")
-        self._need -= len(piece)
-        return len(piece)
-
-    def _read_trailer(self, line: bytes) -> None:
-        self.ended = not line.strip()
-        self._trailers = (self._trailers or 0) + len(line)
-        if self._trailers > MAX_ERROR_BODY:
-            raise ValueError("the trailers are too long")
-
-
-def _chunk_size(line: bytes) -> int:
-    text = line.split(b";")[0].strip() if b";" in line else line.strip()
-    # int() alone would take 0x10; isalnum() refuses -5 and 1_0.
-    if text.isalnum() and text[1:2] not in (b"x", b"X") and len(text) <= 15:
-        try:
-            return int(text, 16)
-        except ValueError:
-            pass
-    raise ValueError("a chunk has no size")
-
-
-def response_class() -> Any:
-    """http.client's response, whose body is read as it arrives."""
-    from http.client import HTTPResponse, IncompleteRead
-
-    class Response(HTTPResponse):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            _SERVED.watch.response = self
-            self.begun = False  # a byte of the answer has come
-            self._chunks = ChunkDecoder()
-
-        def begin(self) -> None:
-            self.begun = bool(self.fp.peek(1))
-            super().begin()
-            for _ in range(MAX_INTERIM):
-                if self.status // 100 != 1 or self.status == 101:
-                    break
-                # Of these http.client reads past 100 only, and begins but once.
-                self.headers = None  # type: ignore[assignment]
-                super().begin()
-
-        def read_some(self) -> bytes:
-            """What one read of the socket brings of the body, b"" at its end."""
-            if self._chunks.fault is not None:
-                raise self._chunks.fault
-            while self.fp is not None and not self._chunks.ended and self.length != 0:
-                left = _READ_SIZE if self.length is None else self.length
-                data = self.fp.read1(min(_READ_SIZE, left))
-                if not data and (self.chunked or self.length is not None):
-                    raise IncompleteRead(b"", self.length)
-                if not data:
-                    break
-                if self.length is not None:
-                    self.length -= len(data)
-                content = self._chunks.feed(data) if self.chunked else data
-                if content:
-                    return content
-            self.close()
-            return b""
-
-    return Response
-
-
-class _Guarded:
-    """What our connection classes add to urllib3's: they report to the turn's watch."""
-
-    last_used = _NEVER  # until an answer was read to its end
-    owner: Watch | None = None  # of the last request
-
-    def _new_conn(self: Any) -> socket.socket:
-        # The hook that urllib3's SOCKS connections use, too.  If it ever goes away,
-        # `connect` below still reports the socket, only later.
-        options = self.socket_options or ()
-        host = self.host.strip("[]")
-        return dial(_SERVED.watch, host, self.port, options)
-
-    def connect(self: Any) -> None:
-        watch: Watch = _SERVED.watch
-        watch.fresh = True
-        super().connect()  # type: ignore[misc]
-        watch.attach(self.sock)
-        watch.arm("upload", _SERVED.upload_seconds)
+        # Not os.dup(), which knows no sockets on Windows.
+        self.line = socket.socket(fileno=socket.dup(self.sock.fileno()))
+        self.sock.settimeout(None)  # that was for connecting: the scope limits the rest
+        exchange.connected(self)
+        return result
 
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        watch: Watch = _SERVED.watch
-        watch.serve_on(self)
-        self.owner = watch
-        if self.sock is not None and not watch.fresh:
-            watch.reused = time.monotonic()
-            watch.attach(self.sock)
-            watch.arm("upload", _SERVED.upload_seconds)
-        sent = super().request(*args, **kwargs)  # type: ignore[misc]
-        watch.arm("headers", _SERVED.upload_seconds)
-        return sent
+        exchange: Exchange = _LOCAL.exchange
+        if self.sock is not None and exchange.connection is None:
+            exchange.is_kept = True
+            exchange.connected(self)
+        self.response_class = exchange.new_body
+        try:
+            return super().request(*args, **kwargs)  # type: ignore[misc]
+        except OSError as error:
+            if exchange.connection is None:
+                raise
+            # The server may have refused the request before it had read all of it: its
+            # answer counts, and only if there is none, this error does.
+            exchange.send_error = error
+
+    def close(self: Any) -> None:
+        self.drop_line()
+        super().close()  # type: ignore[misc]
+
+    def drop_line(self: Any) -> None:
+        line, self.line = self.line, None
+        if line is not None:
+            line.close()
 
 
-class _GuardedBySocks(_Guarded):
-    """The same where PySocks connects, which nothing can interrupt."""
+def body_class() -> Any:
+    """http.client's response, which also notes whether a byte of the answer has come."""
+    from http.client import HTTPResponse
 
-    def _new_conn(self: Any) -> socket.socket:
-        watch: Watch = _SERVED.watch
-        connect = super(_Guarded, self)._new_conn  # type: ignore[misc]
-        sock: socket.socket = watch.wait_for(connect)
-        watch.attach(sock)
-        return sock
+    class Body(HTTPResponse):
+        has_begun = False
 
+        def begin(self) -> None:
+            self.has_begun = bool(self.fp.peek(1))
+            super().begin()
 
-class _Pool:
-    """What our pools add to urllib3's: no kept connection that may be dead."""
-
-    def _get_conn(self: Any, *args: Any, **kwargs: Any) -> Any:
-        conn = super()._get_conn(*args, **kwargs)  # type: ignore[misc]
-        # urllib3 2 gives a connection back as soon as the announced end of the body was
-        # read, while its last turn may still shut it down: take it away from that one.
-        is_dead = conn.owner is not None and conn.owner.give_up(conn)
-        is_old = time.monotonic() - conn.last_used > MAX_IDLE_SECONDS
-        if is_dead or is_old or _SERVED.wants_new:
-            conn.close()  # here and not later: urllib3 asks a proxy for a new tunnel
-        return conn
+    return Body
 
 
 def import_requests() -> Any:
@@ -3068,134 +2983,320 @@ def import_requests() -> Any:
         # By name, so that mypy is satisfied without stubs of requests, too.
         return import_module("requests")
     except (Exception, SystemExit) as error:  # whatever a broken one may raise
-        reason = str(error) or type(error).__name__
+        for name in list(sys.modules):  # a half-imported one would fail for ever
+            if name.partition(".")[0] in ("requests", "urllib3"):
+                del sys.modules[name]
+        import sysconfig
+
+        marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+        command = f"{sys.executable} -m pip install requests"
+        if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip refuses
+            command = "apt install python3-requests"
         raise ProviderError(
             "config",
-            f"{sys.executable} cannot import requests: {reason}",
-            "Install it for that Python (python3 -m pip install requests), or run "
-            "install.sh, which makes a private environment.",
+            f"{sys.executable} cannot import requests: {error or type(error).__name__}",
+            f"Run {command}, or ./install.sh, which installs it privately.",
         ) from None
 
 
-# urllib3's classes of connections and of their pools, by the scheme of the host.
-_DIRECT = {
-    "http": ("connection.HTTPConnection", "connectionpool.HTTPConnectionPool"),
-    "https": ("connection.HTTPSConnection", "connectionpool.HTTPSConnectionPool"),
-}
-_BY_SOCKS = {
-    "http": (
-        "contrib.socks.SOCKSConnection",
-        "contrib.socks.SOCKSHTTPConnectionPool",
-    ),
-    "https": (
-        "contrib.socks.SOCKSHTTPSConnection",
-        "contrib.socks.SOCKSHTTPSConnectionPool",
-    ),
-}
+class Client:
+    """The connections of one provider in one process, and the ticker of its reads.
 
-
-def _pool_classes(
-    names: dict[str, tuple[str, str]], guard: type[Any]
-) -> dict[str, Any]:
-    """Classes of connection pools, by scheme: urllib3's, with what ours add."""
-    from importlib import import_module
-
-    def class_of(name: str) -> Any:
-        module, _, name = name.rpartition(".")
-        return getattr(import_module("urllib3." + module), name)
-
-    live, classes = response_class(), {}
-    for scheme, (connection, pool) in names.items():
-        bases = guard, class_of(connection)
-        kept = type("Connection", bases, {"response_class": live})
-        bases = _Pool, class_of(pool)
-        classes[scheme] = type("Pool", bases, {"ConnectionCls": kept})
-    return classes
-
-
-def open_session(size: int) -> Any:
-    """A requests.Session of up to `size` idle connections that follows nothing."""
-    requests = import_requests()
-    from http.cookiejar import DefaultCookiePolicy
-
-    pools = _pool_classes(_DIRECT, _Guarded)
-
-    class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc,name-defined]
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
-            self.poolmanager.pool_classes_by_scheme = pools
-
-        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-            manager = super().proxy_manager_for(*args, **kwargs)
-            by_socks = str(args[0]).lower().startswith("socks")
-            own = _pool_classes(_BY_SOCKS, _GuardedBySocks) if by_socks else pools
-            manager.pool_classes_by_scheme = own
-            return manager
-
-    class Session(requests.Session):  # type: ignore[misc,name-defined]
-        def get_redirect_target(self, resp: Any) -> None:
-            # Without it requests reads the whole body of a redirect, followed or not.
-            return None
-
-    session = Session()
-    session.headers.clear()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    adapter = Adapter(pool_connections=4, pool_maxsize=size)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-class Reply:
-    """A response whose body is read as it arrives.
-
-    `read()` returns bytes, b"" at the body's end, or raises ProviderError.
+    A child process makes its own: it must share no connection, thread or lock.
     """
 
-    def __init__(self, response: Any, watch: Watch) -> None:
+    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
+
+    def __init__(self, size: int) -> None:
+        self.pid = os.getpid()
+        self._size = size  # connections that may be kept
+        self._lock = threading.Lock()  # of the sets below
+        self._opening = threading.Lock()  # of the session: an import may hang in it
+        self._session: Any = None
+        self._classes: dict[Any, Any] = {}  # watched ones by urllib3's
+        self.body_class: Any = None
+        self.has_foreign_connections = False
+        self._reading: set[Scope] = set()
+        self._idle: set[Any] = set()  # connections that wait for a further turn
+        self._is_ticking = False
+
+    def session(self) -> Any:
+        """A requests.Session that follows nothing and keeps no cookie."""
+        with self._opening:
+            if self._session is None:
+                requests = import_requests()
+                from http.cookiejar import DefaultCookiePolicy
+
+                adapter = requests.adapters.HTTPAdapter(4, self._size)
+                manager_for = adapter.proxy_manager_for
+                adapter.proxy_manager_for = lambda *args, **kwargs: self._watched(
+                    manager_for(*args, **kwargs)
+                )
+                self._watched(getattr(adapter, "poolmanager", None))
+                session = requests.Session()
+                session.headers.clear()
+                session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+                # Without it requests reads the whole body of a redirect.
+                session.get_redirect_target = lambda response: None
+                session.mount("https://", adapter)
+                session.mount("http://", adapter)
+                self.body_class = body_class()
+                self._session = session
+            return self._session
+
+    def _watched(self, manager: Any) -> Any:
+        """`manager`, urllib3's, whose pools make watched connections."""
+        pools = {}
+        for scheme, pool in getattr(manager, "pool_classes_by_scheme", {}).items():
+            if not hasattr(pool, "is_watched"):
+                # Looked up for each connection: recorders replace it for a while.
+                fields = {"ConnectionCls": self._own_class(pool), "is_watched": True}
+                pool = type("Pool", (pool,), fields)
+            pools[scheme] = pool
+        if pools:
+            manager.pool_classes_by_scheme = pools
+        return manager
+
+    def _own_class(self, pool: Any) -> Any:
+        return property(lambda _: self._class_for(pool.ConnectionCls))
+
+    def _class_for(self, base: Any) -> Any:
+        """urllib3's connection class `base`, watched; that of another program as it is,
+        since nothing is known of its insides."""
+        from http.client import HTTPResponse
+
+        response = getattr(base, "response_class", None)
+        is_plain = isinstance(response, type) and issubclass(response, HTTPResponse)
+        if not is_plain or base.__module__.partition(".")[0] != "urllib3":
+            self.has_foreign_connections = True
+            _LOCAL.exchange.connected(None)
+            return base
+        if base not in self._classes:
+            self._classes[base] = type("Connection", (WatchedConnection, base), {})
+        return self._classes[base]
+
+    def close(self) -> None:
+        """Close the connections that are kept; later turns open new ones."""
+        with self._lock:
+            self._idle.clear()
+        if self._session is not None:
+            self._session.close()
+
+    def watch(self, scope: Scope) -> None:
+        """Hold the limits of `scope` while its turn reads."""
+        with self._lock:
+            self._reading.add(scope)
+            self._start_ticker()
+
+    def unwatch(self, scope: Scope) -> None:
+        with self._lock:
+            self._reading.discard(scope)
+
+    def keep(self, connection: Any) -> None:
+        connection.idle_since = time.monotonic()
+        with self._lock:
+            self._idle.add(connection)
+            try:
+                self._start_ticker()
+            except ProviderError:
+                pass  # then nothing ends it before a turn takes it
+
+    def take(self, connection: Any) -> None:
+        with self._lock:
+            self._idle.discard(connection)
+
+    def _start_ticker(self) -> None:
+        if not self._is_ticking:
+            spawn(self._tick)
+            self._is_ticking = True
+
+    def _tick(self) -> None:
+        while True:
+            with self._lock:
+                if not self._reading and not self._idle:
+                    self._is_ticking = False
+                    return
+                scopes = list(self._reading)
+                oldest = time.monotonic() - self.MAX_IDLE_SECONDS
+                # One that was shut down is seen to be dead by the pool.
+                for connection in [c for c in self._idle if c.idle_since < oldest]:
+                    self._idle.discard(connection)
+                    shut_down(connection.line)
+            for scope in scopes:
+                scope.look()
+            time.sleep(_TICK)
+
+
+def shut_down(line: Any) -> None:
+    """End every call that blocks on a socket."""
+    try:
+        if line is not None:
+            line.shutdown(2)
+    except OSError:
+        pass  # it is closed, or was never connected
+
+
+# --- an attempt
+
+
+class Exchange:
+    """One attempt on the wire: opened in a thread of its own, read by the turn's.
+
+    `status`, `headers` (their names in any case) and `arrived` (seconds since the
+    epoch) are there once it is open.  `read()` returns bytes, b"" at the body's end, or
+    raises ProviderError or Cancelled.
+    """
+
+    STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
+    MAX_BYTES = 512 * MIB  # of one body: memory must end somewhere
+
+    def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
+        self.status = 0
+        self.headers: Any = {}
+        self.arrived = 0.0
+        self.ended = False
+        self.is_whole = False  # the body's end has come, though it may not be read yet
+        self.connection: Any = None  # the one that serves it, once it is connected
+        self.is_kept = False  # that connection has served an earlier turn
+        self.send_error: OSError | None = None
+        self._client = client
+        self._scope = scope
+        self._values = values
+        self._lock = threading.Lock()  # of the connection: it may serve another turn
+        self._connected_at = -_NEVER
+        self._is_dropped = False
+        self._response: Any = None
+        self._body: Any = None
+        self._chunks: Iterator[bytes] = iter(())
+        self._size = 0
+
+    def open(self, url: str, key: str, body: bytes | None) -> None:
+        """POST `body`, or GET if it is None; return when the headers are there."""
+        scope = self._scope
+        scope.exchange = self
+        scope.arm("connect", self._values["connect_timeout"])
+        scope.call(lambda: self._request(url, key, body))
+        response = self._response
         self.status = int(response.status_code)
         self.headers = response.headers
-        self.arrived = time.time()  # what a date in Retry-After is compared with
-        self.ended = False
-        self._response = response
-        self._watch = watch
-        self._body = watch.response
-        self._total = 0
+        self.arrived = time.time()
+        self._chunks = self._read_body()
+        self._client.watch(scope)
 
-    def header(self, *names: str) -> str:
-        """The first of these headers that is there, "" if none is."""
-        values = (self.headers.get(name) for name in names)
-        return next((str(value) for value in values if value), "")
+    def _request(self, url: str, key: str, body: bytes | None) -> None:
+        """The part of `open()` that nothing can interrupt."""
+        _LOCAL.exchange = self
+        session = self._client.session()
+        read_timeout = None  # the scope limits it
+        if self._client.has_foreign_connections:  # they report nothing
+            self.connected(None)
+            read_timeout = self._values["first_event_timeout"]
+        accept = "application/json" if body is None else "text/event-stream"
+        response = session.request(
+            "GET" if body is None else "POST",
+            url,
+            data=body,
+            headers={
+                "Accept": accept,
+                **({} if body is None else {"Content-Type": "application/json"}),
+                "Accept-Encoding": "identity",
+                "User-Agent": f"{NAME}/{__version__}",
+                "anthropic-version": "2023-06-01",
+            },
+            auth=_bearer(key),
+            verify=ca_file(url),
+            # Plain http only leads to this machine: a proxy would see the key.
+            proxies={"http": ""} if url.startswith("http:") else None,
+            stream=True,
+            allow_redirects=False,
+            timeout=(self._values["connect_timeout"], read_timeout),
+        )
+        self._response = response
+        if self._is_dropped:  # the turn has gone on without it
+            close_response(response)
+
+    def connected(self, connection: Any) -> None:
+        """Called by the connection, in the thread that opens it."""
+        self._client.take(connection)
+        with self._lock:
+            self.connection = connection
+            self._connected_at = time.monotonic()
+        if self._is_dropped:
+            shut_down(getattr(connection, "line", None))
+        elif self._scope.exchange is self:
+            self._scope.arm("first", self._values["first_event_timeout"])
+            self._scope.wake()
+
+    def new_body(self, *args: Any, **kwargs: Any) -> Any:
+        """Called by the connection for each response that it reads."""
+        self._body = self._client.body_class(*args, **kwargs)
+        return self._body
 
     def read(self) -> bytes:
         if self.ended:
             return b""
+        handled = sys.exc_info()[1]  # the caller's own
         try:
-            chunk = self._body.read_some() if self._body else self._read_foreign()
+            chunk = next(self._chunks, b"")
         except Exception as error:
-            failure = http_failure(error, self._watch, _BODY_FAULTS)
+            failure = http_failure(error, self._scope, _BODY_FAULTS, handled)
             if failure is not error:
                 forget(error)
             raise failure from None
-        self._watch.check()
-        self._total += len(chunk)
-        if self._total > MAX_STREAM_BYTES:
-            _broken("the response is larger than %d MB" % (MAX_STREAM_BYTES // MIB))
+        self._scope.check()
+        if self._scope.late is not None:
+            raise self._scope.late  # a body without a length ends when it is shut down
+        self._size += len(chunk)
+        if self._size > self.MAX_BYTES:
+            size = self.MAX_BYTES // MIB
+            raise ProviderError("protocol", f"the response is larger than {size} MB")
         self.ended = not chunk
         return chunk
 
-    def _read_foreign(self) -> bytes:
-        """Read a response of another class than ours, should urllib3 not take it."""
-        raw = self._response.raw
-        if hasattr(raw, "read1"):
-            return bytes(raw.read1(_READ_SIZE, decode_content=False))
-        return bytes(raw.read(1, decode_content=False))  # more would wait for more
+    def _read_body(self, size: int = 65536) -> Iterator[bytes]:
+        """The content, as it arrives."""
+        body = self._body
+        if body is None or not all(
+            hasattr(body, n) for n in ("fp", "chunked", "length")
+        ):
+            # Of a foreign class: slow and right, in threads that can be left behind.
+            pieces = self._response.iter_content(1)
+            yield from iter(lambda: self._scope.call(lambda: next(pieces, b"")), b"")
+            return
 
-    def read_rest(self, limit: int, seconds: float) -> bytes:
-        """What comes of the body within `limit` bytes and `seconds`."""
+        def read() -> bytes:
+            return bytes(body.fp.read1(size)) if body.fp is not None else b""
+
+        if body.chunked:
+            yield from dechunk(read, self._note_end)
+        else:
+            left = _NEVER if body.length is None else body.length
+            while left > 0:
+                data = bytes(body.fp.read1(min(size, left))) if body.fp else b""
+                if not data and left < _NEVER:
+                    raise EOFError("the body ended before its length")
+                if not data:
+                    break
+                left -= len(data)
+                if left == 0:
+                    self._note_end()
+                yield data
+        body.close()
+
+    def _note_end(self) -> None:
+        self.is_whole = True
+
+    def drain(self, seconds: float = 0.3) -> None:
+        """Read the body's end if it comes soon: the connection can serve again."""
+        if self._body is not None:  # else nothing could end the read
+            self.read_rest(1, seconds)
+
+    def read_rest(self, limit: int, seconds: float = 0) -> bytes:
+        """What comes of the body within `limit` bytes and, if set, `seconds`."""
         chunks, size = [], 0
+        if seconds:
+            self._scope.arm("idle", seconds)
         try:
-            self._watch.arm("body", seconds)
             while size < limit:
                 chunk = self.read()
                 if not chunk:
@@ -3203,55 +3304,81 @@ class Reply:
                 chunks.append(chunk)
                 size += len(chunk)
         except ProviderError:
-            self._watch.renew()  # what came is all there is to know
+            if not seconds:
+                raise
+            self.ended = False  # what came is all there is to know
         return b"".join(chunks)[:limit]
 
-    def drain(self, seconds: float) -> None:
-        """Read the body's end if it comes at once: the connection can serve again."""
-        try:
-            self._watch.arm("end", seconds)
-            self.ended = not self.read()
-        except (ProviderError, _Cancelled):
-            self.ended = False
+    def has_data(self) -> bool:
+        """Whether something waits in the socket."""
+        with self._lock:
+            line = getattr(self.connection, "line", None)
+            try:
+                return line is not None and is_ready(line.fileno(), reading=True)
+            except (OSError, ValueError):
+                return False
+
+    def shut_down(self) -> None:
+        """End whatever blocks on the connection."""
+        with self._lock:
+            shut_down(getattr(self.connection, "line", None))
+
+    def has_died_idle(self, failure: Exception) -> bool:
+        """Whether a kept connection was lost before a byte of the answer had come."""
+        is_network = isinstance(failure, ProviderError) and failure.code == "network"
+        is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
+        has_begun = getattr(self._body, "has_begun", False)
+        return is_network and self.is_kept and is_soon and not has_begun
+
+    def header(self, *names: str) -> str:
+        """The first of these headers that is there, "" if none is."""
+        values = (self.headers.get(name) for name in names)
+        return next((str(value) for value in values if value), "")
+
+    def tls_version(self) -> str:
+        """The version of TLS, "" if it is not known."""
+        version = getattr(getattr(self.connection, "sock", None), "version", None)
+        return str(version() or "") if version else ""
 
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
-        keep = self.ended and (self._body is None or self._body.isclosed())
-        keep = keep and self.status >= 200  # after 1xx, the answer is still to come
-        self._watch.detach(drop=not keep)
-        try:
-            if keep:
-                self._watch.connection.last_used = time.monotonic()
-                self._response.raw.release_conn()
-            else:
-                self._response.close()
-        except Exception:  # a socket that was shut down closes in many ways
-            self._response.raw.close()
+        self._client.unwatch(self._scope)
+        self._scope.exchange = None
+        with self._lock:
+            connection, self.connection = self.connection, None
+        response, body = self._response, self._body
+        # Nothing that lives on leads to the request, which may be large.
+        self._chunks, self._body = iter(()), None
+        getattr(connection, "__dict__", {}).pop("response_class", None)
+        is_read = self.ended and body is not None and body.isclosed()
+        if is_read and self.status >= 200 and connection is not None:
+            try:
+                response.raw.release_conn()
+                self._client.keep(connection)
+                return
+            except Exception:
+                pass  # not as it is documented: drop it
+        self._is_dropped = True
+        shut_down(getattr(connection, "line", None))
+        if response is not None and body is not None:
+            close_response(response)
+        elif response is not None:  # a thread that was left behind may read it
+            try:
+                spawn(close_response, response)
+            except ProviderError:
+                pass
+        self._response = None
 
 
-# What a request says, by its method.
-_HEADERS = {
-    "GET": {"Accept": "application/json"},
-    "POST": {"Accept": "text/event-stream", "Content-Type": "application/json"},
-}
-
-
-def headers_of(method: str) -> dict[str, str]:
-    """What a request has for headers, besides the key."""
-    return {
-        **_HEADERS[method],
-        "Accept-Encoding": "identity",
-        "User-Agent": f"{NAME}/{__version__}",
-        "anthropic-version": API_VERSION,
-    }
-
-
-# No timeout: there is but one clock, the watch's.
-_HOW = {"stream": True, "allow_redirects": False, "timeout": None}
+def close_response(response: Any) -> None:
+    try:
+        response.close()
+    except Exception:  # a socket that was shut down closes in many ways
+        pass
 
 
 def _bearer(key: str) -> Callable[[Any], Any]:
-    """How requests is to authorize: given as `auth`, so that ~/.netrc has no say."""
+    """How requests is to authorize: given as `auth`, so that ~/.netrc is ignored."""
 
     def authorize(request: Any) -> Any:
         if key:
@@ -3262,59 +3389,121 @@ def _bearer(key: str) -> Callable[[Any], Any]:
 
 
 def send(
-    session: Any,
-    url: str,
-    key: str,
-    body: bytes | None,
-    watch: Watch,
-    settings: JSON,
-    reply: Callable[[Any, Watch], Reply] = Reply,
-) -> Reply:
-    """POST `body`, or GET if it is None; return when the headers are there.
+    client: Client, scope: Scope, url: str, key: str, body: bytes | None, values: JSON
+) -> Exchange:
+    """POST `body`, or GET if it is None; an empty `key` is not sent.
 
-    An empty `key` is not sent; `reply` makes what is returned.  Raises ProviderError
-    (`network`, `timeout`, `protocol`, `config`).
+    Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    method = "GET" if body is None else "POST"
-    _SERVED.watch, _SERVED.upload_seconds = watch, settings["first_event_timeout"]
+    handled = sys.exc_info()[1]  # the caller's own
     for is_last in (False, True):
-        watch.fresh, watch.reused, _SERVED.wants_new = False, -_NEVER, is_last
-        watch.response = None
-        watch.arm("tcp", settings["connect_timeout"])
+        exchange = Exchange(client, scope, values)
         try:
-            response = session.request(
-                method,
-                url,
-                data=body,
-                headers=headers_of(method),
-                auth=_bearer(key),
-                verify=ca_file(url),
-                **_HOW,
-            )
-            return reply(response, watch)
+            exchange.open(url, key, body)
+            return exchange
         except Exception as error:
-            watch.detach(drop=True)
-            failure = http_failure(error, watch)
-            if watch.reason is None:
-                failure = proxy_failure(url) or failure
+            cause = exchange.send_error or error
+            failure = http_failure(cause, scope, handled=handled)
+            if getattr(failure, "code", "") not in ("timeout", "busy"):
+                if not isinstance(failure, Cancelled):
+                    failure = proxy_failure(url) or failure
             if failure is not error:
                 forget(error)
-        is_network = isinstance(failure, ProviderError) and failure.code == "network"
-        is_stale = time.monotonic() - watch.reused < STALE_SECONDS
-        is_stale = is_stale and not getattr(watch.response, "begun", False)
-        if is_last or watch.fresh or not (is_stale and is_network):
-            break  # otherwise it died while idle, which costs nothing
+            is_stale = exchange.has_died_idle(failure)
+            exchange.close()
+        if is_last or not is_stale:
+            break
+        client.close()  # it died while idle, which costs nothing: on a new one
     raise failure
 
+
+def dechunk(
+    read: Callable[[], bytes],
+    note_end: Callable[[], object] = lambda: None,
+    max_line: int = 4096,
+) -> Iterator[bytes]:
+    """Yield the content of a chunked body (RFC 9112, section 7.1), a piece for a read.
+
+    http.client gives one chunk a read, and a stream of small events has one chunk for
+    each.  Calls `note_end` as soon as the last chunk is there.  Raises ValueError for
+    what is no such framing, after all content before it, and EOFError if the body ends
+    early.
+    """
+    data, at = b"", 0
+    left = -1  # bytes left of the chunk; 0: its CRLF comes next, -1: a line does
+    trailers = -1  # bytes of trailers, -1: they have not begun
+    content: list[bytes] = []
+    problem = ""
+    while not problem:
+        if left > 0:
+            piece = data[at : at + left]
+            content.append(piece)
+            at += len(piece)
+            left -= len(piece)
+        if left == 0 and data[at : at + 2] == b"\r\n":
+            at, left = at + 2, -1
+        elif left == 0 and not b"\r\n".startswith(data[at : at + 2]):
+            problem = "a chunk is longer than its size"
+            continue
+        end = data.find(b"\n", at) if left < 0 else -1
+        if end >= 0:
+            line, at = data[at:end].strip(), end + 1
+            if trailers < 0:
+                left = _chunk_size(line)
+                problem = "" if left >= 0 else "a chunk has no size"
+                if left == 0:
+                    left, trailers = -1, 0
+            elif line:
+                trailers += len(line)
+                problem = (
+                    "" if trailers <= MAX_ERROR_BODY else "the trailers are too long"
+                )
+            else:
+                note_end()
+                break
+            continue
+        if left < 0 and len(data) - at > max_line:
+            problem = "a chunk has no size"
+            continue
+        if content:
+            yield b"".join(content)
+            content = []
+        more = read()
+        if not more:
+            raise EOFError("the body ended inside its chunks")
+        data, at = data[at:] + more, 0
+    if content:
+        yield b"".join(content)
+    if problem:
+        raise ValueError(problem)
+
+
+def _chunk_size(line: bytes) -> int:
+    """The size of a chunk, -1 if the line has none."""
+    digits = line.split(b";")[0].strip()
+    # int() alone would take -5, 0x10 and 1_0.
+    is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
+    if is_hex and len(digits.lstrip(b"0")) <= 15:
+        return int(digits, 16)
+    return -1
+
+
+# --- certificates, proxies, faults
 
 # Variables that name a file, or a directory, of CA certificates; the first that is set
 # counts.  All programs with OpenSSL read the last, but requests does not.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+# Variables that change the way to the host; their values stay out of messages.
+PROXY_VARIABLES = (
+    *("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"),
+    *("HTTP_PROXY", "http_proxy"),
+)
 
 
-def ca_variable() -> str:
-    """The one of CA_VARIABLES that counts, "" if none is set."""
-    return next((name for name in CA_VARIABLES if os.environ.get(name)), "")
+def routes() -> list[str]:
+    """The variables in effect that change the way to the host."""
+    ca = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
+    return [name for name in (*PROXY_VARIABLES, ca) if os.environ.get(name)]
 
 
 def ca_file(url: str) -> str:
@@ -3322,43 +3511,45 @@ def ca_file(url: str) -> str:
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
-    name = ca_variable()
+    name = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
     if not name or not url.startswith("https:"):
-        # Its own, by name: for True, old versions look at CURL_CA_BUNDLE once more, and
-        # verify nothing if that is empty.
+        # Its own, by name: for True, requests before 2.28 looks at CURL_CA_BUNDLE once
+        # more, and verifies nothing if that is empty.
         return str(import_requests().certs.where())
     path = os.environ[name]
     if not os.access(path, os.R_OK):
-        text = "%s names a file of CA certificates that cannot be read: %s"
-        hint = "Correct the variable, and start the process anew."
-        raise ProviderError("config", text % (name, plain_text(path, 200)), hint)
+        text = f"{name} names a file of CA certificates that cannot be read"
+        raise ProviderError("config", text, advice="ca_file")
     return path
 
 
+def proxy_of(url: str) -> str:
+    """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
+    if url.startswith("http:"):
+        return ""
+    requests = import_requests()
+    proxies = requests.utils.get_environ_proxies(url)
+    return str(requests.utils.select_proxy(url, proxies) or "")
+
+
 def proxy_failure(url: str) -> ProviderError | None:
-    """The error of a turn whose way to `url` is a proxy with a URL that is not valid.
+    """The error of a way to `url` that leads through a proxy whose URL is not valid.
 
-    requests and urllib3 say so in many ways, some of them with its password.
-    """
-    try:
-        host_and_port(proxy_of(url) or "none")
-        return None
-    except ValueError:
-        return ProviderError("config", "the URL of the proxy is not valid", **_VARIABLE)
-
-
-def host_and_port(url: str) -> tuple[str, int]:
-    """Where to connect for `url`, which for a proxy's may lack its scheme.
-
-    Raises ValueError if it is no URL.
+    requests and urllib3 report it in many ways, some of them with its password.
     """
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url if "//" in url else "http://" + url)
-    if not parts.hostname or parts.port == 0 or re.search(r"\s", url):
-        raise ValueError("no URL")
-    usual = {"https": 443, "http": 80}.get(parts.scheme, 1080)
-    return parts.hostname, parts.port or usual
+    try:
+        proxy = proxy_of(url)
+        parts = urlsplit(proxy if "//" in proxy else "http://" + proxy)
+        is_valid = not proxy or (parts.hostname and parts.port != 0)
+        if is_valid and not re.search(r"\s", proxy):
+            return None
+    except ProviderError:
+        return None
+    except ValueError:
+        pass
+    return ProviderError("config", "the URL of the proxy is not valid", advice="proxy")
 
 
 def library_versions() -> dict[str, str | None]:
@@ -3367,41 +3558,24 @@ def library_versions() -> dict[str, str | None]:
     return {n: getattr(sys.modules.get(n), "__version__", None) for n in names}
 
 
-def proxy_of(url: str) -> str:
-    """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
-    try:
-        requests = import_requests()
-    except ProviderError:  # by what requests asks, too, if not as exactly
-        from urllib.request import getproxies, proxy_bypass
-
-        scheme, found = url.split(":", 1)[0], getproxies()
-        bypass = proxy_bypass(host_of(url).rsplit(":", 1)[0])
-        return "" if bypass else found.get(scheme) or found.get("all", "")
-    found = requests.utils.get_environ_proxies(url)
-    return str(requests.utils.select_proxy(url, found) or "")
-
-
-def tls_of(watch: Watch) -> str:
-    """The version of TLS on the connection that serves `watch`, "" if not known."""
-    version = getattr(getattr(watch.connection, "sock", None), "version", None)
-    return str(version() or "") if version else ""
-
-
-def _causes(error: BaseException, in_context: bool = True) -> list[BaseException]:
+def _causes(
+    error: BaseException, in_context: bool = True, handled: BaseException | None = None
+) -> list[BaseException]:
     """`error` and everything it was raised from or wraps, outermost first.
 
-    `in_context`: also what was being handled, which may be a caller's.
+    `in_context`: also what was being handled when it was raised, but for `handled`.
     """
-    found: list[BaseException] = []
-    queue: list[Any] = [error]
-    while queue and len(found) < 50:
-        item = queue.pop(0)
-        if isinstance(item, BaseException) and item not in found:
-            found.append(item)
-            context = item.__context__ if in_context else None
-            queue += [item.__cause__, context, getattr(item, "reason", None)]
-            queue += list(item.args)
-    return found
+    causes: list[BaseException] = []
+    queue: deque[Any] = deque([error])
+    while queue and len(causes) < 50:
+        item = queue.popleft()
+        if isinstance(item, BaseException) and item not in causes:
+            if item is not handled:
+                causes.append(item)
+                context = item.__context__ if in_context else None
+                queue += [item.__cause__, context, getattr(item, "reason", None)]
+                queue += item.args
+    return causes
 
 
 def forget(error: BaseException) -> None:
@@ -3420,72 +3594,80 @@ def forget(error: BaseException) -> None:
             trace = trace.tb_next
 
 
-# What the exceptions of requests, urllib3, http.client and ssl mean, by class name (so
-# that none has to be imported) and a text in it; the first row that fits any cause.
-_UNTRUSTED = {
-    "retryable": False,
-    "hint": "Certificates are always verified. If a proxy or a private CA signs for "
-    "{host}, name the file of its certificate in REQUESTS_CA_BUNDLE or SSL_CERT_FILE; "
-    "also check this machine's date.{environment}",
-}
-_CA_FILE = {"hint": "Have the variable name a file of PEM certificates.{environment}"}
-_VARIABLE: JSON = {
-    "hint": "Correct the variable, and start the process anew.{environment}",
-}
-LOGIN_HINT = "Put the proxy's login into its variable: http://USER:PASSWORD@HOST:PORT."
-_LOGIN = {"retryable": False, "hint": LOGIN_HINT + "{environment}"}
-_ODD_URL = "the URL of the host or of its proxy is not valid: {reason}"
-_ODD_PROXY = "the URL of the proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} broke HTTP: {reason}"
-_BROKEN_LINE = "the connection to {host} failed: {reason}"
-_FAULTS: tuple[tuple[str, str, str, str, JSON], ...] = (
-    ("SSLCertVerificationError", "", "network", "{host}: {reason}", _UNTRUSTED),
-    ("CertificateError", "", "network", "{host}: {reason}", _UNTRUSTED),
-    ("OSError", "CA certificate bundle", "config", "{reason}", _CA_FILE),
-    ("SSLError", "X509", "config", "the file of CA certificates: {reason}", _CA_FILE),
-    ("ValueError", "proxy scheme", "config", _ODD_PROXY, _VARIABLE),
-    ("InvalidProxyURL", "", "config", "the URL of the proxy is not valid", _VARIABLE),
-    ("InvalidURL", "Proxy", "config", _ODD_PROXY, _VARIABLE),
-    ("InvalidSchema", "", "config", "no way to reach {host}: {reason}", {}),
-    ("InvalidURL", "", "config", _ODD_URL, {}),
-    ("LocationParseError", "", "config", _ODD_URL, {}),
-    ("OSError", "failed: 407", "network", _BAD_PROXY, _LOGIN),
-    ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, {}),
-    ("ProxyError", "", "network", _BAD_PROXY, {}),
-    ("IncompleteRead", "", "stream_cut", "the body ended too early", {}),
-    ("RemoteDisconnected", "", "network", "{host} hung up without an answer", {}),
-    ("SSLError", "", "network", "TLS with {host} failed: {reason}", {}),
-    ("HTTPException", "", "protocol", _BROKEN_HTTP, {}),
-    ("InvalidHeader", "", "protocol", _BROKEN_HTTP, {}),
-    ("OSError", "", "network", _BROKEN_LINE, {}),
-    ("HTTPError", "", "network", _BROKEN_LINE, {}),
-    ("ValueError", "", "protocol", _BROKEN_HTTP, {}),
+_ODD_URL = "the URL of the host or of its proxy is not valid: {reason}"
+# What the exceptions of requests, urllib3, http.client and ssl mean, by class name (so
+# that none has to be imported) and a text in it: code, message, advice.  The first row
+# that fits any cause counts.
+_FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
+    ("SSLCertVerificationError", "", "network", "{host}: {reason}", "certificate"),
+    ("CertificateError", "", "network", "{host}: {reason}", "certificate"),
+    ("OSError", "CA certificate bundle", "config", "{reason}", "ca_file"),
+    ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
+    ("ValueError", "proxy scheme", "config", "the URL of the proxy: {reason}", "proxy"),
+    ("InvalidProxyURL", "", "config", "the URL of the proxy is not valid", "proxy"),
+    ("InvalidURL", "Proxy", "config", "the URL of the proxy: {reason}", "proxy"),
+    ("InvalidSchema", "SOCKS", "config", "a SOCKS proxy is set: {reason}", "socks"),
+    ("InvalidSchema", "", "config", "no way to reach {host}: {reason}", ""),
+    ("InvalidURL", "", "config", _ODD_URL, ""),
+    ("LocationParseError", "", "config", _ODD_URL, ""),
+    ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
+    ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
+    ("ProxyError", "", "network", _BAD_PROXY, ""),
+    ("EOFError", "", "stream_cut", "{reason}", ""),
+    ("IncompleteRead", "", "stream_cut", "the body ended too early", ""),
+    ("gaierror", "", "network", "the address of {host} cannot be found: {reason}", ""),
+    ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
+    ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
+    ("HTTPException", "", "protocol", _BROKEN_HTTP, ""),
+    ("InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
+    ("OSError", "", "network", "the connection to {host} failed: {reason}", ""),
+    ("HTTPError", "", "network", "the connection to {host} failed: {reason}", ""),
+    ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 # In a body, the end of TLS is the end of the body.
 _BODY_FAULTS = (
-    ("SSLEOFError", "", "stream_cut", "the connection ended before the body", {}),
+    ("SSLEOFError", "", "stream_cut", "the connection ended before the body", ""),
     *_FAULTS,
 )
+_FINAL_ADVICE = ("certificate", "proxy_login")  # the same turn cannot succeed later
 
 
-def http_failure(error: Exception, watch: Watch, faults: Any = _FAULTS) -> Exception:
+def http_failure(
+    error: Exception,
+    scope: Scope,
+    faults: Any = _FAULTS,
+    handled: BaseException | None = None,
+) -> Exception:
     """Ours for an error from `requests`: why the wait ended, or what it means."""
-    if watch.reason is not None:
-        return watch.reason
-    if isinstance(error, ProviderError):
+    if scope.is_cancelled:
+        return Cancelled()
+    if scope.late is not None:
+        return scope.late
+    if isinstance(error, (ProviderError, Cancelled)):
         return error
-    causes = _causes(error)
-    for name, needle, code, text, details in faults:
-        for cause in reversed(causes):
-            names = [kind.__name__ for kind in type(cause).__mro__]
-            if name in names and needle in str(cause):
-                reason = plain_text(str(cause) or type(cause).__name__, 200)
+    causes = _causes(error, handled=handled)
+    names = [{kind.__name__ for kind in type(cause).__mro__} for cause in causes]
+    # By the very class: urllib3 1 derives other failures to connect from it.
+    if any(type(cause).__name__ == "ConnectTimeoutError" for cause in causes):
+        return scope.timeout(scope._step, scope._seconds)
+    for name, needle, code, text, advice in faults:
+        for cause, classes in zip(reversed(causes), reversed(names)):
+            if name in classes and needle in str(cause):
+                reason = str(cause) or type(cause).__name__
+                systems = [c.strerror for c in causes if isinstance(c, OSError)]
+                if "object at 0x" in reason and systems[-1:] != [None]:
+                    reason = str(systems[-1])  # the others only wrap it
+                reason = printable(reason, 200)
                 reason = re.sub(r"//[^/\s]*@", "//...@", reason)  # a proxy's password
-                text = text.format(host=watch.host, reason=reason)
-                failure = ProviderError(code, text, **details)
-                failure.cause = _deepest(causes)
-                return failure
+                return ProviderError(
+                    code,
+                    text.format(host=scope.host, reason=reason),
+                    retryable=False if advice in _FINAL_ADVICE else None,
+                    advice=advice,
+                    cause=_deepest(causes),
+                )
     return error
 
 
@@ -3501,58 +3683,62 @@ def _deepest(causes: list[BaseException]) -> str:
 
 
 # ---------------------------------------------------------------------------
-# Records: what one turn leaves in the log and in a capture
+# Turn: attempts, retries, capture, replay
 # ---------------------------------------------------------------------------
 
-CAPTURE_VERSION = 1
-_CAPTURE_NAME = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
-_CAPTURE_END = 64 * 1024  # of a file, kept for how the turn ended
-_encode_row = json.JSONEncoder(
-    separators=(",", ":"), ensure_ascii=False, allow_nan=False
-).encode
-# Response headers worth having, none of them a credential, as they are asked for.
-_KEPT_HEADERS = (
-    *("Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding"),
-    *("Connection", "Date", "Server", "Via", "Location", "Retry-After"),
-    *REQUEST_ID_HEADERS,
-)
-# Errors whose message is all ours, and may stand in the log.
-_OWN_MESSAGES = ("network", "timeout", "stream_cut", "empty_response", "config")
-_MEASURED = ("status", "new_connection", "headers_ms", "first_event_ms")
-_USAGE = ("input_tokens", "cache_read_input_tokens", "output_tokens")
-_WORD = r"[A-Za-z0-9_.,:/+-]+$"
 
-
-def pairs(facts: JSON, encode: Callable[[Any], str] = dump_json) -> str:
-    """`facts` that are not None as key=value, in quotes where it is not one word."""
-    shown = []
-    for name, value in facts.items():
-        is_word = isinstance(value, str) and re.match(_WORD, value)
-        if value is not None:
-            shown.append(f"{name}={value if is_word else encode(value)}")
-    return " ".join(shown)
+def header_facts(exchange: Exchange) -> JSON:
+    """Response headers worth keeping, none of them a credential."""
+    names = (
+        *("Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding"),
+        *("Connection", "Date", "Server", "Via", "Location", "Retry-After"),
+        *REQUEST_ID_HEADERS,
+    )
+    headers = {name: exchange.header(name) for name in names}
+    return {name: value for name, value in headers.items() if value}
 
 
 class Capture:
-    """One turn's file of JSON lines: whole ones, without keys, for its owner only.
+    """One turn's file of JSON lines: without keys, for its owner only.
 
-    A failure of any kind ends it, with a line in the log; it never harms the turn.
+    It wraps `post` and `read_image` of a turn and writes the request, then for each
+    attempt what was sent and received, and how the turn ended.  A failure of any kind
+    ends it with a line in the log; it never harms the turn.
     """
 
-    def __init__(self, folder: str, level: str) -> None:
-        self.path = folder  # of the file, as soon as there is one
-        self._level = level
+    VERSION = 2
+    MAX_FILE = 32 * MIB  # one turn: what a bug report can bear
+    MAX_DIRECTORY = 512 * MIB  # before the oldest captures go
+    MAX_COUNT = 500  # likewise
+    END_SIZE = 64 * 1024  # of a file, kept for how the turn ended
+
+    def __init__(self, values: JSON, request: Any, routes: list[str]) -> None:
+        self.path = values["capture_dir"]  # of the file, as soon as there is one
+        self._level = values["log_level"]
+        self._began = time.monotonic()
         self._fd = -1
         self._size = 0
         self._is_full = False
-        self._before = b""  # the end of the body that was written
-        self._held: list[tuple[float, bytes]] = []  # chunks that may end in half a key
+        self._has_body = False  # the body of the request was written
         try:
-            os.makedirs(folder, 0o700, exist_ok=True)
-            _make_room(folder)
-            self._create(folder)
+            os.makedirs(self.path, 0o700, exist_ok=True)
+            self._make_room(self.path)
+            self._create(self.path)
         except Exception as error:
             self._give_up(error)
+        private = ("api_key", "api_key_file", "capture_dir")
+        self.write(
+            "turn",
+            capture=self.VERSION,
+            plugin=__version__,
+            python=sys.version.split()[0],
+            system=sys.platform,
+            at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            key=key_kind(values["api_key"])[0],
+            environment=routes,
+            settings={k: v for k, v in values.items() if k not in private},
+            request=request,
+        )
 
     def _create(self, folder: str) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
@@ -3561,41 +3747,156 @@ class Capture:
         number = 0
         while self._fd < 0:
             number += 1
-            name = "%s.%06dZ-%d-%d.jsonl" % (stamp, rest // 1000, os.getpid(), number)
+            name = f"{stamp}.{rest // 1000:06d}Z-{os.getpid()}-{number}.jsonl"
+            path = os.path.join(folder, name)
             try:
-                self._fd = os.open(os.path.join(folder, name), flags, 0o600)
+                self._fd = os.open(path, flags, 0o600)
+                self.path = path
             except FileExistsError:
                 continue  # another turn began in the same microsecond
-            self.path = os.path.join(folder, name)
 
-    def write(self, at: float, kind: str, fields: JSON) -> None:
-        """Write a row; `at` is in seconds since the turn was accepted.
+    def _make_room(self, folder: str) -> None:
+        """Remove the oldest captures until there is room for one more."""
+        name = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
+        files = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    is_file = entry.is_file(follow_symlinks=False)
+                    if is_file and re.match(name, entry.name):
+                        state = entry.stat(follow_symlinks=False)
+                        files.append((state.st_mtime_ns, entry.path, state.st_size))
+                except FileNotFoundError:
+                    pass  # another process was faster
+        files.sort(reverse=True)
+        total = sum(size for _, _, size in files)
+        limit = self.MAX_DIRECTORY - self.MAX_FILE
+        while files and (len(files) >= self.MAX_COUNT or total > limit):
+            _, path, size = files.pop()
+            total -= size
+            try:
+                os.unlink(path)
+            except OSError:
+                pass  # likewise, or it is another user's
 
-        Fields are JSON, or bytes that hold it.
-        """
-        self._guard(self._write_row, at, kind, fields)
+    def post(self, post: Callable[..., Exchange]) -> Callable[..., Exchange]:
+        """`post`, with what it sends and receives written down."""
 
-    def chunk(self, at: float, data: bytes) -> None:
-        """Write some of the body, exactly; keys are masked also where it is cut."""
-        self._guard(self._write_chunks, Redactor.REACH, (at, data))
+        def recorded(url: str, body: bytes, *args: Any) -> Exchange:
+            sent: JSON = {"url": url}
+            if not self._has_body:
+                sent["body"] = parsed(body.decode("ascii"))
+                self._has_body = True
+            self.write("attempt", **sent)
+            try:
+                exchange = post(url, body, *args)
+            except Exception as error:
+                self.write("failure", **describe_error(error))
+                raise
+            self.write(
+                "response",
+                status=exchange.status,
+                at=exchange.arrived,
+                headers=header_facts(exchange),
+            )
+            self._tap(exchange)
+            return exchange
 
-    def close(self) -> None:
-        """Write no more."""
-        self._guard(self._write_chunks, 0)
+        return recorded
+
+    def _tap(self, exchange: Any) -> None:
+        """Write what `exchange` reads as soon as it is closed."""
+        read, close = exchange.read, exchange.close
+        reads: list[tuple[float, bytes]] = []
+        sizes = [0]  # bytes in them
+        end: list[tuple[str, JSON]] = []  # why nothing more was read
+
+        def tapped_read() -> bytes:
+            try:
+                data: bytes = read()
+            except Exception as error:
+                end[:] = [("failure", describe_error(error))]
+                raise
+            if not data:
+                end[:] = [("ended", {})]
+            elif sizes[0] <= self.MAX_FILE:  # of one that is larger, "full" is written
+                sizes[0] += len(data)
+                reads.append((time.monotonic() - self._began, data))
+            return data
+
+        def tapped_close() -> None:
+            self._write_reads(reads)
+            for kind, fields in end:
+                self.write(kind, None, **fields)
+            close()
+
+        exchange.read, exchange.close = tapped_read, tapped_close
+
+    def read_image(self, read: Callable[[str], JSON]) -> Callable[[str], JSON]:
+        """`read`, with what it returns written down."""
+
+        def recorded(path: str) -> JSON:
+            try:
+                source = read(path)
+            except ValueError as error:
+                self.write("image", problem=str(error))
+                raise
+            self.write("image", source=source)
+            return source
+
+        return recorded
+
+    def end(self, event: JSON) -> None:
+        """Write how the turn ended, if it did; nothing follows."""
+        if event.get("type") in TERMINAL:
+            self.write("end", event=event, libraries=library_versions())
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
 
-    def _guard(self, work: Callable[..., None], *args: Any) -> None:
+    def _write_reads(self, reads: list[tuple[float, bytes]]) -> None:
+        """Write the pieces of a body: masked as a whole, then cut where they were."""
+        whole = b"".join(data for _, data in reads)
+        masked = SECRETS.text(whole.decode("latin-1")).encode("latin-1")
+        at = 0
+        for moment, data in reads:
+            # Bytes that are not UTF-8 become lone surrogates, which JSON has a form for.
+            piece = masked[at : at + len(data)].decode("utf-8", "surrogateescape")
+            self.write("read", moment, data=piece)
+            at += len(data)
+
+    def write(self, kind: str, moment: float | None = None, **fields: Any) -> None:
+        """Write a row; `moment` is in seconds since the turn began."""
+        moment = time.monotonic() - self._began if moment is None else moment
+        row: JSON = {"t": round(moment, 6), "kind": kind}
         try:
-            if self._fd >= 0:
-                work(*args)
+            row.update(fields if kind == "read" else SECRETS.value(fields))
+            if self._is_full or not self._append(row, self.MAX_FILE - self.END_SIZE):
+                if not self._is_full:
+                    self._append({"t": row["t"], "kind": "full"}, self.MAX_FILE)
+                self._is_full = True
+                if kind == "end":
+                    content = ("message", "partial")
+                    event = {k: v for k, v in row["event"].items() if k not in content}
+                    self._append({**row, "event": event}, self.MAX_FILE)
         except Exception as error:
             self._give_up(error)
 
+    def _append(self, row: JSON, limit: int) -> bool:
+        """Write `row` if the file stays within `limit` bytes."""
+        text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+        data = text.encode("utf-8", "backslashreplace") + b"\n"
+        if self._fd < 0 or self._size + len(data) > limit:
+            return self._fd < 0
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self._size += len(data)
+        return True
+
     def _give_up(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        text = f"{self.path}: this turn is captured no further: {reason}"
+        text = f"{self.path}: the capture of this turn ends here: {reason}"
         log(text, "warning", self._level)
         fd, self._fd = self._fd, -1
         if fd >= 0:
@@ -3604,498 +3905,128 @@ class Capture:
             finally:
                 os.close(fd)
 
-    def _write_row(self, at: float, kind: str, fields: JSON) -> None:
-        self._write_chunks(0)
-        row = {
-            k: load_json(v.decode("ascii"), 2 * MAX_DEPTH) if type(v) is bytes else v
-            for k, v in fields.items()
-        }
-        self._put({"t": round(at, 6), "kind": kind, **SECRETS.value(row)})
 
-    def _write_chunks(self, reach: int, *new: tuple[float, bytes]) -> None:
-        """Write the chunks held, but for those in the last `reach` bytes."""
-        self._held += new
-        raw = self._before + b"".join(data for _, data in self._held)
-        masked = SECRETS.text(raw.decode("latin-1")).encode("latin-1")
-        start = len(self._before)
-        while self._held and start + len(self._held[0][1]) <= len(raw) - reach:
-            at, data = self._held.pop(0)
-            # Bytes that are not UTF-8 become lone surrogates, which JSON can say.
-            shown = masked[start : start + len(data)].decode("utf-8", "surrogateescape")
-            self._put({"t": round(at, 6), "kind": "chunk", "data": shown})
-            start += len(data)
-        self._before = raw[max(start - Redactor.REACH, 0) : start]
-
-    def _put(self, row: JSON) -> None:
-        """Write `row`, or that it is too much and then only how the turn ended."""
-        if not self._is_full and self._append(row, MAX_CAPTURE_FILE - _CAPTURE_END):
-            return
-        if not self._is_full:
-            self._is_full = True
-            self._append({"t": row["t"], "kind": "full"}, MAX_CAPTURE_FILE)
-        if row["kind"] == "end":
-            rest = {k: v for k, v in row["event"].items() if k not in CONTENT_FIELDS}
-            self._append({**row, "event": rest}, MAX_CAPTURE_FILE)
-
-    def _append(self, row: JSON, limit: int) -> bool:
-        """Write `row` if the file stays within `limit` bytes."""
-        data = _encode_row(row).encode("utf-8", "backslashreplace") + b"\n"
-        if self._size + len(data) > limit:
-            return False
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        self._size += len(data)
-        return True
-
-
-def _make_room(folder: str) -> None:
-    """Remove the captures that are the oldest until there is room for one more."""
-    found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            is_file = entry.is_file(follow_symlinks=False)
-            if is_file and re.match(_CAPTURE_NAME, entry.name):
-                try:
-                    state = entry.stat(follow_symlinks=False)
-                    found.append((state.st_mtime_ns, entry.name, state.st_size))
-                except FileNotFoundError:
-                    pass  # another process was faster
-    found.sort(reverse=True)
-    total = sum(size for _, _, size in found)
-    while len(found) >= MAX_CAPTURES or total > MAX_CAPTURE_BYTES - MAX_CAPTURE_FILE:
-        _, name, size = found.pop()
-        total -= size
-        try:
-            os.unlink(os.path.join(folder, name))
-        except OSError:
-            pass  # likewise, or it is another user's
-
-
-class Recorder:
-    """What is written down of one turn: log lines, and a capture if one is wanted.
-
-    The turn reaches the world outside through it, and `events` is told what leaves.
-    """
-
-    def __init__(
-        self, outside: MiniMaxProvider, request: Any, settings: JSON, watch: Watch
-    ) -> None:
-        self._outside = outside
-        self._watch = watch
-        self._level = settings["log_level"]
-        name = request.get("id") if isinstance(request, dict) else None
-        self._name = plain_text(str(name), 80) if name is not None else None
-        self._facts: JSON = {}  # of the attempt under way, if there is one
-        self._cause: str | None = None  # of its failure
-        self._begun = self._ended = watch.accepted
-        self._decoder = SSEDecoder()
-        self._latest: ServerSentEvent | None = None
-        self._has_sent = False  # the request's body was captured
-        self._capture: Capture | None = None
-        # Without a key nothing is sent, and there is nothing to replay.
-        if settings["capture_dir"] and settings["api_key"]:
-            self._capture = Capture(settings["capture_dir"], self._level)
-            self._note("turn", _head(request, settings, outside.routes()))
-
-    def _note(self, kind: str, fields: JSON) -> None:
-        if self._capture is not None:
-            self._capture.write(time.monotonic() - self._watch.accepted, kind, fields)
-
-    # The world outside, as the turn sees it
-
-    def routes(self) -> list[str]:
-        return self._outside.routes()
-
-    def read_image(self, path: str) -> JSON:
-        try:
-            source = self._outside.read_image(path)
-        except ValueError as error:
-            self._note("image", {"problem": str(error)})
-            raise
-        self._note("image", {"source": source})
-        return source
-
-    def post(self, url: str, body: bytes, watch: Watch, settings: JSON) -> Reply:
-        self._begin(url, body)
-        try:
-            reply = self._outside.post(url, body, watch, settings, self._tapped)
-        except Exception as error:
-            self.failed(error)
-            raise
-        self._ended = time.monotonic()
-        facts = {"status": reply.status, "new_connection": watch.fresh}
-        self._facts.update(facts, headers_ms=_ms(self._ended - self._begun))
-        headers = {n: reply.header(n) for n in _KEPT_HEADERS if n in reply.headers}
-        self._note("response", {**facts, "at": reply.arrived, "headers": headers})
-        return reply
-
-    def _tapped(self, response: Any, watch: Watch) -> Reply:
-        reply = _TappedReply(response, watch)
-        reply.recorder = self
-        return reply
-
-    def _begin(self, url: str, body: bytes) -> None:
-        self._begun = self._ended = time.monotonic()
-        self._facts, self._cause = {"bytes": 0, "events": 0}, None
-        self._decoder, self._latest = SSEDecoder(), None
-        sent: JSON = {"url": url, "headers": headers_of("POST")}
-        self._note("attempt", sent if self._has_sent else {**sent, "body": body})
-        self._has_sent = True
-
-    def chunk(self, data: bytes) -> None:
-        """What a read of the body gave."""
-        self._ended = time.monotonic()
-        if self._capture is not None and data:
-            self._capture.chunk(self._ended - self._watch.accepted, data)
-        elif not data:
-            self._note("body_end", {})
-        if self._level == "info":
-            self._count(self._facts, data)
-
-    def _count(self, facts: JSON, data: bytes) -> None:
-        facts["bytes"] += len(data)
-        try:
-            events = self._decoder.feed(data) if data else self._decoder.close()
-        except SSELimitError:
-            return
-        if any(event.event != "ping" for event in events):
-            facts.setdefault("first_event_ms", _ms(self._ended - self._begun))
-        facts["events"] += len(events)
-        self._latest = events[-1] if events else self._latest
-
-    def failed(self, error: Exception) -> None:
-        """The way out, or a read of the body, gave `error`."""
-        self._ended = time.monotonic()
-        self._cause = getattr(error, "cause", None) or None
-        self._note("failure", _described(error))
-
-    # What leaves
-
-    def events(self, batch: Iterable[JSON]) -> None:
-        for event in batch:
-            if event["type"] in (WARNING, RETRY):
-                self._note(event["type"], {"event": event})
-            if event["type"] == RETRY:
-                self._tell_attempt(event["error"])
-            elif event["type"] in TERMINAL:
-                stopped = self._watch.stopped
-                if stopped and event.get("stop_reason") in (None, CANCELLED):
-                    self._note("stop", _described(stopped))
-                self._note("end", {"event": event, "with": library_versions()})
-                self._tell_attempt(event.get("error") or {"code": event["stop_reason"]})
-                self._tell_turn(event)
-
-    def close(self) -> None:
-        """The turn is over, or nobody wants its events any more."""
-        if self._capture is not None:
-            self._capture.close()
-
-    def _tell_attempt(self, error: JSON) -> None:
-        facts, self._facts = self._facts, {}
-        if not facts:
-            return
-        own = error["message"] if error["code"] in _OWN_MESSAGES else None
-        self._tell(
-            "attempt",
-            outcome=error["code"],
-            **{k: facts.get(k) for k in _MEASURED},
-            end_ms=_ms(self._ended - self._begun),
-            bytes=facts["bytes"],
-            events=facts["events"],
-            last_event=self._latest and _kind_of(self._latest),
-            cause=self._cause or own,
-        )
-
-    def _tell_turn(self, event: JSON) -> None:
-        error, usage = event.get("error") or {}, event["usage"] or {}
-        self._tell(
-            "turn",
-            outcome=error.get("code") or event["stop_reason"],
-            **{k: error.get(k) for k in ("http_status", "provider_code")},
-            model=event["model"],
-            **event["timing"],
-            **{k: usage.get(k) for k in _USAGE},
-            cost_usd=event.get("cost_usd"),
-            request_id=event.get("request_id") or error.get("request_id"),
-            capture=self._capture and self._capture.path,
-        )
-
-    def _tell(self, what: str, **facts: Any) -> None:
-        log(f"{what} {pairs({'id': self._name, **facts})}", "info", self._level)
-
-
-class _TappedReply(Reply):
-    """A reply that tells of every read."""
-
-    recorder: Recorder
-
-    def read(self) -> bytes:
-        if self.ended:
-            return b""
-        try:
-            chunk = super().read()
-        except Exception as error:
-            self.recorder.failed(error)
-            raise
-        self.recorder.chunk(chunk)
-        return chunk
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
-
-
-def _kind_of(sse: ServerSentEvent) -> str:
-    """What an upstream event calls itself."""
-    try:
-        kind = load_json(sse.data)["type"]  # not json: digits may take it hours
-    except (ValueError, KeyError, TypeError):
-        kind = sse.event
-    return plain_text(str(kind), 40)
-
-
-_UNSAID = ("api_key", "api_key_file", "capture_dir")
-
-
-def _head(request: Any, settings: JSON, routes: list[str]) -> JSON:
-    """The first row of a capture."""
-    shown = {k: v for k, v in settings.items() if k not in _UNSAID}
-    return {
-        "capture": CAPTURE_VERSION,
-        "plugin": __version__,
-        "python": sys.version.split()[0],
-        "system": sys.platform,
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "key": key_kind(settings["api_key"])[0],
-        "environment": routes,
-        "settings": shown,
-        "request": request,
-    }
-
-
-def _described(error: Exception) -> JSON:
-    """An error as a row holds it, to be raised again by a replay."""
-    if isinstance(error, _Cancelled):
+def describe_error(error: Exception) -> JSON:
+    """An error as a row of a capture holds it, to be raised again by a replay."""
+    if isinstance(error, Cancelled):
         return {"code": CANCELLED}
     if not isinstance(error, ProviderError):
         error = ProviderError("internal", type(error).__name__)
-    names = ("code", "message", "hint", "retryable", "details", "cause")
+    names = ("code", "message", "retryable", "advice", "details", "cause")
     return {name: getattr(error, name) for name in names}
 
 
-# ---------------------------------------------------------------------------
-# Turn: attempts, retries, and the events of one TurnRequest
-# ---------------------------------------------------------------------------
-
-# Environment variables that change the way to the host; their values stay unsaid.
-_ROUTE_VARIABLES = (
-    "HTTPS_PROXY https_proxy ALL_PROXY all_proxy HTTP_PROXY http_proxy".split()
-)
+# --- a turn
 
 
-class MiniMaxProvider:
-    """MiniMax's models: TurnRequests in, TurnEvents out.
+def hint_facts(
+    values: JSON, url: str, model: str, used: list[str], command: str
+) -> JSON:
+    """What hints may name: never the key itself, nor the values of variables."""
+    host = host_of(url) if url else ""
+    region = HOSTS.get(host, values["region"])
+    other = "cn" if region == "global" else "global"
+    _, kind, wallet, other_kind = key_kind(values["api_key"])
+    model = canonical_model(model or values["model"])
+    facts = model_facts(model)
+    return {
+        "host": host,
+        "url": url,
+        "region": region,
+        "other_region": other,
+        "other_host": host_of(REGIONS[other]),
+        "base": REGIONS[values["region"]],
+        "key_kind": kind,
+        "other_key_kind": other_kind,
+        "wallet": wallet,
+        "model": model,
+        "models": " or ".join(name for name in CURRENT_MODELS if name != model),
+        "context": facts.context_window if facts else "available",
+        "environment": f" In effect: {', '.join(used)}." if used else "",
+        "command": command,
+    }
 
-    The keywords are the keys of OPTIONS; a wrong one raises ProviderError (`config`).
-    Reads no configuration file, and of the environment the proxy and CA variables only;
-    `from_config()` reads both.  Any number of threads may run turns on one provider.
+
+class Turn:
+    """One TurnRequest on its way: its attempts, and what is known of it.
+
+    The world outside comes as arguments, so that a replay can take its place: `load()`
+    returns the Settings, `post(url, body, values)` an open Exchange, `read_image(path)`
+    the source of an image; `now()` and `sleep(seconds)` are the clock.
     """
 
-    def __init__(self, **options: Any) -> None:
-        unknown = sorted(set(options) - set(OPTIONS))
-        if unknown:
-            raise ProviderError("config", "unknown options: " + ", ".join(unknown))
-        settings = default_settings()
-        for name, value in options.items():
-            settings[name] = check_setting(name, value, "MiniMaxProvider")
-        self._file: ConfigFile | None = None
-        self._options = settings
-        self._session: Any = None
-        self._lock = threading.Lock()
+    LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
+    ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
+    HEARTBEAT_SECONDS = 5.0
 
-    @classmethod
-    def from_config(cls, path: str | None = None, **overrides: Any) -> MiniMaxProvider:
-        """A provider set by the configuration file and the environment.
-
-        The file is looked at again at the start of every turn; what is wrong with it
-        is the error of that turn.  `overrides` are options that win over both.
-        """
-        provider = cls()
-        provider._file = ConfigFile(path, overrides=overrides)
-        return provider
-
-    def __enter__(self) -> MiniMaxProvider:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections kept for further turns."""
-        with self._lock:
-            session, self._session = self._session, None
-        if session is not None:
-            session.close()
-
-    def turn(
+    def __init__(
         self,
-        request: JSON,
-        cancel: threading.Event | None = None,
-        raise_errors: bool = False,
-    ) -> Iterator[JSON]:
-        """Yield the events of one turn, the same as on the wire.
-
-        Setting `cancel` ends the turn within a second; closing the iterator drops the
-        connection.  With `raise_errors` a failed turn raises its ProviderError instead
-        of yielding the `error` event.
-        """
-        name = request.get("id") if isinstance(request, dict) else None
-        for batch in self.batches(request, Watch(cancel), raise_errors):
-            for event in batch:
-                yield event if name is None else {"id": name, **event}
-
-    def batches(
-        self, request: JSON, watch: Watch, raise_errors: bool = False
-    ) -> Iterator[list[JSON]]:
-        """The events of one turn, in lists of what one read of the network gave."""
-        turn = _Turn(self, request, watch)
-        try:
-            for batch in turn.batches():
-                if turn.recorder is not None:
-                    turn.recorder.events(batch)
-                if raise_errors and turn.failure is not None:
-                    yield [redact_event(event) for event in batch[:-1]]
-                    raise redact_error(turn.failure) from None
-                yield [redact_event(event) for event in batch]
-        finally:
-            if turn.recorder is not None:
-                turn.recorder.close()
-
-    def limits(self) -> JSON:
-        """The settings of PROCESS_OPTIONS.  Raises ProviderError (`config`)."""
-        return self._options if self._file is None else self._file.limits()
-
-    def settings(self) -> JSON:
-        """The settings that the next turn will have."""
-        if self._file is not None:
-            return self._file.load()
-        tell = warner(self._options)
-        key = self._options["api_key"] or file_key(self._options, {}, "", tell)[0]
-        return {**self._options, "api_key": key}
-
-    def no_key(self) -> ProviderError:
-        """The error of a turn that has no key to send."""
-        if self._file is None:
-            return ProviderError("config", "MiniMaxProvider was given no api_key")
-        text = f"{self._file.path}: there is no key in " + ", ".join(KEY_SOURCES)
-        if self._file.unknown:
-            text += f" (unknown settings: {plain_text(self._file.unknown, 100)})"
-        hint = (
-            'Put {{"api_key": "sk-..."}} into that file and chmod it 600, or name in '
-            "its api_key_file a file that holds the key; the next turn reads it."
-        )
-        return ProviderError("config", text, hint)
-
-    def get(self, url: str, settings: JSON, watch: Watch | None = None) -> JSON:
-        """The JSON object at `url`, without keys in it.
-
-        Raises ProviderError with its hint filled in.
-        """
-        query = _Query(self, {}, watch or Watch())
-        try:
-            return dict(SECRETS.value(query.answer(url, settings)))
-        except ProviderError as error:
-            raise redact_error(error) from None
-
-    # The world outside, as a turn sees it
-
-    def post(
-        self,
-        url: str,
-        body: bytes,
-        watch: Watch,
-        settings: JSON,
-        reply: Callable[[Any, Watch], Reply] = Reply,
-    ) -> Reply:
-        """POST `body`, with the key, on the session that all turns share."""
-        # The import may take long, and cannot be interrupted.
-        session = self._session or watch.wait_for(lambda: self.session(settings))
-        return send(session, url, settings["api_key"], body, watch, settings, reply)
-
-    def session(self, settings: JSON) -> Any:
-        """The session that all turns share; made when the first one needs it."""
-        import_requests()  # may take long: before others wait for the lock
-        with self._lock:
-            if self._session is None:
-                self._session = open_session(settings["max_concurrent_turns"])
-            return self._session
-
-    def read_image(self, path: str) -> JSON:
-        """The source of the image in the file at `path`."""
-        return read_image_file(path)
-
-    def routes(self) -> list[str]:
-        """The variables in effect that change the way to the host."""
-        names = (*_ROUTE_VARIABLES, ca_variable())
-        return [name for name in names if os.environ.get(name)]
-
-
-class _Turn:
-    """One TurnRequest on its way: its attempts, and what is known of it."""
-
-    _wanted = "an event stream"
-
-    def __init__(self, provider: Any, request: JSON, watch: Watch) -> None:
+        request: Any,
+        scope: Scope,
+        load: Callable[[], Settings],
+        post: Callable[[str, bytes, JSON], Exchange],
+        read_image: Callable[[str], JSON],
+        used: list[str],
+        command: str = "",
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
         self.failure: ProviderError | None = None
-        self.recorder: Recorder | None = None  # if anything is to be written down
-        self._provider = provider
-        self._outside = provider
+        self.capture: Capture | None = None
         self._request = request
-        self._watch = watch
-        self._settings: JSON = default_settings()
+        self._scope = scope
+        self._load = load
+        self._post = post
+        self._read_image = read_image
+        self._used = used  # variables that change the way to the host
+        self._command = command
+        self._now = now
+        self._sleep = sleep or scope.sleep
+        self._values = default_values()
         self._url = ""
-        self._asked: str | None = None
+        self._asked = ""
         self._translator = EventTranslator()
         self._attempts = 0
         self._first_event: float | None = None
         self._request_id: str | None = None
         self._last_heartbeat = -_NEVER
+        # For the log, of the attempt under way
+        self._exchange: Exchange | None = None
+        self._began = self._opened = self._closed = 0.0
+        self._size = self._events_seen = 0
+        self._last_event = ""
 
-    def batches(self) -> Iterator[list[JSON]]:
+    def batches(self) -> Generator[Batch, None, None]:
+        """The events, in lists of what one read of the network gave."""
         try:
             yield from self._serve()
             return
-        except _Cancelled as error:
+        except Cancelled as error:
             forget(error)
             self._translator.stop_reason = CANCELLED
-            end = self._turn_end
         except ProviderError as error:
             forget(error)
             self.failure = error
-            end = self._error
         except Exception as error:
             self.failure = internal_error(error)
             forget(error)
-            end = self._error
-        finally:
-            self._watch.finish()
         events = list(self._translator.close())  # what it holds goes into the end
-        yield [*events, end()]
+        yield [*events, self._turn_end() if self.failure is None else self._error()]
 
-    def _serve(self) -> Iterator[list[JSON]]:
-        self._watch.check()
-        self._settings = settings = self._provider.settings()
-        self._watch.start(settings["turn_timeout"])
-        base = base_of(settings)
+    def _serve(self) -> Iterator[Batch]:
+        self._scope.check()
+        settings = self._load()
+        self._values = values = settings.values
+        base = base_url_of(values)
         self._url = base + MESSAGES_PATH
-        self._watch.host = host_of(base)
-        if settings["capture_dir"] or settings["log_level"] == "info":
-            outside = self._outside
-            self.recorder = Recorder(outside, self._request, settings, self._watch)
-            self._outside = self.recorder
-        if not settings["api_key"]:
-            raise self._provider.no_key()
+        self._scope.host = host_of(base)
+        self._scope.start(values["turn_timeout"])
+        if settings.problems:
+            raise settings.problems[0][1]
+        if not values["api_key"]:
+            raise no_key(settings)
+        if values["capture_dir"]:
+            self._start_capture()
         data, warnings = self._body()
         if warnings:
             yield warnings
@@ -4109,72 +4040,106 @@ class _Turn:
                 failure = error
             if failure is None:
                 return
-            self._watch.renew()
             delay = self._delay(failure)
             yield [self._retry(failure, delay)]
-            self._watch.sleep(delay)
+            self._sleep(delay)
+
+    def _start_capture(self) -> None:
+        """Record what leads out of here, unless the directory hangs."""
+        self._scope.arm("files", 0.5)  # seconds: the turn must not wait for long
+        values = self._values
+        try:
+            capture = self._scope.call(
+                lambda: Capture(values, self._request, self._used)
+            )
+        except ProviderError as error:
+            text = (
+                f"{values['capture_dir']}: this turn is not captured: {error.message}"
+            )
+            log(text, "warning", values["log_level"])
+            return
+        self.capture = capture
+        self._post = capture.post(self._post)
+        self._read_image = capture.read_image(self._read_image)
 
     def _body(self) -> tuple[bytes, list[JSON]]:
         names = ("model", "max_tokens_default", "effort")
-        model, max_tokens, effort = (self._settings[name] for name in names)
+        model, max_tokens, effort = (self._values[name] for name in names)
         body, warnings = build_request(
-            self._request, model, max_tokens, effort, self._read_image
+            self._request, model, max_tokens, effort, self._image
         )
         try:
             data = dump_json(body).encode("ascii")
         except (ValueError, TypeError, RecursionError) as error:
             raise ProviderError("invalid_request", f"not JSON: {error}") from None
-        self._asked = str(body["model"])
+        if len(data) > MAX_BODY:
+            text = f"the request is larger than {MAX_BODY // MIB} MB"
+            raise ProviderError("invalid_request", text)
+        asked = body["model"]
+        asked = asked if isinstance(asked, str) else self._values["model"]
+        self._asked = printable(asked, 200)
         return data, warnings
 
-    def _read_image(self, path: str) -> JSON:
-        if not self._settings["allow_image_paths"]:
+    def _image(self, path: str) -> JSON:
+        if not self._values["allow_image_paths"]:
             raise ValueError("allow_image_paths is off")
-        return dict(self._outside.read_image(path))
+        return self._read_image(path)
 
     # Attempts
 
-    def _attempt(self, data: bytes) -> Iterator[list[JSON]]:
-        settings, watch = self._settings, self._watch
-        self._request_id = self._first_event = None
-        self._translator = EventTranslator(self._asked or "")
-        reply = self._outside.post(self._url, data, watch, settings)
+    def _attempt(self, data: bytes) -> Iterator[Batch]:
+        self._request_id = self._first_event = self._exchange = None
+        self._translator = EventTranslator(self._asked)
+        self._size = self._events_seen = 0
+        self._last_event = ""
+        self._began = self._opened = self._closed = self._now()
+        exchange = self._post(self._url, data, self._values)
         try:
-            self._request_id = _request_id(reply)
+            self._exchange, self._opened = exchange, self._now()
+            request_id = exchange.header(*REQUEST_ID_HEADERS)
+            self._request_id = printable(request_id, 200) or None
             try:
-                yield from self._stream(reply)
+                yield from self._stream(exchange)
             except ProviderError:  # whatever comes after a whole message
                 if not self._translator.complete:
                     raise
-                self._watch.renew()
             yield from self._batch(self._translator.conclude())
-            # Before the end is told, for the host's next turn may come at once.
-            reply.drain(DRAIN_SECONDS)
+            self._closed = self._now()
+            # The host's next turn may come at once: if possible, it finds the
+            # connection free.
+            if exchange.is_whole or exchange.has_data():
+                exchange.drain()
+            yield [self._turn_end()]
+            exchange.drain()
         finally:
-            reply.close()
-        yield [self._turn_end()]
+            self._closed = self._now()
+            exchange.close()
 
-    def _stream(self, reply: Reply) -> Iterator[list[JSON]]:
-        """The events of the reply's body, until the message is complete."""
+    def _stream(self, exchange: Exchange) -> Iterator[Batch]:
+        """The events of the body, until the message is complete."""
         translator, decoder = self._translator, SSEDecoder()
-        self._watch.step("first")
-        chunk = opening = self._opening(reply)
-        while chunk and not translator.stopped:
-            yield from self._batch(self._events(_decoded(decoder, chunk), False))
+        chunk, message = self._opening(exchange)
+        if message is not None:
+            yield from self._batch(self._events([message], None))
+            return
+        opening = chunk
+        while chunk:
+            self._size += len(chunk)
+            yield from self._batch(self._events(*read_payloads(decoder, chunk)))
             if translator.stopped:
                 return
-            chunk = reply.read()
-        yield from self._batch(self._events(decoder.close(), True))
-        if not (translator.stopped or translator.complete):
-            if self._first_event is None and not _opens_stream(opening):
-                shown = plain_text(opening.decode("utf-8", "replace"), 200)
-                _broken("not an event stream but " + shown)
-            has_reason = translator.stop_reason is not None
-            cut = "inside a block" if has_reason else "before its stop reason"
-            text = f"the answer ended {cut}"
-            raise ProviderError("stream_cut", text)
+            chunk = exchange.read()
+        yield from self._batch(self._events(*read_payloads(decoder, b"")))
+        if translator.stopped or translator.complete:
+            return
+        if self._first_event is None and not opens_stream(opening):
+            text = printable(opening.decode("utf-8", "replace"), 200)
+            raise ProviderError("protocol", f"not an event stream but {text}")
+        has_reason = translator.stop_reason is not None
+        place = "inside a block" if has_reason else "before its stop reason"
+        raise ProviderError("stream_cut", f"the answer ended {place}")
 
-    def _batch(self, source: Iterator[JSON]) -> Iterator[list[JSON]]:
+    def _batch(self, source: Iterator[JSON]) -> Iterator[Batch]:
         """All that `source` yields as one batch, also when it fails on the way."""
         events: list[JSON] = []
         failure = None
@@ -4183,143 +4148,105 @@ class _Turn:
         except ProviderError as error:
             failure = error
         if events:
-            self._watch.pause()
+            self._scope.pause()  # the host has the word
             yield events
-        self._watch.resume()
+            self._scope.resume()
+        self._scope.check()
         if failure is not None:
             raise failure
 
     def _events(
-        self, received: list[ServerSentEvent], is_last: bool
+        self, payloads: list[JSON], failure: ProviderError | None
     ) -> Iterator[JSON]:
-        """The TurnEvents of what one read brought."""
-        translator, idle = self._translator, self._settings["idle_timeout"]
-        payloads, failure = _payloads(received, is_last)
+        """The TurnEvents of what one read brought, up to its failure."""
+        translator, seconds = self._translator, self._values["idle_timeout"]
         is_news = False
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
             was_complete = translator.complete
+            self._last_event = payload["type"]
+            self._events_seen += 1
             if payload["type"] != "ping" and not was_complete:
                 is_news = True
                 if self._first_event is None:
-                    self._first_event = time.monotonic()
-            yield from filter(self._is_due, translator.translate(payload))
+                    self._first_event = self._now()
+            for event in translator.translate(payload):
+                if event["type"] != HEARTBEAT or self._is_heartbeat_due():
+                    yield event
             if translator.stopped:
                 return
             is_news = is_news or translator.complete != was_complete
         if is_news:
-            seconds = min(idle, LAST_EVENT_SECONDS) if translator.complete else idle
-            self._watch.allow("idle", seconds)
+            if translator.complete:
+                seconds = min(seconds, self.LAST_EVENT_SECONDS)
+            self._scope.arm("idle", seconds)
         if failure is not None:
             raise failure
 
-    def _is_due(self, event: JSON) -> bool:
-        """Whether `event` is to be sent: heartbeats only so often."""
-        if event["type"] != HEARTBEAT:
-            return True
-        now = time.monotonic()
-        if now - self._last_heartbeat < HEARTBEAT_SECONDS:
-            return False
-        self._last_heartbeat = now
-        return True
+    def _is_heartbeat_due(self) -> bool:
+        now = self._now()
+        is_due = now - self._last_heartbeat >= self.HEARTBEAT_SECONDS
+        self._last_heartbeat = now if is_due else self._last_heartbeat
+        return is_due
 
-    def _opening(self, reply: Reply) -> bytes:
-        """The first bytes of an event stream; raises what another answer means."""
-        kind = reply.header("Content-Type")
-        is_announced = not kind or "event-stream" in kind.lower()
-        opening = b""
-        while reply.status == 200 and not _encoding(reply):
-            chunk = reply.read()
+    def _opening(self, exchange: Exchange) -> tuple[bytes, JSON | None]:
+        """The first bytes of an event stream, or a whole message that was not streamed;
+        raises what another answer means."""
+        kind = exchange.header("Content-Type").lower()
+        is_announced = not kind or "event-stream" in kind
+        opening, is_decided = b"", False
+        while exchange.status == 200 and not encoding_of(exchange) and not is_decided:
+            chunk = exchange.read()
             opening = (opening + chunk).lstrip(b"\r\n")
             head = opening.lstrip(_BLANK)
-            if head[:1] in (b"{", b"<"):
-                break
-            is_decided = not chunk or len(opening) > _OPENING_SIZE
+            is_decided = not chunk or len(opening) > 64 or head[:1] in (b"{", b"<")
             if head.startswith(_SSE_OPENINGS):
-                return opening
-            if is_announced and (head or is_decided):
-                return opening
-            if is_decided:
-                break
-        raise self._refusal(reply, opening)
+                return opening, None
+            if is_announced and (head or is_decided) and head[:1] not in (b"{", b"<"):
+                return opening, None
+        limit = 16 * MIB if exchange.status == 200 else MAX_ERROR_BODY
+        body = opening + exchange.read_rest(limit, self.ERROR_BODY_SECONDS)
+        payload = parsed(body.lstrip(_BLANK).decode("utf-8", "replace"))
+        is_message = isinstance(payload, dict) and payload.get("type") == "message"
+        if exchange.status == 200 and is_message:
+            if isinstance(payload.get("content"), list):
+                return b"", payload
+        raise refusal(exchange, body, self._url, "an event stream")
 
-    def _refusal(self, reply: Reply, opening: bytes) -> ProviderError:
-        """The error that an answer other than the one wanted stands for."""
-        kind = reply.header("Content-Type")
-        rest = reply.read_rest(MAX_ERROR_BODY, ERROR_BODY_SECONDS)
-        text = (opening + rest).lstrip(_BLANK).decode("utf-8", "replace")
-        if _encoding(reply):
-            text = f"the body is encoded ({_encoding(reply)}), which was not asked for"
-        payload = _error_payload(text)
-        if payload is None:
-            text = re.sub(_HTML, " ", text[:8192])
-        good = reply.status == 200
-        error = upstream_error(payload, None if good else reply.status, text)
-        if good and not is_error_payload(payload):
-            shown = plain_text("{}: {}".format(kind or "no content type", text), 200)
-            error = ProviderError("protocol", f"not {self._wanted} but {shown}")
-        elif reply.status // 100 == 3:
-            where = plain_text(reply.header("Location") or "nowhere", 200)
-            error.message += f"; a redirect to {where}, which is not followed"
-            error.hint = ERRORS["not_found"][1]
-        elif error.code == "not_found":
-            error.message = f"HTTP 404 from {self._url}"
-        after = _retry_after(reply.header("Retry-After"), reply.arrived)
-        if after is not None:
-            error.details["retry_after"] = after
-        return error
-
-    def _delay(self, error: ProviderError) -> float:
+    def _delay(self, error: ProviderError, max_backoff: float = 60.0) -> float:
         """Seconds before the next attempt; raises `error` if there is to be none."""
-        settings, after = self._settings, error.details.get("retry_after")
+        values, after = self._values, error.details.get("retry_after")
         if (
             not error.retryable
             or self._translator.any_block
-            or self._attempts > settings["max_retries"]
-            or (after or 0) > settings["retry_after_max"]
+            or self._attempts > values["max_retries"]
+            or (after or 0) > values["retry_after_max"]
         ):
             raise error
         pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
         jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
-        backoff = min(settings["retry_base_delay"] * pace, MAX_BACKOFF_SECONDS) * jitter
+        backoff = min(values["retry_base_delay"] * pace, max_backoff) * jitter
         delay = float(round(after or backoff, 3))
-        if delay >= self._watch.turn_remaining:
+        if delay >= self._scope.turn_seconds_left:
             raise error
         return delay
 
+    # Events that are ours
+
     def _retry(self, error: ProviderError, delay: float) -> JSON:
         self._explain(error)
-        fields = {
+        self._log_attempt(error.code, error)
+        return {
+            "type": RETRY,
             "attempt": self._attempts,
-            "max_attempts": self._settings["max_retries"] + 1,
+            "max_attempts": self._values["max_retries"] + 1,
             "delay": delay,
             "error": error.to_dict(),
         }
-        return turn_line(RETRY, fields)
-
-    # Ends
-
-    def _usage(self) -> JSON:
-        """`usage`, and what it costs if that is known."""
-        translator = self._translator
-        used: JSON = {"usage": dict(translator.usage) or None}
-        cost = cost_usd(translator.model, translator.usage)
-        if cost is not None and translator.is_charged:
-            used["cost_usd"] = cost
-        return used
-
-    def _timing(self) -> JSON:
-        accepted, now = self._watch.accepted, time.monotonic()
-        first = self._first_event
-        known = {
-            "first_event_ms": None if first is None else _ms(first - accepted),
-            "total_ms": _ms(now - accepted),
-            "attempts": self._attempts,
-        }
-        return shaped(SHAPES["timing"], known)
 
     def _turn_end(self) -> JSON:
         translator = self._translator
-        fields = {
+        event = {
+            "type": TURN_END,
             "stop_reason": translator.stop_reason,
             "message": translator.message(),
             "model": translator.model,
@@ -4328,167 +4255,169 @@ class _Turn:
             "request_id": self._request_id,
             "timing": self._timing(),
         }
-        return turn_line(TURN_END, fields)
+        self._log_attempt(str(translator.stop_reason), None)
+        self._log_turn(event)
+        return event
 
     def _error(self) -> JSON:
         failure = self.failure
         assert failure is not None
         self._explain(failure)
-        fields = {
+        event = {
+            "type": ERROR,
             "error": failure.to_dict(),
-            "model": self._translator.model or self._asked,
+            "model": self._translator.model or self._asked or None,
             **self._usage(),
             "partial": self._translator.message(),
             "timing": self._timing(),
         }
-        return turn_line(ERROR, fields)
+        self._log_attempt(failure.code, failure)
+        self._log_turn(event)
+        return event
+
+    def _usage(self) -> JSON:
+        """`usage`, and what it costs if that is known."""
+        translator = self._translator
+        fields: JSON = {"usage": dict(translator.usage) or None}
+        cost = cost_usd(translator.model, translator.usage)
+        if cost is not None and translator.is_charged:
+            fields["cost_usd"] = cost
+        return fields
+
+    def _timing(self) -> JSON:
+        accepted, first = self._scope.accepted, self._first_event
+        return {
+            "first_event_ms": None if first is None else int((first - accepted) * 1000),
+            "total_ms": int((self._now() - accepted) * 1000),
+            "attempts": self._attempts,
+        }
 
     def _explain(self, error: ProviderError) -> None:
         """Fill in the hint, for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
-        hint = error.hint or ERRORS[error.code][1]
-        error.hint = hint.format_map(self._facts()) if "{" in hint else hint
+        is_ours = not self._url or host_of(self._url) in HOSTS
+        if error.code == "auth" and not is_ours and not error.advice:
+            error.advice = "auth_elsewhere"
+        facts = (self._values, self._url, self._asked, self._used, self._command)
+        error.explain(hint_facts(*facts))
 
-    def _facts(self) -> JSON:
-        """What hints may name: never the key itself, nor the values of variables."""
-        settings = self._settings
-        host = self._watch.host
-        region = HOSTS.get(host, settings["region"])
-        other = "cn" if region == "global" else "global"
-        _, kind, wallet, other_kind = key_kind(settings["api_key"])
-        model = self._asked or settings["model"]
-        used = self._outside.routes()
-        return {
-            "host": host,
-            "url": self._url,
-            "region": region,
-            "other_region": other,
-            "other_host": host_of(REGIONS[other]),
-            "base": REGIONS["global"],
-            "base_cn": REGIONS["cn"],
-            "key_kind": kind,
-            "other_key_kind": other_kind,
-            "wallet": wallet,
-            "model": model,
-            "models": " or ".join(n for n in _CURRENT if n != model),
-            "context": MODELS.get(model, {}).get("context_window", "available"),
-            "environment": " In effect: {}.".format(", ".join(used)) if used else "",
-        }
+    # The log
 
+    def _log_attempt(self, outcome: str, error: ProviderError | None) -> None:
+        if self._values["log_level"] != "info" or not self._began:
+            return
+        # Errors whose message is all ours may stand in the log.
+        own = ("network", "timeout", "stream_cut", "empty_response", "config")
+        cause = (
+            (error.cause or (error.message if error.code in own else ""))
+            if error
+            else ""
+        )
+        exchange, first = self._exchange, self._first_event
+        self._log_line(
+            "attempt",
+            outcome=outcome,
+            status=exchange and exchange.status,
+            new_connection=exchange and not exchange.is_kept,
+            headers_ms=exchange and int((self._opened - self._began) * 1000),
+            first_event_ms=first and int((first - self._began) * 1000),
+            end_ms=int((self._closed - self._began) * 1000),
+            bytes=self._size,
+            events=self._events_seen,
+            last_event=printable(self._last_event, 40) or None,
+            cause=cause or None,
+        )
+        self._began = 0.0
 
-class _Query(_Turn):
-    """A question that is answered by one JSON object, with the hints of a turn."""
+    def _log_turn(self, event: JSON) -> None:
+        error, usage = event.get("error") or {}, event["usage"] or {}
+        counts = ("input_tokens", "cache_read_input_tokens", "output_tokens")
+        self._log_line(
+            "turn",
+            outcome=error.get("code") or event.get("stop_reason"),
+            http_status=error.get("http_status"),
+            provider_code=error.get("provider_code"),
+            model=event["model"],
+            **event["timing"],
+            **{name: usage.get(name) for name in counts},
+            cost_usd=event.get("cost_usd"),
+            request_id=event.get("request_id") or error.get("request_id"),
+            capture=self.capture and self.capture.path,
+        )
 
-    _wanted = "JSON"
-
-    def answer(self, url: str, settings: JSON) -> JSON:
-        limits = ("connect_timeout", "first_event_timeout")
-        short = {name: min(settings[name], QUERY_SECONDS) for name in limits}
-        self._settings, self._url = {**settings, **short}, url
-        self._watch.host = host_of(url)
-        try:
-            self._watch.start(4 * QUERY_SECONDS)
-            return self._payload()
-        except ProviderError as error:
-            if error.code == "timeout":  # the limits need not be those of the settings
-                error.message = error.message.rsplit(" (", 1)[0]
-                error.hint = ERRORS["network"][1]
-            self._explain(error)
-            raise
-        finally:
-            self._watch.finish()
-
-    def _payload(self) -> JSON:
-        settings, watch = self._settings, self._watch
-        session = self._provider.session(settings)
-        reply = send(session, self._url, settings["api_key"], None, watch, settings)
-        try:
-            self._request_id = _request_id(reply)
-            body = reply.read_rest(MAX_ANSWER_BYTES, QUERY_SECONDS)
-            try:
-                payload = load_json(body.decode("utf-8", "replace"))
-            except ValueError:
-                payload = None
-            is_answer = isinstance(payload, dict) and not is_error_payload(payload)
-            if reply.status == 200 and is_answer:
-                return dict(payload)
-            raise self._refusal(reply, body)
-        finally:
-            reply.close()
+    def _log_line(self, what: str, **facts: Any) -> None:
+        name = self._request.get("id") if isinstance(self._request, dict) else None
+        name = None if name is None else printable(str(name), 80)
+        text = key_values({"id": name, **facts})
+        log(f"{what} {text}", "info", self._values["log_level"])
 
 
-def base_of(settings: JSON) -> str:
-    """The URL that every path of the API is below."""
-    return str(settings["base_url"] or REGIONS[settings["region"]])
+def key_values(facts: JSON) -> str:
+    """`facts` that are not None as key=value, in quotes where it is not one word."""
+    pairs = []
+    for name, value in facts.items():
+        is_word = isinstance(value, str) and re.match(r"[\w.,:/+-]+$", value, re.ASCII)
+        if value is not None:
+            pairs.append(f"{name}={value if is_word else dump_json(value)}")
+    return " ".join(pairs)
 
 
-def _request_id(reply: Reply) -> str | None:
-    return plain_text(reply.header(*REQUEST_ID_HEADERS), 200) or None
+def no_key(settings: Settings) -> ProviderError:
+    """The error of a turn that has no key to send."""
+    text = "No API key."
+    if settings.unknown:
+        names = ", ".join(map(name_unknown, settings.unknown))
+        text = f"No API key; {settings.path} has the unknown settings {names}."
+    return ProviderError("config", text, advice="no_key")
 
 
-# How an event stream may open that its Content-Type does not announce, and the bytes
-# that are looked at for it.
+# --- answers, and what they mean
+
+# How an event stream may open that its Content-Type does not announce, and what may
+# stand before that: a byte order mark, too.
 _SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
-_OPENING_SIZE = 64
-_BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before it: a byte order mark, too
-_HTML = r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>"
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
-def _opens_stream(opening: bytes) -> bool:
+def opens_stream(opening: bytes) -> bool:
     """Whether `opening` could be the beginning of an event stream, or is nothing."""
     head = opening.lstrip(_BLANK)
     return any(o.startswith(head[: len(o)]) for o in _SSE_OPENINGS)
 
 
-def _error_payload(text: str) -> Any:
-    """The JSON of a body that is none of the streams asked for, None if it has none.
-
-    It may be framed as a stream nevertheless, or be followed by one.
-    """
-    payload = _parsed(text)
-    if payload is None:
-        framed = SSEDecoder().feed(text.encode("utf-8") + b"\n\n")
-        found = (_parsed(sse.data) for sse in framed)
-        payload = next(filter(is_error_payload, found), None)
-    return payload
-
-
-def _encoding(reply: Reply) -> str:
-    """The Content-Encoding of a reply that has one, though none was asked for."""
-    encoding = plain_text(reply.header("Content-Encoding"), 40)
+def encoding_of(exchange: Exchange) -> str:
+    """The Content-Encoding of an answer that has one, though none was asked for."""
+    encoding = printable(exchange.header("Content-Encoding"), 40)
     return "" if encoding.lower() == "identity" else encoding
 
 
-def _decoded(decoder: SSEDecoder, chunk: bytes) -> list[ServerSentEvent]:
-    try:
-        return decoder.feed(chunk)
-    except SSELimitError as error:
-        raise ProviderError("protocol", str(error)) from None
-
-
-def _payloads(
-    received: list[ServerSentEvent], is_last: bool
+def read_payloads(
+    decoder: SSEDecoder, chunk: bytes
 ) -> tuple[list[JSON], ProviderError | None]:
-    """The payloads of what was received, up to one that is none of ours, and why."""
-    payloads = []
+    """The upstream payloads that `chunk` completes (b"": that the end completes), up to
+    the first that is none, and the error of that."""
+    payloads: list[JSON] = []
     try:
-        for sse in received:
-            payload = _payload(sse, is_last)
+        for sse in decoder.feed(chunk) if chunk else decoder.close():
+            payload = read_payload(sse, is_last=not chunk)
             if payload is not None:
                 payloads.append(payload)
     except ProviderError as error:
         return payloads, error
+    except ValueError as error:
+        return payloads, ProviderError("protocol", str(error))
     return payloads, None
 
 
-def _payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
+def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     """The JSON of an event, None if there is nothing in it for us.
 
     `is_last`: the body ended without the event's last line, so it may be half of one.
     """
     if sse.event == "ping":
-        return {"type": "ping"}
+        ping = parsed(sse.data)
+        return {**(ping if isinstance(ping, dict) else {}), "type": "ping"}
     if not sse.data.strip() or sse.data == "[DONE]":
         return None
     problem = "is not an object"
@@ -4505,20 +4434,60 @@ def _payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     if sse.bare and not is_error_payload(payload):
         return None
     kind = payload.get("type")
-    is_known = isinstance(kind, str) and (kind in _ON or sse.event != ERROR)
-    if not isinstance(kind, str) or not (is_known or is_error_payload(payload)):
-        payload["type"] = sse.event
+    is_event = isinstance(kind, str) and (kind in _ON or sse.event != "error")
+    if not isinstance(kind, str) or not (is_event or is_error_payload(payload)):
+        is_error = is_error_payload(payload)
+        payload["type"] = "error" if is_error else sse.event
     return payload
 
 
-def _retry_after(value: str, now: float) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), None if it says none.
+def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderError:
+    """The error that an answer other than the one wanted stands for."""
+    text = body.lstrip(_BLANK).decode("utf-8", "replace")
+    if encoding_of(exchange):
+        text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
+    payload = parsed(text)
+    if (
+        payload is None
+    ):  # it may be framed as a stream nevertheless, or be followed by one
+        data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
+        events = SSEDecoder().feed(data)
+        payloads = (parsed(event.data) for event in events)
+        payload = next(filter(is_error_payload, payloads), None)
+    if payload is None:
+        text = strip_html(text[:8192])
+    is_good = exchange.status == 200
+    error = upstream_error(payload, None if is_good else exchange.status, text)
+    if is_good and not is_error_payload(payload):
+        kind = exchange.header("Content-Type") or "no content type"
+        text = printable(f"{kind}: {text}", 200)
+        error = ProviderError("protocol", f"not {wanted} but {text}")
+    elif exchange.status // 100 == 3:
+        where = printable(exchange.header("Location") or "nowhere", 200)
+        error.message += f"; a redirect to {where}, which is not followed"
+        error.advice = "redirect"
+    elif error.code == "not_found":
+        error.message = f"HTTP 404 from {url}: {printable(text, 200)}"
+    after = retry_after(exchange.header("Retry-After"), exchange.arrived)
+    if after is not None:
+        error.details["retry_after"] = after
+    return error
+
+
+def strip_html(text: str) -> str:
+    """The text of a page that a proxy or a web server sent."""
+    text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text)
+    return re.sub(r"<[^<>]*>", " ", text)
+
+
+def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
+    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), None if it has none.
 
     `now` is the time of day in seconds since the epoch; fractions are understood.
     """
     value = value.strip()
     if re.match(r"\d+(\.\d+)?$", value, re.ASCII):
-        return min(float(value), MAX_RETRY_AFTER)
+        return min(float(value), longest)
     from datetime import timezone
     from email.utils import parsedate_to_datetime
 
@@ -4528,273 +4497,411 @@ def _retry_after(value: str, now: float) -> float | None:
         seconds = moment.timestamp() - now
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return round(min(max(seconds, 0.0), MAX_RETRY_AFTER), 3)
+    return round(min(max(seconds, 0.0), longest), 3)
 
 
-# ---------------------------------------------------------------------------
-# Replay: a captured turn again, without network
-# ---------------------------------------------------------------------------
-
-_FAILED = _fields(
-    f"code:error_code|'{CANCELLED}' message?:string hint?:string retryable?:boolean "
-    "details?:object"
-)
-# The rows of a capture, and what each must have for a replay.
-_ROWS = {
-    "turn": _fields("settings:object request:object environment:string[]"),
-    "image": _fields("source?:object problem?:string"),
-    "attempt": _fields("url:string"),
-    "response": _fields("status:integer headers:object at:number"),
-    "chunk": _fields("data:string"),
-    "body_end": {},
-    "failure": _FAILED,
-    "warning": _fields("event:object"),
-    "retry": _fields("event:object"),
-    "stop": _FAILED,
-    "full": {},
-    "end": _fields("event:object"),
-}
-# Those that only tell; the others are what the turn meets, in this order.
-_TOLD = ("turn", "warning", "end")
-# Settings that are not those of then: a replay has no key, and writes nothing.
-_NOT_REPLAYED = (*_UNSAID, "log_level")
-_LATEST = 1e9  # seconds: a row that came later is none
-# What may have been masked in a capture, and is not when it is made again.
-_MASK = r"\*{4,}"
+# --- the provider
 
 
-class _Diverged(BaseException):
-    """The turn does what it did not do then."""
+class MiniMaxProvider:
+    """MiniMax's models: TurnRequests in, TurnEvents out.
 
-
-class Recording:
-    """A captured turn: the world outside as that turn met it, in the same order.
-
-    Reading one raises ValueError that names the line, or OSError.
+    The keywords are the keys of OPTIONS; a wrong one raises ProviderError (`config`).
+    Reads no configuration file, and of the environment the proxy and CA variables only;
+    `from_config()` reads both.  Any number of threads may run turns on one provider,
+    and a forked child may go on with it.
     """
 
-    def __init__(self, path: str, speed: float | None = None) -> None:
-        rows = list(_read_rows(path))
-        self.head, self.then = rows[0], rows[-1]["event"]
-        self.request: JSON = self.head["request"]
-        self.rows = deque(row for row in rows if row["kind"] not in _TOLD)
-        self.now = float(self.head["t"])  # by the clock of the capture
-        self.unlike = ""  # how a request differs from the one that was sent
-        self._speed = speed
-        self._started = time.monotonic() - (self.now / speed if speed else 0)
+    command = "plexum-minimax"  # what starts this program at a prompt, for hints
 
-    def take(self, *kinds: str) -> JSON | None:
-        """The next row if it is one of `kinds`, at the time when it came."""
-        if not self.rows or self.rows[0]["kind"] not in kinds:
-            return None
-        row = self.rows.popleft()
-        self.now = row["t"]
-        if self._speed:
-            due = self._started + self.now / self._speed
-            time.sleep(max(due - time.monotonic(), 0))
-        return row
+    def __init__(self, **options: Any) -> None:
+        unknown = sorted(set(options) - set(OPTIONS))
+        if unknown:
+            names = ", ".join(map(setting_name, unknown))
+            raise ProviderError("config", f"unknown options: {names}")
+        self._values = default_values()
+        for name, value in options.items():
+            self._values[name] = check_value(name, value, "MiniMaxProvider")
+        self._file: tuple[str | None, JSON] | None = None  # path and overrides
+        self._clients: dict[int, Client] = {}  # one, by the process that made it
 
-    # The world outside, as a turn sees it
+    @classmethod
+    def from_config(cls, path: str | None = None, **overrides: Any) -> MiniMaxProvider:
+        """A provider set by the configuration file and the environment.
+
+        Each turn reads them again; what is wrong with them is the error of that turn.
+        `overrides` are options that win over both.
+        """
+        provider = cls()
+        provider._file = (path, overrides)
+        return provider
+
+    def __enter__(self) -> MiniMaxProvider:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections kept for further turns."""
+        self._client().close()
+
+    def turn(
+        self, request: JSON, cancel: Any = None, raise_errors: bool = False
+    ) -> Iterator[JSON]:
+        """Yield the events of one turn, the same as on the wire.
+
+        `request` is a TurnRequest: {"messages": [{"role": "user", "content": "hi"}]},
+        and what else the README lists.  The events are {"type": "turn_start", "model",
+        "message_id"}, {"type": "block_start", "index", "block"}, {"type": "text_delta"
+        or "thinking_delta", "index", "text"}, {"type": "input_delta", "index", "json"},
+        {"type": "block_end", "index", "block"}, {"type": "warning", "code", "text"},
+        {"type": "retry", "attempt", "max_attempts", "delay", "error"}, {"type":
+        "heartbeat"}, and at the end {"type": "turn_end", "stop_reason", "message",
+        "model", "message_id", "usage", "request_id", "timing"} or {"type": "error",
+        "error": {"code", "message", "hint", "retryable", ...}, "model", "usage",
+        "partial", "timing"}.
+
+        Setting the event `cancel` ends the turn within a second; closing the iterator
+        drops the connection.  With `raise_errors` a failed turn raises its
+        ProviderError instead of yielding the `error` event.
+        """
+        name = request.get("id") if isinstance(request, dict) else None
+        for batch in self.batches(request, Scope(cancel), raise_errors):
+            for event in batch:
+                yield event if name is None else {"id": name, **event}
+
+    def complete(self, request: JSON, cancel: Any = None) -> JSON:
+        """Run one turn and return its `turn_end` event: {"stop_reason", "message",
+        "usage", ...}, see `turn()`.  Raises the ProviderError of a turn that failed."""
+        event: JSON = {}
+        for event in self.turn(request, cancel, raise_errors=True):
+            pass
+        return event
+
+    def text(self, request: JSON, cancel: Any = None) -> Iterator[str]:
+        """Yield the text of one turn as it comes, without thinking or tool calls.
+        Raises the ProviderError of a turn that failed."""
+        for event in self.turn(request, cancel, raise_errors=True):
+            if event["type"] == TEXT_DELTA:
+                yield event["text"]
+
+    def batches(
+        self, request: JSON, scope: Scope, raise_errors: bool = False
+    ) -> Iterator[Batch]:
+        """The events of one turn, in lists of what one read of the network gave."""
+
+        def read_image(path: str) -> JSON:
+            scope.arm("files", FILE_SECONDS)
+            return dict(scope.call(lambda: read_image_file(path)))
+
+        turn = Turn(
+            request,
+            scope,
+            load=lambda: self._settings_for(scope),
+            post=lambda url, body, values: send(
+                self._client(), scope, url, values["api_key"], body, values
+            ),
+            read_image=read_image,
+            used=routes(),
+            command=self.command,
+        )
+        batches = turn.batches()
+        last: JSON = {}
+        try:
+            for batch in batches:
+                batch = [outgoing(event) for event in batch]
+                last = batch[-1]
+                if raise_errors and turn.failure is not None:
+                    yield batch[:-1]
+                    raise redacted(turn.failure) from None
+                yield batch
+        finally:
+            batches.close()  # now, so that the attempt is written before the end
+            if turn.capture is not None:
+                turn.capture.end(last)
+
+    def load(self) -> Settings:
+        """The settings that the next turn will have, with their problems."""
+        if self._file is not None:
+            path, overrides = self._file
+            return load_settings(path, overrides=overrides)
+        settings = Settings(dict(self._values), {}, [], "", 0, [])
+        _load_key_file(settings, {})
+        return settings
 
     def settings(self) -> JSON:
-        settings = default_settings()
-        for name, value in self.head["settings"].items():
-            if name in OPTIONS and name not in _NOT_REPLAYED:
-                settings[name] = check_setting(name, value, "the capture")
-        own = {"api_key": str(self.head.get("key", "")) + "***", "log_level": "error"}
-        return {**settings, **own}
+        """The values that the next turn will have.  Raises ProviderError (`config`) for
+        the first problem, or without a key."""
+        settings = self.load()
+        if settings.problems:
+            raise settings.problems[0][1]
+        if not settings.values["api_key"]:
+            error = no_key(settings)
+            error.explain({"command": self.command})
+            raise error
+        return dict(settings.values)
 
-    def routes(self) -> list[str]:
-        return list(self.head["environment"])
+    def get(self, url: str, values: JSON, seconds: float = 30.0) -> JSON:
+        """The JSON object at `url`, with the key in `values` if there is one.
 
-    def read_image(self, path: str) -> JSON:
-        row = self.take("image")
-        if row is None:
-            raise _Diverged("an image is read now that was not read then")
-        if "source" not in row:
-            raise ValueError(row.get("problem"))
-        return dict(row["source"])
+        Each step may take `seconds`.  Raises ProviderError with its hint filled in.
+        """
+        limits = ("connect_timeout", "first_event_timeout")
+        values = {**values, **{name: min(values[name], seconds) for name in limits}}
+        scope = Scope()
+        scope.host = host_of(url)
+        scope.start(2 * seconds)
+        try:
+            exchange = send(self._client(), scope, url, values["api_key"], None, values)
+            try:
+                body = exchange.read_rest(4 * MIB, seconds)
+                payload = parsed(body.decode("utf-8", "replace"))
+                is_answer = isinstance(payload, dict) and not is_error_payload(payload)
+                if exchange.status == 200 and is_answer:
+                    return dict(SECRETS.value(payload))
+                raise refusal(exchange, body, url, "JSON")
+            finally:
+                exchange.close()
+        except ProviderError as error:
+            if error.code == "timeout":  # the limits need not be those of the settings
+                error.message = error.message.rpartition(" (")[0]
+                error.advice = "query"
+            if error.code == "auth" and scope.host not in HOSTS:
+                error.advice = "auth_elsewhere"
+            error.explain(hint_facts(values, url, "", routes(), self.command))
+            raise redacted(error) from None
 
-    def post(self, url: str, body: bytes, watch: Watch, settings: JSON) -> Reply:
-        while self.rows and self.rows[0]["kind"] != "attempt":
-            self.rows.popleft()  # what is not looked at any more
-        attempt = self.take("attempt")
-        if attempt is None:
-            raise _Diverged("an attempt is made now that was not made then")
-        sent = {"url": url, "body": load_json(body.decode("ascii"), 2 * MAX_DEPTH)}
-        was = {name: attempt.get(name, sent[name]) for name in sent}
-        self.unlike = self.unlike or difference(was, sent)
-        row = self.take("response", "failure")
-        if row is None:
-            raise _Diverged("an answer is waited for now that did not come then")
-        if row["kind"] == "failure":
-            raise _recorded_error(row)
-        return _RecordedReply(self, row, watch)
+    def _settings_for(self, scope: Scope) -> Settings:
+        """The settings for a turn, whose files may hang."""
+        if self._file is None and not self._values["api_key_file"]:
+            return self.load()
+        scope.arm("files", FILE_SECONDS)
+        settings: Settings = scope.call(self.load)
+        log_oddities(settings)
+        return settings
+
+    def _client(self) -> Client:
+        """The connections of this process: a fork must not share its parent's."""
+        pid, clients = os.getpid(), self._clients
+        if pid not in clients:
+            clients.setdefault(pid, Client(self._values["max_concurrent_turns"]))
+            for parent in [other for other in clients if other != pid]:
+                del clients[parent]
+        return clients[pid]
 
 
-class _RecordedReply(Reply):
-    """A reply that comes from a recording."""
+# --- replay: a captured turn again, without network
 
-    def __init__(self, recording: Recording, row: JSON, watch: Watch) -> None:
+# The rows of a capture, and the types of what each must have for a replay.
+_ROWS: dict[str, dict[str, str]] = {
+    "turn": {"settings": "object", "request": "object", "environment": "list"},
+    "image": {},
+    "attempt": {"url": "string"},
+    "response": {"status": "integer", "headers": "object", "at": "number"},
+    "read": {"data": "string"},
+    "ended": {},
+    "failure": {"code": "string"},
+    "full": {},
+    "end": {"event": "object"},
+}
+
+
+class RecordedExchange(Exchange):
+    """An attempt of a capture, read from its rows."""
+
+    def __init__(self, row: JSON, take: Callable[..., JSON], scope: Scope) -> None:
         self.status = row["status"]
         self.headers = row["headers"]
         self.arrived = row["at"]
-        self.ended = False
-        self._watch = watch
-        self._recording = recording
+        self.ended = self.is_whole = self.is_kept = False
+        self._take = take
+        self._scope = scope
 
     def read(self) -> bytes:
         if self.ended:
             return b""
-        row = self._recording.take("chunk", "body_end", "failure")
-        if row is None:
-            raise _Diverged("the answer is read on now where it was not then")
+        row = self._take("read", "ended", "failure")
         if row["kind"] == "failure":
-            raise _recorded_error(row)
-        self.ended = row["kind"] == "body_end"
-        return bytes(row.get("data", b""))
+            raise recorded_error(row)
+        self.ended = row["kind"] == "ended"
+        return str(row.get("data", "")).encode("utf-8", "surrogateescape")
+
+    def has_data(self) -> bool:
+        return False
+
+    def drain(self, seconds: float = 0) -> None:
+        pass
 
     def close(self) -> None:
         pass
 
 
-class _RecordedWatch(Watch):
-    """A watch whose time limits, and whose end, are those of a recording."""
+def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
+    """Run a captured turn again; `emit` takes the seconds since its start and events.
 
-    def __init__(self, recording: Recording) -> None:
-        super().__init__()
-        self._recording = recording
-        self._due = _NEVER
+    Returns how the outcome differs from the recording, "" if it is the same.  Raises
+    ValueError that names the line, or OSError.
+    """
+    rows = read_capture(path)
+    head, end, queue = rows[0], rows[-1], deque(rows[1:-1])
+    differences: list[str] = []
+    clock = [0.0]  # the recording's
+    scope = Scope()
 
-    def start(self, turn_timeout: float) -> None:
-        self._due = self._recording.now + turn_timeout
+    def take(*kinds: str) -> JSON:
+        row = queue.popleft() if queue and queue[0]["kind"] in kinds else None
+        if row is None:
+            differences.append(f"the recording has no {' or '.join(kinds)} here")
+            raise Cancelled
+        clock[0] = row["t"]
+        return row
 
-    def finish(self) -> None:
-        pass
+    def post(url: str, body: bytes, values: JSON) -> Exchange:
+        while queue and queue[0]["kind"] != "attempt":
+            queue.popleft()  # of the attempt before, and not looked at any more
+        row, sent = take("attempt"), {"url": url, "body": parsed(body.decode("ascii"))}
+        recorded = {name: row.get(name, sent[name]) for name in sent}
+        differences.append(difference(recorded, sent))
+        row = take("response", "failure")
+        if row["kind"] == "failure":
+            raise recorded_error(row)
+        return RecordedExchange(row, take, scope)
 
-    def arm(self, step: str, seconds: float) -> None:
-        pass
+    def sleep(seconds: float) -> None:
+        if not queue and end["event"].get("stop_reason") == CANCELLED:
+            raise Cancelled
 
-    def resume(self) -> None:
-        self.check()
+    def read_image(name: str) -> JSON:
+        row = take("image")
+        source = row.get("source")
+        if isinstance(source, dict):
+            return source
+        raise ValueError(printable(str(row.get("problem"))))
 
-    def renew(self) -> None:
-        self.check()
+    turn = Turn(
+        head["request"],
+        scope,
+        load=lambda: recorded_settings(head),
+        post=post,
+        read_image=read_image,
+        used=[printable(str(name), 40) for name in head["environment"]],
+        now=lambda: scope.accepted + clock[0],
+        sleep=sleep,
+    )
+    event: JSON = {}
+    for batch in turn.batches():
+        for event in map(outgoing, batch):
+            emit(clock[0], event)
+    differences.append(difference(comparable(end["event"]), comparable(event)))
+    return "; ".join(filter(None, differences))
 
-    def check(self) -> None:
-        row = self._recording.take("stop")
-        if row is not None:
-            raise _recorded_error(row)
 
-    def sleep(self, seconds: float) -> None:
-        self._recording.take("retry")
-        self.check()
-
-    @property
-    def turn_remaining(self) -> float:
-        rows = self._recording.rows
-        was_retried = bool(rows) and rows[0]["kind"] == "retry"
-        return _NEVER if was_retried else self._due - self._recording.now
-
-
-def _read_rows(path: str) -> Iterator[JSON]:
-    data, _ = read_file(path, MAX_CAPTURE_FILE)
+def read_capture(path: str) -> list[JSON]:
+    """The rows of a capture, checked.  Raises ValueError or OSError."""
+    data, _ = read_file(path, Capture.MAX_FILE)
     *lines, rest = data.split(b"\n")
-    number, row = 0, {"kind": ""}
+    rows: list[JSON] = []
     for number, line in enumerate(lines, 1):
         try:
             row = load_json(line.decode("utf-8"), 2 * MAX_DEPTH)
-            problem = _problem_of(row, number)
-            if not problem and row["kind"] == "chunk":
-                row["data"] = row["data"].encode("utf-8", "surrogateescape")
+            problem = _row_problem(row, number)
         except ValueError as error:
             problem = f"it cannot be read: {error}"
         if problem:
-            raise ValueError("line %d: %s" % (number, problem))
-        yield row
-    if row["kind"] != "end":
-        text = "line %d: the capture stops here, before the turn's end"
-        raise ValueError(text % (number + bool(rest)))
+            raise ValueError(f"line {number}: {problem}")
+        rows.append(row)
+    if not rows or rows[-1]["kind"] != "end":
+        number = len(rows) + bool(rest)
+        raise ValueError(f"line {number}: the capture stops before the turn's end")
+    return rows
 
 
-def _problem_of(row: Any, number: int) -> str:
+def _row_problem(row: Any, number: int, longest: float = 1e9) -> str:
     """What is wrong with a row of a capture, "" if nothing is."""
     at = row.get("t", -1) if isinstance(row, dict) else -1
-    if not (_is_number(at) and 0 <= at <= _LATEST):
-        return "it is no row of a capture"
+    if not TYPES["number"][0](at) or not 0 <= at <= longest:
+        return "it is not a row of a capture"
     kind = row.get("kind")
     fields = _ROWS.get(kind) if isinstance(kind, str) else None
     if fields is None or (kind == "turn") is not (number == 1):
-        return f"a row of kind {plain_text(str(kind), 40)} cannot stand here"
-    if kind == "turn" and row.get("capture") != CAPTURE_VERSION:
-        return "this program reads version %d of the format" % CAPTURE_VERSION
+        return f"a row of kind {printable(str(kind), 40)} cannot stand here"
+    if kind == "turn" and row.get("capture") != Capture.VERSION:
+        return f"this program reads version {Capture.VERSION} of the format"
     if kind == "full":
-        return "the file reached its limit of %d MiB here" % (MAX_CAPTURE_FILE // MIB)
-    wrong = [name for name, kinds in fields.items() if not _has(row, name, kinds)]
+        return f"the file reached its limit of {Capture.MAX_FILE // MIB} MiB here"
+    if kind == "failure" and row["code"] not in (*ERRORS, CANCELLED):
+        return "its code is unknown"
+    wrong = [name for name in fields if not TYPES[fields[name]][0](row.get(name))]
     return f"its {wrong[0]} is missing or wrong" if wrong else ""
 
 
-def _recorded_error(row: JSON) -> Exception:
+def recorded_settings(head: JSON) -> Settings:
+    """The settings of a capture; a replay has no key, and writes nothing."""
+    values = default_values()
+    for name, value in head["settings"].items():
+        if name in OPTIONS and name not in ("api_key", "api_key_file", "capture_dir"):
+            values[name] = check_value(name, value, "the capture")
+    values["api_key"] = key_kind(str(head.get("key", "")))[0] + "***"
+    values["log_level"] = "error"
+    return Settings(values, {}, [], "", 0, [])
+
+
+def recorded_error(row: JSON) -> Exception:
+    """The error of a row; nothing in it is taken as a template."""
     if row["code"] == CANCELLED:
-        return _Cancelled()
-    text, hint = str(row.get("message")), str(row.get("hint", ""))
-    known, told = SHAPES["error_object"], row.get("details", {})
-    details = {n: told[n] for n in told if fits(told[n], known.get(n + "?", "null"))}
-    return ProviderError(row["code"], text, hint, row.get("retryable"), **details)
+        return Cancelled()
+    details = row.get("details")
+    details = details if isinstance(details, dict) else {}
+    types: JSON = {"http_status": int, "provider_code": int}
+    types["retry_after"] = (int, float)
+    return ProviderError(
+        row["code"],
+        str(row.get("message")),
+        retryable=bool(row.get("retryable")),
+        advice=str(row.get("advice")) if row.get("advice") in ADVICE else "",
+        **{k: v for k, v in details.items() if isinstance(v, types.get(k, str))},
+    )
 
 
-def replay(recording: Recording, tell: Callable[[JSON], object]) -> str:
-    """Run a captured turn again; `tell` takes its events.
-
-    Returns how its outcome differs from what it was, "" if it is the same.
-    """
-    watch, event = _RecordedWatch(recording), {"type": "nothing"}
-    try:
-        for batch in _Turn(recording, recording.request, watch).batches():
-            for event in map(redact_event, batch):
-                tell(event)
-    except _Diverged as error:
-        return str(error)
-    except OSError:  # of `tell`: in a replay there is nothing else outside
-        raise
-    except Exception as error:  # such as of a hint that names what nobody knows
-        return f"the turn cannot be run again: {type(error).__name__}"
-    unlike = recording.unlike, difference(_timeless(recording.then), _timeless(event))
-    return "; ".join(filter(None, unlike))
-
-
-def _timeless(event: JSON) -> JSON:
+def comparable(event: JSON) -> JSON:
+    """A last line without what is never the same twice."""
     timing = event.get("timing")
     attempts = timing.get("attempts") if isinstance(timing, dict) else None
     return {**event, "timing": {"attempts": attempts}}
 
 
-def difference(then: Any, now: Any) -> str:
+def difference(before: Any, now: Any) -> str:
     """The first place where two JSON values differ, masked keys aside, or ""."""
-    path: list[str] = []
-    while not _agree(then, now):
-        if isinstance(then, list) and isinstance(now, list):
-            then, now = dict(enumerate(then)), dict(enumerate(now))
-        if not (isinstance(then, dict) and isinstance(now, dict)):
-            break
-        names = [n for n in {**then, **now} if not _agree(then.get(n), now.get(n))]
-        if not names:
-            break  # of their order, or an absent one that is null
-        path.append(str(names[0]))
-        then, now = then.get(names[0]), now.get(names[0])
-    else:
-        return ""
-    was, now_is = (plain_text(dump_json(value), 60) for value in (then, now))
-    return plain_text(".".join(path)) + f" was {was} and is {now_is}"
+    work: list[Any] = [(None, "", before, now)]  # each with its parent and its name
+    while work:
+        place = work.pop()
+        _, _, one, other = place
+        if isinstance(one, list) and isinstance(other, list):
+            if len(one) == len(other):
+                pairs = list(zip(one, other))
+                work += [(place, n, *pairs[n]) for n in reversed(range(len(pairs)))]
+                continue
+        elif isinstance(one, dict) and isinstance(other, dict):
+            if list(one) == list(other):
+                work += [(place, n, one[n], other[n]) for n in reversed(list(one))]
+                continue
+        if not _is_alike(one, other):
+            names = []
+            while place[0] is not None:
+                names.append(str(place[1]))
+                place = place[0]
+            texts = [printable(dump_json(value)[:200], 60) for value in (one, other)]
+            where = printable(".".join(reversed(names)))
+            return f"{where} was {texts[0]} and is {texts[1]}".strip()
+    return ""
 
 
-def _agree(then: Any, now: Any) -> bool:
-    one, other = dump_json(then), dump_json(now)
-    if one == other:
-        return True
-    for mask in re.finditer(_MASK, one):
-        other = other[: mask.start()] + mask.group() + other[mask.end() :]
-    return one == other
+def _is_alike(one: Any, other: Any) -> bool:
+    """Whether two values are the same, but for what a capture masks."""
+    if type(one) is not type(other) or not isinstance(one, str) or "****" not in one:
+        return type(one) is type(other) and bool(one == other)
+    return len(one) == len(other) and all(a in ("*", b) for a, b in zip(one, other))
 
 
 # ---------------------------------------------------------------------------
@@ -4802,27 +4909,9 @@ def _agree(then: Any, now: Any) -> bool:
 # ---------------------------------------------------------------------------
 
 
-# --- what the plugin tells of itself
-
-
 def manifest() -> JSON:
     """What the plugin is and can do, for `describe`, --manifest and manifest.json."""
-    models = []
-    for name, row in MODELS.items():
-        family = FAMILIES[row["family"]]
-        models.append(
-            {
-                "id": name,
-                **{k: row[k] for k in ("context_window", "max_output_tokens", "input")},
-                "thinking": "always" if family["always"] else "adaptive",
-                "effort": list(EFFORTS) if family["effort"] else [],
-                "prices": row["prices"],
-                "retired": row["retired"],
-            }
-        )
-    shown = ("type", "default", "help")
-    options = [{"name": n, **{k: r[k] for k in shown}} for n, r in OPTIONS.items()]
-    told = {
+    return {
         "name": NAME,
         "version": __version__,
         "protocol": PROTOCOL,
@@ -4830,195 +4919,262 @@ def manifest() -> JSON:
         "executable": NAME + "-plugin",
         "activation": "lazy",
         "provider": {"models": list(MODELS)},
-        "models": models,
-        "config": options,
-        "capabilities": "streaming thinking tools images cancel concurrency".split(),
+        "models": [
+            {
+                "id": model.id,
+                "context_window": model.context_window,
+                "max_output_tokens": model.max_output_tokens,
+                "input": model.input,
+                "thinking": "always" if model.family.always_thinks else "adaptive",
+                "effort": list(EFFORTS) if model.family.has_effort else [],
+                "prices": model.prices,
+                "retired": model.retired,
+            }
+            for model in MODELS.values()
+        ],
+        "config": [
+            {"name": name, "type": o.type, "default": o.default, "help": o.help}
+            for name, o in OPTIONS.items()
+        ],
+        "capabilities": [
+            *("streaming", "thinking", "tools", "images", "cancel", "concurrency")
+        ],
     }
-    return shaped(LOOSE_LINES[MANIFEST], told)
+
+
+# The lines, and what they hold, by their own names; that a host may spell its fields in
+# other ways, JSON Schema has no form for.  Later versions may send further fields.
+_SCHEMA = """
+{
+"Id": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]},
+"MaybeId": {"anyOf": [{"$ref": "#/$defs/Id"}, {"type": "null"}]},
+"Text": {"type": ["string", "null"]},
+"Count": {"type": "integer", "minimum": 0},
+"Block": {"type": "object", "required": ["type"], "properties": {
+  "type": {"type": "string"}},
+  "allOf": [
+    {"if": {"properties": {"type": {"const": "text"}}},
+     "then": {"required": ["text"], "properties": {"text": {"type": "string"}}}},
+    {"if": {"properties": {"type": {"const": "tool_use"}}},
+     "then": {"required": ["id", "name"], "properties": {
+       "id": {"type": "string"}, "name": {"type": "string"}}}},
+    {"if": {"properties": {"type": {"const": "tool_result"}}},
+     "then": {"required": ["tool_use_id"], "properties": {
+       "tool_use_id": {"type": "string"}}}}]},
+"Content": {"anyOf": [{"$ref": "#/$defs/Text"},
+  {"type": "array", "items": {"$ref": "#/$defs/Block"}}]},
+"TextBlocks": {"anyOf": [{"$ref": "#/$defs/Text"}, {"type": "array", "items": {
+  "type": "object", "required": ["type", "text"], "properties": {
+    "type": {"const": "text"}, "text": {"type": "string"}}}}]},
+"InputMessage": {"type": "object", "required": ["role"], "properties": {
+  "role": {"enum": ["user", "assistant", "system", "developer"]}},
+  "if": {"properties": {"role": {"enum": ["system", "developer"]}}},
+  "then": {"properties": {"content": {"$ref": "#/$defs/TextBlocks"}}},
+  "else": {"properties": {"content": {"$ref": "#/$defs/Content"}}}},
+"Turn": {"type": "object", "required": ["messages"], "properties": {
+  "type": {"const": "turn"}, "id": {"$ref": "#/$defs/MaybeId"},
+  "model": {"$ref": "#/$defs/Text"},
+  "messages": {"type": "array", "minItems": 1,
+    "items": {"$ref": "#/$defs/InputMessage"}},
+  "system": {"$ref": "#/$defs/TextBlocks"},
+  "tools": {"anyOf": [{"enum": [null, ""]},
+    {"type": "array", "items": {"type": "object"}}]},
+  "tool_choice": {"anyOf": [
+    {"enum": [null, "", [], "auto", "any", "none", "required"]},
+    {"type": "object", "required": ["type"], "properties": {
+      "type": {"type": "string"}}}]},
+  "max_tokens": {"anyOf": [{"$ref": "#/$defs/Count"}, {"enum": [null, "", []]}]},
+  "temperature": {"anyOf": [{"type": "number"}, {"enum": [null, "", []]}]},
+  "top_p": {"anyOf": [{"type": "number"}, {"enum": [null, "", []]}]},
+  "top_k": {"anyOf": [{"type": "integer"}, {"enum": [null, "", []]}]},
+  "stop_sequences": {"anyOf": [{"type": "array", "items": {"type": "string"}},
+    {"enum": [null, ""]}]},
+  "metadata": {"anyOf": [{"type": "object"}, {"enum": [null, "", []]}]},
+  "service_tier": {"anyOf": [{"type": "string"}, {"enum": [null, []]}]},
+  "thinking": {"anyOf": [{"type": ["boolean", "object", "null"]}, {"const": ""}]},
+  "effort": {"anyOf": [{"type": "string"}, {"enum": [null, []]}]},
+  "extra_body": {"anyOf": [{"type": "object"}, {"enum": [null, "", []]}]}}},
+"Cancel": {"type": "object", "required": ["type", "id"], "properties": {
+  "type": {"const": "cancel"}, "id": {"$ref": "#/$defs/Id"}}},
+"Ping": {"type": "object", "required": ["type"], "properties": {
+  "type": {"const": "ping"}, "id": {"$ref": "#/$defs/MaybeId"}}},
+"Describe": {"type": "object", "required": ["type"], "properties": {
+  "type": {"const": "describe"}, "id": {"$ref": "#/$defs/MaybeId"}}},
+"Message": {"type": ["object", "null"], "required": ["role", "content"],
+  "properties": {"role": {"const": "assistant"}, "content": {
+    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
+"Timing": {"type": "object",
+  "required": ["first_event_ms", "total_ms", "attempts"], "properties": {
+    "first_event_ms": {"anyOf": [{"$ref": "#/$defs/Count"}, {"type": "null"}]},
+    "total_ms": {"$ref": "#/$defs/Count"}, "attempts": {"$ref": "#/$defs/Count"}}},
+"ErrorObject": {"type": "object",
+  "required": ["code", "message", "hint", "retryable"], "properties": {
+    "code": {}, "message": {"type": "string"}, "hint": {"type": "string"},
+    "retryable": {"type": "boolean"}, "retry_after": {"type": "number"},
+    "reset_at": {"type": "string"}, "http_status": {"type": "integer"},
+    "provider_code": {"type": "integer"}, "request_id": {"type": "string"}}},
+"TurnStart": {"id": {"$ref": "#/$defs/Id"}, "model": {"$ref": "#/$defs/Text"},
+  "message_id": {"$ref": "#/$defs/Text"}},
+"BlockStart": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
+  "block": {"type": "object", "required": ["type"]}},
+"TextDelta": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
+  "text": {"type": "string"}},
+"ThinkingDelta": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
+  "text": {"type": "string"}},
+"InputDelta": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
+  "json": {"type": "string"}},
+"BlockEnd": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
+  "block": {"type": "object", "required": ["type"]}, "incomplete?": {"const": true},
+  "input_json?": {"type": "string"}},
+"TurnEnd": {"id": {"$ref": "#/$defs/Id"}, "stop_reason": {"type": "string"},
+  "message": {"$ref": "#/$defs/Message"}, "model": {"$ref": "#/$defs/Text"},
+  "message_id": {"$ref": "#/$defs/Text"}, "usage": {"type": ["object", "null"]},
+  "cost_usd?": {"type": "number"}, "request_id": {"$ref": "#/$defs/Text"},
+  "timing": {"$ref": "#/$defs/Timing"}},
+"Error": {"id": {"$ref": "#/$defs/Id"}, "error": {"$ref": "#/$defs/ErrorObject"},
+  "model": {"$ref": "#/$defs/Text"}, "usage": {"type": ["object", "null"]},
+  "cost_usd?": {"type": "number"}, "partial": {"$ref": "#/$defs/Message"},
+  "timing": {"$ref": "#/$defs/Timing"}},
+"Retry": {"id": {"$ref": "#/$defs/Id"}, "attempt": {"$ref": "#/$defs/Count"},
+  "max_attempts": {"$ref": "#/$defs/Count"}, "delay": {"type": "number"},
+  "error": {"$ref": "#/$defs/ErrorObject"}},
+"Warning": {"id": {"$ref": "#/$defs/Id"}, "code": {}, "text": {"type": "string"}},
+"Heartbeat": {"id": {"$ref": "#/$defs/Id"}},
+"LineError": {"error": {"$ref": "#/$defs/ErrorObject"},
+  "line": {"$ref": "#/$defs/Count"}, "ref_id?": {"not": {"type": ["object", "array"]}}},
+"Pong": {"id?": {"$ref": "#/$defs/Id"}},
+"Manifest": {"id?": {"$ref": "#/$defs/Id"}, "name": {"type": "string"},
+  "version": {"type": "string"}, "protocol": {"const": 1},
+  "kind": {"const": "provider"}, "executable": {"type": "string"},
+  "activation": {"const": "lazy"}, "provider": {"type": "object",
+    "required": ["models"]}, "models": {"type": "array", "items": {"type": "object",
+    "required": ["id", "context_window", "max_output_tokens", "input", "thinking",
+      "effort", "prices", "retired"]}},
+  "config": {"type": "array", "items": {"type": "object",
+    "required": ["name", "type", "default", "help"]}},
+  "capabilities": {"type": "array", "items": {"type": "string"}}}
+}
+"""
 
 
 def schema() -> JSON:
-    """JSON Schema (draft 2020-12) of all lines and of config.json, from the tables.
-
-    It has the fields by their own names; that lines may spell them in other ways, it
-    does not say.  What is sent may have further fields in a later version.
-    """
-    rows = {name: _kinds_schema(text, "oneOf") for name, text in UNIONS.items()}
-    rows.update((name, _shape_schema(row)) for name, row in SHAPES.items())
-    options = {name: _option_schema(row) for name, row in OPTIONS.items()}
-    rows["config"] = {"type": "object", "properties": options}
+    """JSON Schema (draft 2020-12) of all lines and of config.json."""
+    shapes: JSON = json.loads(_SCHEMA)
+    shapes["ErrorObject"]["properties"]["code"] = {"enum": list(ERRORS)}
+    shapes["Warning"]["code"] = {"enum": list(WARNINGS)}
+    host = ("Turn", "Cancel", "Ping", "Describe")
+    plugin = (
+        *("TurnStart", "BlockStart", "TextDelta", "ThinkingDelta", "InputDelta"),
+        *("BlockEnd", "TurnEnd", "Error", "Retry", "Warning", "Heartbeat"),
+        *("LineError", "Pong", "Manifest"),
+    )
+    for name in plugin:  # written as their fields; "?" marks those that may be absent
+        words = re.findall("[A-Z][a-z]+", name)
+        kind = ERROR if name == "LineError" else "_".join(words).lower()
+        fields = {key.rstrip("?"): value for key, value in shapes[name].items()}
+        required = ["type", *(key for key in shapes[name] if key[-1] != "?")]
+        fields["type"] = {"const": kind}
+        shapes[name] = {"type": "object", "properties": fields, "required": required}
+    shapes["LineError"]["not"] = {"required": ["id"]}
+    options: JSON = {}
+    for name, option in OPTIONS.items():
+        options[name] = {"type": [option.type, "null"], "description": option.help}
+        if option.choices:
+            options[name]["enum"] = [*option.choices, "", None]
+        if option.low is not None:
+            options[name].update(minimum=option.low, maximum=option.high)
+    shapes["Config"] = {"type": "object", "properties": options}
+    for union, names in (("HostLine", host), ("PluginLine", plugin)):
+        shapes[union] = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:{NAME}:{PROTOCOL}",
-        "title": "Line",
-        "description": f"A line between a host and {NAME} {__version__}",
-        **_kinds_schema("host_line|plugin_line", "oneOf"),
-        "$defs": {_title(n): {"title": _title(n), **row} for n, row in rows.items()},
+        "title": f"A line between a host and {NAME} {__version__}",
+        "oneOf": [{"$ref": "#/$defs/HostLine"}, {"$ref": "#/$defs/PluginLine"}],
+        "$defs": shapes,
     }
 
 
-def _title(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
-
-
-def _shape_schema(row: dict[str, str]) -> JSON:
-    properties = {name.rstrip("?"): _kinds_schema(text) for name, text in row.items()}
-    return {"type": "object", "properties": properties, "required": _required(row)}
-
-
-def _kinds_schema(text: str, either: str = "anyOf") -> JSON:
-    """The JSON Schema of the tables' notation."""
-    literals = [kind[1:-1] for kind in text.split("|") if _is_literal(kind)]
-    found = [_kind_schema(kind) for kind in text.split("|") if not _is_literal(kind)]
-    if literals:
-        words = {"enum": literals} if literals[1:] else {"const": literals[0]}
-        found.append({"type": "string", **words})
-    if all(list(schema) == ["type"] for schema in found) and found[1:]:
-        return {"type": [schema["type"] for schema in found]}
-    return {either: found} if found[1:] else found[0]
-
-
-def _kind_schema(kind: str) -> JSON:
-    if kind.endswith(_LIST):
-        schema = {"type": "array", "items": _kind_schema(kind.rstrip("[]+"))}
-        return {**schema, "minItems": 1} if kind[-1] == "+" else schema
-    if kind in SHAPES or kind in UNIONS:
-        return {"$ref": "#/$defs/" + _title(kind)}
-    return KINDS[kind][2]
-
-
-def _option_schema(row: JSON) -> JSON:
-    """A setting of config.json; null, and "" for a string, stand for the default."""
-    limits = {"minimum": row["low"], "maximum": row["high"]}
-    schema = {"type": [row["type"], "null"], "default": row["default"]}
-    schema.update((k, v) for k, v in limits.items() if v is not None)
-    if row["choices"]:
-        schema["enum"] = [*row["choices"], "", None]
-    return {**schema, "description": row["help"]}
-
-
 # --- the loop
-
-
-class _Job:
-    """A turn that was accepted."""
-
-    def __init__(self, name: Any, request: JSON, is_named: bool) -> None:
-        self.name = name
-        self.request = request
-        self.is_named = is_named  # by the host; others run one after another
-        self.watch = Watch()
-
-    def encode(self, events: Iterable[JSON]) -> bytes:
-        """`events` as lines of the wire."""
-        lines = []
-        for event in events:
-            # Of a large one no more copies are made than these two.
-            lines.append(dump_json({"id": self.name, **event}).encode("ascii"))
-            lines.append(b"\n")
-        return b"".join(lines)
 
 
 class PluginLoop:
     """Serve turns that come as lines and leave as lines.
 
     `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
-    `data` or raises OSError; `run(request, watch)` yields the events of a turn in
+    `data` or raises OSError; `run(request, scope)` yields the events of a turn in
     batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
-    max_line_bytes.
+    max_line_bytes.  `notify(word)` is called, from any thread, with "done" when all is
+    said after the end of the input or `stop()`, with "closed" when the host has gone and
+    with "failed" when its lines cannot be written.
     """
+
+    MAX_UNREAD = 1000  # pongs and line errors kept for a host that does not read
 
     def __init__(
         self,
         read: Callable[[], bytes],
         write: Callable[[bytes], None],
-        run: Callable[[JSON, Watch], Iterable[list[JSON]]],
+        run: Callable[[JSON, Scope], Iterable[Batch]],
         limits: JSON,
+        notify: Callable[[str], None],
     ) -> None:
         self._read = read
         self._write = write
         self._run = run
         self._limits = limits
+        self._notify = notify
         self._wire = threading.Lock()  # one batch of whole lines at a time
-        self._state = threading.RLock()  # guards everything below
-        self._changed = threading.Condition(self._state)
-        self._ended = threading.Condition(self._state)
-        self._endings: deque[str] = deque()  # why it is to end, in order
-        self._jobs: dict[Any, _Job] = {}  # turns whose id is taken, by id
-        self._waiting: deque[_Job] = deque()
-        self._running: set[_Job] = set()
+        self._state = threading.Condition(threading.RLock())  # guards what follows
+        self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
+        # The requests that wait, by id, with the order of their arrival: of turns that
+        # have an id of their own, and of those that run one after another.
+        self._waiting: dict[bool, OrderedDict[Any, tuple[int, JSON]]]
+        self._waiting = {True: OrderedDict(), False: OrderedDict()}
+        self._arrivals = 0
+        self._running: set[Any] = set()
+        self._runs_anonymous = False  # a turn without an id of its own runs
         self._named_turns = 0  # how many names turn-1, turn-2, ... were given
-        self._answers: deque[tuple[bytes, _Job | None]] = deque()  # the reader's own
+        self._answers: deque[tuple[bytes, Any]] = (
+            deque()
+        )  # lines, each with a turn's id
         self._unread = 0  # how many of them are not written yet
-        self._input_ended = False
-        self._stopping = False
-        self._lost = False
+        self._is_writing = False  # a thread is there that writes them
+        self._input_ended = self._is_stopping = self._is_lost = False
         self._lines = 0  # lines that are not blank
-        self._anonymous = True  # no line had an id
-        self._failed = False  # something ended in an error
+        self._is_anonymous = True  # no line had an id
+        self._has_failed = False  # something ended in an error
 
     # Life
 
     def start(self) -> None:
-        for work in (self._read_lines, self._write_answers):
-            _spawn(work)
+        spawn(self._read_lines)
 
-    def serve(self) -> str:
-        """Start, and return why it ended: "done", "terminated", "closed" (the host is
-        gone) or "failed" (its lines cannot be written)."""
-        self.start()
-        return self.wait()
+    def stop(self) -> None:
+        """Cancel every turn; "done" is notified when all have said how they ended."""
+        with self._state:
+            self._is_stopping = True
+            scopes = list(self._scopes.items())
+        for name, scope in scopes:
+            self._cancel(name, scope)
+        self._notify_if_done()
 
-    def wait(self) -> str:
-        ending = self._next_ending(None)
-        if ending != "done":
-            self._stop_turns()
-        until = time.monotonic() + EXIT_SECONDS
-        last: str | None = ending
-        while last == "terminated":  # until all is told, or the host does not read
-            last = self._next_ending(until - time.monotonic())
-        return ending or ""
-
-    def terminate(self) -> None:
-        """End soon: cancel every turn."""
-        self._end("terminated")
-
-    def lose(self, ending: str = "closed") -> None:
-        """Nothing can be written any more."""
-        self._lost = True
-        self._end(ending)
-
-    def _end(self, ending: str) -> None:
-        with self._ended:
-            self._endings.append(ending)
-            self._ended.notify()
-
-    def _next_ending(self, seconds: float | None) -> str | None:
-        with self._ended:
-            self._ended.wait_for(lambda: self._endings, seconds)
-            return self._endings.popleft() if self._endings else None
+    def lose(self) -> None:
+        """The host has gone: end all work, and write nothing more."""
+        self._is_lost = True
+        self.stop()
 
     @property
     def failed_alone(self) -> bool:
         """The input was one line, without an id, and it ended in an error."""
-        return self._lines == 1 and self._anonymous and self._failed
+        return self._lines == 1 and self._is_anonymous and self._has_failed
 
-    def _stop_turns(self) -> None:
+    def _notify_if_done(self) -> None:
         with self._state:
-            self._stopping = True
-            waiting, self._waiting = list(self._waiting), deque()
-            running = list(self._running)
-        for job in (*running, *waiting):
-            job.watch.stop(_Cancelled())
-        for job in waiting:
-            self._end_unserved(job)
-        self._end_if_done()
-
-    def _end_if_done(self) -> None:
-        with self._state:
-            over = self._input_ended or self._stopping
-            if over and not (self._jobs or self._running or self._unread):
-                self._end("done")
+            over = self._input_ended or self._is_stopping
+            is_done = over and not (self._scopes or self._running or self._unread)
+        if is_done:
+            self._notify("done")
 
     # Input
 
@@ -5030,7 +5186,7 @@ class PluginLoop:
             internal_error(error)
         with self._state:
             self._input_ended = True
-        self._end_if_done()
+        self._notify_if_done()
 
     def _split(self) -> Iterator[bytes | None]:
         """The lines of the input; None for one that is too long."""
@@ -5055,210 +5211,232 @@ class PluginLoop:
             if not data:
                 return
             size += len(rest)
-            if size <= limit:
-                pieces.append(rest)
-            else:
+            if size > limit:
                 pieces = []
+            elif rest:
+                pieces.append(rest)
 
     def _on_line(self, number: int, line: bytes | None) -> None:
         name = None
         try:
             if line is None:
                 self._lines += 1
-                limit = self._limits["max_line_bytes"]
-                text = "the line is longer than %d bytes, or than memory" % limit
-                raise ProviderError("line_too_long", text)
+                text = f"the line has over {self._limits['max_line_bytes']} bytes, "
+                raise ProviderError("line_too_long", text + "or more than memory holds")
             if number == 1 and line.startswith(b"\xef\xbb\xbf"):
                 line = line[3:]
             if not line.strip():
                 return
             self._lines += 1
             message = _parse_line(line)
-            name = next((v for k, v in message.items() if _fold(k) == "id"), None)
-            self._anonymous = self._anonymous and name is None
+            name = next((v for k, v in message.items() if fold(k) == "id"), None)
+            self._is_anonymous = self._is_anonymous and name is None
             self._dispatch(message)
-        except ProviderError as error:
-            self._answer_error(error, number, name)
         except Exception as error:
-            self._answer_error(internal_error(error), number, name)
+            if not isinstance(error, ProviderError):
+                error = internal_error(error)
+            self._has_failed = True
+            fields: JSON = {"error": error.to_dict(), "line": number}
+            is_text = isinstance(name, str) and well_formed(name) is name
+            if is_text or isinstance(name, (int, float)):
+                fields["ref_id"] = name
+            self._answer(outgoing({"type": ERROR, **fields}))
 
     def _dispatch(self, message: JSON) -> None:
-        known, _ = fold_keys(message, LINE_FIELDS)
-        kind, name = known.get("type"), known.get("id")
-        if kind is None and any(_fold(str(key)) == "messages" for key in message):
+        fields, _ = fold_keys(message, ("type", "id"))
+        kind, name = fields.get("type"), fields.get("id")
+        if kind is None and any(fold(str(key)) == "messages" for key in message):
             kind = TURN
         handler = _LINES.get(kind) if isinstance(kind, str) else None
         if handler is None:
-            _wrong("type", "must be one of " + ", ".join(_LINES))
-        _must_be(HOST_LINES[str(kind)].get("id", "id|null"), name, "id")
+            wrong_field("type", "must be one of " + ", ".join(_LINES))
+        is_text = isinstance(name, str) and name != "" and well_formed(name) is name
+        if name is not None and not (is_text or TYPES["integer"][0](name)):
+            wrong_field(
+                "id", "must be a non-empty string of valid Unicode or an integer"
+            )
         handler(self, name, message)
 
     def _on_turn(self, name: Any, request: JSON) -> None:
+        refusal = None
         with self._state:
-            if name is not None and name in self._jobs:
+            if name is not None and name in self._scopes:
                 text = "the turn with this id has not ended yet"
                 raise ProviderError("duplicate_id", text)
             own = self._new_name() if name is None else name
-            request = {k: v for k, v in request.items() if _fold(k) != "id"}
-            job = _Job(own, {"id": own, **request}, name is not None)
-            refusal = None
-            if self._stopping:
+            waiting = sum(map(len, self._waiting.values()))
+            is_full = waiting >= self._limits["max_queued_turns"]
+            if self._is_stopping:
                 refusal = ProviderError("shutting_down", "the process is ending")
-            elif self._is_full() and not self._may_run(job):
-                counts = len(self._running), len(self._waiting)
-                text = "%d turns run and %d wait: no more can" % counts
+            elif is_full and not self._may_run(name is not None):
+                text = f"{len(self._running)} turns run and {waiting} wait: no more can"
                 refusal = ProviderError("busy", text)
             else:
-                self._waiting.append(job)
-            self._jobs[job.name] = job
+                request = {k: v for k, v in request.items() if fold(k) != "id"}
+                self._arrivals += 1
+                turn = (self._arrivals, {"id": own, **request})
+                self._waiting[name is not None][own] = turn
+            self._scopes[own] = Scope()
         if refusal is not None:
-            self._refuse(job, refusal)
+            self._refuse(own, refusal)
         self._start_turns()
 
     def _on_cancel(self, name: Any, _: JSON) -> None:
+        if name is None:
+            wrong_field("id", "must be a non-empty string or an integer")
         with self._state:
-            job = self._jobs.get(name)
-            if job is None:
-                return
-            was_waiting = job in self._waiting
-            if was_waiting:
-                self._waiting.remove(job)
-        job.watch.stop(_Cancelled())
-        if was_waiting:
-            self._end_unserved(job)
+            scope = self._scopes.get(name)
+        if scope is not None:
+            self._cancel(name, scope)
 
     def _on_ping(self, name: Any, _: JSON) -> None:
-        self._answer_line(PONG, name, {})
+        self._answer({"type": PONG, **({} if name is None else {"id": name})})
 
     def _on_describe(self, name: Any, _: JSON) -> None:
-        self._answer_line(MANIFEST, name, manifest())
+        known = {} if name is None else {"id": name}
+        self._answer({"type": MANIFEST, **known, **manifest()})
 
     # Turns
 
     def _new_name(self) -> str:
         while True:
             self._named_turns += 1
-            name = "turn-%d" % self._named_turns
-            if name not in self._jobs:
+            name = f"turn-{self._named_turns}"
+            if name not in self._scopes:
                 return name
 
-    def _may_run(self, job: _Job) -> bool:
-        if len(self._running) >= self._limits["max_concurrent_turns"]:
-            return False
-        return job.is_named or all(other.is_named for other in self._running)
+    def _may_run(self, is_named: bool) -> bool:
+        """Whether a further turn may run: those without an id run one after another."""
+        has_room = len(self._running) < self._limits["max_concurrent_turns"]
+        return has_room and (is_named or not self._runs_anonymous)
 
-    def _is_full(self) -> bool:
-        return len(self._waiting) >= int(self._limits["max_queued_turns"])
+    def _next_turn(self) -> tuple[Any, JSON, bool] | None:
+        """Take the first waiting turn that may run now."""
+        with self._state:
+            heads = [
+                (*next(iter(queue.items())), is_named)
+                for is_named, queue in self._waiting.items()
+                if queue and self._may_run(is_named)
+            ]
+            if not heads:
+                return None
+            name, (_, request), is_named = min(heads, key=lambda head: head[1][0])
+            del self._waiting[is_named][name]
+            self._running.add(name)
+            self._runs_anonymous = self._runs_anonymous or not is_named
+            return name, request, is_named
 
     def _start_turns(self) -> None:
         """Start the waiting turns that may run now, in order."""
-        starting = []
-        with self._state:
-            for job in list(self._waiting) if not self._stopping else ():
-                if self._may_run(job):
-                    self._waiting.remove(job)
-                    self._running.add(job)
-                    starting.append(job)
-        for job in starting:
+        while True:
+            turn = self._next_turn()
+            if turn is None:
+                return
             try:
-                _spawn(self._serve_turn, job)
+                spawn(self._serve_turn, *turn)
             except ProviderError as error:
-                with self._state:
-                    self._running.discard(job)
-                self._refuse(job, error)
+                self._end_run(turn[0], turn[2])
+                self._refuse(turn[0], error)
 
-    def _refuse(self, job: _Job, refusal: ProviderError) -> None:
-        """Answer a turn that will not be served."""
-        self._failed = True
-        self._answer(job.encode([_unserved(refusal)]), job)
+    def _end_run(self, name: Any, is_named: bool) -> None:
+        with self._state:
+            self._running.discard(name)
+            self._runs_anonymous = self._runs_anonymous and is_named
 
-    def _serve_turn(self, job: _Job) -> None:
-        ended = False
+    def _serve_turn(self, name: Any, request: JSON, is_named: bool) -> None:
+        has_ended = False
         try:
-            for batch in self._run(job.request, job.watch):
-                self._emit(job, batch)
-                ended = batch[-1]["type"] in TERMINAL
+            for batch in self._run(request, self._scopes[name]):
+                has_ended = batch[-1]["type"] in TERMINAL
+                if has_ended:
+                    self._has_failed = self._has_failed or batch[-1]["type"] == ERROR
+                data = encode(name, batch)
+                with self._wire:
+                    if has_ended:  # its id is free as soon as its last line is out
+                        self._free(name)
+                    self._put(data)
         except Exception as error:
             failure = internal_error(error)
-            if not ended:
-                self._emit(job, [_unserved(failure)])
-        with self._state:
-            self._running.discard(job)
+            if not has_ended:
+                self._refuse(name, failure)
+        self._end_run(name, is_named)
         self._start_turns()
-        self._end_if_done()
+        self._notify_if_done()
 
-    def _end_unserved(self, job: _Job) -> None:
-        """Answer a turn that was cancelled before it began."""
-        for batch in self._run(job.request, job.watch):
-            self._answer(job.encode(batch), job)
+    def _cancel(self, name: Any, scope: Scope) -> None:
+        scope.cancel()
+        with self._state:
+            queues = self._waiting.values()
+            was_waiting = any(queue.pop(name, None) for queue in queues)
+        if was_waiting:
+            end = {**_ended_unserved(), "type": TURN_END, "stop_reason": CANCELLED}
+            fields = ("message", "message_id", "request_id")
+            self._answer({**end, **dict.fromkeys(fields)}, name)
+
+    def _refuse(self, name: Any, error: ProviderError) -> None:
+        """Answer a turn that will not be served."""
+        self._has_failed = True
+        end = {"type": ERROR, "error": error.to_dict(), **_ended_unserved()}
+        self._answer({**end, "partial": None}, name)
+
+    def _free(self, name: Any) -> None:
+        with self._state:
+            self._scopes.pop(name, None)
 
     # Output
 
-    def _emit(self, job: _Job, batch: list[JSON]) -> None:
-        """Write a turn's events; its id is free as soon as the last one is out."""
-        data = job.encode(batch)
-        is_last = batch[-1]["type"] in TERMINAL
-        with self._wire:
-            if is_last:
-                self._failed = self._failed or batch[-1]["type"] == ERROR
-                self._free(job)
-            self._put(data)
-
-    def _free(self, job: _Job) -> None:
-        with self._state:
-            self._jobs.pop(job.name, None)
-
     def _put(self, data: bytes) -> None:
-        if self._lost:
+        if self._is_lost:
             return
         try:
             self._write(data)
         except OSError as error:
-            gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
-            if not gone:
+            has_gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
+            if not has_gone:
                 log(f"stdout cannot be written: {error.strerror}")
-            self.lose("closed" if gone else "failed")
+            self._is_lost = True
+            self._notify("closed" if has_gone else "failed")
 
-    def _answer_line(self, kind: str, name: Any, fields: JSON) -> None:
-        """Answer with a line that belongs to no turn."""
-        known = fields if name is None else {**fields, "id": name}
-        line = {"type": kind, **shaped(LOOSE_LINES[kind], known)}
-        self._answer(dump_json(line).encode("ascii") + b"\n")
+    def _answer(self, line: JSON, turn: Any = None) -> None:
+        """Have a line written by another thread than the reader's, which must not wait.
 
-    def _answer_error(self, error: ProviderError, number: int, name: Any) -> None:
-        told = {"error": error.to_dict(), "line": number}
-        if isinstance(name, (str, int, float)):
-            told["ref_id"] = name
-        self._failed = True
-        self._answer_line(ERROR, None, SECRETS.value(told))
-
-    def _answer(self, line: bytes, job: _Job | None = None) -> None:
-        """Have a line written by another thread than the reader's.
-
-        It is the end of `job`, or one that is dropped if too many wait already.
+        It is the end of the turn with that id, or one that is dropped if too many wait.
         """
-        with self._changed:
-            if job is None and self._unread >= MAX_UNREAD:
+        data = dump_json(line).encode("ascii") + b"\n"
+        if turn is not None:
+            data = encode(turn, [line])
+        with self._state:
+            if turn is None and self._unread >= self.MAX_UNREAD:
                 return
-            self._answers.append((line, job))
+            self._answers.append((data, turn))
             self._unread += 1
-            self._changed.notify()
+            needs_writer = not self._is_writing
+            self._is_writing = True
+            self._state.notify()
+        if needs_writer:
+            try:
+                spawn(self._write_answers)
+            except ProviderError:
+                self._write_answers(stays=False)  # the reader's own thread has to do
 
-    def _write_answers(self) -> None:
+    def _write_answers(self, stays: bool = True) -> None:
         while True:
-            with self._changed:
-                while not self._answers:
-                    self._changed.wait()
+            with self._state:
+                while not self._answers and stays:
+                    self._state.wait()
                 answers = list(self._answers)
                 self._answers.clear()
+                if not answers:
+                    self._is_writing = False
+                    return
             with self._wire:
-                for _, job in answers:
-                    if job is not None:
-                        self._free(job)
+                for _, turn in answers:
+                    if turn is not None:
+                        self._free(turn)
                 self._put(b"".join(line for line, _ in answers))
             with self._state:
                 self._unread -= len(answers)
-            self._end_if_done()
+            self._notify_if_done()
 
 
 _LINES: dict[str, Callable[[PluginLoop, Any, JSON], None]] = {
@@ -5269,6 +5447,16 @@ _LINES: dict[str, Callable[[PluginLoop, Any, JSON], None]] = {
 }
 
 
+def encode(name: Any, events: Iterable[JSON]) -> bytes:
+    """The events of a turn as lines of the wire."""
+    lines = []
+    for event in events:
+        # Of a large one no more copies are made than these two.
+        lines.append(dump_json({"id": name, **event}).encode("ascii"))
+        lines.append(b"\n")
+    return b"".join(lines)
+
+
 def _join(pieces: list[bytes]) -> bytes | None:
     try:
         return b"".join(pieces)
@@ -5276,45 +5464,31 @@ def _join(pieces: list[bytes]) -> bytes | None:
         return None
 
 
-def _unserved(failure: ProviderError) -> JSON:
-    """The end of a turn of which no attempt was made."""
+def _ended_unserved() -> JSON:
+    """What the last line of a turn has in common of which no attempt was made."""
     timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
-    rest = {"model": None, "usage": None, "partial": None, "timing": timing}
-    return turn_line(ERROR, {"error": failure.to_dict(), **rest})
+    return {"model": None, "usage": None, "timing": timing}
 
 
 def _parse_line(line: bytes) -> JSON:
     try:
         message = load_json(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        text = "the line is not UTF-8: byte %d" % (error.start + 1)
+        text = f"the line is not UTF-8: byte {error.start + 1}"
         raise ProviderError("invalid_json", text) from None
     except ValueError as error:
-        text = f"the line is not JSON: {error}"
-        raise ProviderError("invalid_json", text) from None
+        raise ProviderError("invalid_json", f"the line is not JSON: {error}") from None
     if not isinstance(message, dict):
         raise ProviderError("invalid_request", "the line is not a JSON object")
     return message
 
 
 # ---------------------------------------------------------------------------
-# The process: descriptors and signals
+# Process: descriptors and signals
 # ---------------------------------------------------------------------------
 
 EXIT_OK, EXIT_ERROR, EXIT_USAGE, EXIT_FATAL = 0, 1, 2, 3
-EXIT_INTERRUPTED, EXIT_CLOSED = 130, 141  # as a shell tells of SIGINT and of SIGPIPE
-
-
-def _wait_for(fd: int, reading: bool) -> None:
-    """Wait until a descriptor that somebody made non-blocking is ready."""
-    import select
-
-    if not hasattr(select, "poll"):
-        time.sleep(0.01)
-        return
-    poll = select.poll()
-    poll.register(fd, select.POLLIN if reading else select.POLLOUT)
-    poll.poll()
+EXIT_INTERRUPTED, EXIT_CLOSED = 130, 141  # as shells report SIGINT and SIGPIPE
 
 
 def read_fd(fd: int) -> bytes:
@@ -5322,9 +5496,10 @@ def read_fd(fd: int) -> bytes:
     abort the interpreter at its exit.)"""
     while True:
         try:
-            return os.read(fd, _READ_SIZE)
-        except BlockingIOError:
-            _wait_for(fd, reading=True)
+            return os.read(fd, 65536)
+        except BlockingIOError:  # somebody made it non-blocking
+            if not is_ready(fd, True, None):
+                time.sleep(0.01)
         except OSError as error:
             log(f"stdin cannot be read: {error.strerror}")
             return b""
@@ -5337,34 +5512,8 @@ def write_fd(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            _wait_for(fd, reading=False)
-
-
-def watch_process(wire: int, signals: int, loop: PluginLoop) -> None:
-    """Tell `loop` when the reader of `wire` goes away, where the system can tell, and
-    of SIGTERM, a byte in `signals`; the second one ends the process at once."""
-    import select
-
-    if not hasattr(select, "poll"):
-        os.read(signals, 1)
-        loop.terminate()
-        return
-    poll = select.poll()
-    poll.register(wire, 0)
-    poll.register(signals, select.POLLIN)
-    terminated = False
-    while True:
-        for fd, happened in poll.poll():
-            if fd == signals:
-                os.read(signals, 1)
-                if terminated:
-                    os._exit(EXIT_OK)
-                terminated = True
-                loop.terminate()
-            else:
-                poll.unregister(wire)
-                if not happened & select.POLLNVAL:
-                    loop.lose()
+            if not is_ready(fd, False, None):
+                time.sleep(0.01)
 
 
 def private_stdout() -> int:
@@ -5390,8 +5539,7 @@ def private_stdout() -> int:
 def ignore_warnings() -> None:
     """Show no Python warnings, whatever PYTHONWARNINGS says: it is not meant for us.
 
-    requests warns of versions of urllib3 that it was not tried with.  In the process of
-    another program the filters are that program's.
+    requests warns of versions of urllib3 that it was not tried with.
     """
     sys.warnoptions[:] = ["ignore"]  # read when `warnings` is imported, if it is
     if "warnings" in sys.modules:
@@ -5407,1743 +5555,1512 @@ def _set_interpreter() -> None:
     # import of requests and the first stream: a tenth of the time to a first event.
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(MAX_DIGITS)  # whatever the environment says
+        sys.set_int_max_str_digits(4300)  # whatever the environment says
 
 
-def _deliver_sigterm(loop: PluginLoop) -> int:
-    """Have SIGTERM end `loop`; the descriptor for `watch_process` to learn of it."""
-    import signal
-
-    # A Python handler runs when the main thread comes to it, which may be never if the
-    # signal came just before it began to wait; the byte in the pipe is always read.
-    signals, wakeup = os.pipe()
-    if hasattr(os, "set_blocking"):  # Windows has it since 3.12
-        os.set_blocking(wakeup, False)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, lambda *_: None)
-    else:
-        signal.signal(signal.SIGTERM, lambda *_: loop.terminate())
-    return signals
+_WORDS = {"done": 128, "closed": 129, "failed": 130}  # signals have lower numbers
 
 
-def run_plugin(overrides: JSON | None = None) -> int:
+class _SelfPipe:
+    """What the main thread waits on: words of the loop, and signals, as bytes."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = os.pipe()
+        if hasattr(os, "set_blocking"):  # Windows has it since 3.12
+            os.set_blocking(self._writer, False)
+
+    def notify(self, word: str) -> None:
+        try:
+            os.write(self._writer, bytes([_WORDS[word]]))
+        except OSError:
+            pass  # full of words that say enough, or the process is at its end
+
+    def receive_signals(self, handle: Callable[..., object]) -> Callable[[], None]:
+        """Have SIGTERM come as a byte, and ignore SIGINT; returns what undoes it.
+
+        A Python handler runs when the main thread comes to it, which may be never if
+        the signal came just before it began to wait; the byte is always read.
+        """
+        import signal
+
+        try:
+            before = signal.signal(signal.SIGTERM, handle)
+        except ValueError:  # not in the main thread: signals are somebody else's
+            return lambda: None
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        wakeup = -1
+        if hasattr(os, "set_blocking"):
+            wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
+        def undo() -> None:
+            signal.set_wakeup_fd(wakeup)
+            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGINT, interrupt)
+
+        return undo
+
+
+def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; returns the process's exit code.
 
-    `overrides` are settings that win over file and environment.
+    `overrides` are settings that win over file and environment.  A process that is
+    another program's gets its descriptors and signals back.
     """
-    import signal
+    pipe = _SelfPipe()
 
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))  # nothing began yet
+    def on_sigterm(*_: Any) -> None:
+        if not hasattr(os, "set_blocking"):
+            os.write(pipe._writer, b"\x0f")
+
+    undo = pipe.receive_signals(on_sigterm)
     try:
         wire = private_stdout()
     except OSError as error:
-        log("nothing can be written: %s" % (error.strerror or error))
+        log(f"nothing can be written: {error.strerror or error}")
         return EXIT_FATAL
-    _set_interpreter()
+    if owns_process:
+        _set_interpreter()
     provider = MiniMaxProvider.from_config(**(overrides or {}))
-    try:
-        limits = provider.limits()
-    except ProviderError:
-        limits = default_settings()  # each turn will say what is wrong
     loop = PluginLoop(
-        lambda: read_fd(0), lambda data: write_fd(wire, data), provider.batches, limits
+        read=lambda: read_fd(0),
+        write=lambda data: write_fd(wire, data),
+        run=provider.batches,
+        limits=_process_limits(overrides),
+        notify=pipe.notify,
     )
-    signals = _deliver_sigterm(loop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # stdin is no terminal
     try:
-        loop.start()  # first, so that a line that is there has its answer soonest
-        _spawn(watch_process, wire, signals, loop)
-        outcome = loop.wait()
+        loop.start()
+        return _wait_for_end(loop, pipe, wire, owns_process)
     except ProviderError as error:
         log(error.message)
         return EXIT_FATAL
-    if outcome == "failed":
-        return EXIT_FATAL
-    return EXIT_ERROR if outcome == "done" and loop.failed_alone else EXIT_OK
+    finally:
+        if not owns_process:
+            undo()
+            os.dup2(wire, 1)
+            os.close(wire)
+
+
+def _process_limits(overrides: JSON | None, seconds: float = 1.0) -> JSON:
+    """The settings of PROCESS_OPTIONS, or their defaults if the file hangs or is wrong:
+    each turn reads it again and reports that."""
+    values: list[JSON] = []
+
+    def load() -> None:
+        names = PROCESS_OPTIONS
+        values.append(load_settings(overrides=overrides, names=names).values)
+
+    thread = threading.Thread(target=load, daemon=True)
+    try:
+        thread.start()
+        thread.join(seconds)
+    except RuntimeError:
+        pass  # the loop will say so
+    return values[0] if values else default_values()
+
+
+def _wait_for_end(
+    loop: PluginLoop, pipe: _SelfPipe, wire: int, owns_process: bool
+) -> int:
+    """Wait for the end of all work, SIGTERM, or the host's leaving; the exit code."""
+    import select
+
+    poll = select.poll() if hasattr(select, "poll") else None
+    if poll is not None:
+        poll.register(pipe.reader, select.POLLIN)
+        poll.register(wire, 0)  # reports when its reader goes away
+    until = None  # when a process that was terminated has to end
+    while True:
+        left = None if until is None else max(until - time.monotonic(), 0) * 1000
+        happened = poll.poll(left) if poll is not None else [(pipe.reader, 0)]
+        if not happened:
+            return EXIT_OK
+        for fd, what in happened:
+            if poll is not None and fd == wire:
+                poll.unregister(wire)
+                if not what & select.POLLNVAL:
+                    loop.lose()
+                    return EXIT_OK
+                continue
+            for byte in os.read(pipe.reader, 4096):
+                if byte < 128 and until is not None and owns_process:
+                    os._exit(EXIT_OK)  # a second SIGTERM
+                if byte < 128:
+                    until = time.monotonic() + 1.0  # for the turns to report their end
+                    loop.stop()
+                if byte == _WORDS["done"]:
+                    failed = until is None and loop.failed_alone
+                    return EXIT_ERROR if failed else EXIT_OK
+                if byte > _WORDS["done"]:
+                    loop.lose()
+                    gone = byte == _WORDS["closed"]
+                    return EXIT_OK if gone else EXIT_FATAL
 
 
 # ---------------------------------------------------------------------------
 # Command line
 # ---------------------------------------------------------------------------
 
-# --- a terminal, or what stands in for it
+# --- output: one function, and what shapes its text
 
-OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # and WARNING
-_STYLES = {"bold": "1", "dim": "2", SKIPPED: "2", PROBLEM: "31", OK: "32",
-           WARNING: "33"}
-# What commands a terminal, or turns around what it shows.
-_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
-_PIECE = 800  # characters that fit the buffer of a stream, however they are encoded
+# stdout is the answer: a text, a table, JSON.  stderr is for the person beside it: what
+# is waited for, warnings, errors, figures.  Both are written as the wire is, so that a
+# pipe that is slow, closed or non-blocking, and a full disk, behave in the same way.
 
-
-def _escaped(text: str) -> str:
-    """A model's text without what could command a terminal."""
-    text = text.replace("\r\n", "\n")
-    return re.sub(_CONTROLS, _code_of, text)
-
-
-def _code_of(found: Any) -> str:
-    number = ord(found.group())
-    return ("\\x%02x" if number < 256 else "\\u%04x") % number
-
-
-class Terminal:
-    """A standard stream as commands write to it: colour and width, if it has them."""
-
-    def __init__(self, stream: Any) -> None:
-        import shutil
-
-        self._stream = stream  # None if it was closed at the start
-        self.is_terminal = bool(stream and stream.isatty())
-        self.can_erase = self.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
-        self.has_color = self.can_erase and not os.environ.get("NO_COLOR")
-        self.width = max(min(shutil.get_terminal_size().columns, 80), 40)
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-    def painted(self, text: str, style: str) -> str:
-        code = _STYLES.get(style)
-        return f"\x1b[{code}m{text}\x1b[0m" if self.has_color and code else text
-
-    def write(self, text: str) -> None:
-        try:
-            for at in range(0, len(text) if self._stream else 0, _PIECE):
-                self._put(text[at : at + _PIECE])
-        except OSError:
-            if self._stream is not sys.stderr:
-                raise
-            self._stream = None  # what is told aside is not worth the rest
-
-    def _put(self, piece: str) -> None:
-        """Write what fits the stream's buffer, where it waits if the descriptor is one
-        that somebody made non-blocking."""
-        import io
-
-        if isinstance(getattr(self._stream, "buffer", None), io.RawIOBase):
-            # python -u: such a stream drops what does not fit.
-            text = piece.replace("\n", os.linesep)
-            data = text.encode(self._stream.encoding, "backslashreplace")
-            write_fd(self._stream.fileno(), data)
-            return
-        is_waiting = True
-        try:
-            self._stream.write(piece)
-        except BlockingIOError:
-            pass
-        while is_waiting:
-            try:
-                self._stream.flush()
-                is_waiting = False
-            except BlockingIOError:
-                _wait_for(self._stream.fileno(), reading=False)
-
-    def line(self, text: str = "") -> None:
-        self.write(text + "\n")
-
-    def hang(self, text: str, indent: int) -> str:
-        """`text` wrapped for a line that begins with `indent` other characters."""
-        import textwrap
-
-        width = self.width - indent
-        lines = textwrap.wrap(
-            text, width, break_long_words=False, break_on_hyphens=False
-        )
-        return ("\n" + " " * indent).join(lines)
-
-    def advise(self, text: str, command: str) -> None:
-        """Lines with a command that is whole in one of them: it is to be copied."""
-        fits = len(text) + len(command) < self.width
-        self.line(text + (" " if fits else "\n    ") + command)
-
-    def note(self, head: str, text: str, style: str) -> None:
-        """A line, or more, that says by its `head` what it is."""
-        self.line(self.painted(head, style) + self.hang(text, len(head)))
-
-
-_PYTHON_FILES = (".py", ".pyz", ".zip")
-
-
-def _program_path() -> str:
-    """The launcher or the file that was started."""
-    path = sys.argv[0]
-    known = os.path.basename(path) not in ("", "-", "-c")
-    return path if known else "plexum_minimax_provider.py"
-
-
-def _program() -> str:
-    """What starts this program, to be typed again."""
-    import shlex
-
-    path = _program_path()
-    return "python3 " * path.endswith(_PYTHON_FILES) + shlex.quote(path)
-
-
-# The command that tells more of an error.
-_LOOKS = {
+OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # beside WARNING, results of `check`
+_COLORS = {"bold": 1, "dim": 2, "code": 36, PROBLEM: 31, OK: 32, WARNING: 33}
+# Characters of a model's that could command a terminal, turn its text around, or hide:
+# controls, directions, zero-width ones, variation selectors, tags.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+# The commands that say more about errors.
+_NEXT_COMMANDS = {
     **dict.fromkeys(("auth", "permission", "insufficient_balance"), "check"),
-    **dict.fromkeys(("config", "network", "timeout", "not_found"), "check"),
-    **dict.fromkeys(("stream_cut", "protocol"), "check"),
+    **dict.fromkeys(("network", "timeout", "not_found", "stream_cut"), "check"),
+    "protocol": "check",
     "quota_exhausted": "quota",
     "model_unavailable": "models --live",
 }
 
 
-def _tell_error(terminal: Terminal, error: JSON) -> None:
-    """Code, message and hint, and where to go on."""
-    terminal.note("error: ", "{code}: {message}".format(**error), PROBLEM)
-    notes = [error["hint"]]
-    if error.get("reset_at"):
-        notes.append("The quota is renewed at {}.".format(_local(error["reset_at"])))
-    if error.get("request_id"):
-        notes.append("MiniMax knows the request as {}.".format(error["request_id"]))
-    for note in notes:
-        terminal.note("  ", note, "")
-    look = _LOOKS.get(error["code"])
-    if look:
-        terminal.advise("  To find out more:", f"{_program()} {look}")
+def out(text: str, fd: int = 1) -> None:
+    """Write `text` to stdout or stderr, as UTF-8 whatever the locale.
 
-
-def _local(moment: str) -> str:
-    """An ISO 8601 moment in local time, or as it is if it cannot be read."""
-    from datetime import datetime
-
-    iso = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", moment.replace("Z", "+00:00"))
+    A failure of stderr is ignored: it is not worth the answer.  Raises SystemExit, which `main` turns into its exit code, when nobody reads stdout
+    any more or the disk is full.
+    """
     try:
-        return _when(datetime.fromisoformat(iso).timestamp())
-    except (ValueError, OverflowError, OSError):
-        return moment
+        write_fd(fd, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        if fd == 1 and isinstance(error, BrokenPipeError):
+            raise SystemExit(EXIT_CLOSED) from None
+        if fd == 1:
+            out(f"error: stdout cannot be written: {error.strerror}\n", 2)
+            raise SystemExit(EXIT_FATAL) from None
 
 
-def _when(moment: float) -> str:
-    """A moment in seconds since the epoch: local time, and how far off it is."""
-    minutes = int(max(moment - time.time(), 0) // 60)
-    days, hours = minutes // 1440, minutes // 60 % 24
-    parts = ((days, "d"), (hours, "h"), (0 if days else minutes % 60, "min"))
-    span = " ".join("%d %s" % part for part in parts if part[0]) or "under a minute"
-    shown = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-    return f"{shown} (in {span})" if moment > time.time() else f"{shown} (now past)"
-
-
-def _print_json(value: Any) -> int:
-    Terminal(sys.stdout).line(json.dumps(value, indent=2))
+def out_json(value: Any) -> int:
+    out(json.dumps(value, indent=2) + "\n")
     return EXIT_OK
 
 
-def _overrides(options: Any) -> JSON:
-    """The settings among the parsed options."""
-    given = {name: getattr(options, name) for name, _ in _SETTINGS_FLAGS.values()}
-    return {name: value for name, value in given.items() if value is not None}
+def is_screen(fd: int) -> bool:
+    """Whether `fd` is a terminal that understands more than rows of text."""
+    return os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _provider(options: Any) -> MiniMaxProvider:
-    """The provider of a command: set by its options, the environment and the file."""
-    return MiniMaxProvider.from_config(**_overrides(options))
+def paint(text: str, style: str, fd: int = 1) -> str:
+    """`text` in a colour, if `fd` shows colours and NO_COLOR is not set."""
+    if style not in _COLORS or not is_screen(fd) or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{_COLORS[style]}m{text}\x1b[0m"
+
+
+def width() -> int:
+    """Columns to fill: longer rows are hard to read."""
+    import shutil
+
+    return max(min(shutil.get_terminal_size().columns, 80), 20)
+
+
+def wrap(text: str, indent: int = 0) -> str:
+    """`text` wrapped by words, for a row that begins with `indent` other characters."""
+    import textwrap
+
+    room = max(width() - indent, 20)
+    rows = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    return ("\n" + " " * indent).join(rows)
+
+
+def note(head: str, text: str, style: str = WARNING) -> None:
+    """A paragraph on stderr that begins with `head`."""
+    out(paint(head, style, 2) + wrap(text, len(head)) + "\n", 2)
+
+
+def visible(text: str) -> str:
+    """A model's text for a terminal: what cannot be seen is escaped."""
+    return _UNSEEN.sub(lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
+
+
+def count_seconds(words: Callable[[], str]) -> Callable[[], None]:
+    """Show on stderr, if it is a terminal, what is waited for and for how long.
+
+    `words()` is asked each time.  Returns what ends it and erases the row, and does
+    nothing the second time.
+    """
+    lock, ended, began = threading.Lock(), threading.Event(), time.monotonic()
+
+    def show() -> None:
+        while not ended.wait(0.25):
+            row = f"\r{words()} {time.monotonic() - began:.0f} s"
+            with lock:  # so that no row comes after the erasing
+                out("" if ended.is_set() else paint(row, "dim", 2), 2)
+
+    def stop() -> None:
+        with lock:
+            if is_screen(2) and not ended.is_set():
+                out("\r" + " " * 20 + "\r", 2)
+            ended.set()
+
+    if is_screen(2):
+        spawn(show)
+    return stop
+
+
+def print_error(error: JSON) -> None:
+    """What happened, one thing to do, and the command that says more.
+
+    `error` is the object of the contract, without keys.
+    """
+    code, hint = error["code"], error["hint"]
+    # A wrong setting is named by the message; other codes are explained in the README.
+    text = error["message"] if code == "config" else f"{code}: {error['message']}"
+    if text.endswith(".") and len(f"error: {text} {hint}") <= width():
+        text, hint = f"{text} {hint}", ""
+    note("error: ", text, PROBLEM)
+    if hint:
+        note("  ", hint)
+    if "reset_at" in error:
+        note("  ", f"The quota resets at {error['reset_at']}.")
+    command = f"{MiniMaxProvider.command} {_NEXT_COMMANDS.get(code)}"
+    if code in _NEXT_COMMANDS and command not in hint:
+        gap = " " if len(command) + 21 <= width() else "\n    "  # it is to be copied
+        out(f"  To find out more:{gap}{command}\n", 2)
+
+
+def local_time(moment: float) -> str:
+    """A moment in seconds since the epoch: local time, and how far off it is."""
+    try:
+        text = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+    except (ValueError, OverflowError, OSError):
+        return "at an unknown time"
+    minutes = int(moment - time.time()) // 60
+    hours, days = minutes // 60, minutes // 1440
+    span = f"{days} d {hours % 24} h" if days else f"{hours} h {minutes % 60} min"
+    return text + (" (now past)" if minutes < 0 else f" (in {span})")
+
+
+def overrides_of(options: Any) -> JSON:
+    """The settings among the options of a command: they win over all others."""
+    values = {name: getattr(options, name) for name in ("capture_dir", "log_level")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 # --- demo
 
-_DEMO_QUESTION = "What is the weather in Lisbon?"
-_DEMO_CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
-_DEMO_TOOL = {"name": "get_weather", "input_schema": _DEMO_CITY}
-_DEMO_RESULT = "21 C, sunny, wind from the north-west"
-_DEMO_TEXT = "It is 21 C and sunny in Lisbon, with a north-westerly wind."
-_DEMO_ANSWER: list[JSON] = [{"type": "text", "text": _DEMO_TEXT}]
-# What the loopback server sends, and is to be sent back.
+# Somebody who has no key yet sees a whole tool loop; the installer ends with it, and
+# `check --offline` runs it silently.  What comes back must be what was sent, as MiniMax
+# demands of thinking and its signature.
+
+# What the server answers first, and wants back unchanged; then its second answer.
 _DEMO_CALL: list[JSON] = [
-    {
-        "type": "thinking",
-        "thinking": "The user asks about the weather, so I call the tool.",
-        "signature": "9f2c61d07ab84e35" * 4,
-    },
+    {"type": "thinking", "thinking": "I call the tool.", "signature": "9f2c61d0" * 8},
     {"type": "text", "text": "Let me look that up."},
-    {
-        "type": "tool_use",
-        "id": "call_demo_1",
-        "name": "get_weather",
-        "input": {"city": "Lisbon"},
-    },
+    {"type": "tool_use", "id": "1", "name": "get_weather", "input": {"city": "Lisbon"}},
 ]
+_DEMO_ANSWER = [{"type": "text", "text": "It is 21 C and sunny in Lisbon."}]
 
 
-def _demo_frames(blocks: list[JSON], stop_reason: str) -> Iterator[bytes]:
-    """A MiniMax stream, frame by frame."""
-
-    def frame(kind: str, **fields: Any) -> bytes:
-        data = dump_json({"type": kind, **fields})
-        return (f"event: {kind}\ndata: {data}\n\n").encode("ascii")
-
-    usage = {"input_tokens": 0, "output_tokens": 0}
-    message = {"id": "demo", "role": "assistant", "content": [], "usage": usage}
-    message["model"] = "MiniMax-M3"
-    yield frame("message_start", message=message) + frame("ping")
+def demo_events(blocks: list[JSON], stop_reason: str) -> Iterator[JSON]:
+    """A message of MiniMax's as it streams."""
+    deltas = {row[2]: (name, *row[:2]) for name, row in _DELTAS.items() if row[3]}
+    yield {"type": "message_start", "message": {"id": "demo", "model": "MiniMax-M3"}}
     for index, block in enumerate(blocks):
-        rows = [(k, *row) for k, row in _DELTAS.items() if row[1] in block]
-        begun = {k: v for k, v in block.items() if k not in [row[2] for row in rows]}
-        begun.update(_EMPTY[block["type"]])
-        yield frame("content_block_start", index=index, content_block=begun)
-        for kind, source, field, *_ in rows:
-            whole = block[field]
-            whole = whole if isinstance(whole, str) else json.dumps(whole)
-            for piece in re.findall(".{1,12}", whole):
-                delta = {"type": kind, source: piece}
-                yield frame(_DELTA, index=index, delta=delta)
-        yield frame("content_block_stop", index=index)
-    usage = {"input_tokens": 236, "output_tokens": 39}
-    yield frame("message_delta", delta={"stop_reason": stop_reason}, usage=usage)
-    yield frame("message_stop")
+        name, source, field = deltas[block["type"]]
+        # The signature is there from the start, the rest follows in deltas.
+        opened = {**block, **_EMPTY[block["type"]]}
+        yield {"type": "content_block_start", "index": index, "content_block": opened}
+        whole = block[field] if field != "input" else dump_json(block[field])
+        for piece in re.findall(".{1,12}", whole):
+            delta = {"type": name, source: piece}
+            yield {"type": _BLOCK_DELTA, "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    yield {"type": "message_delta", "delta": {"stop_reason": stop_reason}}
+    yield {"type": "message_stop"}
 
 
-class DemoServer:
-    """A loopback server that speaks MiniMax's stream, for `demo`.
+def start_demo_server(pace: float) -> Any:
+    """A server on loopback that speaks MiniMax's stream, `pace` seconds an event.
 
-    It gives a tool call to a request without a tool result and an answer to one that
-    returns the call unchanged, signature and all; anything else is a 400.
+    It answers a question with a tool call, and the tool's result with a text if the
+    call came back unchanged, thinking and signature included; else with a 400.
     """
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-    def __init__(self, pace: float) -> None:
-        import socket
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            _, *more = json.loads(body)["messages"]
+            is_unchanged = not more or more[0]["content"] == _DEMO_CALL
+            self.send_response(200 if is_unchanged else 400)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            turn = (_DEMO_ANSWER, "end_turn") if more else (_DEMO_CALL, "tool_use")
+            for event in demo_events(*turn) if is_unchanged else ():
+                self.wfile.write(f"data: {dump_json(event)}\n\n".encode("ascii"))
+                time.sleep(pace)
 
-        self._pace = pace  # seconds between frames, for a person to see them come
-        try:
-            self._listener = socket.create_server(("127.0.0.1", 0))
-        except OSError as error:
-            text = f"no server can listen on 127.0.0.1: {error.strerror}"
-            raise ProviderError("network", text, "The demo needs loopback.") from None
-        self.base_url = (
-            "http://127.0.0.1:%d/anthropic" % self._listener.getsockname()[1]
-        )
-        _spawn(self._accept)
+        def log_message(self, *_: Any) -> None:
+            """By default each request is logged to stderr."""
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        try:
-            while True:
-                client, _ = self._listener.accept()
-                with client, client.makefile("rwb") as file:
-                    while self._serve(file):
-                        pass
-        except (OSError, ValueError):
-            pass  # closed, by us or by the client
-
-    def _serve(self, file: Any) -> bool:
-        """Answer one request; whether there was one."""
-        lines = list(iter(file.readline, b"\r\n")) if file.peek(1) else []
-        if not lines:
-            return False
-        head = dict(line.decode("latin-1").lower().split(":", 1) for line in lines[1:])
-        messages = json.loads(file.read(int(head["content-length"])))["messages"]
-        is_first = len(messages) == 1
-        if not is_first and messages[1] != {"role": "assistant", "content": _DEMO_CALL}:
-            body = b'{"type":"error","error":{"message":"the demo was altered"}}'
-            file.write(b"HTTP/1.1 400 Bad Request\r\n")
-            file.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-            file.flush()
-            return True
-        file.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-        file.write(b"Transfer-Encoding: chunked\r\n\r\n")
-        answer = (_DEMO_CALL, "tool_use") if is_first else (_DEMO_ANSWER, "end_turn")
-        for frame in _demo_frames(*answer):
-            file.write(b"%x\r\n%s\r\n" % (len(frame), frame))
-            file.flush()
-            time.sleep(self._pace)
-        file.write(b"0\r\n\r\n")
-        file.flush()
-        return True
-
-
-class _Talk:
-    """A plugin loop of our own, and what a host does with it."""
-
-    def __init__(self, provider: MiniMaxProvider) -> None:
-        from queue import SimpleQueue
-
-        self._input: Any = SimpleQueue()
-        self._output: Any = SimpleQueue()
-        read, write = self._input.get, self._output.put
-        _spawn(PluginLoop(read, write, provider.batches, default_settings()).serve)
-
-    def close(self) -> None:
-        self._input.put(b"")  # the end
-
-    def turn(self, request: JSON) -> Iterator[JSON]:
-        self._input.put(dump_json(request).encode("ascii") + b"\n")
-        event: JSON = {"type": ""}
-        while event["type"] not in TERMINAL:
-            for line in self._output.get().splitlines():
-                event = load_json(line.decode("ascii"))
-                yield event
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    except OSError as error:
+        text = f"no server can listen on 127.0.0.1: {error.strerror}"
+        raise ProviderError("network", text, "Allow connections on loopback.") from None
+    spawn(server.serve_forever)
+    return server
 
 
 def demo(pace: float, write: Callable[[str], object]) -> None:
     """Two turns through the whole plugin against a server of its own.
 
-    Raises the ProviderError of a turn that failed.
+    The host's end of the wire are two queues; `write` takes what a person sees.  Raises the ProviderError of a turn that failed.
     """
-    # A proxy's loopback is not ours.
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
+    from queue import Queue
+
+    server = start_demo_server(pace)
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
+    lines: Any = Queue()
+    answers: Any = Queue()
+    wire = (lines.get, answers.put, provider.batches, default_values())
+    PluginLoop(*wire, notify=lambda word: None).start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
-    server = DemoServer(pace)
-    provider = MiniMaxProvider(
-        api_key="sk-api-demo", base_url=server.base_url, max_retries=0
-    )
-    talk = _Talk(provider)
-    messages: list[JSON] = [{"role": "user", "content": _DEMO_QUESTION}]
-    write(f"user      > {_DEMO_QUESTION}\n")
+    question, weather = "What is the weather in Lisbon?", "21 C, sunny"
+    write(f"user      > {question}\n")
+    result = {"type": "tool_result", "tool_use_id": "1", "content": weather}
+    messages: list[JSON] = [{"role": "user", "content": question}]
+    event: JSON = {}
     count = 0
-    for _ in range(2):
-        for event in talk.turn({"messages": messages, "tools": [_DEMO_TOOL]}):
-            count += 1
-            write(_demo_text(event))
+    for turn in ("tool_use", "end_turn"):
+        request = {"id": turn, "messages": messages, "tools": [{"name": "get_weather"}]}
+        lines.put(dump_json(request).encode("ascii") + b"\n")
+        while event.get("id") != turn or event["type"] not in TERMINAL:
+            for line in answers.get().splitlines():
+                event = load_json(line.decode("ascii"))
+                count += 1
+                write(demo_text(event))
         if event["type"] == ERROR:
             raise ProviderError(**event["error"])
-        messages.append(event["message"])
-        if event["stop_reason"] == "tool_use":
-            write(f"tool      > {_DEMO_RESULT}\n")
-            call = event["message"]["content"][-1]["id"]
-            result = {"tool_use_id": call, "content": _DEMO_RESULT}
-            content = [{"type": "tool_result", **result}]
-            messages.append({"role": "user", "content": content})
-    talk.close()
-    provider.close()
-    server.close()
-    text = "\nIt works: 2 turns, %d events, thinking and signature returned unchanged."
-    write(text % count + "\n")
+        if turn == "tool_use":
+            write(f"tool      > {weather}\n")
+            messages += [event["message"], {"role": "user", "content": [result]}]
+    lines.put(b"")
+    server.shutdown()
+    server.server_close()
+    write(f"\nIt works: 2 turns, {count} events, ")
+    write("thinking and signature returned unchanged.\n")
 
 
-_LABELS = {
-    "thinking": "thinking  > ",
-    "text": "assistant > ",
-    "tool_use": "tool call > ",
-}
-
-
-def _demo_text(event: JSON) -> str:
+def demo_text(event: JSON) -> str:
     """What the demo shows of an event."""
-    kind = event["type"]
-    if kind == BLOCK_START:
-        block = event["block"]
-        name = block["name"] + " " if block["type"] == "tool_use" else ""
-        return f"{_LABELS[block['type']]}{name}"
-    if kind == BLOCK_END:
-        return "\n"
-    return str(event.get("text") or event.get("json") or "")
+    if event["type"] == BLOCK_START:
+        labels = {"thinking": "thinking", "text": "assistant", "tool_use": "tool call"}
+        return f"{labels[event['block']['type']]:<9} > {event['block'].get('name', '')}"
+    is_end = event["type"] == BLOCK_END
+    return "\n" if is_end else str(event.get("text") or event.get("json") or "")
 
 
-def _run_demo(options: Any) -> int:
-    demo(0.05, Terminal(sys.stdout).write)
+def _demo(options: Any) -> int:
+    demo(0.05, out)
     return EXIT_OK
 
 
-# --- say: a turn, or a conversation
+# --- say: how a turn looks
 
-
-class _Counter:
-    """Elapsed seconds at a terminal, for as long as there is nothing else to show."""
-
-    _FRAMES = "|/-\\"
-    _SECONDS = 0.25
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._shown = 0  # characters that are to be erased
-        self.doing = "waiting"
-
-    def start(self) -> None:
-        self._ended = threading.Event()
-        if self._terminal.can_erase:
-            _spawn(self._run, self._ended, time.monotonic())
-
-    def stop(self) -> None:
-        with self._lock:
-            self._ended.set()
-            if self._shown:
-                self._terminal.write("\r" + " " * self._shown + "\r")
-            self._shown = 0
-
-    def _run(self, ended: threading.Event, since: float) -> None:
-        count = 0
-        while not ended.wait(self._SECONDS):
-            frame = self._FRAMES[count % len(self._FRAMES)]
-            count += 1
-            text = "%s %s %d s" % (frame, self.doing, time.monotonic() - since)
-            with self._lock:
-                if not ended.is_set():
-                    self._shown = len(text)
-                    self._terminal.write("\r" + self._terminal.painted(text, "dim"))
-
-
-class _Screen:
-    """A turn as a person reads it: the answer on stdout, the rest aside.
-
-    Thinking is shown where stdout is a terminal; another program gets the text only.
-    """
-
-    _BAR = "| "  # marks thinking off, also without colour
-
-    def __init__(self) -> None:
-        self._out, self._err = Terminal(sys.stdout), Terminal(sys.stderr)
-        self._counter = _Counter(self._err)
-        self._in_line = False  # what was printed last has not ended its line
-        self._block = ""  # the kind of the block under way, if it is shown
-        self._any = False  # a block was shown
-        self._began = 0.0
-        self._first: float | None = None  # when the first delta came
-
-    def turn(self, events: Iterable[JSON]) -> JSON:
-        """Show `events` as they come; the last one."""
-        event: JSON = {}
-        self._any, self._first = False, None
-        self._began = time.monotonic()
-        self._counter.doing = "waiting"
-        self._counter.start()
-        try:
-            for event in events:
-                handler = _SHOWN.get(event["type"])
-                if handler is not None:
-                    handler(self, event)
-        finally:
-            self._counter.stop()
-        return event
-
-    def _print(self, text: str, style: str = "") -> None:
-        """Write a piece of the answer."""
-        if not text:
-            return
-        self._counter.stop()
-        self._in_line = not text.endswith("\n")
-        if self._out.is_terminal:
-            text = _escaped(text)
-        self._out.write(self._out.painted(text, style))
-
-    def _end_line(self) -> None:
-        self._counter.stop()
-        if self._in_line:
-            self._print("\n")
-
-    def _on_block_start(self, event: JSON) -> None:
-        kind = event["block"]["type"]
-        shown = ("text", "thinking") if self._out.is_terminal else ("text",)
-        self._block = kind if kind in shown else ""
-        if kind not in shown:
-            if kind != "text" and not self._in_line:
-                self._counter.doing = "thinking" if kind == "thinking" else "writing"
-            return
-        if self._any and self._out.is_terminal:
-            self._print("\n")
-        self._any = True
-        if kind == "thinking":
-            self._print(self._BAR, "dim")
-
-    def _on_delta(self, event: JSON) -> None:
-        if self._first is None:
-            self._first = time.monotonic()
-        if self._block == "thinking":
-            self._print(event["text"].replace("\n", "\n" + self._BAR), "dim")
-        elif self._block:
-            self._print(event["text"])
-
-    def _on_block_end(self, event: JSON) -> None:
-        self._end_line()
-        block = event["block"]
-        if block["type"] == "tool_use":
-            given = event.get("input_json") or dump_json(block.get("input"))
-            text = "tool call: {} {}".format(block.get("name") or "(no name)", given)
-            aside = self._out if self._out.is_terminal else self._err
-            aside.line(_escaped(text))
-
-    def _on_warning(self, event: JSON) -> None:
-        self._note("warning: ", event["text"])
-
-    def _on_retry(self, event: JSON) -> None:
-        text = "{error[code]}: {error[message]}; again in {delay:g} s (attempt "
-        text += "{attempt} of {max_attempts})"
-        self._note("retry: ", text.format(**event))
-        self._counter.start()
-
-    def _note(self, head: str, text: str) -> None:
-        self._end_line()
-        self._err.note(head, text, WARNING)
-
-    def _on_error(self, event: JSON) -> None:
-        self._end_line()
-        _tell_error(self._err, event["error"])
-
-    def _on_turn_end(self, event: JSON) -> None:
-        self._counter.stop()
-        blocks = (event.get("message") or {}).get("content", ())
-        is_mute = all(block["type"] == "thinking" for block in blocks)
-        note = _STOP_NOTES.get(event["stop_reason"], _MUTE if is_mute else "")
-        if event["stop_reason"] == CANCELLED and self._err.is_terminal:
-            self._err.line()  # ends the line of the ^C, too
-            self._in_line = False
-        self._end_line()
-        if note:
-            self._note("note: ", note)
-        model = plain_text(event["model"] or "no model", 60)
-        whole = [figure.replace(" ", "\0") for figure in self._figures(event)]
-        line = self._err.hang(model + ": " + "; ".join(whole), 0).replace("\0", " ")
-        self._err.line(self._err.painted(line, "dim"))
-
-    def _figures(self, event: JSON) -> Iterator[str]:
-        """Tokens, cost and speed, as far as they are known."""
-        usage = {k: v for k, v in (event["usage"] or {}).items() if _is_number(v)}
-        counts = [f"{usage[k]:,} {shown}" for k, shown in _COUNTED if usage.get(k)]
-        yield ", ".join(counts) or "tokens not told"
-        if event.get("cost_usd") is not None:
-            yield _dollars(event["cost_usd"])
-        if self._first is not None:
-            yield "first token %.1f s" % (self._first - self._began)
-            seconds = time.monotonic() - self._first
-            if usage.get("output_tokens") and seconds > 0.001:
-                yield "%.0f tokens/s" % (usage["output_tokens"] / seconds)
-
-
-_SHOWN: dict[str, Callable[[_Screen, JSON], None]] = {
-    BLOCK_START: _Screen._on_block_start,
-    TEXT_DELTA: _Screen._on_delta,
-    THINKING_DELTA: _Screen._on_delta,
-    BLOCK_END: _Screen._on_block_end,
-    WARNING: _Screen._on_warning,
-    RETRY: _Screen._on_retry,
-    ERROR: _Screen._on_error,
-    TURN_END: _Screen._on_turn_end,
-}
-_COUNTED = (
-    ("input_tokens", "in"),
-    ("cache_read_input_tokens", "cached"),
-    ("cache_creation_input_tokens", "written to cache"),
-    ("output_tokens", "out"),
-)
-_MUTE = "the model answered without a text: ask again, or in other words"
 _STOP_NOTES = {
     "max_tokens": "the answer was cut at max_tokens: raise --max-tokens",
     "refusal": "the model refused to answer",
     CANCELLED: "cancelled",
 }
+# The pieces of a row of thinking: a break, spaces, a wide character, (part of) a word.
+_PIECES = re.compile(
+    r"\n|[^\S\n]+|[\u2e80-\ud7ff\uf900-\uffef]|[^\s\u2e80-\ud7ff\uf900-\uffef]{1,30}"
+)
+# Marks of Markdown: of a row (fence, heading, list), in it (bold, code), and its end;
+# and what may yet become one of them.
+_MARKS = re.compile(
+    r"(?m)^[^\S\n]*```.*|^#{1,6} |^[^\S\n]*[-*+] (?=\S)|\*\*(?=\S)|(?<=\S)\*\*|`|\n"
+)
+_HALF_MARK = re.compile(r"(?m)(^[^\S\n]*(```.*|[-*+#]*[^\S\n]?)|[*`]+)\Z")
 
 
-def _dollars(cost: float) -> str:
-    digits = 2 if cost >= 1 else 4 if cost >= 0.01 else 6
-    return "$%.*f" % (digits, cost)
+class Screen:
+    """A turn as a person reads it: the answer on stdout, the rest on stderr.
+
+    At a terminal thinking is shown, in rows with a bar, and Markdown is painted; what a
+    terminal would obey is escaped.  Another program gets the text as it is, and
+    nothing else.  `turn(events)` shows one turn; a conversation uses one screen.
+    """
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+        self.at_terminal = os.isatty(1)
+        self.stop_counter: Callable[[], None] = lambda: None
+        self.doing = "waiting"  # for the counter
+        self.in_row = False  # what was printed last has not ended its row
+        self.kind = ""  # of the block under way, if it is shown
+        self.held = ""  # of its text: what follows decides how it looks
+        self.before = "\n"  # the character before that
+        self.column = -1  # of a row of thinking; -1: its bar is to come
+        self.style = ""  # of Markdown, in effect: bold, code or fence
+
+    def turn(self, events: Iterable[JSON]) -> JSON:
+        """Show `events` as they come; returns the last one."""
+        self.began, self.first, self.is_first = time.monotonic(), 0.0, True
+        self.doing, event = "waiting", {}
+        self.stop_counter = count_seconds(lambda: self.doing)
+        try:
+            for event in events:
+                self.show(event)
+        finally:
+            self.stop_counter()
+        return event
+
+    def show(self, event: JSON) -> None:
+        """Show one event; raises ProviderError for a retry that is of no use here."""
+        kind, error = event["type"], event.get("error", {})
+        if event.get("stop_reason") == CANCELLED and self.at_terminal:
+            self.in_row = True  # that of the ^C
+        if kind in (BLOCK_END, WARNING, RETRY, ERROR, TURN_END):
+            self.write("", is_last=True)
+            self.end_row()
+        if kind == BLOCK_START:
+            self.begin(event["block"]["type"])
+        elif kind in (TEXT_DELTA, THINKING_DELTA):
+            self.first = self.first or time.monotonic()
+            self.write(event["text"])
+        elif kind == BLOCK_END and event["block"]["type"] == "tool_use":
+            call = event["block"]
+            fields = event.get("input_json") or dump_json(call.get("input"))
+            text = f"tool call: {call.get('name') or '(no name)'} {fields}\n"
+            out(visible(text), 1 if self.at_terminal else 2)
+        elif kind == WARNING:
+            note("warning: ", event["text"])
+        elif kind == RETRY and error["code"] == "network":
+            raise ProviderError(**error)  # a person need not wait for the same again
+        elif kind == RETRY:
+            again = "again in {delay:g} s (attempt {attempt} of {max_attempts})"
+            text = f"{error['code']}: {error['message']}; {again.format(**event)}"
+            note("retry: ", text)
+            self.stop_counter = count_seconds(lambda: self.doing)
+        elif kind == ERROR:
+            print_error(error)
+        elif kind == TURN_END:
+            self.conclude(event)
+
+    def put(self, text: str) -> None:
+        """Write a piece of the answer, and know whether its row has ended."""
+        if text:
+            self.stop_counter()
+            self.in_row = not re.search(r"\n(\x1b\[\d*m)*$", text)
+            out(text)
+
+    def end_row(self) -> None:
+        self.stop_counter()
+        self.put("\n" * self.in_row)
+
+    def begin(self, kind: str) -> None:
+        """Begin a block, with a blank row between it and the one before."""
+        has_thinking = self.at_terminal and not self.options.hide_thinking
+        is_shown = kind == "text" or (kind == "thinking" and has_thinking)
+        self.kind = kind if is_shown else ""
+        self.doing = "thinking" if kind == "thinking" else "writing"
+        if is_shown:
+            self.put("\n" * (self.at_terminal and not self.is_first))
+            self.is_first, self.column, self.before = False, -1, "\n"
+
+    def write(self, text: str, is_last: bool = False) -> None:
+        """Show what has come of a block; with `is_last`, also what was held back."""
+        if not self.at_terminal:
+            self.put(text if self.kind else "")
+            return
+        text, self.held = self.held + visible(text), ""
+        if self.kind == "thinking":
+            text = self.in_rows(text, is_last)
+        elif not self.options.raw and paint("", "bold"):
+            text = self.painted(text, is_last)
+        self.put(text if self.kind else "")
+
+    def in_rows(self, text: str, is_last: bool, bar: str = "| ") -> str:
+        """Thinking wrapped by words, each row with a bar.
+
+        Chinese and Japanese are broken anywhere; their characters take two columns.
+        """
+        room = width() - len(bar)
+        pieces, rows = _PIECES.findall(text), ""
+        if pieces and not is_last and not pieces[-1].isspace():
+            self.held = pieces.pop()  # the word may go on
+        for piece in pieces:
+            size = 2 if piece >= "\u2e80" else len(piece)
+            if piece == "\n" or self.column + size >= room:
+                rows += "\n" if self.column >= 0 else bar.rstrip() + "\n"
+                self.column, piece = -1, piece.lstrip()
+            if piece:
+                rows += piece if self.column >= 0 else bar + piece
+                self.column = max(self.column, 0) + size
+        return paint(rows, "dim") if rows else ""
+
+    def painted(self, text: str, is_last: bool) -> str:
+        """Text with light Markdown as colours, as it streams.
+
+        Only a mark whose end may still be to come is held back, so that a paragraph,
+        which is one row, does not come all at once.
+        """
+        text = self.before + text
+        half = None if is_last else _HALF_MARK.search(text, 1)
+        if half is not None and len(half.group()) < 200:
+            text, self.held = text[: half.start()], half.group()
+        self.before = text[-1]
+        styled = _MARKS.sub(self.mark, text)[1:]
+        if is_last and self.style:
+            styled, self.style = styled + "\x1b[0m", ""
+        return styled
+
+    def mark(self, match: Any) -> str:
+        """What stands for a mark: a change of colour, mostly.
+
+        A style ends with its row at the latest: a lone `**` or backtick does no harm.
+        """
+        mark: str = match.group()
+        kind = {"`": "code", "\n": ""}.get(mark, "bold")
+        if match.start() == 0 or (self.style == "fence" and "```" not in mark):
+            return mark  # the end of the row before; code
+        if "```" in mark:
+            self.style = "" if self.style else "fence"
+            return paint(mark, "dim") + f"\x1b[{_COLORS['code']}m" * bool(self.style)
+        if mark.strip() in ("-", "*", "+"):
+            return mark.replace(mark.strip(), "\u2022")
+        if kind and self.style not in ("", kind):
+            return mark  # bold in code, or code in bold
+        had_style, self.style = bool(self.style), "" if self.style else kind
+        if self.style:
+            return f"\x1b[{_COLORS[kind]}m"
+        return "\x1b[0m" * had_style + "\n" * (mark == "\n")
+
+    def conclude(self, event: JSON) -> None:
+        """A note about an answer that is not whole, and the figures.
+
+        Those are for a person: without -v or -q, only if stderr is a terminal.
+        """
+        if event["stop_reason"] in _STOP_NOTES:
+            note("note: ", _STOP_NOTES[event["stop_reason"]])
+        if self.options.verbose or (os.isatty(2) and not self.options.quiet):
+            model = printable(event["model"] or "unknown model", 60)
+            # A figure stays in one row.
+            figures = [figure.replace(" ", "\0") for figure in self.figures(event)]
+            text = wrap(f"{model}: {'; '.join(figures)}").replace("\0", " ")
+            out(paint(text, "dim", 2) + "\n", 2)
+
+    def figures(self, event: JSON) -> Iterator[str]:
+        """Tokens, cost and speed, as far as they are known."""
+        usage, names = event["usage"] or {}, ("in", "cached", "written to cache", "out")
+        counts: JSON = {k: usage.get(field) for k, field in zip(names, CHARGES)}
+        # Larger ones overflow as soon as they are divided.
+        counts = {k: n for k, n in counts.items() if type(n) is int and 0 < n < 10**12}
+        texts = [f"{count:,} {name}" for name, count in counts.items()]
+        yield ", ".join(texts) or "token count unknown"
+        if "cost_usd" in event:
+            cost = event["cost_usd"]
+            yield f"${cost:.{2 if cost >= 1 else 4 if cost >= 0.01 else 6}f}"
+        if self.first:
+            yield f"first token {self.first - self.began:.1f} s"
+            seconds = time.monotonic() - self.first
+            if "out" in counts and seconds > 0.001:
+                yield f"{counts['out'] / seconds:.0f} tokens/s"
 
 
-class _Interrupt:
-    """While it is entered, Ctrl-C sets `cancel`, and a second one ends the program."""
+# --- say: a turn, or a conversation
 
-    def __init__(self) -> None:
-        self.cancel = threading.Event()
 
-    def __enter__(self) -> threading.Event:
-        import signal
+def say_turn(provider: MiniMaxProvider, turn: JSON, screen: Screen | None) -> JSON:
+    """Run a turn, shown on `screen` or as JSON lines; returns its last event.
 
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before != signal.SIG_IGN:  # as it is for a job in the background
-            signal.signal(signal.SIGINT, self._on_signal)
-        return self.cancel
+    Ctrl-C cancels the turn, so that what has come stays in the conversation; a second
+    one ends the command.
+    """
+    import signal
 
-    def __exit__(self, *_: Any) -> None:
-        import signal
+    cancel = threading.Event()
 
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _on_signal(self, *_: Any) -> None:
-        if self.cancel.is_set():
+    def on_interrupt(*_: Any) -> None:
+        if cancel.is_set():
             raise KeyboardInterrupt
-        self.cancel.set()
+        cancel.set()
 
-
-_STDIN_SECONDS = 1.0  # before it is told that stdin is waited for
-
-
-def _read_stdin() -> str:
-    """What is piped in, "" at a terminal or where stdin is closed."""
-    import select
-
-    if sys.stdin is None or _stdin_is_terminal():
-        return ""
-    if os.name == "posix" and not select.select([0], [], [], _STDIN_SECONDS)[0]:
-        text = "reading stdin first (if nothing is to come from there: </dev/null)"
-        Terminal(sys.stderr).line(text)
-    pieces = list(iter(lambda: read_fd(0), b""))
-    return b"".join(pieces).decode("utf-8", "replace").strip("\r\n")
+    # A job in the background ignores it; another program may have a use of its own.
+    is_ours = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    is_ours = is_ours and threading.current_thread() is threading.main_thread()
+    if is_ours:
+        signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        events, event = provider.turn(turn, cancel), {}
+        if screen is not None:
+            return screen.turn(events)
+        for event in events:
+            out(dump_json(event) + "\n")
+        return event
+    except ProviderError as error:
+        print_error(error.to_dict())
+        return {"type": ERROR}
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _say(options: Any) -> int:
-    given = " ".join(options.text)
-    if not options.chat:
-        given = "\n\n".join(part for part in (given, _read_stdin()) if part.strip())
-        if not given and not options.image:
-            text = "there is nothing to say: give a TEXT, pipe one in, or use --chat"
-            return _usage_error(text)
-    elif options.json:
-        return _usage_error("--json goes with a single turn, not with --chat")
-    names = ("model", "system", "max_tokens", "thinking", "effort")
-    fields = {name: getattr(options, name) for name in names}
-    with _provider(options) as provider:
-        first: Any = given
+    reads = not options.chat and ("-" in options.text or not os.isatty(0))
+    if options.chat and options.json:
+        options.parser.error("--json goes with a single turn, not with --chat")
+    with MiniMaxProvider.from_config(**overrides_of(options)) as provider:
+        if options.chat or reads or options.text:
+            provider.settings()  # what is wrong is better known before typing
+        texts = [" ".join(word for word in options.text if word != "-")]
+        texts += [read_stdin()] if reads else []
+        first: Any = "\n\n".join(text for text in texts if text.strip())
         if options.image:
-            first = [*map(_image_block, options.image), *_as_blocks(given)]
-        if options.chat:
-            return _chat(provider, fields, first)
-        fields["messages"] = [{"role": "user", "content": first}]
-        end = _say_turn(provider, fields, None if options.json else _Screen())
-    cancelled = end.get("stop_reason") == CANCELLED
-    return EXIT_INTERRUPTED if cancelled else _SAY_EXITS[end["type"]]
+            blocks = [{"type": "text", "text": first}] if first else []
+            first = [*map(image_block, options.image), *blocks]
+        if not first and not options.chat:
+            text = "nothing to send: give a TEXT, pipe one in, or use --chat"
+            options.parser.error(text)
+        names = ("system", "max_tokens", "thinking", "effort", "temperature", "top_p")
+        turn: JSON = {name: getattr(options, name) for name in names}
+        turn["model"] = model_named(options.model)
+        messages = load_history(options.history)
+        screen = None if options.json else Screen(options)
+        end: JSON = {"type": TURN_END}
+        for content in prompts(first) if options.chat else [first]:
+            turn["messages"] = [*messages, {"role": "user", "content": content}]
+            end = say_turn(provider, turn, screen)
+            if end.get("message"):  # a failed turn is dropped from the conversation
+                messages = [*turn["messages"], end["message"]]
+                save_history(options.history, messages)
+    if end.get("stop_reason") == CANCELLED and not options.chat:
+        return EXIT_INTERRUPTED
+    return EXIT_ERROR if end["type"] == ERROR else EXIT_OK
 
 
-_SAY_EXITS = {TURN_END: EXIT_OK, ERROR: EXIT_ERROR}
+def model_named(name: str | None) -> str | None:
+    """The model to ask for.  Raises ProviderError for what can only be a slip.
+
+    An id of a known family, or one that is like none, is sent as it is: servers know
+    more models than this file does.
+    """
+    short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
+    if not name or name in short or model_facts(name) or "/" in name:
+        return short.get(name or "", name)
+    near = short.get(name.lower()) or nearest(name, MODELS, 0.75)
+    near = near or nearest("minimax-" + name, MODELS, 0.85)
+    if not near:
+        return name
+    text = f'there is no model {printable(name, 60)}; did you mean "{near}"?'
+    raise ProviderError("config", text, f"Use --model {near}.")
 
 
-def _image_block(path: str) -> JSON:
+def image_block(name: str) -> JSON:
+    """The block for a file or a URL."""
+    if re.match(r"(?i)https?://|data:", name):
+        return {"type": "image", "url": name}
     try:
-        return {"type": "image", "source": read_image_file(path)}
+        return {"type": "image", "source": read_image_file(name)}
     except ValueError as error:
-        raise ProviderError("invalid_request", f"--image {path}: {error}") from None
+        text = f"--image {printable(name, 200)}: {error}"
+        raise ProviderError("invalid_request", text, "Name another file.") from None
 
 
-def _say_turn(provider: MiniMaxProvider, turn: JSON, screen: _Screen | None) -> JSON:
-    """Run a turn, shown on `screen` or as JSON lines; its last event."""
-    with _Interrupt() as cancel:
-        events = provider.turn(turn, cancel)
-        if screen is not None:
-            return screen.turn(events)
-        out = Terminal(sys.stdout)
-        for event in events:
-            out.line(dump_json(event))
-        return event
+def load_history(path: str | None) -> list[JSON]:
+    """The messages of a conversation that was kept: {"messages": [...]} in a file.
+
+    Raises ProviderError also where no file can be made: before tokens are spent.
+    """
+    if not path:
+        return []
+    try:
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.lexists(path) and os.access(folder, os.W_OK):
+            return []
+        data, _ = read_file(path, 256 * MIB)
+        messages: list[JSON] = load_json(data.decode("utf-8"))["messages"]
+        return [] + messages  # which only a list can be added to
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no conversation"
+    text = f"--history {printable(path, 200)}: {reason}"
+    raise ProviderError("config", text, "Name another file, or a new one.")
 
 
-def _chat(provider: MiniMaxProvider, fields: JSON, first: Any) -> int:
-    """A conversation; 1 if its last turn failed."""
-    screen = _Screen()
-    messages: list[JSON] = []
-    code = EXIT_OK
-    for content in _prompts(first):
-        messages.append({"role": "user", "content": content})
-        end = _say_turn(provider, {**fields, "messages": messages}, screen)
-        code = _SAY_EXITS[end["type"]]
-        if end.get("message") is None:  # as if it had not been asked
-            messages.pop()
-        else:
-            messages.append(end["message"])
-    return code
+def save_history(path: str | None, messages: list[JSON]) -> None:
+    """Keep a conversation in a file for its owner only; it is never half-written."""
+    if path:
+        path = os.path.realpath(path)
+        fresh = f"{path}.{os.getpid()}"
+        fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with open(fd, "w", encoding="ascii") as file:
+            json.dump({"messages": messages}, file, indent=1)
+        os.replace(fresh, path)
 
 
-def _prompts(first: Any) -> Iterator[Any]:
-    """What the person says, until /quit or the end of input."""
-    error, is_terminal = Terminal(sys.stderr), _stdin_is_terminal()
-    is_edited = is_terminal and Terminal(sys.stdout).is_terminal
-    ahead = bytearray()  # what was read past the line
-    if is_terminal:
-        error.line("/quit leaves, Ctrl-C stops an answer.")
-    if hasattr(sys.stdin, "reconfigure"):
-        sys.stdin.reconfigure(errors="replace")
+def read_stdin(patience: float = 1.0) -> str:
+    """All of stdin; after `patience` seconds without any a person learns of the wait."""
+    if not is_ready(0, True, patience):
+        out("reading stdin first (if nothing is to come from there: </dev/null)\n", 2)
+    data = b"".join(iter(lambda: read_fd(0), b""))
+    return data.decode("utf-8", "replace").strip("\r\n")
+
+
+_CHAT_HELP = '''\
+/quit  leave; so do /exit, exit, quit and Ctrl-D    /help  this list
+Ctrl-C  stop an answer                  """  begin a text of several lines, or end it
+'''
+
+
+def prompts(first: Any) -> Iterator[Any]:
+    """What the person says, until they leave or the input ends.
+
+    A line is a turn, unless it begins a block in triple quotes, or was pasted together
+    with others.  Lines that look like commands are answered here.
+    """
+    prepare_stdin()
+    at_terminal, is_open = os.isatty(0), False
+    lines: list[str] = []
+    out("/help lists the commands, /quit leaves.\n" * at_terminal, 2)
     if first:
         yield first
-    while sys.stdin is not None:
+    while True:
         try:
-            if is_terminal and not is_edited:  # the prompt is no part of the answer
-                error.write("> ")
-            text = _read_edited() if is_edited else _read_line(ahead)
+            line = read_line(". " if is_open else "> ")
         except KeyboardInterrupt:
-            if not is_terminal:
+            if not at_terminal:
                 raise
-            error.line()
+            out("\n", 2)
+            lines, is_open = [], False
             continue
-        if not text and is_terminal:
-            error.line()
-        if not text or text.strip() == "/quit":
+        except (EOFError, RuntimeError):  # RuntimeError: stdin was closed at the start
+            out("\n" * at_terminal, 2)
+            if lines:
+                yield "\n".join(lines)
             return
-        if text.strip():
-            yield text.strip()
+        if not is_open and line.startswith('"""'):
+            is_open, line = True, line[3:]
+        is_ended = is_open and line.rstrip().endswith('"""')
+        lines.append(line.rstrip()[:-3] if is_ended else line)
+        if is_open and not is_ended:
+            continue
+        # A block, between quotes or pasted, is no command and keeps its indentation.
+        text = "\n".join(lines).strip("\n").rstrip()
+        is_block, lines, is_open = is_open or "\n" in text, [], False
+        command = "" if is_block else text.strip()
+        if command.strip("/") in ("exit", "quit"):
+            return
+        if re.match(r"/\w+(\s|$)", command):
+            answer_command(command.split()[0])
+        elif text.strip():
+            yield command or text
 
 
-def _read_line(ahead: bytearray) -> str:
-    """A line with its end, "" at the end of input."""
-    while b"\n" not in ahead:
-        data = read_fd(0)
-        if not data:
-            break
-        ahead += data
-    size = ahead.find(b"\n") + 1 or len(ahead)
-    line = ahead[:size].decode("utf-8", "replace")
-    del ahead[:size]
-    return line
+def answer_command(word: str) -> None:
+    """Answer a line of a conversation that is for us; it costs nothing."""
+    near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
+    text = f'error: there is no command {word}; did you mean "{near}"?\n'
+    out(_CHAT_HELP if word == "/help" else text, 2)
 
 
-def _read_edited() -> str:
-    """The same, of a terminal."""
+def prepare_stdin() -> None:
+    """Have `input()` take every letter, and a pasted block as one text.
+
+    With GNU readline, that is; without it, a pasted line is a turn of its own.
+    """
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     try:
-        import readline  # for input(): the line can be edited
-
-        for setting in ("input-meta on", "output-meta on", "convert-meta off"):
-            readline.parse_and_bind("set " + setting)  # as where the locale is not C
+        import readline
     except ImportError:
-        pass
+        return
+    settings = ("input-meta on", "output-meta on", "convert-meta off")
+    for setting in (*settings, "enable-bracketed-paste on"):
+        readline.parse_and_bind("set " + setting)
+
+
+def read_line(prompt: str) -> str:
+    """A line of stdin, edited if that is possible.  Raises EOFError at its end."""
+    if os.isatty(0) and os.isatty(1):
+        return input(prompt)
+    out(prompt * os.isatty(0), 2)  # on stdout it would be a part of the answer
     try:
-        return input("> ") + "\n"
-    except EOFError:
-        return ""
+        return input()
+    except OSError as error:
+        log(f"stdin cannot be read: {error.strerror}")
+        raise EOFError from None
 
 
 # --- models and quota
 
 
-def _models_listed(provider: MiniMaxProvider, settings: JSON) -> list[str]:
+def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
     """The ids that the endpoint lists for the key."""
-    url = base_of(settings) + MODELS_PATH
-    ids: list[str] = []
-    after = ""
-    for _ in range(20):  # pages
-        answer = provider.get(url + after, settings)
+    from urllib.parse import quote
+
+    names: list[str] = []
+    before, after = None, ""
+    while after != before and len(names) < 5000:  # some servers repeat their only page
+        answer = provider.get(base_url_of(values) + MODELS_PATH + after, values)
         rows = answer.get("data")
         rows = rows if isinstance(rows, list) else []
-        ids += [str(row["id"]) for row in rows if isinstance(row, dict) and "id" in row]
-        last = answer.get("last_id")
-        if not rows or not answer.get("has_more") or not isinstance(last, str):
+        ids = [row["id"] for row in rows if isinstance(row, dict) and "id" in row]
+        names += [printable(str(name), 100) for name in ids]
+        if not ids or not answer.get("has_more"):
             break
-        from urllib.parse import quote
-
-        before, after = after, "?after_id=" + quote(last, safe="")
-        if after == before:  # it knows no pages
-            break
-    return [plain_text(name, 100) for name in dict.fromkeys(ids)]
-
-
-def _settings_with_key(provider: MiniMaxProvider) -> JSON:
-    settings = provider.settings()
-    if settings["api_key"]:
-        return settings
-    error = provider.no_key()
-    raise ProviderError(error.code, error.message, error.hint.format())
+        before, after = after, "?after_id=" + quote(str(answer.get("last_id")), safe="")
+    return list(dict.fromkeys(names))
 
 
 def _models(options: Any) -> int:
-    listed: list[str] | None = None
+    listed: list[str] = []
     if options.live:
-        with _provider(options) as provider:
-            listed = _models_listed(provider, _settings_with_key(provider))
-    rows = manifest()["models"]
-    for row in rows:
-        row["status"] = MODELS[row["id"]]["status"]
+        with MiniMaxProvider.from_config(**overrides_of(options)) as provider:
+            listed = listed_models(provider, provider.settings())
+    result: JSON = {"models": manifest()["models"]}
+    for row in result["models"]:
         least, above = PRICES_ABOVE.get(row["id"], (None, None))
+        row["status"] = MODELS[row["id"]].status
         row["prices_above"] = above and {"input_tokens": least, **above}
-        if listed is not None:
-            row["listed"] = row["id"] in listed
-    others = [name for name in listed or () if name not in MODELS]
+        row.update({"listed": row["id"] in listed} if options.live else {})
+    others = [name for name in listed if name not in MODELS]
     if options.json:
-        shown = {"models": rows}
-        return _print_json(shown if listed is None else {**shown, "others": others})
-    out = Terminal(sys.stdout)
-    _print_table(out, _LIMIT_COLUMNS, [_limit_cells(row) for row in rows])
-    out.line("\nUSD per million tokens:")
-    columns, cells = _PRICE_COLUMNS, [c for row in rows for c in _price_cells(row)]
-    if listed is not None:
-        columns += ((8, "live"),)
-        cells += [[name] + [""] * 4 + ["listed"] for name in others]
-    _print_table(out, columns, cells)
-    for note in _MODEL_NOTES:
-        out.line("\n" + out.hang(note, 0))
+        return out_json({**result, "others": others} if options.live else result)
+    heads = [name.replace("cache_", "") for name in PRICES]
+    last = "live" if options.live else "status"
+    table = [["model", "context", "output", *heads, last]]
+    for row in result["models"]:
+        sizes = [f"{row[name]:,}" for name in ("context_window", "max_output_tokens")]
+        last = {True: "listed", False: "not listed"}.get(
+            row.get("listed"), row["status"]
+        )
+        table.append([row["id"], *sizes, *price_cells(row["prices"]), last])
+        if row["prices_above"]:
+            name = f"  above {row['prices_above']['input_tokens']:,} in"
+            table.append([name, "", "", *price_cells(row["prices_above"]), ""])
+    table += [[name, *[""] * 6, "listed"] for name in others]
+    for name, context, *cells, last in table:
+        text = f"{name:<22}{context:>10} " + "".join(f"{cell:>7}" for cell in cells)
+        out(paint(f"{text}  {last}".rstrip(), "bold" * (name == "model")) + "\n")
+    text = "Prices are USD per million tokens; read and write are of the cache, and "
+    text += "thinking is output. Context counts input and output together."
+    out("\n" + wrap(text) + "\n")
     return EXIT_OK
 
 
-_LIMIT_COLUMNS: tuple[tuple[int, str], ...] = (
-    *((-22, "model"), (9, "context"), (7, "output")),
-    *((-16, "input"), (-8, "thinking"), (-8, "status")),
-)
-_PRICE_COLUMNS: tuple[tuple[int, str], ...] = (
-    (-22, "model"),
-    *((8, name.replace("_", " ").replace("cache ", "")) for name in _PRICES),
-)
-_GONE_MODELS = [name for name, row in MODELS.items() if row["retired"]]
-_MODEL_NOTES = (
-    "Context counts input and output together. read and write: of the cache. "
-    "Thinking is billed as output.",
-    "Retired on {}: {}.".format(_GONE, ", ".join(_GONE_MODELS)),
-    "With --effort {}: {}.".format(
-        ", ".join(EFFORTS),
-        ", ".join(n for n, row in MODELS.items() if FAMILIES[row["family"]]["effort"]),
-    ),
-)
+def price_cells(prices: JSON) -> list[str]:
+    return ["-" if prices[name] is None else f"{prices[name]:g}" for name in PRICES]
 
 
-def _limit_cells(row: JSON) -> list[str]:
-    sizes = [f"{row[k]:,}" for k in ("context_window", "max_output_tokens")]
-    thinking = "always" if row["thinking"] == "always" else "if asked"
-    return [row["id"], *sizes, " ".join(row["input"]), thinking, row["status"]]
-
-
-def _price_cells(row: JSON) -> Iterator[list[str]]:
-    """The prices of a model, and those above a limit, if there is one."""
-
-    def shown(prices: JSON) -> list[str]:
-        return ["-" if prices[k] is None else "%g" % prices[k] for k in _PRICES]
-
-    listed = {True: ["yes"], False: ["no"]}.get(row.get("listed", ""), [])
-    yield [row["id"], *shown(row["prices"]), *listed]
-    above = row["prices_above"]
-    if above:
-        yield ["  above {input_tokens:,} in".format(**above), *shown(above)]
-
-
-def _print_table(out: Terminal, columns: Any, rows: Iterable[list[str]]) -> None:
-    """Cells under their headings; a negative width is one to the left."""
-    heading = out.painted(_table_line(columns, [name for _, name in columns]), "bold")
-    out.line(heading)
-    for row in rows:
-        out.line(_table_line(columns, row))
-
-
-def _table_line(columns: Any, cells: list[str]) -> str:
-    shown = ["%*s" % (width, cell) for (width, _), cell in zip(columns, cells)]
-    return "  ".join(shown).rstrip()
-
-
-# Windows of a plan's quota: name, beginning of the fields, field of the reset.
-_WINDOWS = (
-    ("5 hours", "current_interval", "end_time"),
-    ("week", "current_weekly", "weekly_end_time"),
-)
-_UNLIMITED = 3  # of the status
-
-
-def quota_of(payload: JSON) -> list[JSON]:
+def quota_windows(payload: JSON) -> list[JSON]:
     """The windows of a plan, from the answer of QUOTA_PATH in any of its shapes.
 
-    Each is {model, window, percent_left, unlimited, resets_at (epoch seconds), count,
-    total}, with None for what is not told.  What `count` counts is not documented.
+    Each is {model, window, percent_left, unlimited, included, resets_at (epoch
+    seconds), count, total}, with None for what is unknown.  What `count` counts is not
+    documented.
     """
     data = payload.get("data")
-    found = payload.get("model_remains")
-    if found is None and isinstance(data, dict):
-        found = data.get("model_remains")
-    found = data if found is None else found
-    rows = found if isinstance(found, list) else [found]
-    return [
-        window
-        for row in rows
-        if isinstance(row, dict)
-        for window in (_window(row, *fields) for fields in _WINDOWS)
-        if window is not None
-    ]
+    inner = data.get("model_remains") if isinstance(data, dict) else data
+    rows = payload.get("model_remains", inner)
+    windows: list[JSON] = []
+    for row in rows if isinstance(rows, list) else [rows]:
+        row = row if isinstance(row, dict) else {}
+        pair = [quota_window(row, "5 hours", "current_interval", "end_time")]
+        pair.append(quota_window(row, "week", "current_weekly", "weekly_end_time"))
+        # Of a model outside the plan, all of nothing is left, without limits.
+        nothing = {"percent_left": 100, "unlimited": True, "total": 0}
+        is_out = all({**window, **nothing} == window for window in pair)
+        for window in pair:
+            window.update(included=not is_out, total=window["total"] or None)
+            window.update({"unlimited": False, "percent_left": None} if is_out else {})
+            windows += [window] if window.pop("is_there") else []
+    return windows
 
 
-def _window(row: JSON, name: str, field: str, reset: str) -> JSON | None:
-    if not any(str(key).startswith(field) for key in row):
-        return None
-    percent = _figure(row.get(field + "_remaining_percent"))
-    total = _figure(row.get(field + "_total_count")) or None
-    reset_at = _figure(row.get(reset)) or None
+def quota_window(row: JSON, name: str, field: str, reset: str) -> JSON:
+    """One window of a row; `is_there` is whether it says anything of it."""
+
+    def figure(key: str) -> float | None:
+        """The number in a field that may be a string, None if there is none."""
+        match = re.match(r"\s*(\d{1,15}(\.\d+)?)\s*%?\s*$", str(row.get(key)), re.ASCII)
+        return float(match.group(1)) if match else None
+
+    percent, total = (
+        figure(field + "_remaining_percent"),
+        figure(field + "_total_count"),
+    )
+    most, moment = 100.0, figure(reset) or 0
+    if name == "week":
+        most = max(most, (figure("weekly_boost_permille") or 0) / 10)
     return {
-        "model": plain_text(str(row.get("model_name") or "all models"), 60),
+        "model": printable(str(row.get("model_name") or "all models"), 60),
         "window": name,
-        "percent_left": None if percent is None else min(max(percent, 0.0), 100.0),
-        "unlimited": _figure(row.get(field + "_status")) == _UNLIMITED,
+        "percent_left": None if percent is None else min(percent, most),
+        "unlimited": figure(field + "_status") == 3,
         # Milliseconds; a number so small that it must be seconds is taken for them.
-        "resets_at": reset_at and reset_at / (1000 if reset_at > 1e11 else 1),
-        "count": _figure(row.get(field + "_usage_count")) if total else None,
+        "resets_at": (moment / 1000 if moment > 1e11 else moment) or None,
+        "count": figure(field + "_usage_count") if total else None,
         "total": total,
+        "is_there": any(str(key).startswith(field) for key in row),
     }
 
 
-def _figure(value: Any) -> float | None:
-    """The number in a field that may be a string, None if there is none."""
-    found = re.match(r"\s*(\d{1,15}(\.\d+)?)\s*%?\s*$", str(value), re.ASCII)
-    return float(found.group(1)) if found and not isinstance(value, bool) else None
-
-
-def _quota_windows(provider: MiniMaxProvider, settings: JSON) -> list[JSON]:
-    url = root_of(base_of(settings)) + QUOTA_PATH
-    return quota_of(provider.get(url, settings))
-
-
-def _quota_text(window: JSON) -> str:
-    """What is left of a window, and until when."""
-    parts = []
-    if window["unlimited"]:
-        parts.append("unlimited")
-    elif window["percent_left"] is not None:
-        parts.append("{percent_left:g} % left".format(**window))
-    else:
-        parts.append("not told")
+def quota_text(window: JSON) -> tuple[str, str]:
+    """The status of a window, and what is left of it until when."""
+    left = window["percent_left"]
+    if not window["included"]:
+        return OK, "not in your plan"
+    text = "unknown" if left is None else f"{left:g} % left"
+    text = "unlimited" if window["unlimited"] else text
     if window["total"] and window["count"] is not None:
-        parts.append("count {count:g} of {total:g}".format(**window))
+        text += f", count {window['count']:g} of {window['total']:g}"
     if window["resets_at"]:
-        try:
-            parts.append("resets {}".format(_when(window["resets_at"])))
-        except (ValueError, OverflowError, OSError):
-            pass
-    return ", ".join(parts)
+        text += f", resets {local_time(window['resets_at'])}"
+    is_enough = window["unlimited"] or left is None or left >= 10
+    return OK if is_enough else WARNING if left else PROBLEM, text
+
+
+def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
+    return quota_windows(
+        provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
+    )
 
 
 def _quota(options: Any) -> int:
-    with _provider(options) as provider:
-        settings = _settings_with_key(provider)
-        _, kind, wallet, _ = key_kind(settings["api_key"])
+    with MiniMaxProvider.from_config(**overrides_of(options)) as provider:
+        values = provider.settings()
+        _, kind, wallet, _ = key_kind(values["api_key"])
         try:
-            windows = _quota_windows(provider, settings)
+            windows = read_quota(provider, values)
         except ProviderError as error:
-            if kind != _PLAN:
-                only = f"Only plans have a quota: a {kind} spends {wallet}."
-                error.hint = f"{only} {error.hint}"
+            if kind != PLAN_KEY:
+                error.hint = f"Only plans have a quota; a {kind} spends {wallet}."
             raise
     if options.json:
-        return _print_json({"key": kind, "quota": windows})
-    out = Terminal(sys.stdout)
-    if not windows:
-        text = f"No plan quota is told for this key. A {kind} spends {wallet}."
-        out.line(out.hang(text, 0))
-    model = None
+        return out_json({"key": kind, "quota": windows})
     for window in windows:
-        if window["model"] != model:
-            model = window["model"]
-            out.line(out.painted(model, "bold"))
-        full = int((_left(window) or 0) / 10)
-        bar = "[%s%s]" % ("#" * full, "-" * (10 - full))
-        head = "  %-9s" % window["window"]
-        text = out.hang(_quota_text(window), len(head) + len(bar) + 1)
-        out.line(head + out.painted(bar, _quota_status(window)) + " " + text)
+        status, text = quota_text(window)
+        head = f"{window['model']:<20} {window['window']:<8} "
+        out(head + paint(wrap(text, len(head)), status) + "\n")
+    if not windows:
+        out(
+            wrap(f"There is no plan quota for this key; a {kind} spends {wallet}.")
+            + "\n"
+        )
     return EXIT_OK
-
-
-def _left(window: JSON) -> float | None:
-    """How much of a window is left, in percent, None if it is not told."""
-    return 100.0 if window["unlimited"] else window["percent_left"]
-
-
-def _quota_status(window: JSON) -> str:
-    left = _left(window)
-    if left is None or left >= _LOW_PERCENT:
-        return OK
-    return WARNING if left else PROBLEM
-
-
-_LOW_PERCENT = 10  # of a quota: below it is worth a warning
 
 
 # --- check: everything that can be known without spending a token
 
-
-def _result(status: str, text: str, remedy: str = "", subject: str = "") -> JSON:
-    return {"check": subject, "status": status, "text": text, "remedy": remedy}
+# A result is {"check", "status", "text", "remedy"}, with "value" and "origin" for a
+# setting and, where another setting works, "settings" {name: value}, which install.sh
+# stores.  No value of a key is among them, and SECRETS masks what quotes one.
 
 
 class Checkup:
-    """What `check` has found so far; the checks are functions of it."""
+    """The checks: each adds results, and may leave something for the next.
 
-    def __init__(self, provider: MiniMaxProvider) -> None:
+    A check that raises ProviderError has failed with its message and hint.
+    """
+
+    def __init__(self, provider: MiniMaxProvider, overrides: JSON) -> None:
         self.provider = provider
-        self.path = config_path(os.environ)
-        self.settings = default_settings()
-        self.origins: dict[str, str] = {}
-        self.told: list[str] = []  # what reading the settings would have logged
+        self.settings = load_settings(overrides=overrides)
+        self.values, self.origins = self.settings.values, self.settings.origins
+        self.base = base_url_of(self.values)
+        self.host = host_of(self.base)
+        self.results: list[JSON] = []
         self.failed: set[str] = set()  # checks and settings that cannot be relied on
-        self.listed: list[str] | None = None  # ids that the endpoint lists
+        self.listed: list[str] = []  # ids that the endpoint lists
 
-    def run(self, offline: bool, tell: Callable[[str, JSON], None]) -> list[JSON]:
-        """Do the checks in order; what has to wait for a failed one is skipped."""
-        results: list[JSON] = []
-        for name, (group, with_network, needs, check) in CHECKS.items():
-            if with_network is offline:
+    def add(
+        self, status: str, check: str, text: str, hint: str = "", **more: Any
+    ) -> None:
+        row = {"check": check, "status": status, "text": text, "remedy": hint, **more}
+        self.results.append(SECRETS.value(row))
+        self.failed |= {check} if status in (PROBLEM, SKIPPED) else set()
+
+    def run(self, is_offline: bool) -> None:
+        """Do the checks in order; what needs one that failed is skipped."""
+        steps: list[tuple[str, str, Callable[[], object]]] = [
+            ("requests", "", self.libraries),
+            ("config", "", self.config),
+            ("settings", "config", self.each_setting),
+            ("network", "requests config region base_url", self.network),
+            ("key", "network api_key", self.key),
+            ("plan", "key", self.plan),
+            ("demo", "requests", self.demo),
+            ("model used", "config model", self.model),
+        ]
+        for name, needs, step in steps:
+            if name in (("network", "key", "plan") if is_offline else ("demo",)):
                 continue
-            missing = [need for need in needs if need in self.failed]
+            missing = [need for need in needs.split() if need in self.failed]
             if missing:
-                found = iter([_result(SKIPPED, "waits for " + ", ".join(missing))])
-            else:
-                found = check(self)
-            for result in map(SECRETS.value, found):
-                result["check"] = result["check"] or name
-                if result["status"] in (PROBLEM, SKIPPED):
-                    self.failed |= {name, result["check"]}
-                results.append(result)
-                tell(group, result)
-        return results
-
-    def file(self, **overrides: Any) -> ConfigFile:
-        """The configuration, silent about what is told here."""
-        file = ConfigFile(self.path, overrides=overrides)
-        file.tell = self.told.append
-        return file
-
-    @property
-    def base(self) -> str:
-        return base_of(self.settings)
+                self.add(SKIPPED, name, "needs " + ", ".join(missing))
+                continue
+            try:
+                step()
+            except ProviderError as error:
+                self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
+            except Exception as error:  # the last resort
+                text = f"{type(error).__name__}: {printable(str(error), 200)}"
+                self.add(
+                    PROBLEM, name, text, "This is a defect of the plugin: report it."
+                )
 
     def remedy(self, name: str, value: str) -> str:
-        """How to give setting `name` the value, where it is set now."""
-        origin = self.origins.get(name, self.path)
-        if origin == self.path:
+        """How to give a setting the value, where it is set now."""
+        origin = self.origins.get(name, self.settings.path)
+        if origin == self.settings.path:
             return f'Set "{name}" to "{value}" in {origin}'
-        return f"Set {origin} to {value}, or unset it and set {name} in {self.path}"
+        return f"Set {origin} to {value} and restart the process"
 
-    def removal(self, name: str) -> str:
-        """How to have setting `name` no longer set."""
-        origin = self.origins.get(name, self.path)
-        is_in_file = origin == self.path
-        return f"remove {name} from {origin}" if is_in_file else f"unset {origin}"
-
-
-def _inspect_python(c: Checkup) -> Iterator[JSON]:
-    import platform
-
-    yield _result(OK, f"{platform.python_version()} at {sys.executable}")
-    where = os.path.abspath(__file__)
-    yield _result(OK, f"{__version__} at {where}", subject="plugin")
-
-
-def _inspect_requests(c: Checkup) -> Iterator[JSON]:
-    try:
+    def libraries(self) -> None:
+        self.add(OK, "python", f"{sys.version.split()[0]} at {sys.executable}")
+        self.add(OK, "plugin", f"{__version__} at {os.path.abspath(__file__)}")
         import_requests()
-    except ProviderError as error:
-        yield _result(PROBLEM, error.message, error.hint)
-        return
-    for name, version in library_versions().items():
-        yield _result(OK, str(version), subject=name)
+        for name, version in library_versions().items():
+            self.add(OK, name, str(version))
 
-
-def _inspect_config(c: Checkup) -> Iterator[JSON]:
-    try:
-        given, mode = c.file().parse()
-    except ProviderError as error:
-        hint = f"{error.hint} Correct it, or move it away and run install.sh for a "
-        yield _result(PROBLEM, error.message, hint.lstrip() + "new one.")
-        return
-    if not mode:
-        yield _result(OK, f"{c.path} is not there: environment and defaults count")
-        return
-    shown = "%s, mode %04o" % (c.path, mode & 0o7777)
-    if mode & 0o077 and os.name == "posix" and "api_key" in given:
-        text = shown + ": others can read the key in it"
-        yield _result(WARNING, text, f"chmod 600 {c.path}")
-    else:
-        yield _result(OK, shown)
-    for name in sorted(set(given) - set(OPTIONS)):
-        near = _nearest(name, OPTIONS)
-        remedy = f"Did you mean {near}?" if near else "Remove it."
-        text = f"{plain_text(name, 40)} is no setting: it is ignored"
-        yield _result(WARNING, text, remedy)
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    """Which of `names` was probably meant, "" if none is near."""
-    import difflib
-
-    by_lower = {known.lower(): known for known in names}
-    near = difflib.get_close_matches(name.lower(), by_lower, 1, 0.6)
-    return by_lower[near[0]] if near else ""
-
-
-def _inspect_settings(c: Checkup) -> Iterator[JSON]:
-    """Each setting as if it were the only one, so that all mistakes are found."""
-    (given, _), defaults = c.file().parse(), {}
-    for name in OPTIONS:
-        others = {other: None for other in OPTIONS if not other.startswith(name)}
-        file = c.file(**others)
-        try:
-            c.settings[name] = file.load(with_key=name == "api_key")[name]
-        except ProviderError as error:
-            hint = error.hint or ERRORS["config"][1]
-            yield _result(PROBLEM, error.message, hint, name)
-            continue
-        c.origins.update(file.origins)
-        where = file.origins.get(name)
-        if where is None and name not in _VALUES:
-            defaults[name] = c.settings[name]
-            continue
-        shown = "default" if where is None else where
-        if where == c.path:
-            shown = "config file"
-        elif where is not None and given.get(name):
-            shown += ", which wins over the config file"
-        is_shared = any(text.startswith(f"{where} can be read") for text in c.told)
-        if is_shared and where != c.path:
-            remedy = f"chmod 600 {where}"
-            yield _result(WARNING, "others can read its file", remedy, name)
-        yield {**_VALUES.get(name, _show_value)(c, name, shown), "origin": shown}
-    text = ", ".join(f"{name} {json.dumps(v)}" for name, v in defaults.items())
-    yield {**_result(OK, text, subject="defaults"), "values": defaults}
-
-
-def _show_value(c: Checkup, name: str, origin: str) -> JSON:
-    value = c.settings[name]
-    text = f"{json.dumps(value)} ({origin})"
-    return {**_result(OK, text, subject=name), "value": value}
-
-
-def _show_key(c: Checkup, name: str, origin: str) -> JSON:
-    """The kind of the key and its length, never a character of it."""
-    key = c.settings["api_key"]
-    if not key:
-        hint = c.provider.no_key().hint.format()
-        return _result(PROBLEM, "is not set", hint, name)
-    prefix, kind, _, _ = key_kind(key)
-    text = "%s, %d characters (%s)" % (kind, len(key), origin)
-    if prefix and len(key) >= 20:
-        return _result(OK, text, subject=name)
-    odd = "short" if prefix else "unlike any key of MiniMax's"
-    remedy = "Copy it again, whole, if it is not accepted."
-    return _result(WARNING, f"{text}: it is {odd}", remedy, name)
-
-
-def _show_base_url(c: Checkup, name: str, origin: str) -> JSON:
-    if not c.settings["base_url"]:
-        return _result(OK, f"{c.base} (that of the region)", subject=name)
-    region, wanted = HOSTS.get(host_of(c.base)), c.settings["region"]
-    text = f"{c.base} ({origin})"
-    if "region" in c.origins and region not in (None, wanted):
-        text += f": a host of region {region}, which wins over region {wanted}"
-        return _result(WARNING, text, "Remove the one that is wrong.", name)
-    return _result(OK, text, subject=name)
-
-
-# Settings that are always shown, and how.
-_VALUES: dict[str, Callable[[Checkup, str, str], JSON]] = {
-    "api_key": _show_key,
-    "region": _show_value,
-    "base_url": _show_base_url,
-    "model": _show_value,
-}
-
-
-def _hop(c: Checkup) -> tuple[str, str, int]:
-    """The proxy in effect or "", and the host and port that are connected to.
-
-    Raises ValueError for a proxy that is no URL.
-    """
-    proxy = proxy_of(c.base)
-    return (proxy, *host_and_port(proxy or c.base))
-
-
-def _inspect_proxy(c: Checkup) -> Iterator[JSON]:
-    used = [n for n in _ROUTE_VARIABLES if os.environ.get(n)]
-    try:
-        proxy, host, port = _hop(c)
-    except ValueError:
-        text = "the URL of the proxy is not valid"
-        yield _result(PROBLEM, text, "Correct it in {}.".format(", ".join(used)))
-        return
-    told = ", ".join(used) or "the system's settings"
-    if proxy:
-        yield _result(OK, f"{host} port {port}, from {told}")
-    else:
-        yield _result(OK, f"none (set: {told})" if used else "none")
-
-
-def _inspect_dns(c: Checkup) -> Iterator[JSON]:
-    def look_up(watch: Watch, host: str, port: int) -> str:
-        found = list(dict.fromkeys(row[4][0] for row in resolve(watch, host, port)))
-        if found == [host]:
-            return host + " is an address"
-        more = " and %d more" % (len(found) - 3) if found[3:] else ""
-        return "{} is {}{}".format(host, ", ".join(found[:3]), more)
-
-    yield _step(c, look_up, "Check this machine's DNS and network")
-
-
-def _inspect_tcp(c: Checkup) -> Iterator[JSON]:
-    def connect(watch: Watch, host: str, port: int) -> str:
-        dial(watch, host, port, ()).close()
-        return "%s answers at port %d" % (host, port)
-
-    yield _step(c, connect, "Check the firewall, which must let this out")
-
-
-def _step(c: Checkup, work: Callable[[Watch, str, int], str], remedy: str) -> JSON:
-    """A step of the way to the host, or to its proxy."""
-    proxy, host, port = _hop(c)
-    watch, begun = Watch(), time.monotonic()
-    watch.host = host
-    watch.start(2 * QUERY_SECONDS)
-    watch.arm("tcp", min(c.settings["connect_timeout"], QUERY_SECONDS))
-    try:
-        text = work(watch, host, port)
-        return _result(OK, "%s, %d ms" % (text, _ms(time.monotonic() - begun)))
-    except ProviderError as error:
-        remedy += "; if a proxy is needed here, set HTTPS_PROXY."
-        if proxy:
-            remedy = "This is the proxy, see above: correct its variable, or unset it."
-        return _result(PROBLEM, error.message, remedy)
-    finally:
-        watch.finish()
-
-
-def _inspect_tls(c: Checkup) -> Iterator[JSON]:
-    """Any HTTP answer, to a question without the key, shows that the way is open."""
-    watch, begun, status = Watch(), time.monotonic(), 200
-    try:
-        c.provider.get(c.base + MODELS_PATH, {**c.settings, "api_key": ""}, watch)
-    except ProviderError as error:
-        status = error.details.get("http_status", 0)
-        if status == 407:  # of a proxy that is not tunnelled through
-            yield _result(PROBLEM, error.message, LOGIN_HINT)
-            return
-        if not status and error.code in ("network", "timeout", "config", "stream_cut"):
-            yield _result(PROBLEM, error.message, error.hint)
-            return
-    secure = tls_of(watch) or "certificate verified"
-    shown = secure if c.base.startswith("https") else "plain http, on this machine"
-    milliseconds = _ms(time.monotonic() - begun)
-    yield _result(OK, "%s, answer after %d ms" % (shown, milliseconds))
-
-
-def _inspect_key(c: Checkup) -> Iterator[JSON]:
-    try:
-        c.listed = _models_listed(c.provider, c.settings)
-    except ProviderError as error:
-        text = f"{error.code}: {error.message}"
-        trouble = _KEY_TROUBLES.get(error.code)
-        yield trouble(c, error) if trouble else _result(PROBLEM, text, error.hint)
-        return
-    region = HOSTS.get(host_of(c.base))
-    where = host_of(c.base) + (f" (region {region})" if region else "")
-    yield _result(OK, "accepted by %s, models listed: %d" % (where, len(c.listed)))
-
-
-def _refused_key(c: Checkup, error: ProviderError) -> JSON:
-    """The region that takes the key, if it is not the one that was asked.
-
-    Only a host of MiniMax's is a reason to show the key to another of them.
-    """
-    asked = [host_of(c.base)]
-    own = None if c.settings["base_url"] else c.settings["region"]
-    region = HOSTS.get(asked[0], own)
-    for other, base in REGIONS.items() if region else ():
-        if other == region:
-            continue
-        settings = {**c.settings, "region": other, "base_url": ""}
-        try:
-            _models_listed(c.provider, settings)
-        except ProviderError as problem:
-            if problem.code == "auth":
-                asked.append(host_of(base))
-            continue
-        text = f"{asked[0]} refuses the key: this key belongs to region {other}"
-        remedy = c.remedy("region", other)
-        if c.settings["base_url"]:
-            remedy += ", and " + c.removal("base_url")
-        return _result(PROBLEM, text, remedy + ".")
-    text = "the key is refused by {}: {}".format(" and ".join(asked), error.message)
-    where = c.origins.get("api_key", c.path)
-    remedy = f"Copy the key again from the platform that issued it, to {where}."
-    if not region:
-        remedy += " If {} is not meant, {}.".format(asked[0], c.removal("base_url"))
-    return _result(PROBLEM, text, remedy)
-
-
-def _wrong_path(c: Checkup, error: ProviderError) -> JSON:
-    """The form of the base URL, on the same host, that leads to the API."""
-    root = root_of(c.base)
-    forms = dict.fromkeys((root + "/anthropic", c.base + "/anthropic", root))
-    for form in (form for form in forms if form != c.base):
-        code = ""
-        try:
-            _models_listed(c.provider, {**c.settings, "base_url": form})
-        except ProviderError as problem:
-            code = problem.code
-        if code not in ("not_found", "protocol", "rejected"):
-            text = f"there is no API at {c.base}, but at {form}"
-            return _result(PROBLEM, text, c.remedy("base_url", form) + ".")
-    return _result(PROBLEM, error.message, error.hint)
-
-
-_KEY_TROUBLES = {"auth": _refused_key, "not_found": _wrong_path}
-
-
-def _inspect_plan(c: Checkup) -> Iterator[JSON]:
-    prefix, kind, wallet, _ = key_kind(c.settings["api_key"])
-    if kind == _PAYG:
-        text = f"pay as you go: spends {wallet}, which only the platform's page shows"
-        yield _result(OK, text)
-        return
-    try:
-        windows = _quota_windows(c.provider, c.settings)
-    except ProviderError as error:
-        if kind == _PLAN:
-            text = f"the quota cannot be read: {error.message}"
-            yield _result(WARNING, text, "Look at the platform's page of your plan.")
-        else:
-            yield _result(OK, f"spends {wallet}")
-        return
-    yield _result(OK, "a plan" if windows else f"no quota told: spends {wallet}")
-    for window in windows:
-        text = "{model}, {window}: ".format(**window) + _quota_text(window)
-        status = _quota_status(window)
-        remedy = f"Wait for the reset, choose a bigger plan, or use a {_PAYG}."
-        yield _result(status, text, "" if status == OK else remedy, "quota")
-
-
-def _inspect_model(c: Checkup) -> Iterator[JSON]:
-    name = canonical_model(c.settings["model"])
-    facts, listed = MODELS.get(name), c.listed or []
-    remedy = "{} (current: {}).".format(
-        c.remedy("model", _CURRENT[0]), ", ".join(_CURRENT)
-    )
-    is_plan = key_kind(c.settings["api_key"])[1] == _PLAN
-    if facts and facts["retired"]:
-        text = "{} was retired on {}".format(name, facts["retired"])
-        still = name in listed
-        text += ", though the endpoint lists it" if still else ""
-        yield _result(WARNING if still else PROBLEM, text, remedy)
-    elif facts is None and name not in listed:
-        near = _nearest(name, [*MODELS, *listed])
-        known = "neither the table nor the endpoint knows"
-        text = f"{known if listed else 'the table does not know'} {name}"
-        hint = c.remedy("model", near) + ", if that was meant." if near else remedy
-        yield _result(PROBLEM if listed else WARNING, text, hint)
-    elif listed and name not in listed:
-        text = f"the endpoint does not list {name} for this key"
-        yield _result(WARNING, text, remedy)
-    elif is_plan and name.endswith("-highspeed"):
-        text = f"{name}: -highspeed models are not part of the base plans"
-        yield _result(WARNING, text, remedy)
-    else:
-        status = facts["status"] if facts else "listed, but not in the table"
-        yield _result(OK, f"{name}: {status}")
-
-
-def _inspect_demo(c: Checkup) -> Iterator[JSON]:
-    try:
+    def demo(self) -> None:
         demo(0, lambda text: None)
-    except ProviderError as error:
-        remedy = f"See what {_program()} demo prints; is loopback firewalled?"
-        text = "a turn failed without any network: " + error.message
-        yield _result(PROBLEM, text, remedy)
-        return
-    yield _result(OK, "2 turns with a server of its own")
+        self.add(OK, "demo", "2 turns with a server of its own")
 
+    def config(self) -> None:
+        path, mode = self.settings.path, self.settings.mode
+        for name, error in self.settings.problems:
+            self.add(PROBLEM, name or "config", error.message, error.to_dict()["hint"])
+        text = f"{path}, mode {mode & 0o7777:04o}" if mode else f"{path} not found"
+        if "config" not in self.failed:
+            self.add(OK, "config", text)
+        key_path = self.origins.get("api_key", "")
+        is_file = os.name == "posix" and os.path.isfile(key_path)
+        if is_file and os.stat(key_path).st_mode & 0o077:
+            text = f"others can read the key in {key_path}"
+            self.add(WARNING, "config", text, f"Run chmod 600 {key_path}")
+        for name in self.settings.unknown:
+            text = f"unknown setting: {name_unknown(name)}"
+            self.add(WARNING, "config", text, f"Correct or remove it in {path}.")
 
-_ROUTE = ("config", "region", "base_url")
-# Name, group, whether with a network only, without one only, or (None) always, what
-# must not have failed before, and what yields the results.
-CHECKS: dict[str, tuple[str, bool | None, tuple[str, ...], Any]] = {
-    "python": ("this machine", None, (), _inspect_python),
-    "requests": ("this machine", None, (), _inspect_requests),
-    "demo": ("this machine", False, ("requests",), _inspect_demo),
-    "config": ("settings", None, (), _inspect_config),
-    "settings": ("settings", None, ("config",), _inspect_settings),
-    "proxy": ("network", True, _ROUTE, _inspect_proxy),
-    "dns": ("network", True, (*_ROUTE, "proxy"), _inspect_dns),
-    "tcp": ("network", True, ("dns",), _inspect_tcp),
-    "tls": ("network", True, ("requests", "tcp"), _inspect_tls),
-    "key": ("key and plan", True, ("config", "api_key", "tls"), _inspect_key),
-    "plan": ("key and plan", True, ("key",), _inspect_plan),
-    "model used": ("key and plan", None, ("config", "model"), _inspect_model),
-}
+    def each_setting(self) -> None:
+        """A result for each setting that matters or is set, and one for all defaults.
+
+        Where each comes from is half of what support asks for.
+        """
+        in_file = load_settings(self.settings.path, {}).origins
+        defaults: JSON = {}
+        for name, value in self.values.items():
+            origin = self.origins.get(name, "default")
+            if origin == self.settings.path:
+                origin = "config file"
+            elif name in in_file and name in self.origins:
+                origin += ", which wins over the config file"
+            if name == "api_key" and name not in self.failed:
+                self.api_key(origin)
+            elif name in self.origins or name in ("region", "model"):
+                if name not in self.failed:
+                    text = f"{json.dumps(value)} ({origin})"
+                    self.add(OK, name, text, value=value, origin=origin)
+            else:
+                defaults[name] = value
+        region = HOSTS.get(self.host, self.values["region"])
+        if region != self.values["region"] and "region" in self.origins:
+            text = f"base_url is a host of region {region}, not {self.values['region']}"
+            self.add(WARNING, "base_url", text, "Remove the one that is wrong.")
+        texts = [f"{name} {json.dumps(value)}" for name, value in defaults.items()]
+        self.add(OK, "defaults", ", ".join(texts), values=defaults)
+
+    def api_key(self, origin: str) -> None:
+        """The kind of the key and its length, never a character of it."""
+        key = self.values["api_key"]
+        prefix, kind, _, _ = key_kind(key)
+        status, text, hint = OK, f"{kind}, {len(key)} characters ({origin})", ""
+        if not key:
+            error = no_key(self.settings).to_dict()
+            status, text, hint = PROBLEM, error["message"], error["hint"]
+        elif not prefix or len(key) < 20:
+            status, text = WARNING, text + ": unlike MiniMax's keys"
+            hint = "Copy it again, whole, if it is not accepted."
+        self.add(status, "api_key", text, hint, origin=origin)
+
+    def network(self) -> None:
+        """Any HTTP answer, to a question without the key, shows that the way is open;
+        else the message tells DNS, TCP and TLS apart."""
+        used, failure = ", ".join(routes()), proxy_failure(self.base)
+        if failure is not None:
+            failure.hint = f"Correct the variable ({used}) and restart the process."
+            raise failure
+        # Without a login.
+        proxy = proxy_of(self.base).split("//")[-1].rpartition("@")[2].partition("/")[0]
+        self.add(OK, "proxy", (proxy or "none") + (f" (set: {used})" if used else ""))
+        began = time.monotonic()
+        try:
+            self.provider.get(self.base + MODELS_PATH, {**self.values, "api_key": ""})
+        except ProviderError as error:
+            status = error.details.get("http_status")
+            codes = ("network", "timeout", "config", "stream_cut")
+            if status == 407 or (not status and error.code in codes):
+                raise
+        seconds = time.monotonic() - began
+        how = "certificate verified" if self.base.startswith("https") else "plain http"
+        self.add(OK, "network", f"{self.host} answers after {seconds:.1f} s, {how}")
+
+    def key(self) -> None:
+        """List the models, with the key; if that is refused, find out what works."""
+        try:
+            self.listed = listed_models(self.provider, self.values)
+        except ProviderError as error:
+            self.find_settings(error)
+            return
+        region = f" (region {HOSTS[self.host]})" if self.host in HOSTS else ""
+        text = f"accepted by {self.host}{region}, models listed: {len(self.listed)}"
+        self.add(OK, "key", text)
+
+    def find_settings(self, error: ProviderError) -> None:
+        """Report the region or the base URL with which the models are listed.
+
+        Only a host of MiniMax's is a reason to show the key to another of them.
+        """
+        changes: list[tuple[str, str]] = []
+        root, hint = root_of(self.base), error.hint
+        if error.code == "auth":
+            changes = [("region", r) for r in REGIONS if r != HOSTS.get(self.host, r)]
+            origin = self.origins.get("api_key", self.settings.path)
+            hint = f"Copy the key again, whole, to {origin}."
+        if error.code == "not_found":
+            forms = (root + "/anthropic", self.base + "/anthropic", root)
+            changes = [("base_url", form) for form in forms]
+        for name, value in changes:
+            code = ""
+            try:
+                listed_models(
+                    self.provider, {**self.values, "base_url": "", name: value}
+                )
+            except ProviderError as other:
+                code = other.code
+            if not code or (code == "auth" and name == "base_url"):
+                text = f"{error.message}; it works with {name} {value}"
+                has_both = name == "region" and "base_url" in self.origins
+                hint = self.remedy(name, value) + ", and remove base_url" * has_both
+                self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
+                return
+        self.add(PROBLEM, "key", f"{self.host}: {error.message}", hint)
+
+    def plan(self) -> None:
+        """What is left of the quota, for keys that may have one."""
+        _, kind, wallet, _ = key_kind(self.values["api_key"])
+        windows: list[JSON] = []
+        try:
+            windows = [] if kind == PAYG_KEY else read_quota(self.provider, self.values)
+        except ProviderError as error:
+            if kind == PLAN_KEY:
+                hint = "Look at the platform's page of your plan."
+                text = f"the quota cannot be read: {error.message}"
+                self.add(WARNING, "plan", text, hint)
+                return
+        self.add(OK, "plan", "a plan" if windows else f"spends {wallet}")
+        for window in windows:
+            status, text = quota_text(window)
+            text = f"{window['model']}, {window['window']}: {text}"
+            hint = "" if status == OK else f"Wait for the reset, or use a {PAYG_KEY}."
+            self.add(status, "quota", text, hint)
+
+    def model(self) -> None:
+        """Whether the default model is served, as far as a list of models shows it."""
+        name = canonical_model(self.values["model"])
+        facts, is_listed = MODELS.get(name), name in self.listed
+        near = "" if facts else nearest(name, [*MODELS, *self.listed])
+        hint = self.remedy("model", near or CURRENT_MODELS[0])
+        hint += f" (current: {', '.join(CURRENT_MODELS)})."
+        status, text = WARNING, f"{name} is not part of the base plans"
+        is_plan = key_kind(self.values["api_key"])[1] == PLAN_KEY
+        if facts and facts.retired:
+            status = WARNING if is_listed else PROBLEM
+            text = (
+                f"{name} was retired on {facts.retired}" + ", but is listed" * is_listed
+            )
+        elif self.listed and not is_listed:
+            status = WARNING if facts else PROBLEM
+            text = f"{self.host} does not list {name} for this key"
+        elif not facts and not is_listed:
+            text = f"{name} is not in the table of models"
+        elif not (is_plan and name.endswith("-highspeed")):
+            status, text, hint = (
+                OK,
+                f"{name}: {facts.status if facts else 'listed'}",
+                "",
+            )
+        self.add(status, "model used", text, hint)
 
 
 def _check(options: Any) -> int:
-    out, counter = Terminal(sys.stdout), _Counter(Terminal(sys.stderr))
-    groups: list[str] = []
-
-    def tell(group: str, result: JSON) -> None:
-        if options.json:
-            return
-        counter.stop()
-        if group not in groups:
-            out.line(out.painted(group, "bold"))
-            groups.append(group)
-        _tell_result(out, result)
-        counter.start()
-
+    stop = count_seconds(lambda: "checking")
     try:
-        with _provider(options) as provider:
-            results = Checkup(provider).run(options.offline, tell)
+        with MiniMaxProvider.from_config(**overrides_of(options)) as provider:
+            checkup = Checkup(provider, overrides_of(options))
+            checkup.run(options.offline)
     finally:
-        counter.stop()
-    counts = {s: sum(r["status"] == s for r in results) for s in (PROBLEM, WARNING)}
+        stop()
+    statuses = [result["status"] for result in checkup.results]
+    counts = {status: statuses.count(status) for status in (PROBLEM, WARNING)}
     code = EXIT_ERROR if counts[PROBLEM] else EXIT_OK
     if options.json:
-        _print_json({"ok": code == EXIT_OK, **counts, "checks": results})
+        out_json({"ok": code == EXIT_OK, **counts, "checks": checkup.results})
         return code
-    texts = [f"{n or 'no'} {s}{'' if n == 1 else 's'}" for s, n in counts.items()]
-    out.line("\n" + ", ".join(texts))
+    for status in (PROBLEM, WARNING, *((OK, SKIPPED) if options.verbose else ())):
+        for result in checkup.results:
+            if result["status"] == status:
+                print_result(result)
+    more = "" if options.verbose else "; check -v shows everything"
+    text = f"problems: {counts[PROBLEM]}, warnings: {counts[WARNING]}{more}"
+    if not any(counts.values()):
+        model = canonical_model(checkup.values["model"])
+        text = f"All is well: {checkup.host} accepts the key, and the model is {model}."
+        text = "All is well, as far as it shows offline." if options.offline else text
+    out(text + "\n")
     return code
 
 
-def _tell_result(out: Terminal, result: JSON) -> None:
-    """A line of what was found, and one of what to do about it."""
-    head, name = "  %-9s" % result["status"], "%-21s" % result["check"]
-    indent = len(head) + len(name)
-    text = name + out.hang(_escaped(result["text"]), indent)
-    out.line(out.painted(head, result["status"]) + text)
-    if result["remedy"]:
-        remedy = out.hang(result["remedy"], indent + 3)
-        out.line(" " * indent + "-> " + out.painted(remedy, "bold"))
+def print_result(result: JSON) -> None:
+    """A result, and what to do about it, with `~` for the home directory."""
+    home = os.path.expanduser("~") + os.sep
+    text, hint = result["text"], result["remedy"]
+    text, hint = (visible(t).replace(home, "~" + os.sep) for t in (text, hint))
+    indent, label = 23, f"{result['check']:<14}"
+    if width() < 60:
+        indent, label = 2, result["check"] + "\n  "
+    head = paint(f"{result['status']:<9}", result["status"])
+    out(head + label + wrap(text, indent) + "\n")
+    if hint:
+        hint = paint(wrap(hint, indent + 3), "bold")
+        out(" " * indent + f"-> {hint}\n")
 
 
 # --- replay
 
 
-def _run_replay(options: Any) -> int:
-    out, err = Terminal(sys.stdout), Terminal(sys.stderr)
-    try:
-        recording = Recording(options.file, options.speed)
-    except (OSError, ValueError) as error:
-        said = plain_text(f"{options.file}: {_why(error)}")
-        err.note("error: ", said, PROBLEM)
-        return EXIT_USAGE
-    told = "captured {at} by version {plugin}, Python {python}, {system}"
-    head = {**dict.fromkeys(("at", "plugin", "python", "system")), **recording.head}
-    if not options.json:
-        out.line(plain_text(told.format(**head)))
-    name = recording.request.get("id")
+def _replay(options: Any) -> int:
+    hidden = ("type", "timing", "error", "message", "partial", "block")
 
-    def tell(event: JSON) -> None:
+    def show(seconds: float, event: JSON) -> None:
         if options.json:
-            out.line(dump_json(event if name is None else {"id": name, **event}))
+            name = head["request"].get("id")
+            out(dump_json(event if name is None else {"id": name, **event}) + "\n")
             return
-        shown = {k: v for k, v in event.items() if k not in _UNSHOWN}
+        facts = {k: v for k, v in event.items() if k not in hidden}
         error = event.get("error", {})
-        shown.update((k, error[k]) for k in ("code", "message") if k in error)
-        facts = plain_text(pairs(shown, _encode_row), 50)
-        out.line(f"{recording.now:9.3f}  {event['type']:<14} {facts}".rstrip())
+        facts.update({k: error[k] for k in ("code", "message") if k in error})
+        text = printable(key_values(facts), 50)
+        out(f"{seconds:9.3f}  {event['type']:<14} {text}".rstrip() + "\n")
 
-    unlike = replay(recording, tell)
-    verdict = f"different: {unlike}" if unlike else "same: the outcome is that of then"
-    (err if options.json else out).line(verdict)
+    try:
+        head = read_capture(options.file)[0]
+        facts = [str(head.get(name)) for name in ("at", "plugin", "python", "system")]
+        if not options.json:
+            text = "captured {} by version {}, Python {}, {}".format(*facts)
+            out(printable(text, 200) + "\n")
+        unlike = replay(options.file, show)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        note("error: ", printable(f"{options.file}: {reason}"), PROBLEM)
+        return EXIT_USAGE
+    verdict = f"different: {unlike}" if unlike else "same result as the recording"
+    out(verdict + "\n", 2 if options.json else 1)
     return EXIT_ERROR if unlike else EXIT_OK
 
 
-# Of an event, what a line of a replay has no room for.
-_UNSHOWN = ("type", "timing", "error", *CONTENT_FIELDS)
+# --- the commands and their options
 
-
-# --- the options, and what they start
-
-
-def _speed(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1e6:
-        raise ValueError
-    return value
-
-
-_EPILOG = """\
-Without a command this is a gateway's plugin: JSON lines on stdin, events on
-stdout.
-
-  echo '{"model":"MiniMax-M3","messages":[{"role":"user","content":"hi"}]}' \\
-    | MINIMAX_API_KEY=sk-... %s
-
-settings, in %s:
-%s
-
-exit codes: 0 success; 1 the only turn, or the command, failed; 2 wrong command
-line; 3 stdout not writable, or Python too old; 130 Ctrl-C; 141 its reader left
-"""
-_COMMAND_EPILOG = """\
-example:
-  %s
-
-exit codes: 0 success; 1 %s;
-2 wrong command line; 3 stdout not writable; 130 Ctrl-C; 141 its reader left
+_EXAMPLES = """\
+examples:
+  {0} say "Say hello in Portuguese."
+  git diff | {0} say --thinking "Review this."
+  {0} say --chat --history talk.json
 """
 
 
-def _settings_help() -> str:
-    rows = []
-    for name, row in OPTIONS.items():
-        default = json.dumps(row["default"])
-        also = "; {} wins over it".format(row["env"]) if row["env"] else ""
-        text = "{} ({}{})".format(row["help"], default, also)
-        rows.append("  %-22s%s" % (name, Terminal(None).hang(text, 24)))
-    return "\n".join(rows)
+def program_name() -> str:
+    """What starts this program, to be typed again: a command on PATH by its name."""
+    path = sys.argv[0]
+    folder, name = os.path.split(path)
+    if name in ("", "-", "-c", "-m"):
+        path = name = "plexum_minimax_provider.py"
+    is_file = name.endswith((".py", ".pyz", ".zip"))
+    if not is_file and folder in os.environ.get("PATH", "").split(os.pathsep):
+        path = name
+    if not re.match(r"[\w@%+=:,./~-]+$", path):
+        import shlex
+
+        path = shlex.quote(path)
+    return "python3 " * is_file + path
 
 
-def _parser() -> Any:
+def make_parsers() -> dict[str, Any]:
+    """The parsers of the commands by name, and "": that of the whole command line."""
     import argparse
 
-    name = os.path.basename(_program_path())
-    start = "python3 " + name if name.endswith(_PYTHON_FILES) else name
-    as_it_is = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog=name,
-        description="Serve MiniMax models to a Plexum gateway.",
-        epilog=_EPILOG % (start, config_path(os.environ), _settings_help()),
-        formatter_class=as_it_is,
-        allow_abbrev=False,
-    )
-    for flag, (_, shown) in _SAYS.items():
-        parser.add_argument(flag, action="store_true", help=shown)
-    for flag, (name, extra) in _SETTINGS_FLAGS.items():
-        shown = f"{OPTIONS[name]['help']} (wins over {name})"
-        parser.add_argument(flag, dest=name, help=shown, **extra)
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    for command, (_, shown, arguments, example, failure) in COMMANDS.items():
-        own = commands.add_parser(
-            command,
-            help=shown,
-            description=shown[0].upper() + shown[1:] + ".",
-            epilog=_COMMAND_EPILOG % (example.replace("%s", start), failure),
-            formatter_class=as_it_is,
-            allow_abbrev=False,
-        )
-        for names, options in arguments:
-            own.add_argument(*names.split(), **options)
-        for flag, (name, extra) in _SETTINGS_FLAGS.items():  # here too
-            unseen = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
-            own.add_argument(flag, dest=name, **{**extra, **unseen})
-    return parser
+    start, name = re.findall("(python3 )?(.*)", MiniMaxProvider.command)[0]
+    name = os.path.basename(name.strip("'"))
+    text = "Serve MiniMax models to a Plexum gateway, and try them at a terminal."
+    usage, examples = "%(prog)s [options] COMMAND ...", _EXAMPLES.format(start + name)
+    look: JSON = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    look["allow_abbrev"] = False
+    root: Any = argparse.ArgumentParser(name, usage, text, examples, **look)
+    parsers = {"": root}
+    commands = root.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    for command, (_, usage, text) in COMMANDS.items():
+        words = {"prog": f"{name} {command}", "help": text, "description": text}
+        words["usage"] = f"%(prog)s {usage}"
+        parsers[command] = commands.add_parser(command, **words, **look)
+    for command, parser in parsers.items():
+        parser.set_defaults(parser=parser)
+        parser.print_help = lambda file=None, parser=parser: out(parser.format_help())
+        add_options(parser.add_argument, command, argparse.SUPPRESS)
+        # The options that may also stand after the command are listed before it only.
+        unseen = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+        words = {"metavar": "DIR", "help": "write each turn into DIR, for replay"}
+        words.update(unseen if command else {})
+        parser.add_argument("--capture", dest="capture_dir", **words)
+        words.update(metavar="L", help="what is logged to stderr: " + ", ".join(LEVELS))
+        words.update(unseen if command else {})
+        parser.add_argument("--log-level", choices=LEVELS, **words)
+    return parsers
 
 
-def _usage_error(text: str) -> int:
-    error = Terminal(sys.stderr)
-    error.note("error: ", text, PROBLEM)
-    error.advise("help:", f"{_program()} --help")
-    return EXIT_USAGE
+def add_options(add: Callable[..., Any], command: str, unseen: str) -> None:
+    """Add the options of a command; "" is the program itself."""
+    on: JSON = {"action": "store_true"}
+    if command == "":
+        flag = {"action": "version", "version": f"{NAME} {__version__}"}
+        add("--version", **flag, help="print it and exit; so do --manifest, --schema")
+    if command == "say":
+        add_say_options(add, on, unseen)
+    if command in ("check", "models", "quota", "replay"):
+        add("--json", **on, help="print JSON, for scripts")
+    if command == "check":
+        add("--offline", **on, help="only what needs no network, and a demo")
+        add("-v", "--verbose", **on, help="show everything")
+    if command == "models":
+        add("--live", **on, help="also ask the endpoint which ones it lists")
+    if command == "replay":
+        add("file", metavar="FILE", help="a file that --capture wrote")
+    if command == "help":
+        add("topic", nargs="?", metavar="TOPIC", help='"settings", or a command')
 
 
-def _stdin_is_terminal() -> bool:
-    try:
-        return os.isatty(0)
-    except OSError:  # it is closed
-        return False
+def add_say_options(add: Callable[..., Any], on: JSON, unseen: str) -> None:
+    add("-m", "--model", metavar="M", help="id of the model, or m3 or flash, for short")
+    add("--system", metavar="TEXT", help="the system prompt")
+    add("--max-tokens", type=int, metavar="N", help="limit of the answer")
+    add("--thinking", **on, default=None, help="let the model think first")
+    off = {"action": "store_false", "dest": "thinking"}
+    add("--no-thinking", **off, help="turn thinking off, if the model allows it")
+    add("--effort", choices=EFFORTS, metavar="E", help=", ".join(EFFORTS))
+    add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
+    add("--top-p", type=float, metavar="P", help="share of likely tokens, up to 1")
+    add("--image", action="append", metavar="FILE", help="a picture; may be a URL")
+    add("--chat", **on, help="have a conversation at a prompt; /quit leaves")
+    add("--history", metavar="FILE", help="keep the conversation there, and go on")
+    add("--hide-thinking", **on, help="do not show thinking")
+    add("--raw", **on, help="show Markdown as it is")
+    add("--json", **on, help="print the events as JSON lines, for scripts")
+    add("-q", "--quiet", **on, help="leave out tokens, cost and speed")
+    add("-v", "--verbose", **on, help="show them also if stderr is no terminal")
+    add("text", nargs="*", metavar="TEXT", help=unseen)  # the usage line names it
 
 
-# Options that are settings, and win over file and environment.
-_SETTINGS_FLAGS: dict[str, tuple[str, JSON]] = {
-    "--capture": ("capture_dir", {"metavar": "DIR"}),
-    "--log-level": ("log_level", {"choices": LEVELS}),
-}
-# Options that print one thing: what they print, and what --help says of them.
-_SAYS: dict[str, tuple[Callable[[], str], str]] = {
-    "--version": (
-        lambda: f"{NAME} {__version__}",
-        "print name and version and exit",
-    ),
-    "--manifest": (
-        lambda: json.dumps(manifest(), indent=2),
-        "print the manifest and exit",
-    ),
-    "--schema": (
-        lambda: json.dumps(schema(), indent=2),
-        "print the JSON Schema of all lines and exit",
-    ),
-}
-_FLAG: JSON = {"action": "store_true"}
-_JSON_FLAG = ("--json", {**_FLAG, "help": "print JSON, for scripts"})
-_LIVE_FLAG = ("--live", {**_FLAG, "help": "also ask the endpoint which ones it lists"})
-_OFFLINE_FLAG = (
-    "--offline", {**_FLAG, "help": "only what needs no network, and a demo"}
-)
-_SAY_ARGUMENTS: tuple[tuple[str, JSON], ...] = (
-    ("-m --model", {"help": "default: that of the config"}),
-    ("--system", {"metavar": "TEXT", "help": "the system prompt"}),
-    ("--max-tokens", {"type": int, "metavar": "N", "help": "limit of the answer"}),
-    ("--thinking", {**_FLAG, "default": None, "help": "have the model think first"}),
-    ("--no-thinking", {"action": "store_false", "dest": "thinking",
-                       "help": "have it not think, where that can be had"}),
-    ("--effort", {"choices": EFFORTS, "help": "how much to think: " + " ".join(EFFORTS),
-                  "metavar": "E"}),
-    ("--image", {"action": "append", "metavar": "FILE",
-                 "help": "add a picture; may be given again"}),
-    ("--chat", {**_FLAG, "help": "go on at a prompt; /quit leaves"}),
-    ("--json", {**_FLAG, "help": "print the events as JSON lines, for scripts"}),
-    ("text", {"nargs": "*", "metavar": "TEXT",
-              "help": "what to say; what is piped in follows it"}),
-)
-# Commands: what runs with the parsed options and returns the exit code, what --help
-# says, the arguments, an example, and what exit code 1 means.
-COMMANDS: dict[str, tuple[Callable[[Any], int], str, Any, str, str]] = {
-    "say": (
-        _say, "have a turn, or a conversation, with a model", _SAY_ARGUMENTS,
-        "git diff | %s say --thinking review this", "the turn failed",
-    ),
-    "check": (
-        _check, "find out whether this works, and if not why; spends no token",
-        (_OFFLINE_FLAG, _JSON_FLAG), "%s check", "there are problems",
-    ),
-    "models": (
-        _models, "list the models with limits and prices",
-        (_LIVE_FLAG, _JSON_FLAG), "%s models --live", "the endpoint could not be asked",
-    ),
-    "quota": (
-        _quota, "show what is left of the plan",
-        (_JSON_FLAG,), "%s quota", "it could not be asked for",
-    ),
-    "replay": (
-        _run_replay,
-        "run a captured turn again, without network, and compare its outcome",
-        (
-            ("file", {"metavar": "FILE", "help": "a file that --capture wrote"}),
-            ("--speed", {"type": _speed, "metavar": "X",
-                         "help": "wait as it was waited then, X times as fast"}),
-            ("--json", {**_FLAG, "help": "print the wire's lines, for scripts"}),
-        ),
-        "%s replay turn.jsonl",
-        "the outcome is different (2: FILE is no capture)",
-    ),
-    "demo": (
-        _run_demo, "stream two turns from a built-in server: no key, no network",
-        (), "%s demo", "a turn failed",
-    ),
-}
-
-
-def _run_command(arguments: list[str]) -> int:
-    if len(arguments) == 1 and arguments[0] in _SAYS:  # no need to import argparse
-        print(_SAYS[arguments[0]][0]())
+def _help(options: Any) -> int:
+    parsers = make_parsers()
+    if options.topic != "settings":
+        if (options.topic or "") not in parsers:
+            options.parser.error("there is no help for that")
+        parsers[options.topic or ""].print_help()
         return EXIT_OK
-    options = _parser().parse_args(arguments)
-    for flag, (say, _) in _SAYS.items():
-        if getattr(options, flag[2:]):
-            print(say())
-            return EXIT_OK
-    if options.command is None and not _stdin_is_terminal():
-        _exit_with(run_plugin(_overrides(options)))
+    out(f"settings, in {config_path(os.environ)}:\n\n")
+    for name, option in OPTIONS.items():
+        text = f"{option.help} ({json.dumps(option.default)}"
+        text += f"; {option.env} wins over it)" if option.env else ")"
+        out(f"  {name:<22}{wrap(text, 24)}\n")
+    return EXIT_OK
+
+
+# What runs with the parsed options and returns the exit code, its usage, what it does.
+COMMANDS: dict[str, tuple[Callable[[Any], int], str, str]] = {
+    "say": (_say, "[options] [TEXT ...] [-]", "ask a model; --chat for a conversation"),
+    "check": (_check, "[--offline] [-v] [--json]", "find out if it works, or why not"),
+    "models": (_models, "[--live] [--json]", "list the models with limits and prices"),
+    "quota": (_quota, "[--json]", "show what is left of a plan"),
+    "replay": (_replay, "[--json] FILE", "run a captured turn again, and compare"),
+    "demo": (_demo, "", "stream two turns from a built-in server, no key"),
+    "help": (_help, "[settings | COMMAND]", "help settings: list the settings"),
+}
+# What prints one thing.
+_PRINT_FLAGS: dict[str, Callable[[], str]] = {
+    "--version": lambda: f"{NAME} {__version__}",
+    "--manifest": lambda: json.dumps(manifest(), indent=2),
+    "--schema": lambda: json.dumps(schema(), indent=2),
+}
+
+
+def run_command(arguments: list[str], owns_process: bool) -> int:
+    """Do what the command line asks for; returns the exit code."""
+    if arguments and arguments[0] in _PRINT_FLAGS:  # no need to import argparse
+        out(_PRINT_FLAGS[arguments[0]]() + "\n")
+        return EXIT_OK
+    if not arguments and not os.isatty(0):
+        return run_plugin({}, owns_process)
+    root = make_parsers()[""]
+    options, rest = root.parse_known_args(arguments)
+    if options.command == "say" and not any(word.startswith("-") for word in rest):
+        options.text += rest  # argparse takes TEXT from one place only
+    elif rest:
+        options.parser.error(f"unknown: {printable(' '.join(rest), 200)}")
+    if options.command is None and not os.isatty(0):
+        return run_plugin(overrides_of(options), owns_process)
     if options.command is None:
-        _parser().print_help()
+        root.print_help()
         return EXIT_OK
-    ignore_warnings()
-    try:
-        return COMMANDS[options.command][0](options)
-    except ProviderError as error:
-        _tell_error(Terminal(sys.stderr), redact_error(error).to_dict())
-        return EXIT_ERROR
-
-
-def _quietly(work: Callable[[], int]) -> int:
-    """The exit code of `work`, also when it is interrupted or nobody reads on."""
-    if sys.stdout is None:
-        log("stdout is closed")
-        return EXIT_FATAL
-    try:
-        try:
-            return work()
-        finally:
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at the exit
-        if isinstance(error, BrokenPipeError):
-            return EXIT_CLOSED
-        log(f"stdout cannot be written: {error.strerror}")
-        return EXIT_FATAL
-
-
-def _exit_with(code: int) -> NoReturn:
-    # Threads may be parked in system calls: nothing waits for them, nor for the
-    # interpreter to take itself apart, a tenth of the time of --version.
-    os._exit(code)
+    if owns_process:
+        ignore_warnings()
+    return COMMANDS[options.command][0](options)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` and return the exit code.
 
-    Without `argv` it is that of the process, which ends.
+    Without `argv` it is that of the process, which ends.  With it, the process is
+    another program's: its signals, warnings and descriptors stay as they are.
     """
-    arguments = sys.argv[1:] if argv is None else argv
-    if not arguments and not _stdin_is_terminal():
-        _exit_with(run_plugin())
-    code = _quietly(lambda: _run_command(arguments))
-    if argv is None:
-        _exit_with(code)
+    owns_process = argv is None
+    try:
+        if owns_process:
+            MiniMaxProvider.command = program_name()
+            # Only for what it does to descriptors that are closed.
+            wire = private_stdout()
+            os.dup2(wire, 1)
+            os.close(wire)
+        code = run_command(sys.argv[1:] if argv is None else list(argv), owns_process)
+    except ProviderError as error:
+        print_error(redacted(error).to_dict())
+        code = EXIT_ERROR
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else EXIT_OK
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except OSError as error:
+        place = printable(str(error.filename or "stdout"), 200)
+        log(f"{place} cannot be written: {error.strerror or error}")
+        code = EXIT_ERROR if error.filename else EXIT_FATAL
+    if owns_process:
+        # Threads may be parked in system calls: nothing waits for them, nor for the
+        # interpreter to take itself apart, a tenth of the time of --version.
+        os._exit(code)
     return code
 
 

@@ -27,7 +27,7 @@ As a library, stable for those who vendor the file: ``MiniMaxProvider``,
 Licence: the same as Plexum's.  The file travels alone; keep this paragraph.
 """
 
-# ruff: noqa: BLE001, ISC004, PYI034, S110, SIM102, UP006, UP017, UP035, UP036
+# ruff: noqa: BLE001, PYI034, S110, SIM102, UP006, UP017, UP035, UP036
 # A plugin outlives whatever fails in it, this one runs on Python 3.8, and its tables
 # hold long texts.
 
@@ -122,13 +122,12 @@ REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request
 # What the first characters of a key say about the wallet it spends.  A hint, never a
 # reason to refuse: the server decides (token-plan FAQ, 2026-11).
 PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
-_ANY_WALLET = "the wallet it was issued for"
 # Prefix, kind, wallet, the kind that spends the other wallet.
 KEY_KINDS = (
     ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
     ("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
-    ("eyJ", "OAuth or older key (eyJ)", _ANY_WALLET, PLAN_KEY),
-    ("", "key of unknown kind", _ANY_WALLET, PLAN_KEY),
+    ("eyJ", "OAuth or older key (eyJ)", "the wallet it was issued for", PLAN_KEY),
+    ("", "key of unknown kind", "the wallet it was issued for", PLAN_KEY),
 )
 
 
@@ -138,20 +137,31 @@ def key_kind(key: str) -> tuple[str, str, str, str]:
 
 
 # How the models whose ids begin with `prefix` take thinking and effort: what is sent
-# when a turn asks for thinking on or off (None: nothing), and the id whose limits hold
-# for ids outside the table.
+# when a turn asks for thinking on or off (None: nothing), the id whose limits hold for
+# ids outside the table, and the kinds of input.
 Family = namedtuple(
-    "Family", "prefix newest thinking_on thinking_off always_thinks has_effort"
+    "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
 )
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
 # The first prefix that fits decides.  M3.1 takes an effort, and one left out means max,
 # about ten times the tokens of low: one is always sent.  (2026-11)
-FAMILIES = {
-    "M3.1": Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
-    "M3": Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
-    "M2": Family("minimax-m2", "MiniMax-M2.7", None, None, True, False),
-}
+FAMILIES = (
+    Family(
+        *("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
+        ["text", "image", "video"],
+    ),
+    Family(
+        *("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
+        ["text", "image", "video"],
+    ),
+    Family("minimax-m2", "MiniMax-M2.7", None, None, True, False, ["text"]),
+)
+
+
+def family_of(id: str) -> Any:
+    """The row of FAMILIES for `id`, None for an id of no known family."""
+    return next((row for row in FAMILIES if id.lower().startswith(row.prefix)), None)
 
 
 # Tokens of context (input and output together) and of output, kinds of input, USD per
@@ -162,28 +172,37 @@ Model = namedtuple(
     "id family context_window max_output_tokens input prices status retired",
 )
 PRICES = ("input", "output", "cache_read", "cache_write")
-_FLASH, _M3 = (0.15, 0.60, 0.015, None), (0.30, 1.20, 0.06, None)
-_M27, _M27_FAST = (0.30, 1.20, 0.06, 0.375), (0.60, 2.40, 0.06, 0.375)
-_M2, _UNKNOWN = (0.30, 1.20, 0.03, 0.375), (None, None, None, None)
-_MEDIA, _GONE = "text image video", "2026-11-18"
-# Model and price pages, users' reports (2026-11).  Of M3's output 131,072 tokens are advised.
-_MODEL_ROWS = (
-    ("MiniMax-M3.1-Flash", "M3.1", 10**6, 524288, _MEDIA, _FLASH, "current", None),
-    ("MiniMax-M3", "M3", 10**6, 524288, _MEDIA, _M3, "current", None),
-    ("MiniMax-M2.7", "M2", 204800, 131072, "text", _M27, "", _GONE),
-    ("MiniMax-M2.7-highspeed", "M2", 204800, 131072, "text", _M27_FAST, "", _GONE),
-    ("MiniMax-M2.5", "M2", 204800, 131072, "text", _M2, "", _GONE),
-    ("MiniMax-M2.5-highspeed", "M2", 204800, 131072, "text", _UNKNOWN, "", _GONE),
-    ("MiniMax-M2.1", "M2", 204800, 131072, "text", _M2, "legacy", None),
-    ("MiniMax-M2.1-highspeed", "M2", 204800, 131072, "text", _UNKNOWN, "legacy", None),
-    ("MiniMax-M2", "M2", 204800, 128000, "text", _M2, "legacy", None),
-)
+
+
+def _model(id: str, context: int, output: int, prices: Any, status: str) -> Model:
+    """A row of MODELS; `status` is a date if the model is or will be retired then."""
+    family = family_of(id)
+    ends = ("retired", status) if status[0].isdigit() else (status, None)
+    costs = dict(zip(PRICES, prices or (None, None, None, None)))
+    return Model(id, family, context, output, family.input, costs, *ends)
+
+
+# Model and price pages, users' reports (2026-11).  Of M3's output 131,072 tokens are
+# advised.
 MODELS = {
-    id: Model(
-        *(id, FAMILIES[family], context, output, kinds.split()),
-        *(dict(zip(PRICES, prices)), status if day is None else "retired", day),
+    row[0]: _model(*row)
+    for row in (
+        ("MiniMax-M3.1-Flash", 10**6, 524288, (0.15, 0.6, 0.015, None), "current"),
+        ("MiniMax-M3", 10**6, 524288, (0.3, 1.2, 0.06, None), "current"),
+        ("MiniMax-M2.7", 204800, 131072, (0.3, 1.2, 0.06, 0.375), "2026-11-18"),
+        (
+            "MiniMax-M2.7-highspeed",
+            204800,
+            131072,
+            (0.6, 2.4, 0.06, 0.375),
+            "2026-11-18",
+        ),
+        ("MiniMax-M2.5", 204800, 131072, (0.3, 1.2, 0.03, 0.375), "2026-11-18"),
+        ("MiniMax-M2.5-highspeed", 204800, 131072, None, "2026-11-18"),
+        ("MiniMax-M2.1", 204800, 131072, (0.3, 1.2, 0.03, 0.375), "legacy"),
+        ("MiniMax-M2.1-highspeed", 204800, 131072, None, "legacy"),
+        ("MiniMax-M2", 204800, 128000, (0.3, 1.2, 0.03, 0.375), "legacy"),
     )
-    for id, family, context, output, kinds, prices, status, day in _MODEL_ROWS
 }
 CURRENT_MODELS = [model.id for model in MODELS.values() if model.status == "current"]
 # Prices of requests with more input tokens than the first number.
@@ -205,10 +224,8 @@ def model_facts(name: str) -> Any:
     """
     name = canonical_model(name)
     form = name.rpartition("/")[2].lower()
-    for family in FAMILIES.values():
-        if form.startswith(family.prefix):
-            return MODELS.get(name, MODELS[family.newest])
-    return None
+    family = family_of(form)
+    return family and MODELS.get(name, MODELS[family.newest])
 
 
 # The price that each count of `usage` is charged at.  As in the Messages API,
@@ -245,94 +262,61 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     return round(micros / 1e6, 9)
 
 
-# Every error code of the contract: may the same turn succeed later, and the one thing
-# to do.  `explain()` fills the braces; nothing else is ever a template.
-ERRORS = {
-    "invalid_json": (False, "Send one JSON object per line, UTF-8, ended by LF."),
-    "invalid_request": (False, "Correct the field that the message names."),
-    "line_too_long": (False, "Send less, or raise max_line_bytes in the config."),
-    "duplicate_id": (False, "Use an id again only after its turn has ended."),
-    "busy": (True, "Wait for a turn to end, or raise max_queued_turns."),
-    "shutting_down": (True, "Send the turn to a new process."),
-    "config": (False, "Correct the setting; the next turn reads it again."),
-    "auth": (
-        False,
-        "Wrong key or wrong region: {host} (region {region}) did not accept the "
-        '{key_kind}. Run "{command} check", which finds out, or set region to '
-        "{other_region} ({other_host}).",
-    ),
-    "permission": (
-        False,
-        "{host} accepts the {key_kind} but does not let it use {model}: try another "
-        "model ({models}).",
-    ),
-    "insufficient_balance": (
-        False,
-        "The {key_kind} spends {wallet} at {host}, and it is empty: top it up, or use "
-        "a {other_key_kind}, which spends another wallet.",
-    ),
-    "quota_exhausted": (
-        False,
-        "The {key_kind} spends {wallet}, and its 5-hour or weekly window is used up: "
-        "wait for the reset, or use a pay-as-you-go key (sk-api-). A quota of 0/0 "
-        "means that the plan does not include {model}.",
-    ),
-    "model_unavailable": (
-        False,
-        "{host} does not serve {model} to the {key_kind}: use {models}. Base plans do "
-        "not include -highspeed models.",
-    ),
-    "not_found": (
-        False,
-        "There is no Messages API at {url}: remove base_url to use that of the region, "
-        "{base}.",
-    ),
-    "context_too_long": (
-        False,
-        "Input and max_tokens together must fit the {context} tokens of {model}: "
-        "compact the history, or lower max_tokens.",
-    ),
-    "content_filtered": (
-        False,
-        "MiniMax's content filter stopped the input or the output: rephrase it.",
-    ),
-    "rejected": (
-        False,
-        "{host} refused the request for {model}: correct what the message names. The "
-        "same request gets the same answer.",
-    ),
-    "rate_limited": (
-        True,
-        "{host} limits requests per account and minute: send fewer turns at a time "
-        "(max_concurrent_turns).",
-    ),
-    "overloaded": (True, "{host} is overloaded: try again in a minute."),
-    "upstream": (True, "{host} failed, not the request: try again later."),
-    "network": (
-        True,
-        "Check that this machine reaches {host}: DNS, firewall, proxy.{environment}",
-    ),
-    "timeout": (
-        True,
-        "{host} was too slow for {model}: raise the limit that the message names, or "
-        "check the network.{environment}",
-    ),
-    "stream_cut": (
-        True,
-        "Something between here and {host} ended the answer early: try again; nothing "
-        "of it was taken as complete.{environment}",
-    ),
-    "empty_response": (True, "{host} sent an empty answer: try again."),
-    "protocol": (
-        True,
-        "{url} did not answer in the form of the Messages API: if that goes on, check "
-        "base_url and what stands in between.{environment}",
-    ),
-    "internal": (False, "This is a defect of the plugin: report its stderr."),
+# Every error code of the contract and the one thing to do.  `explain()` fills the
+# braces; nothing else is ever a template.
+_HINTS = {
+    "invalid_json": "Send one JSON object per line, UTF-8, ended by LF.",
+    "invalid_request": "Correct the field that the message names.",
+    "line_too_long": "Send less, or raise max_line_bytes in the config.",
+    "duplicate_id": "Use an id again only after its turn has ended.",
+    "busy": "Wait for a turn to end, or raise max_queued_turns.",
+    "shutting_down": "Send the turn to a new process.",
+    "config": "Correct the setting; the next turn reads it again.",
+    "auth": "Wrong key or wrong region: {host} (region {region}) did not accept the "
+    '{key_kind}. Run "{command} check", which finds out, or set region to '
+    "{other_region} ({other_host}).",
+    "permission": "{host} accepts the {key_kind} but does not let it use {model}: try "
+    "another model ({models}).",
+    "insufficient_balance": "The {key_kind} spends {wallet} at {host}, and it is "
+    "empty: top it up, or use a {other_key_kind}, which spends another wallet.",
+    "quota_exhausted": "The {key_kind} spends {wallet}, and its 5-hour or weekly "
+    "window is used up: wait for the reset, or use a pay-as-you-go key (sk-api-). A "
+    "quota of 0/0 means that the plan does not include {model}.",
+    "model_unavailable": "{host} does not serve {model} to the {key_kind}: use "
+    "{models}. Base plans do not include -highspeed models.",
+    "not_found": "There is no Messages API at {url}: remove base_url to use that of "
+    "the region, {base}.",
+    "context_too_long": "Input and max_tokens together must fit the {context} tokens "
+    "of {model}: compact the history, or lower max_tokens.",
+    "content_filtered": "MiniMax's content filter stopped the input or the output: "
+    "rephrase it.",
+    "rejected": "{host} refused the request for {model}: correct what the message "
+    "names. The same request gets the same answer.",
+    "rate_limited": "{host} limits requests per account and minute: send fewer turns "
+    "at a time (max_concurrent_turns).",
+    "overloaded": "{host} is overloaded: try again in a minute.",
+    "upstream": "{host} failed, not the request: try again later.",
+    "network": "Check that this machine reaches {host}: DNS, firewall, "
+    "proxy.{environment}",
+    "timeout": "{host} was too slow for {model}: raise the limit that the message "
+    "names, or check the network.{environment}",
+    "stream_cut": "Something between here and {host} ended the answer early: try "
+    "again; nothing of it was taken as complete.{environment}",
+    "empty_response": "{host} sent an empty answer: try again.",
+    "protocol": "{url} did not answer in the form of the Messages API: if that goes "
+    "on, check base_url and what stands in between.{environment}",
+    "internal": "This is a defect of the plugin: report its stderr.",
 }
+# These may succeed when the same turn is sent again.
+_RETRYABLE = (
+    *("busy", "shutting_down", "rate_limited", "overloaded", "upstream"),
+    *("network", "timeout", "stream_cut", "empty_response", "protocol"),
+)
+ERRORS = {code: (code in _RETRYABLE, hint) for code, hint in _HINTS.items()}
 # Hints for special cases of these codes, by the `advice` of an error.
 ADVICE = {
-    "auth_elsewhere": "{host} did not accept the {key_kind}: check base_url and the key.",
+    "auth_elsewhere": "{host} did not accept the {key_kind}: check base_url and the "
+    "key.",
     "certificate": "Certificates are always verified: if a proxy or a private CA signs "
     "for {host}, name the file of its certificate in SSL_CERT_FILE.{environment}",
     "ca_file": "Let the variable name a file of PEM certificates, and restart the "
@@ -344,7 +328,8 @@ ADVICE = {
     "redirect": "Set base_url to the URL that answers without a redirect, or remove it "
     "to use that of the region, {base}.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
-    "query": "Check that this machine reaches {host}: DNS, firewall, proxy.{environment}",
+    "query": "Check that this machine reaches {host}: DNS, firewall, "
+    "proxy.{environment}",
 }
 # How many times slower than usual these are tried again (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
@@ -368,28 +353,22 @@ HTTP_STATUSES = {
     401: "auth",
     402: "insufficient_balance",
     403: "permission",
-    408: "upstream",
-    409: "upstream",
+    **dict.fromkeys((408, 409), "upstream"),
     429: "rate_limited",
     529: "overloaded",
 }
 HTTP_CLASSES = {1: "protocol", 2: "protocol", 3: "rejected", 4: "rejected"}
 # Error types of both families, for errors in mid-stream, which have no status.
 ERROR_TYPES = {
-    "authentication_error": "auth",
-    "authorized_error": "auth",
+    **dict.fromkeys(("authentication_error", "authorized_error"), "auth"),
     "permission_error": "permission",
     "insufficient_balance_error": "insufficient_balance",
     "billing_error": "insufficient_balance",
     "rate_limit_error": "rate_limited",
     "overloaded_error": "overloaded",
-    "api_error": "upstream",
-    "server_error": "upstream",
-    "timeout_error": "upstream",
-    "not_found_error": "rejected",
-    "invalid_request_error": "rejected",
-    "bad_request_error": "rejected",
-    "request_too_large": "rejected",
+    **dict.fromkeys(("api_error", "server_error", "timeout_error"), "upstream"),
+    **dict.fromkeys(("not_found_error", "invalid_request_error"), "rejected"),
+    **dict.fromkeys(("bad_request_error", "request_too_large"), "rejected"),
 }
 # 2013 has about 15 meanings, told apart by text only; so have errors without a code and
 # with one of these statuses.  Each group needs one of its words in the text.
@@ -403,9 +382,7 @@ ERROR_TEXTS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("model_unavailable", (("unknown model", "not support model", "(0/0 used)"),)),
 )
 
-# The types of lines on the wire: here and nowhere else.
-TURN, CANCEL, PING, DESCRIBE = "turn", "cancel", "ping", "describe"
-PONG, MANIFEST = "pong", "manifest"
+# The types of a turn's lines on the wire; those of other lines are the loop's own.
 TURN_START, TURN_END, ERROR = "turn_start", "turn_end", "error"
 BLOCK_START, BLOCK_END = "block_start", "block_end"
 TEXT_DELTA, THINKING_DELTA, INPUT_DELTA = "text_delta", "thinking_delta", "input_delta"
@@ -438,8 +415,8 @@ MAX_ERROR_BODY = 64 * 1024  # bytes: an error body that is longer says nothing m
 
 def _finite(text: str) -> float:
     value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"the number {text[:20]}... is too large")
+    if not abs(value) < float("inf"):
+        raise ValueError("a number is too large, or NaN")
     return value
 
 
@@ -450,20 +427,11 @@ def _exact_int(text: str, max_digits: int = 4300) -> int:
     return int(text)
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _decoder(strict: bool) -> Any:
-    return json.JSONDecoder(
-        parse_float=_finite,
-        parse_int=_exact_int,
-        parse_constant=_no_constant,
-        strict=strict,
-    )
-
-
-_STRICT_DECODER, _LAX_DECODER = _decoder(True), _decoder(False)
+_NUMBERS: Any = {"parse_int": _exact_int, "parse_float": _finite}
+_NUMBERS["parse_constant"] = _finite  # of NaN and Infinity
+_STRICT, _LAX = (
+    json.JSONDecoder(strict=strict, **_NUMBERS) for strict in (True, False)
+)
 # ASCII and compact; raises ValueError for what JSON has no form for.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -477,15 +445,8 @@ def load_json(
     `max_depth` levels; `control_characters` admits raw ones inside strings.  Raises
     ValueError, and nothing else, with a reason that quotes none of the text.
     """
-    decoder = _LAX_DECODER if control_characters else _STRICT_DECODER
     try:
-        try:
-            # decode() alone would look for white space first: as long as the parse.
-            value, end = decoder.scan_once(text, 0)
-        except StopIteration:
-            end = -1
-        if end != len(text):
-            value = decoder.decode(text)
+        value = (_LAX if control_characters else _STRICT).decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
@@ -498,17 +459,12 @@ def load_json(
 
 
 def _is_deep(value: Any, max_depth: int) -> bool:
-    level = [value] if isinstance(value, (dict, list)) else []
+    level = [value]
     for _ in range(max_depth):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
+        containers = [v for v in level if isinstance(v, (dict, list))]
+        inner = (v.values() if isinstance(v, dict) else v for v in containers)
+        level = [child for children in inner for child in children]
+    return any(isinstance(child, (dict, list)) for child in level)
 
 
 def parsed(text: str) -> Any:
@@ -583,14 +539,10 @@ TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def describe_value(value: Any) -> str:
     """The type and length of a wrong value, for messages: never the value itself."""
+    words = next((words for is_kind, words in TYPES.values() if is_kind(value)), "null")
     if isinstance(value, str):
-        return f"a string of {len(value)} characters"
-    if isinstance(value, (list, dict)):
-        kind = "a list" if isinstance(value, list) else "an object"
-        return f"{kind} of {len(value)}"
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else "true or false"
-    return "an integer" if isinstance(value, int) else "a number"
+        return f"{words} of {len(value)} characters"
+    return f"{words} of {len(value)}" if isinstance(value, (dict, list)) else words
 
 
 # --- errors
@@ -625,16 +577,17 @@ class ProviderError(Exception):
 
     def explain(self, facts: JSON) -> None:
         """Fill the hint in: `facts` are the words for the braces of ERRORS."""
-        if not self.hint:
-            template = ADVICE.get(self.advice) or ERRORS[self.code][1]
-            self.hint = template.format_map(facts)
+        self.hint = self.hint or self._template().format_map(facts)
+
+    def _template(self) -> str:
+        return ADVICE.get(self.advice) or ERRORS[self.code][1]
 
     def to_dict(self) -> JSON:
         """The `error` object of the contract."""
         return {
             "code": self.code,
             "message": self.message,
-            "hint": self.hint or ADVICE.get(self.advice) or ERRORS[self.code][1],
+            "hint": self.hint or self._template(),
             "retryable": self.retryable,
             **self.details,
         }
@@ -660,82 +613,67 @@ class Redactor:
     in the text, whatever the number and the length of the keys.
     """
 
-    SPAN = 8
-    STRIDE = (
-        4  # of any SPAN characters in a row, the STEM at a multiple of it are whole
-    )
-    STEM = 5
+    SPAN, STEM, STRIDE = 8, 5, 4  # of any SPAN characters in a row, the STEM at a
+    # multiple of STRIDE are whole
     MAX_CHARACTERS = 65536  # of the keys kept: a token renewed hourly must not add up
 
     def __init__(self) -> None:
-        self._keys: dict[str, None] = {}  # the latest last
         self._forget()
 
     def _forget(self) -> None:
-        self._size = 0  # characters of the keys
+        self._keys: list[str] = []  # the latest last
+        self._size = 0  # characters in them
         self._spans: set[str] = set()
         self._stems: set[str] = set()
         self._short: set[str] = set()  # too short to be real: masked as a whole
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
-        if key in self._keys or len(key) < 4:
+        if key in self._keys or len(key) < self.STRIDE:
             return
-        self._keys[key] = None
-        self._learn(key)
-        if self._size > self.MAX_CHARACTERS:
-            keys = list(self._keys)[len(self._keys) // 2 :] or [key]
-            self._keys = dict.fromkeys(keys)
+        if self._keys and self._size + len(key) > self.MAX_CHARACTERS:
+            latest = self._keys[len(self._keys) // 2 + 1 :]
             self._forget()
-            for kept in keys:
-                self._learn(kept)
-
-    def _learn(self, key: str) -> None:
-        secret = key[len(key_kind(key)[0]) :]
+            for kept in latest:
+                self.add(kept)
+        self._keys.append(key)
         self._size += len(key)
+        secret = key[len(key_kind(key)[0]) :]
         if len(secret) < self.SPAN:
             self._short.add(key)
         for form in self._forms(secret):
             for start in range(len(form) - self.SPAN + 1):
                 span = form[start : start + self.SPAN]
                 self._spans.add(span)
-                for i in range(self.STRIDE):
-                    self._stems.add(span[i : i + self.STEM])
+                self._stems |= {span[i : i + self.STEM] for i in range(self.STRIDE)}
 
     @staticmethod
-    def _forms(secret: str) -> list[str]:
+    def _forms(secret: str) -> set[str]:
         """`secret` as it may be echoed; of base64, for each place it may begin at."""
         from binascii import b2a_base64
+        from urllib.parse import quote
 
-        percent = "".join(
-            c if c.isalnum() or c in "-._~" else f"%{ord(c):02X}" for c in secret
-        )
-        forms = {secret, dump_json(secret)[1:-1], percent}
-        data = secret.encode("utf-8")
+        forms = {secret, dump_json(secret)[1:-1], quote(secret, safe="")}
         for lead in range(3):
             # The first and the last characters also hold bits of what stands around.
-            text = b2a_base64(b"\0" * lead + data, newline=False).decode("ascii")
+            data = b"\0" * lead + secret.encode("utf-8")
+            text = b2a_base64(data, newline=False).decode("ascii")
             forms.add(text[(lead * 4 + 2) // 3 : len(text) - 4])
-        return list(forms)
+        return forms
 
     def text(self, text: str) -> str:
         """`text` with every trace of the keys replaced by asterisks."""
         for key in list(self._short):
             text = text.replace(key, "*" * len(key))
-        stems, spans, size = self._stems, self._spans, self.STEM
-        found = [
-            at
-            for at in range(0, len(text), self.STRIDE)
-            if text[at : at + size] in stems
-        ]
-        if not found:
-            return text
-        masked = list(text)
+        stems, size = self._stems, self.STEM
+        places = range(0, len(text), self.STRIDE)
+        found = [at for at in places if text[at : at + size] in stems]
+        masked = list(text) if found else []
         for at in found:
             for start in range(max(at - self.STRIDE + 1, 0), at + 1):
-                if text[start : start + self.SPAN] in spans:
+                if text[start : start + self.SPAN] in self._spans:
                     masked[start : start + self.SPAN] = "*" * self.SPAN
-        return "".join(masked)
+        return "".join(masked) if found else text
 
     def value(self, value: Any) -> Any:
         """`value` with all strings in it, keys of objects included, masked."""
@@ -755,8 +693,10 @@ def outgoing(event: JSON) -> JSON:
     if kind in (BLOCK_START, BLOCK_END, INPUT_DELTA):
         return dict(map_strings(event, well_formed))
     content = {name: event[name] for name in ("message", "partial") if name in event}
-    rest = {name: None if name in content else v for name, v in event.items()}
-    masked = map_strings(rest, lambda text: SECRETS.text(well_formed(text)))
+    masked = map_strings(
+        {**event, **dict.fromkeys(content)},  # so that the order of the fields stays
+        lambda text: SECRETS.text(well_formed(text)),
+    )
     return {**masked, **map_strings(content, well_formed)}
 
 
@@ -772,12 +712,10 @@ def is_error_payload(payload: Any) -> bool:
     """Whether an upstream's JSON is one of the known error envelopes."""
     if not isinstance(payload, dict):
         return False
-    kind, base = payload.get("type"), payload.get("base_resp")
-    return (
-        bool(payload.get("error"))
-        or (isinstance(kind, str) and (kind == "error" or kind.endswith("_error")))
-        or (isinstance(base, dict) and str(base.get("status_code", 0)) != "0")
-    )
+    kind, base = str(payload.get("type")), payload.get("base_resp")
+    is_refusal = isinstance(base, dict) and str(base.get("status_code", 0)) != "0"
+    is_error = kind == "error" or kind.endswith("_error")
+    return bool(payload.get("error")) or is_error or is_refusal
 
 
 def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError:
@@ -787,9 +725,8 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     mid-stream, `text` the body for people.
     """
     body = payload if isinstance(payload, dict) else {}
-    inner = body.get("error", body)
+    inner, base = body.get("error", body), body.get("base_resp")
     inner = inner if isinstance(inner, dict) else {"message": inner}
-    base = body.get("base_resp")
     base = base if isinstance(base, dict) else {}
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
@@ -799,20 +736,16 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
         status = _number(inner.get("http_code"))
         status = status if status in range(400, 600) else None
     code = _error_code(number, status, body, message.lower())
-    moment = None
+    details: JSON = {"http_status": status, "provider_code": number}
+    if isinstance(body.get("request_id"), str):
+        details["request_id"] = printable(body["request_id"], 200)
     if code == "quota_exhausted":
         day, clock = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
         moment = re.search(rf"{day}T{clock}(?:Z|[+-]\d\d:?\d\d)", message)
-    request_id = body.get("request_id")
-    return ProviderError(
-        code,
-        ("" if status is None else f"HTTP {status}: ")
-        + (printable(message) or "no further text"),
-        http_status=status,
-        provider_code=number,
-        reset_at=moment and moment.group(),
-        request_id=printable(request_id, 200) if isinstance(request_id, str) else None,
-    )
+        details["reset_at"] = moment and moment.group()
+    words = printable(message) or "no further text"
+    words = words if status is None else f"HTTP {status}: {words}"
+    return ProviderError(code, words, **details)
 
 
 def _number(value: Any) -> int | None:
@@ -851,19 +784,10 @@ def _error_code(number: int | None, status: int | None, body: JSON, text: str) -
 # ---------------------------------------------------------------------------
 
 
-class ServerSentEvent:
-    """One event of a stream: `event` (its name, "message" by default) and `data`.
-
-    `bare` is true for text that stands in no SSE field and opens with a brace:
-    MiniMax was seen to send errors so.
-    """
-
-    __slots__ = ("bare", "data", "event")
-
-    def __init__(self, event: str, data: str, bare: bool = False) -> None:
-        self.event = event
-        self.data = data
-        self.bare = bare
+# One event of a stream: its name ("message" by default) and its data.  `bare` is true
+# for text that stands in no SSE field and opens with a brace: MiniMax was seen to send
+# errors so.
+ServerSentEvent = namedtuple("ServerSentEvent", "event data bare", defaults=(False,))
 
 
 class SSEDecoder:
@@ -883,9 +807,7 @@ class SSEDecoder:
         self._size = 0  # bytes in them
         self._one_line = True  # and no line of it has ended
         self._line_ended = True  # the last byte was LF
-        self._after_cr = (
-            False  # the last byte was CR: an LF may follow that is part of it
-        )
+        self._after_cr = False  # the last byte was CR: an LF may be part of it
         self._first = True  # the stream may open with a byte order mark
         self._failed = False
 
@@ -947,16 +869,17 @@ class SSEDecoder:
 
     def _read(self, frame: str, events: list[ServerSentEvent]) -> None:
         """Read the lines of one event."""
-        name = ""
+        name = "message"
         data: list[str] = []
         bare: list[list[str]] = []
         is_open = False  # the last of them may go on
         for line in frame.split("\n"):
             field, _, value = line.partition(":")
+            value = value[1:] if value[:1] == " " else value
             if field == "data":
-                data.append(value[1:] if value[:1] == " " else value)
+                data.append(value)
             elif field == "event":
-                name = value[1:] if value[:1] == " " else value
+                name = value or "message"
             elif line.lstrip()[:1] == "{" and (line[0] == "{" or not is_open):
                 bare.append([line])
                 is_open = line.rstrip()[-1] != "}"
@@ -965,35 +888,35 @@ class SSEDecoder:
         for lines in bare:
             events.append(ServerSentEvent("message", "\n".join(lines), bare=True))
         if data:
-            events.append(ServerSentEvent(name or "message", "\n".join(data)))
+            events.append(ServerSentEvent(name, "\n".join(data)))
 
 
 # ---------------------------------------------------------------------------
 # Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-# Fields that are checked by their type alone.
-_FIELDS = {
-    "model": "string",
-    "max_tokens": "integer",
+# Sent as given; those that MiniMax ignores (text-anthropic-api page, 2026-11).
+_AS_GIVEN = {
     "temperature": "number",
     "top_p": "number",
     "top_k": "integer",
     "stop_sequences": "list",
     "metadata": "object",
     "service_tier": "string",
-    "effort": "string",
-    "extra_body": "object",
 }
-# Sent as given; those that MiniMax ignores (text-anthropic-api page, 2026-11).
-_AS_GIVEN = (
-    *("temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier"),
-)
 _IGNORED = ("top_k", "stop_sequences")
+# Fields that have one type.
+_FIELDS = {
+    "model": "string",
+    "max_tokens": "integer",
+    "effort": "string",
+    "tools": "list",
+    "extra_body": "object",
+    **_AS_GIVEN,
+}
 TURN_FIELDS = (
-    *("type", "id", "messages", "system", "tools", "tool_choice", "thinking"),
+    *("type", "id", "messages", "system", "tool_choice", "thinking", "stream"),
     *_FIELDS,
-    "stream",
 )
 MAX_BODY = 64 * MIB  # MiniMax refuses larger ones (2026-11)
 MAX_IMAGE_BYTES = 10 * MIB  # likewise
@@ -1004,7 +927,12 @@ def _is_absent(value: Any) -> bool:
     return value is None or value == "" or value == []
 
 
+def _without_nulls(fields: JSON) -> JSON:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
 def fold(key: str) -> str:
+    """A name in the one spelling that all hosts' spellings share."""
     return key.replace("_", "").lower()
 
 
@@ -1023,22 +951,51 @@ def fold_keys(
         field = names.get(fold(str(key)))
         if field is None:
             unknown.append(path + str(key))
-        elif field in values and not _is_same(values[field], value):
-            wrong_field(
-                path + field, "is given twice, in two spellings with two values"
-            )
-        else:
-            values[field] = value
+            continue
+        first = values.setdefault(field, value)
+        if type(first) is not type(value) or first != value:  # 1 equals true
+            problem = "is given twice, in two spellings with two values"
+            wrong_field(path + field, problem)
     return values, unknown
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and bool(one == other)
+def require(kind: str, value: Any, path: str) -> None:
+    """Raise ProviderError unless `value` is of a kind of TYPES."""
+    is_kind, words = TYPES[kind]
+    if not is_kind(value):
+        wrong_field(path, f"must be {words}")
 
 
 def no_images(path: str) -> JSON:
     """The reader of image files where there is none."""
     raise ValueError("image files are not read here")
+
+
+class _Request:
+    """A turn's fields, and what the parts of its translation share."""
+
+    def __init__(self, turn: JSON, model: str, read: Callable[[str], JSON]) -> None:
+        self.warnings: list[JSON] = []
+        require("object", turn, "the turn")
+        valid = map_strings(turn, well_formed)
+        if valid != turn:
+            text = "there was half of a surrogate pair in a text: U+FFFD is sent"
+            self.warn("invalid_unicode", text)
+        fields, self.unknown = fold_keys(valid, TURN_FIELDS)
+        self.fields = {name: v for name, v in fields.items() if not _is_absent(v)}
+        for name, kind in _FIELDS.items():
+            if name in self.fields:
+                require(kind, fields[name], name)
+        self.model = canonical_model(self.fields.get("model", model))
+        self.facts: Model | None = model_facts(self.model)
+        self.read_image = read
+        self.read_size = 0  # of all image files together, as they are sent
+
+    def warn(self, code: str, text: str) -> None:
+        self.warnings.append(warning(code, text))
+
+    def repaired(self, path: str, text: str) -> None:
+        self.warn("history_repaired", f"{path}: {text}")
 
 
 def build_request(
@@ -1055,317 +1012,221 @@ def build_request(
     and the `warning` events; `turn` is left as it was.  Raises ProviderError
     (`invalid_request`) with the path of the first wrong field.
     """
-    warnings: list[JSON] = []
-
-    def warn(code: str, text: str) -> None:
-        warnings.append(warning(code, text))
-
-    require("object", turn, "the turn")
-    fields, unknown = fold_keys(_valid_unicode(turn, warn), TURN_FIELDS)
-    name = canonical_model(_field(fields, "model") or model)
-    facts = model_facts(name)
-    images = _Images(name, facts, read_image, warn)
-    messages, leading = _messages(fields, images, unknown)
-    tools = _tools(fields.get("tools"), warn)
-    body: JSON = {
-        "model": name,
-        "max_tokens": _max_tokens(fields, max_tokens, name, facts, warn),
+    request = _Request(turn, model, read_image)
+    messages, system = _messages(request)
+    tools = _tools(request)
+    body = {
+        "model": request.model,
+        "max_tokens": _max_tokens(max_tokens, request),
         "messages": messages,
-        "system": _system(fields.get("system"), leading),
+        "system": system or None,
         "tools": tools or None,
-        "tool_choice": _tool_choice(fields.get("tool_choice"), tools, warn),
-        **_as_given(fields, warn),
-        **_thinking(fields, name, facts, effort, warn),
+        "tool_choice": _tool_choice(tools, request),
+        **_as_given(request),
+        **_thinking(effort, request),
         "stream": True,
     }
-    body = {key: value for key, value in body.items() if value is not None}
-    body.update(_extra_body(fields))
-    if unknown:
-        warn("unknown_field", "unknown and not sent: " + ", ".join(unknown))
-    if facts and facts.retired and facts.id == name:
-        text = f"{name} was retired on {facts.retired}; use "
-        warn("retired_model", text + " or ".join(CURRENT_MODELS))
-    return body, warnings
+    body = {**_without_nulls(body), **_extra_body(request)}
+    if request.unknown:
+        text = "unknown and not sent: " + ", ".join(request.unknown)
+        request.warn("unknown_field", text)
+    facts = request.facts
+    if facts and facts.retired and facts.id == request.model:
+        text = f"{facts.id} was retired on {facts.retired}; use "
+        request.warn("retired_model", text + " or ".join(CURRENT_MODELS))
+    return body, request.warnings
 
 
-def _valid_unicode(turn: JSON, warn: Warn) -> JSON:
-    changed: list[str] = []
-
-    def repaired(text: str) -> str:
-        valid = text if text.isascii() else well_formed(text)
-        if valid is not text:
-            changed.append(valid)
-        return valid
-
-    valid: JSON = map_strings(turn, repaired)
-    if changed:
-        text = f"{len(changed)} texts held half of a surrogate pair; U+FFFD is sent"
-        warn("invalid_unicode", text)
-    return valid
-
-
-def require(kind: str, value: Any, path: str) -> None:
-    is_kind, words = TYPES[kind]
-    if not is_kind(value):
-        wrong_field(path, f"must be {words}")
-
-
-def _field(fields: JSON, name: str) -> Any:
-    """A field of a turn by its type in _FIELDS, None if it is absent."""
-    value = fields.get(name)
-    if _is_absent(value):
-        return None
-    require(_FIELDS[name], value, name)
-    return value
-
-
-def _max_tokens(
-    fields: JSON, default: int, name: str, facts: Model | None, warn: Warn
-) -> int:
-    wanted = _field(fields, "max_tokens") or default
+def _max_tokens(default: int, request: _Request) -> int:
+    """The limit of output tokens, which MiniMax refuses above the model's own."""
+    wanted: int = request.fields.get("max_tokens") or default
     if wanted < 0:
         wrong_field("max_tokens", "must be an integer, 0 or above")
-    limit = facts.max_output_tokens if facts else wanted
+    limit: int = request.facts.max_output_tokens if request.facts else wanted
     if wanted > limit:
-        number = str(wanted) if wanted < 10**12 else "given"
-        text = f"max_tokens {number} is above the limit of {name}: {limit} is sent"
-        warn("max_tokens_lowered", text)
-    return int(min(wanted, limit))
+        number = wanted if wanted < 10**12 else "asked for"
+        text = f"max_tokens {number} is above the limit of {request.model}, {limit}"
+        request.warn("max_tokens_lowered", text)
+    return min(wanted, limit)
 
 
-def _as_given(fields: JSON, warn: Warn) -> JSON:
-    values = {name: _field(fields, name) for name in _AS_GIVEN}
-    if not all(isinstance(text, str) for text in values["stop_sequences"] or ()):
+def _as_given(request: _Request) -> JSON:
+    """The fields that go upstream as they came."""
+    fields = {k: v for k, v in request.fields.items() if k in _AS_GIVEN}
+    if not all(isinstance(text, str) for text in fields.get("stop_sequences", ())):
         wrong_field("stop_sequences", "must be a list of strings")
     for name in _IGNORED:
-        if values[name] is not None:
-            warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
-    return values
+        if name in fields:
+            request.warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
+    return fields
 
 
-def _extra_body(fields: JSON) -> JSON:
-    extra: JSON = _field(fields, "extra_body") or {}
+def _extra_body(request: _Request) -> JSON:
+    """Fields of the body that override ours, but for those all reading depends on."""
+    extra: JSON = request.fields.get("extra_body", {})
     for key in extra:
         if str(key).lower() in ("messages", "stream"):
             wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
     return extra
 
 
-def _thinking(
-    fields: JSON, name: str, facts: Model | None, default_effort: str, warn: Warn
-) -> JSON:
+def _thinking(default_effort: str, request: _Request) -> JSON:
     """The `thinking` and `output_config` of the model's family."""
-    wanted = fields.get("thinking")
-    wanted = None if wanted in ({}, "") else wanted
-    if not isinstance(wanted, (dict, bool, type(None))):
+    wanted = request.fields.get("thinking")
+    if isinstance(wanted, bool):
+        wanted = ADAPTIVE if wanted else DISABLED
+    if not isinstance(wanted, (dict, type(None))):
         wrong_field("thinking", "must be true, false or an object")
-    effort = (_field(fields, "effort") or "").lower()
+    effort = request.fields.get("effort", "").lower()
     if effort and effort not in EFFORTS:
         wrong_field("effort", "must be one of " + ", ".join(EFFORTS))
-    if facts is None:
-        if isinstance(wanted, bool):
-            wanted = ADAPTIVE if wanted else DISABLED
-        return {"thinking": wanted, "output_config": _effort(effort)}
-    family = facts.family
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if isinstance(wanted, dict) and kind not in ("enabled", "adaptive", "disabled"):
-        wrong_field("thinking.type", "must be enabled, adaptive or disabled")
-    is_off = wanted is False or kind == "disabled"
-    if is_off and family.always_thinks:
-        warn("thinking_mapped", f"{name} always thinks; thinking stays on")
-    if effort and not family.has_effort:
-        warn("effort_ignored", f"{name} does not support effort; ignored")
-    sent = family.thinking_off if is_off else family.thinking_on
-    level = (effort or default_effort) if family.has_effort else ""
-    return {
-        "thinking": None if wanted is None else sent,
-        "output_config": _effort(level),
-    }
-
-
-def _effort(level: str) -> JSON | None:
-    return {"effort": level} if level else None
+    family = request.facts and request.facts.family
+    if family and wanted:
+        if wanted.get("type") not in ("enabled", "adaptive", "disabled"):
+            wrong_field("thinking.type", "must be enabled, adaptive or disabled")
+        is_off = wanted["type"] == "disabled"
+        if is_off and family.always_thinks:
+            text = f"{request.model} always thinks; thinking stays on"
+            request.warn("thinking_mapped", text)
+        wanted = family.thinking_off if is_off else family.thinking_on
+    if family and family.has_effort:
+        effort = effort or default_effort
+    elif family and effort:
+        text = f"{request.model} does not support effort; ignored"
+        request.warn("effort_ignored", text)
+        effort = ""
+    output = {"effort": effort} if effort else None
+    return {"thinking": wanted or None, "output_config": output}
 
 
 # --- tools
 
-# Names of a tool's schema: ours, MCP's, OpenAI's.
-_SCHEMAS = ("input_schema", "inputSchema", "parameters")
 
-
-def _tools(tools: Any, warn: Warn) -> list[JSON]:
+def _tools(request: _Request) -> list[JSON]:
     """The tools to send: all but those that another vendor's server runs."""
-    if _is_absent(tools):
-        return []
-    require("list", tools, "tools")
     sent: dict[str, JSON] = {}
-    for n, tool in enumerate(tools):
+    for n, tool in enumerate(request.fields.get("tools", ())):
         path = f"tools[{n}]"
         require("object", tool, path)
         # Anthropic's have a date at the end of their type: web_search_20250305.
         if re.search(r"[_-]\d{4}[-_]?\d\d[-_]?\d\d$", str(tool.get("type"))):
             text = f"{path} is a tool that another vendor's server runs; not sent"
-            warn("ignored_field", text)
+            request.warn("ignored_field", text)
             continue
         tool = _tool(tool, path)
-        if not isinstance(tool.get("name"), str) or not tool["name"]:
+        name = tool.get("name")
+        if not isinstance(name, str) or not name:
             wrong_field(path + ".name", "must be a non-empty string")
-        if tool["name"] in sent:
+        if name in sent:
             wrong_field(path + ".name", "is also the name of an earlier tool")
-        sent[tool["name"]] = tool
+        sent[name] = tool
     return list(sent.values())
 
 
 def _tool(tool: JSON, path: str) -> JSON:
     """`tool` in the form of the Messages API, whichever API's form it has."""
-    tool = {key: value for key, value in tool.items() if value is not None}
-    function = tool.get("function")
-    function = function if isinstance(function, dict) else {}
-    schemas = [
-        part[name]
-        for part in (tool, function)
-        for name in _SCHEMAS
-        if part.get(name) is not None
-    ]
-    if any(schema != schemas[0] for schema in schemas):
+    tool = _without_nulls(tool)
+    names = ("input_schema", "inputSchema", "parameters")  # ours, MCP's, OpenAI's
+    function = tool.pop("function", None)  # OpenAI's form may be mixed with another
+    function = _without_nulls(function) if isinstance(function, dict) else {}
+    schemas = [part[n] for part in (tool, function) for n in names if n in part] or [{}]
+    schema = schemas[0]
+    tool = {**function, **tool}
+    if tool.get("type") in ("function", ""):
+        del tool["type"]
+    if any(other != schema for other in schemas):
         wrong_field(path, "has two schemas that differ")
-    is_foreign = any(name in tool for name in _SCHEMAS[1:])
-    if function or is_foreign or tool.get("type") in ("function", ""):
-        unused = ("type", "function", *_SCHEMAS[1:])
-        extra = {k: v for k, v in function.items() if v is not None}
-        tool = {k: v for k, v in {**extra, **tool}.items() if k not in unused}
-    return {**tool, "input_schema": _schema(schemas[0] if schemas else {}, path)}
-
-
-def _schema(schema: Any, path: str) -> JSON:
-    """The tool's schema, which MiniMax requires to be that of an object."""
     path += ".input_schema"
     require("object", schema, path)
-    schema = {key: value for key, value in schema.items() if value is not None}
-    if schema.get("type", "object") != "object":
+    # MiniMax requires the schema of an object.
+    schema = _without_nulls(schema) or {"type": "object", "properties": {}}
+    if schema.setdefault("type", "object") != "object":
         wrong_field(path + ".type", 'must be "object"')
-    if not schema:
-        return {"type": "object", "properties": {}}
-    return schema if "type" in schema else {"type": "object", **schema}
+    tool = {key: value for key, value in tool.items() if key not in names[1:]}
+    return {**tool, "input_schema": schema}
 
 
-def _tool_choice(choice: Any, tools: list[JSON], warn: Warn) -> JSON | None:
-    if _is_absent(choice):
+def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
+    """The choice in the form of the Messages API, None if its tool is not sent."""
+    choice = request.fields.get("tool_choice")
+    if choice is None:
         return None
     if isinstance(choice, str):
-        choice = {"type": choice}
-        if choice["type"] not in ("auto", "any", "none", "required"):
+        if choice not in ("auto", "any", "none", "required"):
             wrong_field("tool_choice", "must be auto, any, none or an object")
+        choice = {"type": choice}
     require("object", choice, "tool_choice")
-    choice = {key: value for key, value in choice.items() if value is not None}
+    choice = _without_nulls(choice)
     require("string", choice.get("type"), "tool_choice.type")
     if choice["type"] == "required":
         choice["type"] = "any"
     if choice["type"] == "function":  # OpenAI's, which names it in one of two places
         function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
-        choice = {"type": "tool", "name": choice.get("name") or name}
+        inner = function if isinstance(function, dict) else {}
+        choice = {"type": "tool", "name": choice.get("name") or inner.get("name")}
     names = [tool["name"] for tool in tools]
-    if not tools or (choice["type"] == "tool" and choice.get("name") not in names):
-        reason = (
-            "no tool is sent" if not tools else "the tool that it names is not sent"
-        )
-        warn("ignored_field", f"tool_choice is not sent, because {reason}")
-        return None
-    return dict(choice)
+    if tools and (choice["type"] != "tool" or choice.get("name") in names):
+        return dict(choice)
+    reason = "the tool that it names is not sent" if tools else "no tool is sent"
+    request.warn("ignored_field", f"tool_choice is not sent, because {reason}")
+    return None
 
 
 # --- messages and their blocks
 
-# A message on its way: `content` is a string or a list of blocks.
-_Message = namedtuple("_Message", "path role content")
+# A message on its way: `content` as it came, `blocks` as they are to be sent.
+_Message = namedtuple("_Message", "path role content blocks")
 
 
-def _messages(
-    fields: JSON, images: _Images, unknown: list[str]
-) -> tuple[list[JSON], list[JSON]]:
-    """The messages to send, and the blocks of the system messages before them."""
-    given = fields.get("messages")
+def _messages(request: _Request) -> tuple[list[JSON], str | list[JSON]]:
+    """The messages and the system prompt to send."""
+    given = request.fields.get("messages")
     if not isinstance(given, list) or not given:
         wrong_field("messages", "must be a list of at least one message")
+    system = _content(request.fields.get("system"), "system", "system", request)
     messages: list[_Message] = []
-    leading: list[JSON] = []
     reminders: list[JSON] = []  # system messages in mid-conversation, held for the next
-    blank = ""
     for n, message in enumerate(given):
         path = f"messages[{n}]"
         require("object", message, path)
         values, others = fold_keys(message, ("role", "content"), path + ".")
-        unknown.extend(others)
-        role, content = values.get("role"), values.get("content")
-        if role in ("system", "developer"):
-            blocks = as_blocks(_system(content, path=path + ".content") or "")
-            images.warn("system_role_moved", f"{path} has the role {role}")
-            if messages:
-                reminders += [_reminder(blocks)] if blocks else []
-            else:
-                leading += blocks
-            continue
-        if role not in ("user", "assistant"):
+        request.unknown += others
+        role = "system" if values.get("role") == "developer" else values.get("role")
+        if role not in ("user", "assistant", "system"):
             wrong_field(path + ".role", "must be user or assistant")
-        content = _content(content, path, role, images)
-        blank = path if role == "user" and _is_empty(content) else ""
-        if reminders and role == "user":
-            content, reminders = _after_results(content, reminders), []
+        content = _content(values.get("content"), path + ".content", role, request)
+        blocks = as_blocks(content)
+        if role == "system":
+            request.warn("system_role_moved", f"{path} has the role {values['role']}")
+            if messages:
+                reminders += _reminder(blocks)
+            else:
+                system = as_blocks(system) + blocks
+            continue
+        if role == "user" and not blocks and n == len(given) - 1:
+            wrong_field(path + ".content", "is blank: there is nothing to answer")
+        if role == "user":  # the results that open its message come first
+            is_result = [block["type"] == "tool_result" for block in blocks]
+            count = [*is_result, False].index(False)
+            blocks[count:count] = reminders
         elif reminders:
-            messages.append(_Message(path, "user", reminders))
-            reminders = []
-        messages.append(_Message(path, role, content))
+            messages.append(_Message(path, "user", [], reminders))
+        reminders = []
+        messages.append(_Message(path, role, content, blocks))
     if reminders:
-        messages.append(_Message("messages", "user", reminders))
-    elif blank:
-        wrong_field(blank + ".content", "is blank: there is nothing to answer")
-    sent = [
-        {"role": message.role, "content": message.content}
-        for message in _repair_history(messages, images.warn)
-    ]
+        messages.append(_Message("messages", "user", [], reminders))
+    sent = _History(request).repair(messages)
     if not sent:
         wrong_field("messages", "hold nothing that could be sent")
-    return sent, leading
+    return sent, system if as_blocks(system) else []
 
 
-def _system(content: Any, leading: Iterable[JSON] = (), path: str = "system") -> Any:
-    """A system prompt as given, then the blocks of `leading` system messages."""
-    if content is not None and not isinstance(content, (str, list)):
-        wrong_field(path, "must be a string or a list of text blocks")
-    if isinstance(content, list):
-        for n, block in enumerate(content):
-            where = f"{path}[{n}]"
-            require("object", block, where)
-            if block.get("type") != "text":
-                wrong_field(where + ".type", "must be text")
-            require("string", block.get("text"), where + ".text")
-        content = [_without_nulls(b) for b in content if b["text"].strip()]
-    elif content is not None and not content.strip():
-        content = None
-    if leading:
-        return [*as_blocks(content or ""), *leading]
-    return content or None
-
-
-def _reminder(blocks: list[JSON]) -> JSON:
+def _reminder(blocks: list[JSON]) -> list[JSON]:
     """The text of a system message that keeps its place in the conversation, so that
     the prefix which caches know stays as it was."""
     text = "\n\n".join(block["text"] for block in blocks)
     marks = {k: v for block in blocks for k, v in block.items() if k == "cache_control"}
-    return {"type": "text", "text": f"<system>{text}</system>", **marks}
-
-
-def _after_results(content: Any, blocks: list[JSON]) -> list[JSON]:
-    """`content` with `blocks` before everything but the results that open it."""
-    content = as_blocks(content)
-    kinds = [block["type"] == "tool_result" for block in content]
-    count = kinds.index(False) if False in kinds else len(kinds)
-    return [*content[:count], *blocks, *content[count:]]
-
-
-def _is_empty(content: Any) -> bool:
-    return not (content.strip() if isinstance(content, str) else content)
+    return [{**_text_block(f"<system>{text}</system>"), **marks}] if blocks else []
 
 
 def as_blocks(content: Any) -> list[JSON]:
@@ -1379,88 +1240,134 @@ def _text_block(text: str) -> JSON:
     return {"type": "text", "text": text}
 
 
-def _without_nulls(block: JSON) -> JSON:
-    return {key: value for key, value in block.items() if value is not None}
-
-
-def _content(content: Any, path: str, role: str, images: _Images) -> Any:
+def _content(content: Any, path: str, role: Any, request: _Request) -> Any:
     """`content` as it is to be sent: fields that are null and blank texts left out,
     images and tool results resolved.  Those of the assistant are the upstream's own."""
     if isinstance(content, str):
         return content
     if content is None:
         return []
-    path += ".content"
     if not isinstance(content, list):
         wrong_field(path, "must be a string or a list of blocks")
-    sent = []
+    sent: list[JSON] = []
     for n, block in enumerate(content):
         where = f"{path}[{n}]"
-        if not isinstance(block, dict):
-            wrong_field(where, "must be a block, an object with a type")
+        require("object", block, where)
         kind = block.get("type")
         require("string", kind, where + ".type")
-        required, convert = _BLOCKS.get(str(kind), (None, None))
-        if role == "assistant" and kind in ("image", "tool_result"):
-            required = convert = None
-        if required is not None:
+        if role == "system" and kind != "text":
+            wrong_field(where + ".type", "must be text")
+        if (role, kind) == ("assistant", "tool_result"):
+            text = "a tool_result of the assistant is sent as text"
+            request.repaired(where, text)
+            sent += _result_text(block)
+            continue
+        if kind in _BLOCKS and (role, kind) != ("assistant", "image"):
+            required, convert = _BLOCKS[kind]
             block = _without_nulls(block)
             for field in required:
                 require("string", block.get(field), f"{where}.{field}")
-        if convert is not None:
-            block = convert(block, where, images)
+            block = convert(block, where, request) if convert else block
+        if (role, kind) == ("user", "tool_use"):
+            request.repaired(where, "a tool_use of the user is sent as text")
+            block = _text_block(dump_json(block))
         if kind != "text" or block["text"].strip():
             sent.append(block)
     return sent
 
 
-def _image(block: JSON, path: str, images: _Images) -> JSON:
-    return images.block(block, path)
-
-
-def _tool_use(block: JSON, path: str, images: _Images) -> JSON:
+def _tool_use(block: JSON, path: str, request: _Request) -> JSON:
+    """A call with an object as its input: MiniMax refuses all others with 2013."""
     value = block.get("input")
     if isinstance(value, dict):
         return block
     if _is_absent(value):
-        images.warn("history_repaired", path + ".input was missing; {} is sent")
+        request.repaired(path, "the input was missing; {} is sent")
         return {**block, "input": {}}
     value = parsed(value) if isinstance(value, str) else None
-    if not isinstance(value, dict):
-        wrong_field(path + ".input", "must be an object")
-    text = path + ".input was a string; the JSON object in it is sent"
-    images.warn("history_repaired", text)
+    require("object", value, path + ".input")
+    request.repaired(path, "the input was a string; the JSON object in it is sent")
     return {**block, "input": value}
 
 
-def _tool_result(block: JSON, path: str, images: _Images) -> JSON:
+def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
+    """A result with a content that is not blank, which MiniMax would refuse."""
     content = block.get("content")
-    items = [content] if isinstance(content, dict) else content
+    is_content = content is None or isinstance(content, (str, list))
+    items = content if is_content else [content]
     if isinstance(items, list):
-        items = [_result_block(item) for item in items]
-    elif items is not None and not isinstance(items, str):
-        items = dump_json(items)
+        items = [_result_item(item) for item in items]
     if items != content:
-        text = path + ".content is not a string or a list of blocks; sent as one"
-        images.warn("history_repaired", text)
-    items = _content(items, path, "user", images)
-    if _is_empty(items):
-        text = path + ".content was blank; a placeholder is sent"
-        images.warn("history_repaired", text)
+        text = "the content is not a string or a list of blocks; sent as one"
+        request.repaired(path, text)
+    items = _content(items, path + ".content", "user", request)
+    if not as_blocks(items):
+        request.repaired(path, "the content was blank; a placeholder is sent")
         items = "(no output)"
     return {**block, "content": items}
 
 
-def _result_block(item: Any) -> Any:
+def _result_item(item: Any) -> JSON:
     """An item of a result's content as a block: tools also return strings and data."""
     if isinstance(item, dict) and isinstance(item.get("type"), str):
         return item
     return _text_block(item if isinstance(item, str) else dump_json(item))
 
 
+def _result_text(result: JSON) -> list[JSON]:
+    """The content of a result that has no call."""
+    content = result.get("content")
+    items = as_blocks(content) if isinstance(content, (str, list)) else []
+    return [_result_item(item) for item in items]
+
+
+def _image(block: JSON, path: str, request: _Request) -> JSON:
+    """The block to send for an image, or a text in its place."""
+    try:
+        if request.facts and "image" not in request.facts.input:
+            raise ValueError(f"{request.model} takes no images")
+        return _with_source(block, path, request)
+    except ValueError as error:
+        request.warn("image_replaced", f"{path} is replaced by a text: {error}")
+        reason = "it cannot be used" if "path" in block else str(error)
+        return _text_block(f"[image left out: {reason}]")
+
+
+def _with_source(block: JSON, path: str, request: _Request) -> JSON:
+    """An image with a clean source: verbatim if it was, all other forms resolved."""
+    forms = ("source", "url", "data_base64", "data", "path")  # `data` is MCP's
+    places = [name for name in forms if name in block]
+    if len(places) != 1:
+        wrong_field(path, "must have one of " + ", ".join(forms))
+    place = places[0]
+    source: JSON = {}
+    used: tuple[str, ...] = (place, "media_type", "mimeType")
+    value, label = block[place], block.get("media_type", block.get("mimeType"))
+    if place == "source":
+        require("object", value, path + ".source")
+        source, used, label = value, (), value.get("media_type")
+        place = "data" if source.get("type") == "base64" else "url"
+        value = source.get(place)
+        if not isinstance(value, str):
+            return block  # of a type of its own, such as an uploaded file
+    require("string", value or None, f"{path}.{place}")
+    require("string", label or "", path + ".media_type")
+    if place == "path":
+        source = request.read_image(value)
+        request.read_size += len(source.get("data", ""))
+        if request.read_size > MAX_BODY:
+            wrong_field(path, f"makes the request larger than {MAX_BODY // MIB} MB")
+    elif place == "url" and not is_data_uri(value):
+        source = source or {"type": "url", "url": value}
+    else:
+        rest = {key: v for key, v in source.items() if key != "url"}
+        source = {**rest, **image_source(value, label)}
+    return {**{k: v for k, v in block.items() if k not in used}, "source": source}
+
+
 # Known kinds of block: the fields that must be strings, and what makes a block of a
 # message one to send.  A block of another kind is sent as it is.
-_BLOCKS: dict[str, tuple[tuple[str, ...], Callable[[JSON, str, _Images], JSON] | None]]
+_BLOCKS: dict[str, tuple[tuple[str, ...], Callable[[JSON, str, _Request], JSON] | None]]
 _BLOCKS = {
     "text": (("text",), None),
     "thinking": ((), None),
@@ -1469,74 +1376,6 @@ _BLOCKS = {
     "tool_result": (("tool_use_id",), _tool_result),
     "image": ((), _image),
 }
-
-
-class _Images:
-    """Image blocks for one model: clean sources verbatim, all other forms resolved."""
-
-    # Where the picture stands: a source, or a shorthand (`data` is MCP's).
-    PLACES = ("source", "url", "data_base64", "data", "path")
-    LABELS = ("media_type", "mimeType")
-
-    def __init__(
-        self,
-        model: str,
-        facts: Model | None,
-        read: Callable[[str], JSON],
-        warn: Warn,
-    ) -> None:
-        takes_images = facts is None or "image" in facts.input
-        self._refusal = "" if takes_images else f"{model} takes no images"
-        self._read = read
-        self._read_size = 0  # of all files together, as they are sent
-        self.warn = warn
-
-    def block(self, block: JSON, path: str) -> JSON:
-        """The block to send for an image, or a text in its place."""
-        try:
-            if self._refusal:
-                raise ValueError(self._refusal)
-            places = [name for name in self.PLACES if name in block]
-            if len(places) != 1:
-                wrong_field(path, "must have one of " + ", ".join(self.PLACES))
-            if places == ["source"]:
-                return self._with_clean_source(block, path)
-            return self._from_shorthand(block, places[0], path)
-        except ValueError as error:
-            self.warn("image_replaced", f"{path} is replaced by a text: {error}")
-            reason = "it cannot be used" if "path" in block else str(error)
-            return _text_block(f"[image left out: {reason}]")
-
-    def _with_clean_source(self, block: JSON, path: str) -> JSON:
-        source = block["source"]
-        require("object", source, path + ".source")
-        data = source.get("data" if source.get("type") == "base64" else "url")
-        if not isinstance(data, str):
-            return block
-        if source.get("type") == "base64" or is_data_uri(data):
-            clean = image_source(data, source.get("media_type"))
-            rest = {k: v for k, v in source.items() if k != "url"}
-            return {**block, "source": {**rest, **clean}}
-        return block
-
-    def _from_shorthand(self, block: JSON, place: str, path: str) -> JSON:
-        value = block[place]
-        label = next((block[name] for name in self.LABELS if name in block), None)
-        require("string", value, f"{path}.{place}")
-        require("string", label or "", path + ".media_type")
-        if not value:
-            wrong_field(f"{path}.{place}", "must be a non-empty string")
-        if place == "path":
-            source = dict(self._read(value))
-            self._read_size += len(source.get("data", ""))
-            if self._read_size > MAX_BODY:
-                wrong_field(path, f"makes the request larger than {MAX_BODY // MIB} MB")
-        elif place == "url" and not is_data_uri(value):
-            source = {"type": "url", "url": value}
-        else:
-            source = image_source(value, label)
-        used = (place, *self.LABELS)
-        return {**{k: v for k, v in block.items() if k not in used}, "source": source}
 
 
 def is_data_uri(text: str) -> bool:
@@ -1550,6 +1389,7 @@ def image_source(text: str, label: str | None) -> JSON:
     ValueError, with a reason fit for a warning.
     """
     from binascii import a2b_base64
+    from urllib.parse import unquote
 
     if is_data_uri(text):
         head, _, text = text.partition(",")
@@ -1557,10 +1397,7 @@ def image_source(text: str, label: str | None) -> JSON:
         if "base64" not in [flag.strip().lower() for flag in flags]:
             raise ValueError("its data: URI is not base64")
         label = kind or label
-        if "%" in text:
-            from urllib.parse import unquote
-
-            text = unquote(text)
+        text = unquote(text)
     data = "".join(text.split()).replace("-", "+").replace("_", "/")
     data += "=" * (-len(data) % 4)
     if len(data) // 4 * 3 > MAX_IMAGE_BYTES + 2:
@@ -1575,231 +1412,133 @@ def image_source(text: str, label: str | None) -> JSON:
 
 def image_type(head: bytes) -> str:
     """The media type of the image that begins with `head`, "" if it is unknown."""
-    magic = (
-        (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
-        (b"\xff\xd8\xff", b"", "image/jpeg"),
-        (b"GIF87a", b"", "image/gif"),
-        (b"GIF89a", b"", "image/gif"),
-        (b"RIFF", b"WEBP", "image/webp"),  # with a size in between
+    rows = (
+        (rb"\x89PNG\r\n\x1a\n", "image/png"),
+        (rb"\xff\xd8\xff", "image/jpeg"),
+        (rb"GIF8", "image/gif"),
+        (rb"RIFF....WEBP", "image/webp"),  # with a size in between
     )
-    for first, ninth, kind in magic:
-        if head.startswith(first) and head[8:].startswith(ninth):
-            return kind
-    return ""
+    kinds = [kind for magic, kind in rows if re.match(magic, head, re.DOTALL)]
+    return kinds[0] if kinds else ""
 
 
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
-
-class _Call:
-    """A tool call of the history, and the result that belongs to it."""
-
-    __slots__ = ("arrival", "id", "result", "sent_id")
-
-    def __init__(self, id: str, sent_id: str) -> None:
-        self.id = id
-        self.sent_id = sent_id  # unlike the id of any other call of its turn
-        self.result: JSON | None = None
-        self.arrival = 0  # of a result that came too late, from 1 in order
-
-    def answer(self) -> JSON:
-        """The result to send for this call."""
-        if self.result is not None:
-            return {**self.result, "tool_use_id": self.sent_id}
-        text = "No result: the call was interrupted."
-        fields = {"tool_use_id": self.sent_id, "content": text, "is_error": True}
-        return {"type": "tool_result", **fields}
+# A call of the history: `sent_id` is unlike the id of any other call of its turn, `run`
+# is the number of the user's turn that has to open with its result.
+_Call = namedtuple("_Call", "id sent_id run")
 
 
-def _repair_history(messages: list[_Message], warn: Warn) -> list[_Message]:
-    """Pair tool calls and results, because one unpaired call fails every later turn.
+class _History:
+    """Pairs tool calls and results, because one unpaired call fails every later turn.
 
-    Messages in a row of the same role count as one turn, as upstream reads them.
-    Nothing is lost: what has no place as a result becomes text.
+    Messages in a row of the same role count as one turn, a run, as upstream reads them.
+    Nothing is lost: what has no place as a result becomes text.  The n-th call with an
+    id gets the n-th result with it: first of the run right after the call, then of any
+    later one.
     """
-    runs: list[list[_Message]] = []
-    for message in messages:
-        if _is_empty(message.content):
-            continue
-        if runs and runs[-1][0].role == message.role:
-            runs[-1].append(message)
-        else:
-            runs.append([message])
-    calls: dict[int, list[_Call]] = {}  # by the number of the run that makes them
-    for n, run in enumerate(runs):
-        if run[0].role == "assistant":
-            runs[n], calls[n] = _assistant_run(run, warn)
-        else:
-            runs[n] = [_without_calls(message, warn) for message in run]
-    if calls.get(len(runs) - 1):
-        runs.append([_Message("messages", "user", [])])
-    late = _match_results(runs, calls)
-    repaired: list[_Message] = []
-    for n, run in enumerate(runs):
-        if run[0].role == "user":
-            run = _user_run(run, calls.get(n - 1, []), late, warn)
-        repaired += [message for message in run if not _is_empty(message.content)]
-    return repaired
 
+    def __init__(self, request: _Request) -> None:
+        self._repaired = request.repaired
+        self._runs: list[list[_Message]] = []
+        self._fronts: list[list[JSON]] = []  # the results that open each run
+        self._waiting: dict[str, deque[_Call]] = {}  # calls of the run before, by id
+        self._unanswered: dict[str, deque[_Call]] = {}  # of earlier ones
 
-def _assistant_run(
-    run: list[_Message], warn: Warn
-) -> tuple[list[_Message], list[_Call]]:
-    """A turn of the assistant's in which no two calls have one id, and its calls."""
-    blocks = [block for message in run for block in as_blocks(message.content)]
-    taken = {block["id"] for block in blocks if block["type"] == "tool_use"}
-    counts: dict[str, int] = {}  # calls so far, by their id
-    calls: list[_Call] = []
-    sent = []
-    calls_early = False  # a message other than the last one makes calls
-    for message in run:
-        calls_early = calls_early or bool(calls)
-        content: list[JSON] = []
-        for block in as_blocks(message.content):
-            if block["type"] == "tool_result":
-                text = f"{message.path}: a tool_result of the assistant is sent as text"
-                warn("history_repaired", text)
-                content += _as_text(block)
-                continue
-            if block["type"] == "tool_use":
-                call = _Call(block["id"], _own_id(block["id"], counts, taken))
-                calls.append(call)
-                if call.sent_id != call.id:
-                    text = f"{message.path}: a second tool_use {printable(call.id, 80)}"
-                    warn("history_repaired", text + " gets an id of its own")
-                    block = {**block, "id": call.sent_id}
-            content.append(block)
-        is_text = isinstance(message.content, str)
-        sent.append(message if is_text else message._replace(content=content))
-    if calls_early:
-        path = run[0].path
-        warn("history_repaired", f"{path} and the next are joined: they make calls")
-        content = [block for message in sent for block in as_blocks(message.content)]
-        sent = [_Message(path, "assistant", content)]
-    return sent, calls
-
-
-def _own_id(name: str, counts: dict[str, int], taken: set[str]) -> str:
-    """`name` for the first call with it, then the first of name-2, name-3, ... that is
-    free: the same on every request."""
-    number = counts[name] = counts.get(name, 0) + 1
-    if number == 1:
-        return name
-    while f"{name}-{number}" in taken:
-        number += 1
-    counts[name] = number
-    return f"{name}-{number}"
-
-
-def _without_calls(message: _Message, warn: Warn) -> _Message:
-    """A user's message whose calls are text: users make none."""
-    if isinstance(message.content, str):
-        return message
-    content = []
-    for block in message.content:
-        if block["type"] == "tool_use":
-            text = f"{message.path}: a tool_use of the user is sent as text"
-            warn("history_repaired", text)
-            block = _text_block(dump_json(block))
-        content.append(block)
-    return message._replace(content=content)
-
-
-def _as_text(result: JSON) -> list[JSON]:
-    """The content of a result that has no call."""
-    content = result.get("content")
-    return as_blocks(content) if isinstance(content, (str, list)) else []
-
-
-def _match_results(
-    runs: list[list[_Message]], calls: dict[int, list[_Call]]
-) -> set[int]:
-    """Give each call its result; returns the `id()`s of those that have to be moved.
-
-    The n-th call with an id gets the n-th result with it: first of the turn right
-    after the call, then of any later one.
-    """
-    strays: list[tuple[int, JSON]] = []
-    for n, run in enumerate(runs):
-        if run[0].role != "user":
-            continue
-        waiting: dict[str, deque[_Call]] = {}
-        for call in calls.get(n - 1, ()):
-            waiting.setdefault(call.id, deque()).append(call)
-        blocks = [block for message in run for block in as_blocks(message.content)]
-        for block in blocks:
-            if block["type"] == "tool_result":
-                queue = waiting.get(block["tool_use_id"])
-                if queue:
-                    queue.popleft().result = block
-                else:
-                    strays.append((n, block))
-    unanswered: dict[str, deque[tuple[int, _Call]]] = {}
-    for n, made in calls.items():
-        for call in made:
-            if call.result is None:
-                unanswered.setdefault(call.id, deque()).append((n, call))
-    late: dict[int, _Call] = {}
-    for n, result in strays:
-        found = unanswered.get(result["tool_use_id"])
-        if found and found[0][0] < n:
-            _, call = found.popleft()
-            late[id(result)] = call
-            call.result, call.arrival = result, len(late)
-    last = runs[-1] if runs and runs[-1][0].role == "user" else []
-    blocks = [block for message in last for block in as_blocks(message.content)]
-    if all(id(block) in late for block in blocks):
-        # The last message would be empty without them: there they stay.
-        for block in blocks:
-            late.pop(id(block)).result = None
-    return set(late)
-
-
-def _user_run(
-    run: list[_Message], calls: list[_Call], late: set[int], warn: Warn
-) -> list[_Message]:
-    """A user's turn that opens with exactly one result for each of `calls`."""
-    path = run[0].path
-    placed = {id(call.result): call for call in calls if not call.arrival}
-    front: list[JSON] = []  # the results, in the order in which they came
-    sent = []
-    is_front = True
-    for message in run:
-        content: list[JSON] = []
-        for block in as_blocks(message.content):
-            call = placed.get(id(block))
-            if call is not None:
-                if not is_front:
-                    text = f"{path}: a tool result is moved to the front"
-                    warn("history_repaired", text)
-                front.append(call.answer())
+    def repair(self, messages: list[_Message]) -> list[JSON]:
+        """The messages to send."""
+        runs = self._runs
+        for message in messages:
+            if message.blocks:
+                if not runs or runs[-1][0].role != message.role:
+                    runs.append([])
+                runs[-1].append(message)
+        if runs and runs[-1][0].role == "assistant":
+            runs.append([_Message("messages", "user", [], [])])  # for results to come
+        self._fronts = [[] for _ in runs]
+        for n, run in enumerate(runs):
+            if run[0].role == "assistant":
+                self._assistant_run(n, run)
             else:
-                is_front = is_front and id(block) in late
-                content += _unplaced(block, message.path, late, warn)
-        is_front = False
-        is_text = isinstance(message.content, str)
-        sent.append(message if is_text else message._replace(content=content))
-    for call in sorted(calls, key=lambda call: call.arrival or len(late) + 1):
-        if call.arrival or call.result is None:
-            deed = "moved here" if call.result is not None else "made up"
-            text = f"{path}: the result of {printable(call.id, 80)} is {deed}"
-            warn("history_repaired", text)
-            front.append(call.answer())
-    if front:
-        content = front + as_blocks(sent[0].content)
-        sent[0] = sent[0]._replace(content=content)
-    return sent
+                self._user_run(n, run)
+        for call in [call for queue in self._unanswered.values() for call in queue]:
+            text = "No result: the call was interrupted."
+            result = {"type": "tool_result", "content": text, "is_error": True}
+            self._answer(call, result, "made up")
+        sent = []
+        for run, front in zip(runs, self._fronts):
+            run[0] = run[0]._replace(blocks=front + run[0].blocks)
+            for _, role, content, blocks in run:
+                if blocks:
+                    content = content if as_blocks(content) == blocks else blocks
+                    sent.append({"role": role, "content": content})
+        return sent
 
+    def _assistant_run(self, n: int, run: list[_Message]) -> None:
+        """Give each call of a run an id of its own."""
+        blocks = [block for message in run for block in message.blocks]
+        taken = {block["id"] for block in blocks if block["type"] == "tool_use"}
+        path = run[0].path
+        if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
+            self._repaired(path, "joined with what follows, because it makes calls")
+            run[:] = [_Message(path, "assistant", [], blocks)]
+        numbers: dict[str, int] = {}  # of the latest call with an id
+        self._waiting = {}
+        for blocks in [message.blocks for message in run]:
+            for place, block in enumerate(blocks):
+                if block["type"] != "tool_use":
+                    continue
+                name = sent_id = block["id"]
+                number = numbers[name] = numbers.get(name, 0) + 1
+                if number > 1:  # name-2, name-3, ...: the same on every request
+                    while f"{name}-{number}" in taken:
+                        number += 1
+                    numbers[name], sent_id = number, f"{name}-{number}"
+                    blocks[place] = {**block, "id": sent_id}
+                    text = f"a second tool_use {printable(name, 80)} gets a new id"
+                    self._repaired(path, text)
+                call = _Call(name, sent_id, n + 1)
+                self._waiting.setdefault(name, deque()).append(call)
 
-def _unplaced(block: JSON, path: str, late: set[int], warn: Warn) -> list[JSON]:
-    """What stays of a block that is not the result of a call just before it."""
-    if block["type"] != "tool_result":
-        return [block]
-    if id(block) in late:
-        return []
-    name = printable(block["tool_use_id"], 80)
-    warn("history_repaired", f"{path}: the result {name} has no call; sent as text")
-    return _as_text(block)
+    def _user_run(self, n: int, run: list[_Message]) -> None:
+        """Take the results out of a run, each to its call."""
+        waiting = self._waiting
+        late = []
+        for place, message in enumerate(run):
+            is_front = place == 0
+            blocks: list[JSON] = []
+            for block in message.blocks:
+                name = block.get("tool_use_id")
+                if block["type"] != "tool_result":
+                    blocks.append(block)
+                elif waiting.get(name):
+                    moved = "" if is_front and not blocks else "moved to the front"
+                    self._answer(waiting[name].popleft(), block, moved)
+                elif self._unanswered.get(name):
+                    late.append((self._unanswered[name].popleft(), block))
+                else:
+                    text = f"the result {printable(name, 80)} has no call; sent as text"
+                    self._repaired(message.path, text)
+                    blocks += _result_text(block)
+            run[place] = message._replace(blocks=blocks)
+        is_last = n == len(self._runs) - 1
+        is_empty = not self._fronts[n] and not any(message.blocks for message in run)
+        for call, block in late:
+            if is_last and is_empty:  # without them: they stay, as text
+                self._repaired(run[0].path, "a late result is sent as text")
+                run[0].blocks.extend(_result_text(block))
+                waiting.setdefault(call.id, deque()).append(call)
+            else:
+                self._answer(call, block, "moved here")
+        for name, queue in waiting.items():
+            self._unanswered.setdefault(name, deque()).extend(queue)
+
+    def _answer(self, call: _Call, result: JSON, deed: str) -> None:
+        """Let the run after a call open with its result."""
+        self._fronts[call.run].append({**result, "tool_use_id": call.sent_id})
+        if deed:
+            text = f"the result of {printable(call.id, 80)} is {deed}"
+            self._repaired(self._runs[call.run][0].path, text)
 
 
 # ---------------------------------------------------------------------------
@@ -1832,19 +1571,19 @@ _BLOCK_DELTA = "content_block_delta"
 class Block:
     """A block on its way: how it opened, and the fragments that have come since."""
 
-    __slots__ = ("held", "index", "input", "is_stopped", "kind", "opened", "parts")
-
-    def __init__(self, index: int, kind: str, opened: JSON) -> None:
+    def __init__(self, at: int, index: int, kind: str, opened: JSON) -> None:
+        self.at = at  # upstream's index, which may be used again
         self.index = index  # ours, in order of start
         self.kind = kind
-        self.opened = dict(opened)
         self.input: Any = None  # of a call that came whole
         self.parts: dict[str, list[Any]] = {}  # fragments by the field they belong to
         self.held: dict[str, str] = {}  # ends of texts that wait for the next fragment
         self.is_stopped = False  # upstream closed it, but its end marker waits
         if kind == "tool_use" or isinstance(opened.get("input"), dict):
-            self.input, self.opened["input"] = opened.get("input"), {}
+            self.input = opened.get("input")
             self.parts["input"] = []
+            opened = {**opened, "input": {}}
+        self.opened = opened
 
     def add(self, field: str, fragment: Any) -> list[JSON]:
         """The events of a fragment."""
@@ -1868,7 +1607,7 @@ class Block:
         size = 1 if "\ud800" <= text[-1] <= "\udbff" else 0
         if may_be_last and field == "text" and text[-1] in END_MARKER:
             sizes = range(len(END_MARKER), 0, -1)
-            size = next((n for n in sizes if text.endswith(END_MARKER[:n])), size)
+            size = next((n for n in sizes if text.endswith(END_MARKER[:n])), 0)
         if size:
             self.held[field] = text[-size:]
         return text[: len(text) - size]
@@ -1877,13 +1616,11 @@ class Block:
         """The block with all its fragments, but for the input of a call."""
         block = dict(self.opened)
         for field, parts in self.parts.items():
-            if field == "input":
-                continue
-            whole: Any = parts if field == "citations" else "".join(parts)
-            before: Any = block.get(field)
-            is_alike = bool(before) and type(before) is type(whole)
-            block[field] = before + whole if is_alike else whole
-            self.parts[field] = []  # the whole is enough: it may be large
+            if field != "input":
+                whole: Any = parts if field == "citations" else "".join(parts)
+                if block.get(field) and type(block[field]) is type(whole):
+                    whole = block[field] + whole
+                block[field] = whole
         return block
 
 
@@ -1912,7 +1649,6 @@ class EventTranslator:
         self._unstopped = 0  # how many of them upstream has not closed
         self._content: dict[int, JSON] = {}  # blocks that may go back, by our index
         self._latest: Block | None = None  # the block started last
-        self._latest_index = 0  # and its upstream index
         self._kinds: set[str] = set()  # of the blocks started
         self._bad_call = ""  # why a tool call cannot be used
         self._unknown: set[str] = set()  # kinds of deltas already warned of
@@ -1946,30 +1682,22 @@ class EventTranslator:
         yield from self.close()
         if self._latest is None and self.stop_reason is None:
             raise ProviderError("empty_response", "the answer ended without content")
+        has_call = "tool_use" in self._kinds
         if self.stop_reason is None:
-            has_call = "tool_use" in self._kinds
             self.stop_reason = "tool_use" if has_call else "end_turn"
-        if self.stop_reason == "tool_use":
-            if self._latest is None:
-                self._bad_call = "the answer stopped for tool use and has no content"
-            if self._bad_call:
-                raise ProviderError("protocol", self._bad_call)
+        is_for_call = self.stop_reason == "tool_use"
+        if is_for_call and self._latest is None:
+            raise _broken("the answer stopped for tool use and has no content")
+        if is_for_call and self._bad_call:
+            raise _broken(self._bad_call)
         yield from self._start()
-        yield from self._doubts()
-
-    def close(self) -> Iterator[JSON]:
-        blocks = [(b, at) for at, kinds in self._open.items() for b in kinds.values()]
-        for block, at in sorted(blocks, key=lambda pair: pair[0].index):
-            yield from self._end(at, block, block.is_stopped)
-
-    def _doubts(self) -> Iterator[JSON]:
-        """Warnings of a success that may not be what was wanted."""
-        if self.stop_reason == "tool_use" and "tool_use" not in self._kinds:
+        if is_for_call and not has_call:
             text = "the answer stopped for tool use, but holds no tool call"
             yield warning("no_tool_call", text)
-        has_text = any(b.get("text", "").strip() for b in self._content.values())
-        silent_kinds = {"text", "thinking", "redacted_thinking"}
-        if has_text or self._kinds - silent_kinds or self.stop_reason == "refusal":
+        texts = (b["text"] for b in self._content.values() if b["type"] == "text")
+        has_text = any(text.strip() for text in texts)
+        others = self._kinds - {"text", "thinking", "redacted_thinking"}
+        if has_text or others or self.stop_reason == "refusal":
             return
         if self.stop_reason == "max_tokens" and self._kinds - {"text"}:
             text = "max_tokens ran out while the model was thinking: raise it, since "
@@ -1978,18 +1706,22 @@ class EventTranslator:
         else:
             yield warning("no_text", "the answer has neither text nor a tool call")
 
+    def close(self) -> Iterator[JSON]:
+        blocks = [block for kinds in self._open.values() for block in kinds.values()]
+        for block in sorted(blocks, key=lambda block: block.index):
+            yield from self._end(block)
+
     # Handlers, one per upstream event
 
     def _on_message_start(self, payload: JSON) -> Iterator[JSON]:
-        message = _object(payload, "message")
-        message_id = message.get("id")
-        if self._begun:
-            if self._begun != (message_id,):
-                raise _broken("a second message began inside the first")
+        message = _required(payload, "message", "object")
+        begun = (message.get("id"),)
+        if self._begun == begun:
             return
-        self._begun = (message_id,)
-        self.message_id = _label(message_id)
-        self.model = _label(message.get("model"))
+        if self._begun:
+            raise _broken("a second message began inside the first")
+        self._begun = begun
+        self.message_id, self.model = _label(begun[0]), _label(message.get("model"))
         self._use(message.get("usage"))
         asked = self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
@@ -2003,58 +1735,75 @@ class EventTranslator:
 
     def _on_whole_message(self, payload: JSON) -> Iterator[JSON]:
         """A message that was not streamed, as if it had been."""
-        if not isinstance(payload.get("content"), list):
-            return
-        yield from self._on_message_start({**payload, "message": payload})
-        yield from self._on_message_delta({**payload, "delta": payload})
-        self.stopped = True
+        if isinstance(payload.get("content"), list):
+            yield from self._on_message_start({**payload, "message": payload})
+            yield from self._on_message_stop({**payload, "delta": payload})
 
     def _on_block_start(self, payload: JSON) -> Iterator[JSON]:
-        yield from self._begin(_index(payload), _object(payload, "content_block"))
+        at = _required(payload, "index", "integer")
+        opened = _required(payload, "content_block", "object")
+        kind = opened.get("type")
+        if not isinstance(kind, str):
+            raise _broken("a block began that has no type")
+        before = self._open.get(at, {}).get(kind)
+        if before is not None:  # it was never closed, but another takes its place
+            yield from self._end(before, is_last=False)
+        yield from self._start()
+        yield from self._settle(is_last=False)
+        fields = ("text", "thinking")  # both are named like their kind of block
+        texts = {f: opened[f] for f in fields if isinstance(opened.get(f), str)}
+        if kind in fields and texts.setdefault(kind, "") != (opened.get(kind) or ""):
+            raise _broken(f"the {kind} of a {kind} block is not a string")
+        number = 0 if self._latest is None else self._latest.index + 1
+        block = Block(at, number, kind, {**opened, **dict.fromkeys(texts, "")})
+        self._open.setdefault(at, {})[kind] = self._latest = block
+        self._unstopped += 1
+        self._kinds.add(kind)
+        yield {"type": BLOCK_START, "index": block.index, "block": block.opened}
+        for field, text in texts.items():
+            yield from self._add(block, field, text)
 
     def _on_block_delta(self, payload: JSON) -> Iterator[JSON]:
-        index, delta = _index(payload), _object(payload, "delta")
+        at = _required(payload, "index", "integer")
+        delta = _required(payload, "delta", "object")
         kind: Any = delta.get("type")
         row = _DELTAS.get(kind) if isinstance(kind, str) else None
-        block = self._taker(index, row[2]) if row else None
+        block = self._taker(at, row[2]) if row else None
         if row is None or (block is None and row[3] is None):
-            yield from self._on_unknown_delta(str(kind))
+            kind = printable(str(kind), 40)
+            if kind not in self._unknown and len(self._unknown) < 100:  # no flood
+                self._unknown.add(kind)
+                text = f"a delta of the unknown or misplaced kind {kind} was dropped"
+                yield warning("unknown_delta", text)
             return
         source, field, opens, _ = row
         fragment = delta.get(source)
-        if fragment is None or fragment == "":
+        if fragment is None:
             return
         if not isinstance(fragment, str) and field != "citations":
             raise _broken(f"the {source} of a {kind} is not a string")
-        if block is None:
-            yield from self._begin(index, {"type": opens, **_EMPTY[opens]})
-            block = self._open[index][opens]
-        yield from self._add(block, field, fragment)
+        if block is None and fragment:
+            start = {"index": at, "content_block": {"type": opens}}
+            yield from self._on_block_start(start)
+            block = self._open[at][opens]
+        if block is not None:
+            yield from self._add(block, field, fragment)
 
-    def _taker(self, index: int, kind: str) -> Block | None:
-        """The open block at `index` that takes deltas of `kind`."""
-        blocks = self._open.get(index, {})
-        block = blocks.get(kind)
-        if block is None:
-            others = (blocks[other] for other in blocks if other not in _EMPTY)
-            block = next(others, None)
+    def _taker(self, at: int, kind: str) -> Block | None:
+        """The open block at `at` that takes deltas of `kind`."""
+        blocks = self._open.get(at, {})
+        unknown = (blocks[other] for other in blocks if other not in _EMPTY)
+        block = blocks.get(kind) or next(unknown, None)
         return None if block is None or block.is_stopped else block
 
-    def _on_unknown_delta(self, kind: str, max_kinds: int = 100) -> Iterator[JSON]:
-        kind = printable(kind, 40)
-        if kind not in self._unknown and len(self._unknown) < max_kinds:
-            self._unknown.add(kind)
-            text = f"a delta of the unknown or misplaced kind {kind} was dropped"
-            yield warning("unknown_delta", text)
-
     def _on_block_stop(self, payload: JSON) -> Iterator[JSON]:
-        index = _index(payload)
-        for block in list(self._open.get(index, {}).values()):
+        at = _required(payload, "index", "integer")
+        for block in list(self._open.get(at, {}).values()):
             self._unstopped -= not block.is_stopped
             block.is_stopped = True
             # A whole end marker waits: only what comes next shows whether it is the end.
             if block.held.get("text") != END_MARKER:
-                yield from self._end(index, block, True)
+                yield from self._end(block)
 
     def _on_message_delta(self, payload: JSON) -> Iterator[JSON]:
         usage, delta = payload.get("usage"), payload.get("delta")
@@ -2088,63 +1837,29 @@ class EventTranslator:
             ids = {"model": self.model, "message_id": self.message_id}
             yield {"type": TURN_START, **ids}
 
-    def _begin(self, upstream_index: int, opened: JSON) -> Iterator[JSON]:
-        kind = opened.get("type")
-        if not isinstance(kind, str):
-            raise _broken("a block began that has no type")
-        before = self._open.get(upstream_index, {}).get(kind)
-        if before is not None:  # it was never closed, but another takes its place
-            yield from self._end(upstream_index, before, before.is_stopped, False)
-        yield from self._start()
-        yield from self._settle(is_last=False)
-        block = Block(self._count(), kind, opened)
-        texts = []
-        for field in ("text", "thinking"):  # both are named like their kind of block
-            text = opened.get(field)
-            if isinstance(text, str):
-                texts.append((field, text))
-                block.opened[field] = ""
-            elif kind == field:
-                if text is not None:
-                    raise _broken(f"the {field} of a {kind} block is not a string")
-                block.opened[field] = ""
-        self._open.setdefault(upstream_index, {})[kind] = self._latest = block
-        self._latest_index = upstream_index
-        self._unstopped += 1
-        self._kinds.add(kind)
-        yield {"type": BLOCK_START, "index": block.index, "block": block.opened}
-        for field, text in texts:
-            if text:
-                yield from self._add(block, field, text)
-
-    def _count(self) -> int:
-        return 0 if self._latest is None else self._latest.index + 1
-
     def _add(self, block: Block, field: str, fragment: Any) -> list[JSON]:
         """The events of a fragment, but for an end of it that must wait."""
-        if isinstance(fragment, str):
+        if isinstance(fragment, str) and fragment:
             may_be_last = block is self._latest and block.kind == "text"
             fragment = block.hold_back(field, fragment, may_be_last)
-        return block.add(field, fragment) if fragment else []
+        return block.add(field, fragment) if fragment != "" else []
 
     def _settle(self, is_last: bool) -> Iterator[JSON]:
         """Release what the latest block holds, now that it is known to be the last one
         or not."""
-        index, block = self._latest_index, self._latest
-        if block is None or self._open.get(index, {}).get(block.kind) is not block:
+        block = self._latest
+        if block is None or self._open.get(block.at, {}).get(block.kind) is not block:
             return
         if block.is_stopped:
-            yield from self._end(index, block, True, is_last)
+            yield from self._end(block, is_last)
         elif not is_last and block.held.get("text", "")[:1] == END_MARKER[0]:
             yield from block.release()
 
-    def _end(
-        self, index: int, block: Block, is_closed: bool, is_last: bool = True
-    ) -> Iterator[JSON]:
+    def _end(self, block: Block, is_last: bool = True) -> Iterator[JSON]:
         """End a block; `is_last`: as far as is known, it is the message's last one."""
-        del self._open[index][block.kind]
-        if not self._open[index]:
-            del self._open[index]
+        del self._open[block.at][block.kind]
+        if not self._open[block.at]:
+            del self._open[block.at]
         self._unstopped -= not block.is_stopped
         if is_last and block is self._latest and block.held.get("text") == END_MARKER:
             del block.held["text"]
@@ -2152,53 +1867,43 @@ class EventTranslator:
         finished = block.finished()
         end = {"type": BLOCK_END, "index": block.index, "block": finished}
         if "input" in block.parts:
-            yield from self._finish_input(block, finished, end, is_closed)
-        elif not is_closed:
+            yield from self._finish_input(block, end)
+        elif not block.is_stopped:
             end["incomplete"] = True
-        yield from self._markup(finished)
+        text = finished[block.kind] if block.kind in ("text", "thinking") else ""
+        if not self._has_markup and any(mark in text for mark in TOOL_MARKUP):
+            self._has_markup = True
+            problem = (
+                f"the {block.kind} holds the markup of a tool call that is not one"
+            )
+            yield warning("tool_markup_in_text", problem)
         yield end
-        has_text = block.kind == "text" and finished.get("text")
-        if "incomplete" not in end or has_text:
+        if "incomplete" not in end or (block.kind == "text" and text):
             self._content[block.index] = finished
 
-    def _finish_input(
-        self, block: Block, finished: JSON, end: JSON, is_closed: bool
-    ) -> Iterator[JSON]:
+    def _finish_input(self, block: Block, end: JSON) -> Iterator[JSON]:
         """Parse a call's input once it is whole: never a prefix, never a guess."""
-        whole = block.input
+        whole, finished = block.input, end["block"]
         if not block.parts["input"] and whole not in (None, "", {}):
             text = whole if isinstance(whole, str) else dump_json(whole)
             yield from block.add("input", text)
         raw = "".join(block.parts["input"])
         value = _tool_input(raw)
+        is_call = block.kind == "tool_use"
         names = (finished.get("id"), finished.get("name"))
-        problem = ""
-        if not is_closed:
+        if not block.is_stopped:
             problem = "was never finished"
         elif value is None:
             problem = "has an input that is not one JSON object"
-        elif block.kind == "tool_use":
-            is_named = all(isinstance(name, str) and name for name in names)
-            problem = "" if is_named else "has no id or no name"
-        if not problem:
+        elif is_call and not all(isinstance(name, str) and name for name in names):
+            problem = "has no id or no name"
+        else:
             finished["input"] = value
             return
-        finished.pop("input", None)
-        end["incomplete"] = True
-        end["input_json"] = raw
-        if block.kind == "tool_use":
+        del finished["input"]
+        end.update(incomplete=True, input_json=raw)
+        if is_call:
             self._bad_call = f"the tool call {printable(str(names[1]), 80)} {problem}"
-
-    def _markup(self, block: JSON) -> Iterator[JSON]:
-        texts = [block.get(field) for field in ("text", "thinking")]
-        if self._has_markup or block["type"] not in ("text", "thinking"):
-            return
-        if any(mark in text for text in texts if text for mark in TOOL_MARKUP):
-            self._has_markup = True
-            text = (
-                f"the {block['type']} holds the markup of a tool call that is not one"
-            )
-            yield warning("tool_markup_in_text", text)
 
     def _use(self, usage: Any) -> None:
         if isinstance(usage, dict):
@@ -2225,39 +1930,29 @@ def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
     What one read of the network brought is translated, and written, once: of a fast
     stream that is a tenth of the work.
     """
-    texts: list[str] = []  # fragments of the deltas under way
-    like: Any = None  # their index, their kind, and where the text stands
-    for payload in payloads:
-        fragment: Any = None
-        try:
-            delta, index = payload["delta"], payload["index"]
-            kind = delta["type"]
-            source = _DELTAS[kind][0]
-            fragment = delta[source]
-        except (KeyError, TypeError):
-            pass
-        is_text = type(fragment) is str and type(index) is int
-        if is_text and payload["type"] == _BLOCK_DELTA:
-            if like != (index, kind, source):
-                yield from _merged(texts, like)
-                texts, like = [], (index, kind, source)
-            texts.append(fragment)
-        else:
-            yield from _merged(texts, like)
-            texts, like = [], None
-            yield payload
-    yield from _merged(texts, like)
+    from itertools import groupby
+
+    for place, group in groupby(payloads, _place_of_text):
+        if place is None:
+            yield from group
+            continue
+        index, kind, source = place
+        text = "".join(payload["delta"][source] for payload in group)
+        delta = {"type": kind, source: well_formed(text, "surrogatepass")}
+        yield {"type": _BLOCK_DELTA, "index": index, "delta": delta}
 
 
-def _merged(texts: list[str], like: Any) -> Iterator[JSON]:
-    if texts:
-        index, kind, source = like
-        text = well_formed("".join(texts), "surrogatepass")
-        yield {
-            "type": _BLOCK_DELTA,
-            "index": index,
-            "delta": {"type": kind, source: text},
-        }
+def _place_of_text(payload: JSON) -> tuple[int, str, str] | None:
+    """The index, kind and field of a delta's text, None for all other payloads."""
+    try:
+        delta, index = payload["delta"], payload["index"]
+        kind = delta["type"]
+        source = _DELTAS[kind][0]
+        is_text = type(delta[source]) is str and type(index) is int
+    except (KeyError, TypeError):
+        return None
+    is_delta = is_text and payload["type"] == _BLOCK_DELTA
+    return (index, kind, source) if is_delta else None
 
 
 def _broken(problem: str) -> ProviderError:
@@ -2269,30 +1964,22 @@ def _label(value: Any) -> str | None:
     return printable(value, 200) or None if isinstance(value, str) else None
 
 
-def _object(payload: JSON, field: str) -> JSON:
+def _required(payload: JSON, field: str, kind: str) -> Any:
     value = payload.get(field)
-    if not isinstance(value, dict):
-        raise _broken(f"{payload['type']} has no {field} object")
+    is_kind, words = TYPES[kind]
+    if not is_kind(value):
+        raise _broken(f"the {field} of a {payload['type']} is not {words}")
     return value
-
-
-def _index(payload: JSON) -> int:
-    index: Any = payload.get("index")
-    if not TYPES["integer"][0](index):
-        raise _broken(f"{payload['type']} has no index")
-    return int(index)
 
 
 def _tool_input(raw: str) -> JSON | None:
     """The object that `raw` is, None if it is anything else; no text is no input."""
-    if not raw:
-        return {}
     for control_characters in (False, True):
         try:
-            value = load_json(raw, MAX_UPSTREAM_DEPTH, control_characters)
+            value = load_json(raw or "{}", MAX_UPSTREAM_DEPTH, control_characters)
+            return value if isinstance(value, dict) else None
         except ValueError:
-            continue
-        return value if isinstance(value, dict) else None
+            pass
     return None
 
 
@@ -2305,77 +1992,48 @@ LEVELS = ("error", "warning", "info")
 
 # A setting: `low` and `high` bound a number, `choices` a string, and the variable `env`
 # wins over the file.
-Option = namedtuple("Option", "type default low high choices env help")
+Option = namedtuple(
+    "Option", "type default help low high choices env", defaults=(None, None, (), "")
+)
 
 
-def _string(default: str, help: str, env: str = "", choices: Any = ()) -> Option:
-    return Option("string", default, None, None, tuple(choices), env, help)
+def _text(default: str, help: str, env: str = "", choices: Any = ()) -> Option:
+    return Option("string", default, help, choices=tuple(choices), env=env)
 
 
-def _numeric(kind: str, default: float, low: float, high: float, help: str) -> Option:
-    return Option(kind, default, low, high, (), "", help)
+def _count(default: int, help: str, low: int, high: int) -> Option:
+    return Option("integer", default, help, low, high)
 
 
-_DAY = 86400
+def _seconds(default: int, help: str, low: float = 0.001, days: int = 1) -> Option:
+    return Option("number", default, "seconds " + help, low, days * 86400)
+
+
 # Every setting, once: the checks, `help settings`, the manifest and the keywords of
 # MiniMaxProvider come from here.
 OPTIONS: dict[str, Option] = {
-    "api_key": _string(
-        "", "MiniMax API key, sk-cp-... or sk-api-...", "MINIMAX_API_KEY"
-    ),
-    "api_key_file": _string("", "file that holds only the API key"),
-    "region": _string(
-        "global", "platform that issued the key", "MINIMAX_REGION", REGIONS
-    ),
-    "base_url": _string(
+    "api_key": _text("", "MiniMax API key, sk-cp-... or sk-api-...", "MINIMAX_API_KEY"),
+    "api_key_file": _text("", "file that holds only the API key"),
+    "region": _text("global", "platform the key is for", "MINIMAX_REGION", REGIONS),
+    "base_url": _text(
         "", "URL before /v1/messages, instead of the region's", "MINIMAX_BASE_URL"
     ),
-    "model": _string("MiniMax-M3", "default model"),
-    "max_tokens_default": _numeric(
-        "integer", 4096, 1, 10**7, "default limit of output tokens"
-    ),
-    "effort": _string(
-        "medium", "default effort, for models that support it", "", EFFORTS
-    ),
-    "connect_timeout": _numeric(
-        "number", 10, 0.001, _DAY, "seconds for DNS, TCP, TLS and proxy together"
-    ),
-    "first_event_timeout": _numeric(
-        "number",
-        300,
-        0.001,
-        _DAY,
-        "seconds from connection to first event, pings aside",
-    ),
-    "idle_timeout": _numeric(
-        "number", 300, 0.001, _DAY, "seconds between events, pings aside"
-    ),
-    "turn_timeout": _numeric(
-        "number", 3600, 0.001, 30 * _DAY, "seconds for a whole turn"
-    ),
-    "max_retries": _numeric(
-        "integer", 3, 0, 100, "further attempts while no content has come"
-    ),
-    "retry_base_delay": _numeric(
-        "number", 1, 0, _DAY, "seconds before the first retry; doubles each time"
-    ),
-    "retry_after_max": _numeric(
-        "number", 60, 0, _DAY, "longest Retry-After to wait for, in seconds"
-    ),
-    "max_concurrent_turns": _numeric(
-        "integer", 16, 1, 10000, "turns served at a time; further ones wait"
-    ),
-    "max_queued_turns": _numeric(
-        "integer", 256, 0, 10**6, "turns that may wait; further ones are busy"
-    ),
-    "max_line_bytes": _numeric(
-        "integer", 64 * MIB, 1, 1024 * MIB, "longest line read from stdin"
-    ),
-    "allow_image_paths": Option(
-        "boolean", True, None, None, (), "", "whether images may be files, by path"
-    ),
-    "log_level": _string("warning", "what is logged to stderr", "", LEVELS),
-    "capture_dir": _string("", "directory to write each turn into, for replay"),
+    "model": _text("MiniMax-M3", "default model"),
+    "max_tokens_default": _count(4096, "default limit of output tokens", 1, 10**7),
+    "effort": _text("medium", "default effort, if the model supports it", "", EFFORTS),
+    "connect_timeout": _seconds(10, "for DNS, TCP, TLS and proxy together"),
+    "first_event_timeout": _seconds(300, "from connection to first event, pings aside"),
+    "idle_timeout": _seconds(300, "between events, pings aside"),
+    "turn_timeout": _seconds(3600, "for a whole turn", days=30),
+    "max_retries": _count(3, "further attempts while no content has come", 0, 100),
+    "retry_base_delay": _seconds(1, "before the first retry; doubles each time", 0),
+    "retry_after_max": _seconds(60, "to wait at most for a Retry-After", 0),
+    "max_concurrent_turns": _count(16, "turns at a time; further ones wait", 1, 10000),
+    "max_queued_turns": _count(256, "turns that may wait; more are busy", 0, 10**6),
+    "max_line_bytes": _count(64 * MIB, "longest line read from stdin", 1, 1024 * MIB),
+    "allow_image_paths": Option("boolean", True, "whether images may be file paths"),
+    "log_level": _text("warning", "what is logged to stderr", "", LEVELS),
+    "capture_dir": _text("", "directory to write each turn into, for replay"),
 }
 # What holds for the process; all else is read again by each turn.
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
@@ -2417,14 +2075,12 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
 # What a pasted key must not hold, and what that usually is.
 _KEY_MISTAKES = (
     (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
+    (r"[A-Z][A-Z0-9_]*=", "begins with the name of a variable: paste the key alone"),
     (r"\$|%\w+%$|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$", "is the name of a variable"),
     (r"[<{\[(]", "is a placeholder in brackets"),
     (r"['\"`]", "begins with a quotation mark"),
     (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
-    (
-        r"(?i)(sk-(cp-|api-)?)?((your|my|minimax|api|key|here)[-_ ]?)+$",
-        "is a placeholder",
-    ),
+    (r"(?i)(sk-)?((cp|api|your|my|minimax|key|here)[-_ ]?)+$", "is a placeholder"),
     (r".*\s", "holds white space"),
     (r".*['\"<>${},]", "ends in, or holds, one of '\"<>${}, which no key has"),
     (r".*[^!-~]", "holds a character that no key has"),
@@ -2454,7 +2110,7 @@ def _check_base_url(value: str) -> tuple[str, str]:
         return "", "is not a URL"
     if any(not "!" <= c <= "~" or c == "\\" for c in value) or not host:
         return "", "is not a URL with a host"
-    if parts.username is not None or parts.password is not None:
+    if "@" in parts.netloc:
         return "", "must not hold credentials: the key has a setting of its own"
     if parts.scheme not in ("http", "https"):
         return "", "must begin with https://"
@@ -2462,10 +2118,7 @@ def _check_base_url(value: str) -> tuple[str, str]:
         return "", "must begin with https://: plain http would show the key to others"
     if parts.query or parts.fragment:
         return "", "must not have a query or a fragment"
-    path = parts.path.rstrip("/")
-    for ending in (MESSAGES_PATH, "/v1"):
-        if path.endswith(ending):
-            path = path[: -len(ending)].rstrip("/")
+    path = re.sub(f"/*({MESSAGES_PATH}|/v1)?/*$", "", parts.path)
     return f"{parts.scheme}://{parts.netloc}{path}", ""
 
 
@@ -2526,94 +2179,80 @@ def load_settings(
     Never raises: what is wrong is in `problems`, and the default in its place.
     """
     environ = os.environ if environ is None else environ
-    path = path or config_path(environ)
-    values, origins, problems = default_values(), {}, []
-    file: JSON = {}
-    mode = 0
-    try:
-        file, mode = _read_config(path)
-    except ProviderError as error:
-        problems.append(("", error))
+    path, overrides = path or config_path(environ), overrides or {}
+    values, origins = default_values(), {}
+    problems: list[tuple[str, ProviderError]] = []
+    file, mode = _read_config(path, problems)
     for name in names:
-        option, value, where = OPTIONS[name], file.get(name), path
+        value, where, variable = file.get(name), path, OPTIONS[name].env
         hint = f"Correct {name} in {path}; the next turn reads it again."
-        if option.env and environ.get(option.env, "").strip():
-            value, where = environ[option.env].strip(), option.env
-            hint = f"Correct {option.env} and restart the process."
-        if name in (overrides or {}):
-            value, where, hint = (overrides or {})[name], "the command line", ""
+        if variable and environ.get(variable, "").strip():
+            value, where = environ[variable].strip(), variable
+            hint = f"Correct {variable} and restart the process."
+        if name in overrides:
+            value, where, hint = overrides[name], "the command line", ""
         try:
             values[name] = check_value(name, value, where, hint)
         except ProviderError as error:
             problems.append((name, error))
         if not _is_absent(value):
             origins[name] = where
-    settings = Settings(
-        *(values, origins, problems, path, mode),
-        sorted(name for name in file if name not in OPTIONS),
-    )
+    unknown = sorted(name for name in file if name not in OPTIONS)
+    settings = Settings(values, origins, problems, path, mode, unknown)
     has_problem = any(name.startswith("api_key") for name, _ in problems)
     if "api_key_file" in names and not has_problem:
         _load_key_file(settings, environ)
     return settings
 
 
-def _read_config(path: str) -> tuple[JSON, int]:
-    """What the file holds, and its mode, 0 if there is none.  Raises ProviderError."""
-    hint = "It must be one JSON object, with names and texts in double quotes."
-    for is_last in (False, True):
-        try:
-            data, mode = read_file(path, MIB)
-            text = data.decode("utf-8-sig")
-            file = load_json(text) if text.strip() or not is_last else {}
-            if not isinstance(file, dict):
-                text = f"{path} must hold a JSON object, not {describe_value(file)}"
-                raise ProviderError("config", text, hint)
+def _read_config(path: str, problems: Any, is_retry: bool = False) -> tuple[JSON, int]:
+    """What the file holds, and its mode, 0 if there is none or it is one of `problems`."""
+    try:
+        data, mode = read_file(path, MIB)
+        text = data.decode("utf-8-sig")
+        file = load_json(text) if text.strip() or not is_retry else {}
+        if isinstance(file, dict):
             return file, mode
-        except FileNotFoundError:
-            return {}, 0
-        except OSError as error:
-            text = f"{path} cannot be read: {error.strerror}"
-            raise ProviderError("config", text) from None
-        except ValueError as error:
-            if not is_last:
-                time.sleep(0.05)  # it may be rewritten in place just now
-                continue
-            reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error
-            text = f"{path} cannot be used: {reason}"
-            raise ProviderError("config", text, hint) from None
-    return {}, 0
+        raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
+    except FileNotFoundError:
+        return {}, 0
+    except (OSError, ValueError) as error:
+        is_content = isinstance(error, ValueError)
+        if is_content and not is_retry:
+            time.sleep(0.05)  # it may be rewritten in place just now
+            return _read_config(path, problems, is_retry=True)
+        hint = "It must be one JSON object, with names and texts in double quotes."
+        text = f"{path} cannot be used: {file_problem(error)}"
+        problem = ProviderError("config", text, hint if is_content else "")
+        problems.append(("", problem))
+        return {}, 0
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
     """Take the key from a file of its own, if nothing else has one."""
-    values, named = settings.values, settings.values["api_key_file"]
-    path = os.path.join(os.path.dirname(settings.path), named)
+    named = settings.values["api_key_file"]
+    folder, name = os.path.dirname(settings.path), named
     if not named:  # systemd's LoadCredential=, which need not be there
-        folder = environ.get("CREDENTIALS_DIRECTORY")
-        path = os.path.join(folder or "", "minimax-api-key")
-    if values["api_key"] or not (named or (folder and os.path.exists(path))):
+        folder, name = environ.get("CREDENTIALS_DIRECTORY") or "", "minimax-api-key"
+    path = os.path.join(folder, name)
+    is_there = named or (folder and os.path.exists(path))
+    if settings.values["api_key"] or not is_there:
         return
-    where = path
-    if key_kind(os.path.basename(named))[0]:
-        where = "the file that api_key_file names"  # which is a misplaced key
-        SECRETS.add(named)
     try:
         data, _ = read_file(path, 8192 + 100)
         key, problem = check_key(data.decode("utf-8-sig").strip())
-        problem = f"the key in it {problem}" if problem else ""
-        problem = problem or ("" if key else "it holds no key")
-    except OSError as error:
-        problem = str(error.strerror)
-    except ValueError as error:
-        problem = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)
-    if problem:
+        if not key:
+            problem = f"the key in it {problem}" if problem else "it holds no key"
+            raise ValueError(problem)
+        settings.values["api_key"], settings.origins["api_key"] = key, path
+    except (OSError, ValueError) as error:
+        where = path
+        if key_kind(os.path.basename(named))[0]:  # a misplaced key
+            where = "the file that api_key_file names"
+            SECRETS.add(named)
+        text = f"{where} cannot be used: {file_problem(error)}"
         hint = "Let the file hold the API key and nothing else."
-        failure = ProviderError("config", f"{where} cannot be used: {problem}", hint)
-        settings.problems.append(("api_key", failure))
-        return
-    values["api_key"] = key
-    settings.origins["api_key"] = path
+        settings.problems.append(("api_key", ProviderError("config", text, hint)))
 
 
 def setting_name(name: str) -> str:
@@ -2638,25 +2277,21 @@ def name_unknown(name: str) -> str:
     return setting_name(name) + (f" (did you mean {near}?)" if near else "")
 
 
+_shared: set[tuple[str, int]] = set()  # files already warned of, with their modes
+
+
 def log_oddities(settings: Settings) -> None:
     """Log what is odd about the file, but no problem."""
     level = settings.values["log_level"]
     path = settings.origins.get("api_key", "")
-    if os.path.isfile(path):
-        warn_if_shared(path, os.stat(path).st_mode, level)
+    if os.name == "posix" and os.path.isfile(path):  # it holds a key
+        mode = os.stat(path).st_mode
+        if mode & 0o077 and (path, mode) not in _shared:
+            _shared.add((path, mode))
+            log(f"{path} can be read by others: run chmod 600 on it", "warning", level)
     if settings.unknown:
         names = ", ".join(map(name_unknown, settings.unknown))
         log(f"{settings.path}: unknown settings are ignored: {names}", "warning", level)
-
-
-_shared: set[tuple[str, int]] = set()  # files already warned of, with their modes
-
-
-def warn_if_shared(path: str, mode: int, level: str) -> None:
-    """Warn the operator, once, that others can read a file with a key in it."""
-    if mode & 0o077 and os.name == "posix" and (path, mode) not in _shared:
-        _shared.add((path, mode))
-        log(f"{path} can be read by others: run chmod 600 on it", "warning", level)
 
 
 # --- the log, and files that settings or turns name
@@ -2711,24 +2346,25 @@ def read_file(path: str, limit: int) -> tuple[bytes, int]:
     import stat
 
     # Look before opening: a FIFO's writer would see its reader come and go.
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
         raise ValueError("it is not a regular file")
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-    fd = os.open(path, flags | getattr(os, "O_BINARY", 0))
-    try:
-        mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):
-            raise ValueError("it is not a regular file")
-        with open(fd, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    finally:
-        os.close(fd)
+    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # if it is by now
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra)) as f:
+        data = f.read(limit + 1)
     if data is None:  # /proc has files that are regular and have to be waited for
         raise ValueError("it cannot be read at once")
     if len(data) > limit:
         size = f"{limit // MIB} MB" if limit >= MIB else f"{limit} bytes"
         raise ValueError(f"it is larger than {size}")
     return data, mode
+
+
+def file_problem(error: Exception) -> str:
+    """Why `read_file()`, or decoding what it returned, failed."""
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    return str(getattr(error, "strerror", error))
 
 
 def read_image_file(path: str) -> JSON:
@@ -2795,6 +2431,7 @@ class Scope:
         self._step, self._seconds = step, seconds
         self._due = time.monotonic() + seconds
         self.late = None
+        self._news.set()  # for a thread that waits in `call()`
 
     def pause(self) -> None:
         self._left = self._due - time.monotonic()
@@ -2823,22 +2460,17 @@ class Scope:
         now, due = time.monotonic(), min(self._due, self._turn_due)
         if now < due:
             return None
-        is_frozen = now - due > 5 * _TICK  # else it would have been noticed before
-        if is_frozen and self.exchange is not None and self.exchange.has_data():
-            # The process was stopped, and what it waits for has come meanwhile.
+        if now - due > 5 * _TICK:  # else it would have been noticed before
+            # The process was stopped, and what it waits for may have come meanwhile.
             self._due = max(self._due, now + 1)
             self._turn_due = max(self._turn_due, now + 1)
             return None
-        step = "turn" if due == self._turn_due else self._step
-        seconds = self._turn_seconds if step == "turn" else self._seconds
-        return self.timeout(step, seconds)
-
-    def timeout(self, step: str, seconds: float) -> ProviderError:
-        limit, words = _STEPS[step]
-        words = words.format(host=self.host)
-        return ProviderError(
-            "timeout", f"{words} took longer than {seconds:g} s ({limit})"
-        )
+        step, seconds = self._step, self._seconds
+        if due == self._turn_due:
+            step, seconds = "turn", self._turn_seconds
+        setting, words = _STEPS[step]
+        words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
+        return ProviderError("timeout", f"{words} ({setting})")
 
     def look(self) -> None:
         """Called by the ticker: end the read under way if it has to end."""
@@ -2856,9 +2488,6 @@ class Scope:
             exchange.shut_down()
         self._news.set()
 
-    def wake(self) -> None:
-        self._news.set()
-
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -2867,15 +2496,15 @@ class Scope:
     def call(self, work: Callable[[], Any]) -> Any:
         """What `work()` returns or raises.  It runs in a thread of its own, since nothing
         interrupts it: if the wait ends first, the thread is left behind."""
-        outcome: list[tuple[Any, Exception | None]] = []
+        outcome: list[Any] = []  # what it returned, or its exception
         waiting = [True]
 
         def run() -> None:
             try:
-                outcome.append((work(), None))
+                outcome.append(work())
             except Exception as error:
                 if waiting:
-                    outcome.append((None, error))
+                    outcome.append(error)
                 else:
                     forget(error)
             self._news.set()
@@ -2884,15 +2513,15 @@ class Scope:
         try:
             while not outcome:
                 self._wait(min(self._due, self._turn_due))
-                late = None if outcome else self.overdue()
-                if late is not None:
+                late = self.overdue()
+                if late is not None and not outcome:
                     raise late
         finally:
             waiting.clear()
-        value, error = outcome.pop()
-        if error is not None:
-            raise error
-        return value
+        result = outcome.pop()
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _wait(self, until: float) -> None:
         """Wait until then, or until there is news.  Raises Cancelled."""
@@ -2922,57 +2551,49 @@ class WatchedConnection:
     """What our connection classes add to urllib3's, whichever those are."""
 
     line: Any = None  # a duplicate of the socket, to be shut down by other threads
-    idle_since = 0.0
+    idle_since = 0.0  # when it was kept for a further turn; 0: an exchange has it
 
-    def connect(self: Any) -> Any:
-        exchange: Exchange = _LOCAL.exchange
-        self.drop_line()
-        result = super().connect()  # type: ignore[misc]
+    def connect(self: Any) -> None:
+        super().connect()  # type: ignore[misc]
         import socket
 
         # Not os.dup(), which knows no sockets on Windows.
         self.line = socket.socket(fileno=socket.dup(self.sock.fileno()))
         self.sock.settimeout(None)  # that was for connecting: the scope limits the rest
-        exchange.connected(self)
-        return result
+        _LOCAL.exchange.connected(self)
 
-    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
         if self.sock is not None and exchange.connection is None:
             exchange.is_kept = True
             exchange.connected(self)
         self.response_class = exchange.new_body
         try:
-            return super().request(*args, **kwargs)  # type: ignore[misc]
+            super().request(*args, **kwargs)  # type: ignore[misc]
         except OSError as error:
             if exchange.connection is None:
                 raise
             # The server may have refused the request before it had read all of it: its
             # answer counts, and only if there is none, this error does.
-            exchange.send_error = error
+            exchange.send_error = error.with_traceback(None)  # it leads to the request
 
     def close(self: Any) -> None:
-        self.drop_line()
+        # http.client closes before it reads a body that ends with the connection: the
+        # exchange still needs the line then, and drops it.
+        if self.idle_since:
+            self.drop_line()
         super().close()  # type: ignore[misc]
 
-    def drop_line(self: Any) -> None:
-        line, self.line = self.line, None
-        if line is not None:
-            line.close()
+    def drop_line(self) -> None:
+        self.shut_down()
+        self.line.close()
 
-
-def body_class() -> Any:
-    """http.client's response, which also notes whether a byte of the answer has come."""
-    from http.client import HTTPResponse
-
-    class Body(HTTPResponse):
-        has_begun = False
-
-        def begin(self) -> None:
-            self.has_begun = bool(self.fp.peek(1))
-            super().begin()
-
-    return Body
+    def shut_down(self) -> None:
+        """End every call that blocks on the socket, in any thread."""
+        try:
+            self.line.shutdown(2)
+        except OSError:
+            pass  # the server was faster, or the line was dropped
 
 
 def import_requests() -> Any:
@@ -3008,14 +2629,11 @@ class Client:
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 
     def __init__(self, size: int) -> None:
-        self.pid = os.getpid()
         self._size = size  # connections that may be kept
         self._lock = threading.Lock()  # of the sets below
         self._opening = threading.Lock()  # of the session: an import may hang in it
         self._session: Any = None
         self._classes: dict[Any, Any] = {}  # watched ones by urllib3's
-        self.body_class: Any = None
-        self.has_foreign_connections = False
         self._reading: set[Scope] = set()
         self._idle: set[Any] = set()  # connections that wait for a further turn
         self._is_ticking = False
@@ -3028,47 +2646,34 @@ class Client:
                 from http.cookiejar import DefaultCookiePolicy
 
                 adapter = requests.adapters.HTTPAdapter(4, self._size)
-                manager_for = adapter.proxy_manager_for
-                adapter.proxy_manager_for = lambda *args, **kwargs: self._watched(
-                    manager_for(*args, **kwargs)
-                )
-                self._watched(getattr(adapter, "poolmanager", None))
+                cert_verify = adapter.cert_verify
+
+                def watch_pool(pool: Any, *args: Any) -> None:
+                    # The class's at each request: recorders replace it for a while.
+                    pool.ConnectionCls = self._class_for(type(pool).ConnectionCls)
+                    cert_verify(pool, *args)
+
+                # requests calls it with each pool, however it got it, before its use.
+                adapter.cert_verify = watch_pool
                 session = requests.Session()
-                session.headers.clear()
+                session.headers = {
+                    "Accept-Encoding": "identity",
+                    "User-Agent": f"{NAME}/{__version__}",
+                    "anthropic-version": "2023-06-01",
+                }
+                session.auth = lambda request: request  # so that ~/.netrc is ignored
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
                 # Without it requests reads the whole body of a redirect.
                 session.get_redirect_target = lambda response: None
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
-                self.body_class = body_class()
                 self._session = session
             return self._session
-
-    def _watched(self, manager: Any) -> Any:
-        """`manager`, urllib3's, whose pools make watched connections."""
-        pools = {}
-        for scheme, pool in getattr(manager, "pool_classes_by_scheme", {}).items():
-            if not hasattr(pool, "is_watched"):
-                # Looked up for each connection: recorders replace it for a while.
-                fields = {"ConnectionCls": self._own_class(pool), "is_watched": True}
-                pool = type("Pool", (pool,), fields)
-            pools[scheme] = pool
-        if pools:
-            manager.pool_classes_by_scheme = pools
-        return manager
-
-    def _own_class(self, pool: Any) -> Any:
-        return property(lambda _: self._class_for(pool.ConnectionCls))
 
     def _class_for(self, base: Any) -> Any:
         """urllib3's connection class `base`, watched; that of another program as it is,
         since nothing is known of its insides."""
-        from http.client import HTTPResponse
-
-        response = getattr(base, "response_class", None)
-        is_plain = isinstance(response, type) and issubclass(response, HTTPResponse)
-        if not is_plain or base.__module__.partition(".")[0] != "urllib3":
-            self.has_foreign_connections = True
+        if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
             _LOCAL.exchange.connected(None)
             return base
         if base not in self._classes:
@@ -3085,25 +2690,23 @@ class Client:
     def watch(self, scope: Scope) -> None:
         """Hold the limits of `scope` while its turn reads."""
         with self._lock:
-            self._reading.add(scope)
             self._start_ticker()
+            self._reading.add(scope)
 
     def unwatch(self, scope: Scope) -> None:
         with self._lock:
             self._reading.discard(scope)
 
     def keep(self, connection: Any) -> None:
-        connection.idle_since = time.monotonic()
         with self._lock:
+            self._start_ticker()
+            connection.idle_since = time.monotonic()
             self._idle.add(connection)
-            try:
-                self._start_ticker()
-            except ProviderError:
-                pass  # then nothing ends it before a turn takes it
 
     def take(self, connection: Any) -> None:
         with self._lock:
             self._idle.discard(connection)
+            connection.idle_since = 0.0
 
     def _start_ticker(self) -> None:
         if not self._is_ticking:
@@ -3121,19 +2724,10 @@ class Client:
                 # One that was shut down is seen to be dead by the pool.
                 for connection in [c for c in self._idle if c.idle_since < oldest]:
                     self._idle.discard(connection)
-                    shut_down(connection.line)
+                    connection.shut_down()
             for scope in scopes:
                 scope.look()
             time.sleep(_TICK)
-
-
-def shut_down(line: Any) -> None:
-    """End every call that blocks on a socket."""
-    try:
-        if line is not None:
-            line.shutdown(2)
-    except OSError:
-        pass  # it is closed, or was never connected
 
 
 # --- an attempt
@@ -3151,22 +2745,18 @@ class Exchange:
     MAX_BYTES = 512 * MIB  # of one body: memory must end somewhere
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
-        self.status = 0
-        self.headers: Any = {}
-        self.arrived = 0.0
         self.ended = False
         self.is_whole = False  # the body's end has come, though it may not be read yet
         self.connection: Any = None  # the one that serves it, once it is connected
         self.is_kept = False  # that connection has served an earlier turn
         self.send_error: OSError | None = None
-        self._client = client
-        self._scope = scope
-        self._values = values
+        self._client, self._scope, self._values = client, scope, values
         self._lock = threading.Lock()  # of the connection: it may serve another turn
         self._connected_at = -_NEVER
-        self._is_dropped = False
+        self._has_begun = False  # a byte of the answer has come
+        self._is_closed = False
         self._response: Any = None
-        self._body: Any = None
+        self._body: Any = None  # http.client's response, None if another class has it
         self._chunks: Iterator[bytes] = iter(())
         self._size = 0
 
@@ -3176,60 +2766,61 @@ class Exchange:
         scope.exchange = self
         scope.arm("connect", self._values["connect_timeout"])
         scope.call(lambda: self._request(url, key, body))
-        response = self._response
-        self.status = int(response.status_code)
-        self.headers = response.headers
+        self.status = int(self._response.status_code)
+        self.headers = self._response.headers
         self.arrived = time.time()
         self._chunks = self._read_body()
         self._client.watch(scope)
 
     def _request(self, url: str, key: str, body: bytes | None) -> None:
         """The part of `open()` that nothing can interrupt."""
-        _LOCAL.exchange = self
+        values, _LOCAL.exchange = self._values, self
         session = self._client.session()
-        read_timeout = None  # the scope limits it
-        if self._client.has_foreign_connections:  # they report nothing
-            self.connected(None)
-            read_timeout = self._values["first_event_timeout"]
-        accept = "application/json" if body is None else "text/event-stream"
-        response = session.request(
-            "GET" if body is None else "POST",
+        failure = proxy_failure(url)
+        if failure is not None:
+            raise failure
+        method, headers = "GET", {"Accept": "application/json"}
+        if body is not None:
+            method, headers = "POST", {"Accept": "text/event-stream"}
+            headers["Content-Type"] = "application/json"
+        if key:
+            headers["Authorization"] = "Bearer " + key
+        self._response = session.request(
+            method,
             url,
             data=body,
-            headers={
-                "Accept": accept,
-                **({} if body is None else {"Content-Type": "application/json"}),
-                "Accept-Encoding": "identity",
-                "User-Agent": f"{NAME}/{__version__}",
-                "anthropic-version": "2023-06-01",
-            },
-            auth=_bearer(key),
+            headers=headers,
             verify=ca_file(url),
             # Plain http only leads to this machine: a proxy would see the key.
-            proxies={"http": ""} if url.startswith("http:") else None,
+            proxies={"http": ""},
             stream=True,
             allow_redirects=False,
-            timeout=(self._values["connect_timeout"], read_timeout),
+            # The scope is earlier: these end a thread that was left behind.
+            timeout=(values["connect_timeout"] + 1, values["first_event_timeout"] + 1),
         )
-        self._response = response
-        if self._is_dropped:  # the turn has gone on without it
-            close_response(response)
+        if self._is_closed:  # the turn has gone on without it
+            close_response(self._response)
 
     def connected(self, connection: Any) -> None:
-        """Called by the connection, in the thread that opens it."""
-        self._client.take(connection)
+        """Called in the thread that opens it, by the connection; None: of another
+        class, which reports nothing later either."""
+        if connection is not None:
+            self._client.take(connection)
         with self._lock:
-            self.connection = connection
             self._connected_at = time.monotonic()
-        if self._is_dropped:
-            shut_down(getattr(connection, "line", None))
-        elif self._scope.exchange is self:
-            self._scope.arm("first", self._values["first_event_timeout"])
-            self._scope.wake()
+            if not self._is_closed:
+                self.connection = connection
+                self._scope.arm("first", self._values["first_event_timeout"])
+            elif connection is not None:
+                connection.drop_line()
 
-    def new_body(self, *args: Any, **kwargs: Any) -> Any:
+    def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         """Called by the connection for each response that it reads."""
-        self._body = self._client.body_class(*args, **kwargs)
+        from http.client import HTTPResponse
+
+        sock.settimeout(None)  # the scope limits the reads
+        self._body = HTTPResponse(sock, *args, **kwargs)
+        self._has_begun = bool(self._body.fp.peek(1))
         return self._body
 
     def read(self) -> bytes:
@@ -3239,7 +2830,7 @@ class Exchange:
         try:
             chunk = next(self._chunks, b"")
         except Exception as error:
-            failure = http_failure(error, self._scope, _BODY_FAULTS, handled)
+            failure = http_failure(error, self._scope, handled, (_TLS_END, *_FAULTS))
             if failure is not error:
                 forget(error)
             raise failure from None
@@ -3253,121 +2844,107 @@ class Exchange:
         self.ended = not chunk
         return chunk
 
-    def _read_body(self, size: int = 65536) -> Iterator[bytes]:
+    def _read_body(self) -> Iterator[bytes]:
         """The content, as it arrives."""
         body = self._body
-        if body is None or not all(
-            hasattr(body, n) for n in ("fp", "chunked", "length")
-        ):
-            # Of a foreign class: slow and right, in threads that can be left behind.
+        if body is None:  # slow and right, in threads that can be left behind
             pieces = self._response.iter_content(1)
             yield from iter(lambda: self._scope.call(lambda: next(pieces, b"")), b"")
             return
-
-        def read() -> bytes:
-            return bytes(body.fp.read1(size)) if body.fp is not None else b""
-
         if body.chunked:
-            yield from dechunk(read, self._note_end)
-        else:
-            left = _NEVER if body.length is None else body.length
-            while left > 0:
-                data = bytes(body.fp.read1(min(size, left))) if body.fp else b""
-                if not data and left < _NEVER:
-                    raise EOFError("the body ended before its length")
-                if not data:
-                    break
-                left -= len(data)
-                if left == 0:
-                    self._note_end()
-                yield data
+            yield from dechunk(self._read_framed)
+            body.close()
+            return
+        left = _NEVER if body.length is None else body.length
+        while left > 0:
+            data = body.fp.read1(min(65536, left))
+            if not data and left < _NEVER:
+                raise EOFError("the body ended before its length")
+            left = left - len(data) if data else 0
+            self.is_whole = left == 0
+            yield data
         body.close()
 
-    def _note_end(self) -> None:
-        self.is_whole = True
+    def _read_framed(self) -> bytes:
+        data = bytes(self._body.fp.read1(65536))
+        self.is_whole = data.endswith(b"\n0\r\n\r\n")  # if not, the end may wait
+        return data
 
     def drain(self, seconds: float = 0.3) -> None:
         """Read the body's end if it comes soon: the connection can serve again."""
         if self._body is not None:  # else nothing could end the read
             self.read_rest(1, seconds)
+            self._release()
 
-    def read_rest(self, limit: int, seconds: float = 0) -> bytes:
-        """What comes of the body within `limit` bytes and, if set, `seconds`."""
+    def read_rest(self, limit: int, seconds: float) -> bytes:
+        """What comes of the body within `limit` bytes and `seconds`."""
         chunks, size = [], 0
-        if seconds:
-            self._scope.arm("idle", seconds)
+        self._scope.arm("idle", seconds)
         try:
-            while size < limit:
-                chunk = self.read()
-                if not chunk:
-                    break
-                chunks.append(chunk)
-                size += len(chunk)
+            while size < limit and not self.ended:
+                chunks.append(self.read())
+                size += len(chunks[-1])
         except ProviderError:
-            if not seconds:
-                raise
-            self.ended = False  # what came is all there is to know
+            pass  # what came is all there is to know
         return b"".join(chunks)[:limit]
 
     def has_data(self) -> bool:
         """Whether something waits in the socket."""
         with self._lock:
-            line = getattr(self.connection, "line", None)
-            try:
-                return line is not None and is_ready(line.fileno(), reading=True)
-            except (OSError, ValueError):
-                return False
+            connection = self.connection
+            return connection is not None and is_ready(connection.line.fileno(), True)
 
     def shut_down(self) -> None:
         """End whatever blocks on the connection."""
         with self._lock:
-            shut_down(getattr(self.connection, "line", None))
+            if self.connection is not None:
+                self.connection.shut_down()
 
     def has_died_idle(self, failure: Exception) -> bool:
         """Whether a kept connection was lost before a byte of the answer had come."""
-        is_network = isinstance(failure, ProviderError) and failure.code == "network"
+        is_network = getattr(failure, "code", "") == "network"
         is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
-        has_begun = getattr(self._body, "has_begun", False)
-        return is_network and self.is_kept and is_soon and not has_begun
+        return is_network and self.is_kept and is_soon and not self._has_begun
 
     def header(self, *names: str) -> str:
         """The first of these headers that is there, "" if none is."""
         values = (self.headers.get(name) for name in names)
         return next((str(value) for value in values if value), "")
 
-    def tls_version(self) -> str:
-        """The version of TLS, "" if it is not known."""
-        version = getattr(getattr(self.connection, "sock", None), "version", None)
-        return str(version() or "") if version else ""
+    def _release(self) -> None:
+        """Let the connection serve another turn, if the body's end was read."""
+        connection, body = self.connection, self._body
+        is_read = self.ended and body is not None and body.isclosed()
+        if not is_read or self.status < 200 or connection is None:
+            return
+        with self._lock:
+            self.connection = None
+        response, self._response = self._response, None
+        try:
+            del connection.response_class  # it leads to the request
+            self._client.keep(connection)
+            response.raw.release_conn()
+        except Exception:  # no ticker, or a urllib3 that does not do as documented
+            connection.drop_line()
+            close_response(response)
 
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
         self._client.unwatch(self._scope)
         self._scope.exchange = None
+        self._release()
         with self._lock:
+            self._is_closed = True
             connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.drop_line()
         response, body = self._response, self._body
         # Nothing that lives on leads to the request, which may be large.
-        self._chunks, self._body = iter(()), None
-        getattr(connection, "__dict__", {}).pop("response_class", None)
-        is_read = self.ended and body is not None and body.isclosed()
-        if is_read and self.status >= 200 and connection is not None:
-            try:
-                response.raw.release_conn()
-                self._client.keep(connection)
-                return
-            except Exception:
-                pass  # not as it is documented: drop it
-        self._is_dropped = True
-        shut_down(getattr(connection, "line", None))
+        self._chunks, self._response, self._body = iter(()), None, None
         if response is not None and body is not None:
             close_response(response)
         elif response is not None:  # a thread that was left behind may read it
-            try:
-                spawn(close_response, response)
-            except ProviderError:
-                pass
-        self._response = None
+            spawn(close_response, response)
 
 
 def close_response(response: Any) -> None:
@@ -3375,17 +2952,6 @@ def close_response(response: Any) -> None:
         response.close()
     except Exception:  # a socket that was shut down closes in many ways
         pass
-
-
-def _bearer(key: str) -> Callable[[Any], Any]:
-    """How requests is to authorize: given as `auth`, so that ~/.netrc is ignored."""
-
-    def authorize(request: Any) -> Any:
-        if key:
-            request.headers["Authorization"] = "Bearer " + key
-        return request
-
-    return authorize
 
 
 def send(
@@ -3396,82 +2962,63 @@ def send(
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
     handled = sys.exc_info()[1]  # the caller's own
-    for is_last in (False, True):
+    for _ in range(2):
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
             return exchange
         except Exception as error:
-            cause = exchange.send_error or error
-            failure = http_failure(cause, scope, handled=handled)
-            if getattr(failure, "code", "") not in ("timeout", "busy"):
-                if not isinstance(failure, Cancelled):
-                    failure = proxy_failure(url) or failure
+            failure = http_failure(exchange.send_error or error, scope, handled)
             if failure is not error:
                 forget(error)
-            is_stale = exchange.has_died_idle(failure)
             exchange.close()
-        if is_last or not is_stale:
+        if not exchange.has_died_idle(failure):
             break
-        client.close()  # it died while idle, which costs nothing: on a new one
+        client.close()  # what died while idle costs nothing: once more, on a new one
     raise failure
 
 
-def dechunk(
-    read: Callable[[], bytes],
-    note_end: Callable[[], object] = lambda: None,
-    max_line: int = 4096,
-) -> Iterator[bytes]:
+def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
     """Yield the content of a chunked body (RFC 9112, section 7.1), a piece for a read.
 
     http.client gives one chunk a read, and a stream of small events has one chunk for
-    each.  Calls `note_end` as soon as the last chunk is there.  Raises ValueError for
-    what is no such framing, after all content before it, and EOFError if the body ends
-    early.
+    each.  Raises ValueError for what is no such framing, after all content before it,
+    and EOFError if the body ends early.
     """
-    data, at = b"", 0
-    left = -1  # bytes left of the chunk; 0: its CRLF comes next, -1: a line does
-    trailers = -1  # bytes of trailers, -1: they have not begun
+    data, at = b"", 0  # what was read, and how far it is parsed
+    left = trailers = 0  # bytes left of the chunk, bytes of trailers
+    line_is = "size"  # what the next line is: also "end" of a chunk, "trailer"
     content: list[bytes] = []
     problem = ""
     while not problem:
-        if left > 0:
-            piece = data[at : at + left]
-            content.append(piece)
-            at += len(piece)
-            left -= len(piece)
-        if left == 0 and data[at : at + 2] == b"\r\n":
-            at, left = at + 2, -1
-        elif left == 0 and not b"\r\n".startswith(data[at : at + 2]):
-            problem = "a chunk is longer than its size"
+        if left:
+            content.append(data[at : at + left])
+            at, left = at + len(content[-1]), left - len(content[-1])
+        end = -1 if left else data.find(b"\n", at)
+        if end < 0:
+            if content:
+                yield b"".join(content)
+                content = []
+            if not left and len(data) - at > max_line:
+                raise ValueError("a line of its chunks is too long")
+            more = read()
+            if not more:
+                raise EOFError("the body ended inside its chunks")
+            data, at = data[at:] + more, 0
             continue
-        end = data.find(b"\n", at) if left < 0 else -1
-        if end >= 0:
-            line, at = data[at:end].strip(), end + 1
-            if trailers < 0:
-                left = _chunk_size(line)
-                problem = "" if left >= 0 else "a chunk has no size"
-                if left == 0:
-                    left, trailers = -1, 0
-            elif line:
-                trailers += len(line)
-                problem = (
-                    "" if trailers <= MAX_ERROR_BODY else "the trailers are too long"
-                )
-            else:
-                note_end()
-                break
-            continue
-        if left < 0 and len(data) - at > max_line:
-            problem = "a chunk has no size"
-            continue
-        if content:
-            yield b"".join(content)
-            content = []
-        more = read()
-        if not more:
-            raise EOFError("the body ended inside its chunks")
-        data, at = data[at:] + more, 0
+        line, at = data[at : end + 1], end + 1
+        if line_is == "size":
+            left = _chunk_size(line)
+            line_is = "end" if left else "trailer"
+            problem = "" if left >= 0 else "a chunk has no size"
+        elif line_is == "end":
+            line_is = "size"
+            problem = "" if line == b"\r\n" else "a chunk is longer than its size"
+        elif line.strip():
+            trailers += len(line)
+            problem = "" if trailers < MAX_ERROR_BODY else "the trailers are too long"
+        else:
+            break
     if content:
         yield b"".join(content)
     if problem:
@@ -3483,9 +3030,7 @@ def _chunk_size(line: bytes) -> int:
     digits = line.split(b";")[0].strip()
     # int() alone would take -5, 0x10 and 1_0.
     is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
-    if is_hex and len(digits.lstrip(b"0")) <= 15:
-        return int(digits, 16)
-    return -1
+    return int(digits, 16) if is_hex and len(digits.lstrip(b"0")) <= 15 else -1
 
 
 # --- certificates, proxies, faults
@@ -3493,17 +3038,15 @@ def _chunk_size(line: bytes) -> int:
 # Variables that name a file, or a directory, of CA certificates; the first that is set
 # counts.  All programs with OpenSSL read the last, but requests does not.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-# Variables that change the way to the host; their values stay out of messages.
-PROXY_VARIABLES = (
-    *("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"),
-    *("HTTP_PROXY", "http_proxy"),
-)
 
 
 def routes() -> list[str]:
-    """The variables in effect that change the way to the host."""
-    ca = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
-    return [name for name in (*PROXY_VARIABLES, ca) if os.environ.get(name)]
+    """The variables in effect that change the way to the host; their values stay out of
+    messages."""
+    upper = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
+    names = [form for name in upper for form in (name, name.lower())]
+    ca = [name for name in CA_VARIABLES if os.environ.get(name)]
+    return [name for name in names if os.environ.get(name)] + ca[:1]
 
 
 def ca_file(url: str) -> str:
@@ -3511,14 +3054,14 @@ def ca_file(url: str) -> str:
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
-    name = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
-    if not name or not url.startswith("https:"):
+    names = [name for name in CA_VARIABLES if os.environ.get(name)]
+    if not names or not url.startswith("https:"):
         # Its own, by name: for True, requests before 2.28 looks at CURL_CA_BUNDLE once
         # more, and verifies nothing if that is empty.
         return str(import_requests().certs.where())
-    path = os.environ[name]
+    path = os.environ[names[0]]
     if not os.access(path, os.R_OK):
-        text = f"{name} names a file of CA certificates that cannot be read"
+        text = f"{names[0]} names a file of CA certificates that cannot be read"
         raise ProviderError("config", text, advice="ca_file")
     return path
 
@@ -3541,12 +3084,11 @@ def proxy_failure(url: str) -> ProviderError | None:
 
     try:
         proxy = proxy_of(url)
-        parts = urlsplit(proxy if "//" in proxy else "http://" + proxy)
-        is_valid = not proxy or (parts.hostname and parts.port != 0)
-        if is_valid and not re.search(r"\s", proxy):
+        proxy = proxy if not proxy or "//" in proxy else "http://" + proxy
+        parts = urlsplit(proxy)
+        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://\S+$", proxy)
+        if not proxy or (is_valid and parts.hostname and parts.port != 0):
             return None
-    except ProviderError:
-        return None
     except ValueError:
         pass
     return ProviderError("config", "the URL of the proxy is not valid", advice="proxy")
@@ -3566,15 +3108,12 @@ def _causes(
     `in_context`: also what was being handled when it was raised, but for `handled`.
     """
     causes: list[BaseException] = []
-    queue: deque[Any] = deque([error])
-    while queue and len(causes) < 50:
-        item = queue.popleft()
-        if isinstance(item, BaseException) and item not in causes:
-            if item is not handled:
-                causes.append(item)
-                context = item.__context__ if in_context else None
-                queue += [item.__cause__, context, getattr(item, "reason", None)]
-                queue += item.args
+    queue: list[Any] = [error]
+    for item in queue:  # which grows meanwhile
+        if isinstance(item, BaseException) and item not in (*causes, handled):
+            causes.append(item)
+            queue += [item.__cause__, getattr(item, "reason", None), *item.args]
+            queue += [item.__context__] if in_context else []
     return causes
 
 
@@ -3596,7 +3135,6 @@ def forget(error: BaseException) -> None:
 
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} broke HTTP: {reason}"
-_ODD_URL = "the URL of the host or of its proxy is not valid: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by class name (so
 # that none has to be imported) and a text in it: code, message, advice.  The first row
 # that fits any cause counts.
@@ -3605,13 +3143,9 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("CertificateError", "", "network", "{host}: {reason}", "certificate"),
     ("OSError", "CA certificate bundle", "config", "{reason}", "ca_file"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
-    ("ValueError", "proxy scheme", "config", "the URL of the proxy: {reason}", "proxy"),
-    ("InvalidProxyURL", "", "config", "the URL of the proxy is not valid", "proxy"),
-    ("InvalidURL", "Proxy", "config", "the URL of the proxy: {reason}", "proxy"),
-    ("InvalidSchema", "SOCKS", "config", "a SOCKS proxy is set: {reason}", "socks"),
-    ("InvalidSchema", "", "config", "no way to reach {host}: {reason}", ""),
-    ("InvalidURL", "", "config", _ODD_URL, ""),
-    ("LocationParseError", "", "config", _ODD_URL, ""),
+    ("InvalidSchema", "", "config", "a SOCKS proxy is set: {reason}", "socks"),
+    ("InvalidURL", "", "config", "the URL is not valid: {reason}", ""),
+    ("LocationParseError", "", "config", "the URL is not valid: {reason}", ""),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
@@ -3627,18 +3161,11 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 # In a body, the end of TLS is the end of the body.
-_BODY_FAULTS = (
-    ("SSLEOFError", "", "stream_cut", "the connection ended before the body", ""),
-    *_FAULTS,
-)
-_FINAL_ADVICE = ("certificate", "proxy_login")  # the same turn cannot succeed later
+_TLS_END = ("SSLEOFError", "", "stream_cut", "the connection ended before the body", "")
 
 
 def http_failure(
-    error: Exception,
-    scope: Scope,
-    faults: Any = _FAULTS,
-    handled: BaseException | None = None,
+    error: Exception, scope: Scope, handled: BaseException | None, faults: Any = _FAULTS
 ) -> Exception:
     """Ours for an error from `requests`: why the wait ended, or what it means."""
     if scope.is_cancelled:
@@ -3648,54 +3175,32 @@ def http_failure(
     if isinstance(error, (ProviderError, Cancelled)):
         return error
     causes = _causes(error, handled=handled)
-    names = [{kind.__name__ for kind in type(cause).__mro__} for cause in causes]
-    # By the very class: urllib3 1 derives other failures to connect from it.
-    if any(type(cause).__name__ == "ConnectTimeoutError" for cause in causes):
-        return scope.timeout(scope._step, scope._seconds)
+    systems = [c for c in causes if isinstance(c, OSError) and c.errno]
     for name, needle, code, text, advice in faults:
-        for cause, classes in zip(reversed(causes), reversed(names)):
-            if name in classes and needle in str(cause):
-                reason = str(cause) or type(cause).__name__
-                systems = [c.strerror for c in causes if isinstance(c, OSError)]
-                if "object at 0x" in reason and systems[-1:] != [None]:
-                    reason = str(systems[-1])  # the others only wrap it
-                reason = printable(reason, 200)
-                reason = re.sub(r"//[^/\s]*@", "//...@", reason)  # a proxy's password
-                return ProviderError(
-                    code,
-                    text.format(host=scope.host, reason=reason),
-                    retryable=False if advice in _FINAL_ADVICE else None,
-                    advice=advice,
-                    cause=_deepest(causes),
-                )
+        for cause in reversed(causes):
+            names = [kind.__name__ for kind in type(cause).__mro__]
+            if name not in names or needle not in str(cause):
+                continue
+            reason = str(cause) or names[0]
+            if systems and "object at 0x" in reason:
+                reason = str(systems[-1].strerror)  # the others only wrap it
+            reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
+            is_final = advice in ("certificate", "proxy_login")  # a retry is no use
+            # For the log: of a text only the system's own, others may quote content.
+            deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""
+            return ProviderError(
+                code,
+                text.format(host=scope.host, reason=reason),
+                retryable=False if is_final else None,
+                advice=advice,
+                cause=deepest or names[0],
+            )
     return error
-
-
-def _deepest(causes: list[BaseException]) -> str:
-    """The last cause of a known kind, for the log: with the system's own text only,
-    since others may quote content."""
-    known = {name for name, *_ in _FAULTS}
-    for cause in reversed(causes):  # urllib3 1.25 leaves a TypeError of its own there
-        if known & {kind.__name__ for kind in type(cause).__mro__}:
-            break
-    name, number = type(cause).__name__, getattr(cause, "errno", None)
-    return f"{name}: {cause}" if isinstance(cause, OSError) and number else name
 
 
 # ---------------------------------------------------------------------------
 # Turn: attempts, retries, capture, replay
 # ---------------------------------------------------------------------------
-
-
-def header_facts(exchange: Exchange) -> JSON:
-    """Response headers worth keeping, none of them a credential."""
-    names = (
-        *("Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding"),
-        *("Connection", "Date", "Server", "Via", "Location", "Retry-After"),
-        *REQUEST_ID_HEADERS,
-    )
-    headers = {name: exchange.header(name) for name in names}
-    return {name: value for name, value in headers.items() if value}
 
 
 class Capture:
@@ -3710,7 +3215,13 @@ class Capture:
     MAX_FILE = 32 * MIB  # one turn: what a bug report can bear
     MAX_DIRECTORY = 512 * MIB  # before the oldest captures go
     MAX_COUNT = 500  # likewise
+    PRIVATE = ("api_key", "api_key_file", "capture_dir")  # settings that stay out
     END_SIZE = 64 * 1024  # of a file, kept for how the turn ended
+    # What a replay looks at and a bug report needs, none of them a credential.
+    HEADERS = (
+        *("Content-Type", "Content-Encoding", "Location", "Retry-After"),
+        *("Date", "Server", "Via", *REQUEST_ID_HEADERS),
+    )
 
     def __init__(self, values: JSON, request: Any, routes: list[str]) -> None:
         self.path = values["capture_dir"]  # of the file, as soon as there is one
@@ -3719,14 +3230,12 @@ class Capture:
         self._fd = -1
         self._size = 0
         self._is_full = False
+        self._held = 0  # bytes of an answer that wait to be written
         self._has_body = False  # the body of the request was written
         try:
-            os.makedirs(self.path, 0o700, exist_ok=True)
-            self._make_room(self.path)
             self._create(self.path)
         except Exception as error:
             self._give_up(error)
-        private = ("api_key", "api_key_file", "capture_dir")
         self.write(
             "turn",
             capture=self.VERSION,
@@ -3736,44 +3245,41 @@ class Capture:
             at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             key=key_kind(values["api_key"])[0],
             environment=routes,
-            settings={k: v for k, v in values.items() if k not in private},
+            settings={k: v for k, v in values.items() if k not in self.PRIVATE},
             request=request,
         )
 
     def _create(self, folder: str) -> None:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        self._make_room(folder)
+        now = time.time_ns() // 1000
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**6))
+        # No two threads that live at the same time have the same number.
+        thread = threading.get_ident()
+        name = f"{stamp}.{now % 10**6:06d}Z-{os.getpid()}-{thread}.jsonl"
+        path = os.path.join(folder, name)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-        seconds, rest = divmod(time.time_ns(), 10**9)
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
-        number = 0
-        while self._fd < 0:
-            number += 1
-            name = f"{stamp}.{rest // 1000:06d}Z-{os.getpid()}-{number}.jsonl"
-            path = os.path.join(folder, name)
-            try:
-                self._fd = os.open(path, flags, 0o600)
-                self.path = path
-            except FileExistsError:
-                continue  # another turn began in the same microsecond
+        self._fd = os.open(path, flags, 0o600)
+        self.path = path
 
     def _make_room(self, folder: str) -> None:
         """Remove the oldest captures until there is room for one more."""
-        name = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
+        pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
         files = []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    is_file = entry.is_file(follow_symlinks=False)
-                    if is_file and re.match(name, entry.name):
-                        state = entry.stat(follow_symlinks=False)
-                        files.append((state.st_mtime_ns, entry.path, state.st_size))
-                except FileNotFoundError:
-                    pass  # another process was faster
-        files.sort(reverse=True)
-        total = sum(size for _, _, size in files)
+        for name in filter(re.compile(pattern).match, os.listdir(folder)):
+            path = os.path.join(folder, name)
+            try:
+                state = os.lstat(path)
+            except FileNotFoundError:
+                continue  # another process was faster
+            if os.path.isfile(path) and not os.path.islink(path):
+                files.append((path, state))
+        files.sort(key=lambda file: file[1].st_mtime_ns, reverse=True)
+        total = sum(state.st_size for _, state in files)
         limit = self.MAX_DIRECTORY - self.MAX_FILE
         while files and (len(files) >= self.MAX_COUNT or total > limit):
-            _, path, size = files.pop()
-            total -= size
+            path, state = files.pop()
+            total -= state.st_size
             try:
                 os.unlink(path)
             except OSError:
@@ -3793,12 +3299,10 @@ class Capture:
             except Exception as error:
                 self.write("failure", **describe_error(error))
                 raise
-            self.write(
-                "response",
-                status=exchange.status,
-                at=exchange.arrived,
-                headers=header_facts(exchange),
-            )
+            values = {name: exchange.header(name) for name in self.HEADERS}
+            headers = {name: value for name, value in values.items() if value}
+            status, at = exchange.status, exchange.arrived
+            self.write("response", status=status, at=at, headers=headers)
             self._tap(exchange)
             return exchange
 
@@ -3807,29 +3311,29 @@ class Capture:
     def _tap(self, exchange: Any) -> None:
         """Write what `exchange` reads as soon as it is closed."""
         read, close = exchange.read, exchange.close
-        reads: list[tuple[float, bytes]] = []
-        sizes = [0]  # bytes in them
-        end: list[tuple[str, JSON]] = []  # why nothing more was read
+        reads: list[tuple[float, bytes]] = []  # the last one is empty: the body's end
+        failures: list[JSON] = []
 
         def tapped_read() -> bytes:
             try:
                 data: bytes = read()
             except Exception as error:
-                end[:] = [("failure", describe_error(error))]
+                failures.append(describe_error(error))
                 raise
-            if not data:
-                end[:] = [("ended", {})]
-            elif sizes[0] <= self.MAX_FILE:  # of one that is larger, "full" is written
-                sizes[0] += len(data)
+            if self._held <= self.MAX_FILE:  # of one that is larger, "full" is written
+                self._held += len(data)
                 reads.append((time.monotonic() - self._began, data))
             return data
 
         def tapped_close() -> None:
             self._write_reads(reads)
-            for kind, fields in end:
-                self.write(kind, None, **fields)
+            for failure in failures:
+                self.write("failure", **failure)
+            reads.clear()
+            failures.clear()
             close()
 
+        self._held = 0
         exchange.read, exchange.close = tapped_read, tapped_close
 
     def read_image(self, read: Callable[[str], JSON]) -> Callable[[str], JSON]:
@@ -3850,6 +3354,9 @@ class Capture:
         """Write how the turn ended, if it did; nothing follows."""
         if event.get("type") in TERMINAL:
             self.write("end", event=event, libraries=library_versions())
+        self._close()
+
+    def _close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -3871,14 +3378,14 @@ class Capture:
         row: JSON = {"t": round(moment, 6), "kind": kind}
         try:
             row.update(fields if kind == "read" else SECRETS.value(fields))
-            if self._is_full or not self._append(row, self.MAX_FILE - self.END_SIZE):
-                if not self._is_full:
-                    self._append({"t": row["t"], "kind": "full"}, self.MAX_FILE)
+            room = self.MAX_FILE - self.END_SIZE
+            if not self._is_full and not self._append(row, room):
+                self._append({"t": row["t"], "kind": "full"}, self.MAX_FILE)
                 self._is_full = True
-                if kind == "end":
-                    content = ("message", "partial")
-                    event = {k: v for k, v in row["event"].items() if k not in content}
-                    self._append({**row, "event": event}, self.MAX_FILE)
+            if self._is_full and kind == "end":
+                content = ("message", "partial")
+                event = {k: v for k, v in row["event"].items() if k not in content}
+                self._append({**row, "event": event}, self.MAX_FILE)
         except Exception as error:
             self._give_up(error)
 
@@ -3886,10 +3393,10 @@ class Capture:
         """Write `row` if the file stays within `limit` bytes."""
         text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
         data = text.encode("utf-8", "backslashreplace") + b"\n"
-        if self._fd < 0 or self._size + len(data) > limit:
-            return self._fd < 0
+        if self._size + len(data) > limit:
+            return False
         view = memoryview(data)
-        while view:
+        while view and self._fd >= 0:
             view = view[os.write(self._fd, view) :]
         self._size += len(data)
         return True
@@ -3898,12 +3405,11 @@ class Capture:
         reason = getattr(error, "strerror", None) or type(error).__name__
         text = f"{self.path}: the capture of this turn ends here: {reason}"
         log(text, "warning", self._level)
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            try:
-                os.ftruncate(fd, self._size)  # no half line stays
-            finally:
-                os.close(fd)
+        try:
+            os.ftruncate(self._fd, self._size)  # no half line stays
+        except OSError:
+            pass  # it was never open
+        self._close()
 
 
 def describe_error(error: Exception) -> JSON:
@@ -3912,16 +3418,14 @@ def describe_error(error: Exception) -> JSON:
         return {"code": CANCELLED}
     if not isinstance(error, ProviderError):
         error = ProviderError("internal", type(error).__name__)
-    names = ("code", "message", "retryable", "advice", "details", "cause")
+    names = ("code", "message", "hint", "retryable", "advice", "cause")
     return {name: getattr(error, name) for name in names}
 
 
 # --- a turn
 
 
-def hint_facts(
-    values: JSON, url: str, model: str, used: list[str], command: str
-) -> JSON:
+def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) -> JSON:
     """What hints may name: never the key itself, nor the values of variables."""
     host = host_of(url) if url else ""
     region = HOSTS.get(host, values["region"])
@@ -3943,7 +3447,7 @@ def hint_facts(
         "models": " or ".join(name for name in CURRENT_MODELS if name != model),
         "context": facts.context_window if facts else "available",
         "environment": f" In effect: {', '.join(used)}." if used else "",
-        "command": command,
+        "command": start,
     }
 
 
@@ -3990,11 +3494,8 @@ class Turn:
         self._first_event: float | None = None
         self._request_id: str | None = None
         self._last_heartbeat = -_NEVER
-        # For the log, of the attempt under way
-        self._exchange: Exchange | None = None
-        self._began = self._opened = self._closed = 0.0
-        self._size = self._events_seen = 0
-        self._last_event = ""
+        self._exchange: Exchange | None = None  # of the attempt under way
+        self._began = 0.0  # when it began, 0 if it is in the log already
 
     def batches(self) -> Generator[Batch, None, None]:
         """The events, in lists of what one read of the network gave."""
@@ -4011,7 +3512,7 @@ class Turn:
             self.failure = internal_error(error)
             forget(error)
         events = list(self._translator.close())  # what it holds goes into the end
-        yield [*events, self._turn_end() if self.failure is None else self._error()]
+        yield [*events, self._end()]
 
     def _serve(self) -> Iterator[Batch]:
         self._scope.check()
@@ -4032,14 +3533,12 @@ class Turn:
             yield warnings
         while True:
             self._attempts += 1
-            failure = None
             try:
                 yield from self._attempt(data)
+                return
             except ProviderError as error:
                 forget(error)
                 failure = error
-            if failure is None:
-                return
             delay = self._delay(failure)
             yield [self._retry(failure, delay)]
             self._sleep(delay)
@@ -4047,15 +3546,12 @@ class Turn:
     def _start_capture(self) -> None:
         """Record what leads out of here, unless the directory hangs."""
         self._scope.arm("files", 0.5)  # seconds: the turn must not wait for long
-        values = self._values
+        values, request, used = self._values, self._request, self._used
         try:
-            capture = self._scope.call(
-                lambda: Capture(values, self._request, self._used)
-            )
+            capture = self._scope.call(lambda: Capture(values, request, used))
         except ProviderError as error:
-            text = (
-                f"{values['capture_dir']}: this turn is not captured: {error.message}"
-            )
+            path, why = values["capture_dir"], error.message
+            text = f"{path}: this turn is not captured: {why}"
             log(text, "warning", values["log_level"])
             return
         self.capture = capture
@@ -4064,10 +3560,9 @@ class Turn:
 
     def _body(self) -> tuple[bytes, list[JSON]]:
         names = ("model", "max_tokens_default", "effort")
-        model, max_tokens, effort = (self._values[name] for name in names)
-        body, warnings = build_request(
-            self._request, model, max_tokens, effort, self._image
-        )
+        model, tokens, effort = (self._values[name] for name in names)
+        request = self._request
+        body, warnings = build_request(request, model, tokens, effort, self._image)
         try:
             data = dump_json(body).encode("ascii")
         except (ValueError, TypeError, RecursionError) as error:
@@ -4092,7 +3587,7 @@ class Turn:
         self._translator = EventTranslator(self._asked)
         self._size = self._events_seen = 0
         self._last_event = ""
-        self._began = self._opened = self._closed = self._now()
+        self._began = self._opened = self._now()
         exchange = self._post(self._url, data, self._values)
         try:
             self._exchange, self._opened = exchange, self._now()
@@ -4104,15 +3599,15 @@ class Turn:
                 if not self._translator.complete:
                     raise
             yield from self._batch(self._translator.conclude())
-            self._closed = self._now()
             # The host's next turn may come at once: if possible, it finds the
             # connection free.
             if exchange.is_whole or exchange.has_data():
                 exchange.drain()
-            yield [self._turn_end()]
+            if exchange.ended:
+                exchange.close()
+            yield [self._end()]
             exchange.drain()
         finally:
-            self._closed = self._now()
             exchange.close()
 
     def _stream(self, exchange: Exchange) -> Iterator[Batch]:
@@ -4198,29 +3693,26 @@ class Turn:
             chunk = exchange.read()
             opening = (opening + chunk).lstrip(b"\r\n")
             head = opening.lstrip(_BLANK)
-            is_decided = not chunk or len(opening) > 64 or head[:1] in (b"{", b"<")
-            if head.startswith(_SSE_OPENINGS):
-                return opening, None
-            if is_announced and (head or is_decided) and head[:1] not in (b"{", b"<"):
+            is_other = head[:1] in (b"{", b"<")  # JSON, or a page
+            is_decided = is_other or not chunk or len(opening) > 64
+            is_stream = is_announced and not is_other and (head or is_decided)
+            if is_stream or head.startswith(_SSE_OPENINGS):
                 return opening, None
         limit = 16 * MIB if exchange.status == 200 else MAX_ERROR_BODY
         body = opening + exchange.read_rest(limit, self.ERROR_BODY_SECONDS)
         payload = parsed(body.lstrip(_BLANK).decode("utf-8", "replace"))
         is_message = isinstance(payload, dict) and payload.get("type") == "message"
-        if exchange.status == 200 and is_message:
-            if isinstance(payload.get("content"), list):
-                return b"", payload
+        has_content = is_message and isinstance(payload.get("content"), list)
+        if exchange.status == 200 and has_content:
+            return b"", payload
         raise refusal(exchange, body, self._url, "an event stream")
 
     def _delay(self, error: ProviderError, max_backoff: float = 60.0) -> float:
         """Seconds before the next attempt; raises `error` if there is to be none."""
         values, after = self._values, error.details.get("retry_after")
-        if (
-            not error.retryable
-            or self._translator.any_block
-            or self._attempts > values["max_retries"]
-            or (after or 0) > values["retry_after_max"]
-        ):
+        is_final = not error.retryable or self._translator.any_block
+        is_late = (after or 0) > values["retry_after_max"]
+        if is_final or is_late or self._attempts > values["max_retries"]:
             raise error
         pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
         jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
@@ -4234,7 +3726,7 @@ class Turn:
 
     def _retry(self, error: ProviderError, delay: float) -> JSON:
         self._explain(error)
-        self._log_attempt(error.code, error)
+        self._log_attempt(error)
         return {
             "type": RETRY,
             "attempt": self._attempts,
@@ -4243,54 +3735,39 @@ class Turn:
             "error": error.to_dict(),
         }
 
-    def _turn_end(self) -> JSON:
-        translator = self._translator
-        event = {
-            "type": TURN_END,
-            "stop_reason": translator.stop_reason,
-            "message": translator.message(),
-            "model": translator.model,
-            "message_id": translator.message_id,
-            **self._usage(),
-            "request_id": self._request_id,
-            "timing": self._timing(),
-        }
-        self._log_attempt(str(translator.stop_reason), None)
-        self._log_turn(event)
-        return event
-
-    def _error(self) -> JSON:
-        failure = self.failure
-        assert failure is not None
-        self._explain(failure)
-        event = {
-            "type": ERROR,
-            "error": failure.to_dict(),
-            "model": self._translator.model or self._asked or None,
-            **self._usage(),
-            "partial": self._translator.message(),
-            "timing": self._timing(),
-        }
-        self._log_attempt(failure.code, failure)
-        self._log_turn(event)
-        return event
-
-    def _usage(self) -> JSON:
-        """`usage`, and what it costs if that is known."""
-        translator = self._translator
-        fields: JSON = {"usage": dict(translator.usage) or None}
+    def _end(self) -> JSON:
+        """The last event: `turn_end`, or `error` if there is a failure."""
+        translator, failure = self._translator, self.failure
+        message, accepted = translator.message(), self._scope.accepted
+        usage: JSON = {"usage": dict(translator.usage) or None}
         cost = cost_usd(translator.model, translator.usage)
         if cost is not None and translator.is_charged:
-            fields["cost_usd"] = cost
-        return fields
-
-    def _timing(self) -> JSON:
-        accepted, first = self._scope.accepted, self._first_event
-        return {
+            usage["cost_usd"] = cost
+        first = self._first_event
+        timing = {
             "first_event_ms": None if first is None else int((first - accepted) * 1000),
             "total_ms": int((self._now() - accepted) * 1000),
             "attempts": self._attempts,
         }
+        if failure is None:
+            event = {
+                "type": TURN_END,
+                "stop_reason": translator.stop_reason,
+                "message": message,
+                "model": translator.model,
+                "message_id": translator.message_id,
+                **usage,
+                "request_id": self._request_id,
+                "timing": timing,
+            }
+        else:
+            self._explain(failure)
+            model, error = translator.model or self._asked or None, failure.to_dict()
+            event = {"type": ERROR, "error": error, "model": model, **usage}
+            event.update(partial=message, timing=timing)
+        self._log_attempt(failure)
+        self._log_turn(event)
+        return event
 
     def _explain(self, error: ProviderError) -> None:
         """Fill in the hint, for this host, model and key."""
@@ -4304,25 +3781,21 @@ class Turn:
 
     # The log
 
-    def _log_attempt(self, outcome: str, error: ProviderError | None) -> None:
+    def _log_attempt(self, error: ProviderError | None) -> None:
         if self._values["log_level"] != "info" or not self._began:
             return
         # Errors whose message is all ours may stand in the log.
         own = ("network", "timeout", "stream_cut", "empty_response", "config")
-        cause = (
-            (error.cause or (error.message if error.code in own else ""))
-            if error
-            else ""
-        )
+        cause = error and (error.cause or (error.code in own and error.message))
         exchange, first = self._exchange, self._first_event
         self._log_line(
             "attempt",
-            outcome=outcome,
+            outcome=error.code if error else self._translator.stop_reason,
             status=exchange and exchange.status,
             new_connection=exchange and not exchange.is_kept,
             headers_ms=exchange and int((self._opened - self._began) * 1000),
             first_event_ms=first and int((first - self._began) * 1000),
-            end_ms=int((self._closed - self._began) * 1000),
+            end_ms=int((self._now() - self._began) * 1000),
             bytes=self._size,
             events=self._events_seen,
             last_event=printable(self._last_event, 40) or None,
@@ -4447,9 +3920,7 @@ def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderE
     if encoding_of(exchange):
         text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
     payload = parsed(text)
-    if (
-        payload is None
-    ):  # it may be framed as a stream nevertheless, or be followed by one
+    if payload is None:  # it may be framed as a stream all the same, or precede one
         data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
         events = SSEDecoder().feed(data)
         payloads = (parsed(event.data) for event in events)
@@ -4700,41 +4171,77 @@ _ROWS: dict[str, dict[str, str]] = {
     "attempt": {"url": "string"},
     "response": {"status": "integer", "headers": "object", "at": "number"},
     "read": {"data": "string"},
-    "ended": {},
     "failure": {"code": "string"},
     "full": {},
     "end": {"event": "object"},
 }
 
 
-class RecordedExchange(Exchange):
-    """An attempt of a capture, read from its rows."""
+class Recording(Exchange):
+    """The rows of a capture in place of the network, the files and the clock.
 
-    def __init__(self, row: JSON, take: Callable[..., JSON], scope: Scope) -> None:
-        self.status = row["status"]
-        self.headers = row["headers"]
-        self.arrived = row["at"]
-        self.ended = self.is_whole = self.is_kept = False
-        self._take = take
+    It is also the Exchange of the attempt that `post()` has returned last.
+    """
+
+    is_whole = True  # no socket is asked for more
+    _body = None  # likewise
+
+    def __init__(self, rows: list[JSON], scope: Scope) -> None:
+        self.seconds = 0.0  # the clock of the recording
+        self.differences: list[str] = []
         self._scope = scope
+        self._rows = deque(rows[1:-1])
+        self._is_cancelled = rows[-1]["event"].get("stop_reason") == CANCELLED
+
+    def take(self, *kinds: str) -> JSON:
+        """The next row, which has to be of one of `kinds`."""
+        if not self._rows or self._rows[0]["kind"] not in kinds:
+            text = f"the recording has no {' or '.join(kinds)} here"
+            self.differences.append(text)
+            raise Cancelled
+        row = self._rows.popleft()
+        self.seconds = row["t"]
+        if row["kind"] == "failure":
+            raise recorded_error(row)
+        return row
+
+    def post(self, url: str, body: bytes, values: JSON) -> Exchange:
+        while self._rows and self._rows[0]["kind"] != "attempt":
+            self._rows.popleft()  # of the attempt before, and not looked at any more
+        row, sent = self.take("attempt"), {"url": url, "body": parsed(body.decode())}
+        recorded = {name: row.get(name, sent[name]) for name in sent}
+        self.differences.append(difference(recorded, sent))
+        row = self.take("response", "failure")
+        self.status, self.headers, self.arrived = (
+            row["status"],
+            row["headers"],
+            row["at"],
+        )
+        self.ended = False
+        return self
 
     def read(self) -> bytes:
         if self.ended:
             return b""
-        row = self._take("read", "ended", "failure")
-        if row["kind"] == "failure":
-            raise recorded_error(row)
-        self.ended = row["kind"] == "ended"
-        return str(row.get("data", "")).encode("utf-8", "surrogateescape")
-
-    def has_data(self) -> bool:
-        return False
-
-    def drain(self, seconds: float = 0) -> None:
-        pass
+        text = str(self.take("read", "failure")["data"])
+        self.ended = not text
+        return text.encode("utf-8", "surrogateescape")
 
     def close(self) -> None:
         pass
+
+    def read_image(self, path: str) -> JSON:
+        row = self.take("image")
+        if isinstance(row.get("source"), dict):
+            return dict(row["source"])
+        raise ValueError(printable(str(row.get("problem"))))
+
+    def now(self) -> float:
+        return self._scope.accepted + self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        if not self._rows and self._is_cancelled:
+            raise Cancelled
 
 
 def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
@@ -4744,57 +4251,24 @@ def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
     ValueError that names the line, or OSError.
     """
     rows = read_capture(path)
-    head, end, queue = rows[0], rows[-1], deque(rows[1:-1])
-    differences: list[str] = []
-    clock = [0.0]  # the recording's
-    scope = Scope()
-
-    def take(*kinds: str) -> JSON:
-        row = queue.popleft() if queue and queue[0]["kind"] in kinds else None
-        if row is None:
-            differences.append(f"the recording has no {' or '.join(kinds)} here")
-            raise Cancelled
-        clock[0] = row["t"]
-        return row
-
-    def post(url: str, body: bytes, values: JSON) -> Exchange:
-        while queue and queue[0]["kind"] != "attempt":
-            queue.popleft()  # of the attempt before, and not looked at any more
-        row, sent = take("attempt"), {"url": url, "body": parsed(body.decode("ascii"))}
-        recorded = {name: row.get(name, sent[name]) for name in sent}
-        differences.append(difference(recorded, sent))
-        row = take("response", "failure")
-        if row["kind"] == "failure":
-            raise recorded_error(row)
-        return RecordedExchange(row, take, scope)
-
-    def sleep(seconds: float) -> None:
-        if not queue and end["event"].get("stop_reason") == CANCELLED:
-            raise Cancelled
-
-    def read_image(name: str) -> JSON:
-        row = take("image")
-        source = row.get("source")
-        if isinstance(source, dict):
-            return source
-        raise ValueError(printable(str(row.get("problem"))))
-
+    head, scope = rows[0], Scope()
+    recording = Recording(rows, scope)
     turn = Turn(
         head["request"],
         scope,
         load=lambda: recorded_settings(head),
-        post=post,
-        read_image=read_image,
+        post=recording.post,
+        read_image=recording.read_image,
         used=[printable(str(name), 40) for name in head["environment"]],
-        now=lambda: scope.accepted + clock[0],
-        sleep=sleep,
+        now=recording.now,
+        sleep=recording.sleep,
     )
     event: JSON = {}
     for batch in turn.batches():
         for event in map(outgoing, batch):
-            emit(clock[0], event)
-    differences.append(difference(comparable(end["event"]), comparable(event)))
-    return "; ".join(filter(None, differences))
+            emit(recording.seconds, event)
+    outcomes = map(comparable, (rows[-1]["event"], event))
+    return "; ".join(filter(None, [*recording.differences, difference(*outcomes)]))
 
 
 def read_capture(path: str) -> list[JSON]:
@@ -4804,7 +4278,7 @@ def read_capture(path: str) -> list[JSON]:
     rows: list[JSON] = []
     for number, line in enumerate(lines, 1):
         try:
-            row = load_json(line.decode("utf-8"), 2 * MAX_DEPTH)
+            row = load_json(line.decode("utf-8"), MAX_DEPTH + 20)  # of a turn's values
             problem = _row_problem(row, number)
         except ValueError as error:
             problem = f"it cannot be read: {error}"
@@ -4817,10 +4291,10 @@ def read_capture(path: str) -> list[JSON]:
     return rows
 
 
-def _row_problem(row: Any, number: int, longest: float = 1e9) -> str:
+def _row_problem(row: Any, number: int) -> str:
     """What is wrong with a row of a capture, "" if nothing is."""
     at = row.get("t", -1) if isinstance(row, dict) else -1
-    if not TYPES["number"][0](at) or not 0 <= at <= longest:
+    if not TYPES["number"][0](at) or not 0 <= at <= 1e9:  # seconds, some 30 years
         return "it is not a row of a capture"
     kind = row.get("kind")
     fields = _ROWS.get(kind) if isinstance(kind, str) else None
@@ -4840,7 +4314,7 @@ def recorded_settings(head: JSON) -> Settings:
     """The settings of a capture; a replay has no key, and writes nothing."""
     values = default_values()
     for name, value in head["settings"].items():
-        if name in OPTIONS and name not in ("api_key", "api_key_file", "capture_dir"):
+        if name in OPTIONS and name not in Capture.PRIVATE:
             values[name] = check_value(name, value, "the capture")
     values["api_key"] = key_kind(str(head.get("key", "")))[0] + "***"
     values["log_level"] = "error"
@@ -4848,20 +4322,15 @@ def recorded_settings(head: JSON) -> Settings:
 
 
 def recorded_error(row: JSON) -> Exception:
-    """The error of a row; nothing in it is taken as a template."""
+    """The error of a row; nothing in it is taken as a template.
+
+    It has no details: those come from answers, which are replayed themselves.
+    """
     if row["code"] == CANCELLED:
         return Cancelled()
-    details = row.get("details")
-    details = details if isinstance(details, dict) else {}
-    types: JSON = {"http_status": int, "provider_code": int}
-    types["retry_after"] = (int, float)
-    return ProviderError(
-        row["code"],
-        str(row.get("message")),
-        retryable=bool(row.get("retryable")),
-        advice=str(row.get("advice")) if row.get("advice") in ADVICE else "",
-        **{k: v for k, v in details.items() if isinstance(v, types.get(k, str))},
-    )
+    message, hint, advice = (str(row.get(n)) for n in ("message", "hint", "advice"))
+    advice = advice if advice in ADVICE else ""
+    return ProviderError(row["code"], message, hint, bool(row.get("retryable")), advice)
 
 
 def comparable(event: JSON) -> JSON:
@@ -4873,34 +4342,28 @@ def comparable(event: JSON) -> JSON:
 
 def difference(before: Any, now: Any) -> str:
     """The first place where two JSON values differ, masked keys aside, or ""."""
-    work: list[Any] = [(None, "", before, now)]  # each with its parent and its name
-    while work:
-        place = work.pop()
-        _, _, one, other = place
-        if isinstance(one, list) and isinstance(other, list):
-            if len(one) == len(other):
-                pairs = list(zip(one, other))
-                work += [(place, n, *pairs[n]) for n in reversed(range(len(pairs)))]
-                continue
-        elif isinstance(one, dict) and isinstance(other, dict):
-            if list(one) == list(other):
-                work += [(place, n, one[n], other[n]) for n in reversed(list(one))]
-                continue
-        if not _is_alike(one, other):
-            names = []
-            while place[0] is not None:
-                names.append(str(place[1]))
-                place = place[0]
-            texts = [printable(dump_json(value)[:200], 60) for value in (one, other)]
-            where = printable(".".join(reversed(names)))
-            return f"{where} was {texts[0]} and is {texts[1]}".strip()
-    return ""
+    if _is_alike(before, now):
+        return ""
+    names: list[str] = []
+    while True:
+        keys: Any = ()
+        if isinstance(before, dict) and isinstance(now, dict):
+            keys = before if list(before) == list(now) else ()
+        elif isinstance(before, list) and isinstance(now, list):
+            keys = range(len(before) if len(before) == len(now) else 0)
+        name = next((k for k in keys if not _is_alike(before[k], now[k])), None)
+        if name is None:
+            texts = [printable(dump_json(value)[:200], 60) for value in (before, now)]
+            return f"{printable('.'.join(names))} was {texts[0]} and is {texts[1]}"
+        names.append(str(name))
+        before, now = before[name], now[name]
 
 
-def _is_alike(one: Any, other: Any) -> bool:
-    """Whether two values are the same, but for what a capture masks."""
-    if type(one) is not type(other) or not isinstance(one, str) or "****" not in one:
-        return type(one) is type(other) and bool(one == other)
+def _is_alike(before: Any, now: Any) -> bool:
+    """Whether two values are the same JSON, but for what a capture masks."""
+    one, other = dump_json(before), dump_json(now)
+    if one == other or "****" not in one:
+        return one == other
     return len(one) == len(other) and all(a in ("*", b) for a, b in zip(one, other))
 
 
@@ -4944,12 +4407,14 @@ def manifest() -> JSON:
 
 # The lines, and what they hold, by their own names; that a host may spell its fields in
 # other ways, JSON Schema has no form for.  Later versions may send further fields.
+# "#Name" is short for a reference to the shape of that name.
 _SCHEMA = """
 {
 "Id": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]},
-"MaybeId": {"anyOf": [{"$ref": "#/$defs/Id"}, {"type": "null"}]},
+"MaybeId": {"anyOf": ["#Id", {"type": "null"}]},
 "Text": {"type": ["string", "null"]},
 "Count": {"type": "integer", "minimum": 0},
+"Unset": {"enum": [null, "", []]},
 "Block": {"type": "object", "required": ["type"], "properties": {
   "type": {"type": "string"}},
   "allOf": [
@@ -4961,89 +4426,76 @@ _SCHEMA = """
     {"if": {"properties": {"type": {"const": "tool_result"}}},
      "then": {"required": ["tool_use_id"], "properties": {
        "tool_use_id": {"type": "string"}}}}]},
-"Content": {"anyOf": [{"$ref": "#/$defs/Text"},
-  {"type": "array", "items": {"$ref": "#/$defs/Block"}}]},
-"TextBlocks": {"anyOf": [{"$ref": "#/$defs/Text"}, {"type": "array", "items": {
+"Content": {"anyOf": ["#Text", {"type": "array", "items": "#Block"}]},
+"TextBlocks": {"anyOf": ["#Text", {"type": "array", "items": {
   "type": "object", "required": ["type", "text"], "properties": {
     "type": {"const": "text"}, "text": {"type": "string"}}}}]},
 "InputMessage": {"type": "object", "required": ["role"], "properties": {
   "role": {"enum": ["user", "assistant", "system", "developer"]}},
   "if": {"properties": {"role": {"enum": ["system", "developer"]}}},
-  "then": {"properties": {"content": {"$ref": "#/$defs/TextBlocks"}}},
-  "else": {"properties": {"content": {"$ref": "#/$defs/Content"}}}},
+  "then": {"properties": {"content": "#TextBlocks"}},
+  "else": {"properties": {"content": "#Content"}}},
 "Turn": {"type": "object", "required": ["messages"], "properties": {
-  "type": {"const": "turn"}, "id": {"$ref": "#/$defs/MaybeId"},
-  "model": {"$ref": "#/$defs/Text"},
-  "messages": {"type": "array", "minItems": 1,
-    "items": {"$ref": "#/$defs/InputMessage"}},
-  "system": {"$ref": "#/$defs/TextBlocks"},
-  "tools": {"anyOf": [{"enum": [null, ""]},
-    {"type": "array", "items": {"type": "object"}}]},
-  "tool_choice": {"anyOf": [
-    {"enum": [null, "", [], "auto", "any", "none", "required"]},
+  "type": {"const": "turn"}, "id": "#MaybeId", "model": "#Text",
+  "messages": {"type": "array", "minItems": 1, "items": "#InputMessage"},
+  "system": "#TextBlocks",
+  "tools": {"anyOf": ["#Unset", {"type": "array", "items": {"type": "object"}}]},
+  "tool_choice": {"anyOf": ["#Unset", {"enum": ["auto", "any", "none", "required"]},
     {"type": "object", "required": ["type"], "properties": {
       "type": {"type": "string"}}}]},
-  "max_tokens": {"anyOf": [{"$ref": "#/$defs/Count"}, {"enum": [null, "", []]}]},
-  "temperature": {"anyOf": [{"type": "number"}, {"enum": [null, "", []]}]},
-  "top_p": {"anyOf": [{"type": "number"}, {"enum": [null, "", []]}]},
-  "top_k": {"anyOf": [{"type": "integer"}, {"enum": [null, "", []]}]},
-  "stop_sequences": {"anyOf": [{"type": "array", "items": {"type": "string"}},
-    {"enum": [null, ""]}]},
-  "metadata": {"anyOf": [{"type": "object"}, {"enum": [null, "", []]}]},
-  "service_tier": {"anyOf": [{"type": "string"}, {"enum": [null, []]}]},
+  "max_tokens": {"anyOf": ["#Unset", "#Count"]},
+  "temperature": {"anyOf": ["#Unset", {"type": "number"}]},
+  "top_p": {"anyOf": ["#Unset", {"type": "number"}]},
+  "top_k": {"anyOf": ["#Unset", {"type": "integer"}]},
+  "stop_sequences": {"anyOf": ["#Unset", {"type": "array",
+    "items": {"type": "string"}}]},
+  "metadata": {"anyOf": ["#Unset", {"type": "object"}]},
+  "service_tier": {"anyOf": ["#Unset", {"type": "string"}]},
   "thinking": {"anyOf": [{"type": ["boolean", "object", "null"]}, {"const": ""}]},
-  "effort": {"anyOf": [{"type": "string"}, {"enum": [null, []]}]},
-  "extra_body": {"anyOf": [{"type": "object"}, {"enum": [null, "", []]}]}}},
+  "effort": {"anyOf": ["#Unset", {"type": "string"}]},
+  "extra_body": {"anyOf": ["#Unset", {"type": "object"}]}}},
 "Cancel": {"type": "object", "required": ["type", "id"], "properties": {
-  "type": {"const": "cancel"}, "id": {"$ref": "#/$defs/Id"}}},
+  "type": {"const": "cancel"}, "id": "#Id"}},
 "Ping": {"type": "object", "required": ["type"], "properties": {
-  "type": {"const": "ping"}, "id": {"$ref": "#/$defs/MaybeId"}}},
+  "type": {"const": "ping"}, "id": "#MaybeId"}},
 "Describe": {"type": "object", "required": ["type"], "properties": {
-  "type": {"const": "describe"}, "id": {"$ref": "#/$defs/MaybeId"}}},
+  "type": {"const": "describe"}, "id": "#MaybeId"}},
 "Message": {"type": ["object", "null"], "required": ["role", "content"],
   "properties": {"role": {"const": "assistant"}, "content": {
-    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
+    "type": "array", "minItems": 1, "items": "#Block"}}},
 "Timing": {"type": "object",
   "required": ["first_event_ms", "total_ms", "attempts"], "properties": {
-    "first_event_ms": {"anyOf": [{"$ref": "#/$defs/Count"}, {"type": "null"}]},
-    "total_ms": {"$ref": "#/$defs/Count"}, "attempts": {"$ref": "#/$defs/Count"}}},
+    "first_event_ms": {"anyOf": ["#Count", {"type": "null"}]},
+    "total_ms": "#Count", "attempts": "#Count"}},
 "ErrorObject": {"type": "object",
   "required": ["code", "message", "hint", "retryable"], "properties": {
     "code": {}, "message": {"type": "string"}, "hint": {"type": "string"},
     "retryable": {"type": "boolean"}, "retry_after": {"type": "number"},
     "reset_at": {"type": "string"}, "http_status": {"type": "integer"},
     "provider_code": {"type": "integer"}, "request_id": {"type": "string"}}},
-"TurnStart": {"id": {"$ref": "#/$defs/Id"}, "model": {"$ref": "#/$defs/Text"},
-  "message_id": {"$ref": "#/$defs/Text"}},
-"BlockStart": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
-  "block": {"type": "object", "required": ["type"]}},
-"TextDelta": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
-  "text": {"type": "string"}},
-"ThinkingDelta": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
-  "text": {"type": "string"}},
-"InputDelta": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
-  "json": {"type": "string"}},
-"BlockEnd": {"id": {"$ref": "#/$defs/Id"}, "index": {"$ref": "#/$defs/Count"},
-  "block": {"type": "object", "required": ["type"]}, "incomplete?": {"const": true},
+"TurnStart": {"id": "#Id", "model": "#Text", "message_id": "#Text"},
+"BlockStart": {"id": "#Id", "index": "#Count", "block": {
+  "type": "object", "required": ["type"]}},
+"TextDelta": {"id": "#Id", "index": "#Count", "text": {"type": "string"}},
+"ThinkingDelta": {"id": "#Id", "index": "#Count", "text": {"type": "string"}},
+"InputDelta": {"id": "#Id", "index": "#Count", "json": {"type": "string"}},
+"BlockEnd": {"id": "#Id", "index": "#Count", "block": {
+  "type": "object", "required": ["type"]}, "incomplete?": {"const": true},
   "input_json?": {"type": "string"}},
-"TurnEnd": {"id": {"$ref": "#/$defs/Id"}, "stop_reason": {"type": "string"},
-  "message": {"$ref": "#/$defs/Message"}, "model": {"$ref": "#/$defs/Text"},
-  "message_id": {"$ref": "#/$defs/Text"}, "usage": {"type": ["object", "null"]},
-  "cost_usd?": {"type": "number"}, "request_id": {"$ref": "#/$defs/Text"},
-  "timing": {"$ref": "#/$defs/Timing"}},
-"Error": {"id": {"$ref": "#/$defs/Id"}, "error": {"$ref": "#/$defs/ErrorObject"},
-  "model": {"$ref": "#/$defs/Text"}, "usage": {"type": ["object", "null"]},
-  "cost_usd?": {"type": "number"}, "partial": {"$ref": "#/$defs/Message"},
-  "timing": {"$ref": "#/$defs/Timing"}},
-"Retry": {"id": {"$ref": "#/$defs/Id"}, "attempt": {"$ref": "#/$defs/Count"},
-  "max_attempts": {"$ref": "#/$defs/Count"}, "delay": {"type": "number"},
-  "error": {"$ref": "#/$defs/ErrorObject"}},
-"Warning": {"id": {"$ref": "#/$defs/Id"}, "code": {}, "text": {"type": "string"}},
-"Heartbeat": {"id": {"$ref": "#/$defs/Id"}},
-"LineError": {"error": {"$ref": "#/$defs/ErrorObject"},
-  "line": {"$ref": "#/$defs/Count"}, "ref_id?": {"not": {"type": ["object", "array"]}}},
-"Pong": {"id?": {"$ref": "#/$defs/Id"}},
-"Manifest": {"id?": {"$ref": "#/$defs/Id"}, "name": {"type": "string"},
+"TurnEnd": {"id": "#Id", "stop_reason": {"type": "string"}, "message": "#Message",
+  "model": "#Text", "message_id": "#Text", "usage": {"type": ["object", "null"]},
+  "cost_usd?": {"type": "number"}, "request_id": "#Text", "timing": "#Timing"},
+"Error": {"id": "#Id", "error": "#ErrorObject", "model": "#Text",
+  "usage": {"type": ["object", "null"]}, "cost_usd?": {"type": "number"},
+  "partial": "#Message", "timing": "#Timing"},
+"Retry": {"id": "#Id", "attempt": "#Count", "max_attempts": "#Count",
+  "delay": {"type": "number"}, "error": "#ErrorObject"},
+"Warning": {"id": "#Id", "code": {}, "text": {"type": "string"}},
+"Heartbeat": {"id": "#Id"},
+"LineError": {"error": "#ErrorObject", "line": "#Count",
+  "ref_id?": {"not": {"type": ["object", "array"]}}},
+"Pong": {"id?": "#Id"},
+"Manifest": {"id?": "#Id", "name": {"type": "string"},
   "version": {"type": "string"}, "protocol": {"const": 1},
   "kind": {"const": "provider"}, "executable": {"type": "string"},
   "activation": {"const": "lazy"}, "provider": {"type": "object",
@@ -5059,7 +4511,8 @@ _SCHEMA = """
 
 def schema() -> JSON:
     """JSON Schema (draft 2020-12) of all lines and of config.json."""
-    shapes: JSON = json.loads(_SCHEMA)
+    reference = r'{"$ref": "#/$defs/\1"}'
+    shapes: JSON = json.loads(re.sub('"#([A-Za-z]+)"', reference, _SCHEMA))
     shapes["ErrorObject"]["properties"]["code"] = {"enum": list(ERRORS)}
     shapes["Warning"]["code"] = {"enum": list(WARNINGS)}
     host = ("Turn", "Cancel", "Ping", "Describe")
@@ -5105,8 +4558,8 @@ class PluginLoop:
     `data` or raises OSError; `run(request, scope)` yields the events of a turn in
     batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
     max_line_bytes.  `notify(word)` is called, from any thread, with "done" when all is
-    said after the end of the input or `stop()`, with "closed" when the host has gone and
-    with "failed" when its lines cannot be written.
+    said after the end of the input or `stop()`, with "closed" when the host has gone
+    and with "failed" when its lines cannot be written.
     """
 
     MAX_UNREAD = 1000  # pongs and line errors kept for a host that does not read
@@ -5132,12 +4585,11 @@ class PluginLoop:
         self._waiting: dict[bool, OrderedDict[Any, tuple[int, JSON]]]
         self._waiting = {True: OrderedDict(), False: OrderedDict()}
         self._arrivals = 0
-        self._running: set[Any] = set()
-        self._runs_anonymous = False  # a turn without an id of its own runs
+        # Whether a turn that runs has an id of its own, by the order of arrival: its id
+        # may be another turn's before its thread has ended.
+        self._running: dict[int, bool] = {}
         self._named_turns = 0  # how many names turn-1, turn-2, ... were given
-        self._answers: deque[tuple[bytes, Any]] = (
-            deque()
-        )  # lines, each with a turn's id
+        self._answers: list[tuple[bytes, Any]] = []  # lines, and the turns they end
         self._unread = 0  # how many of them are not written yet
         self._is_writing = False  # a thread is there that writes them
         self._input_ended = self._is_stopping = self._is_lost = False
@@ -5246,7 +4698,7 @@ class PluginLoop:
         fields, _ = fold_keys(message, ("type", "id"))
         kind, name = fields.get("type"), fields.get("id")
         if kind is None and any(fold(str(key)) == "messages" for key in message):
-            kind = TURN
+            kind = "turn"
         handler = _LINES.get(kind) if isinstance(kind, str) else None
         if handler is None:
             wrong_field("type", "must be one of " + ", ".join(_LINES))
@@ -5290,11 +4742,11 @@ class PluginLoop:
             self._cancel(name, scope)
 
     def _on_ping(self, name: Any, _: JSON) -> None:
-        self._answer({"type": PONG, **({} if name is None else {"id": name})})
+        self._answer({"type": "pong", **({} if name is None else {"id": name})})
 
     def _on_describe(self, name: Any, _: JSON) -> None:
         known = {} if name is None else {"id": name}
-        self._answer({"type": MANIFEST, **known, **manifest()})
+        self._answer({"type": "manifest", **known, **manifest()})
 
     # Turns
 
@@ -5308,9 +4760,9 @@ class PluginLoop:
     def _may_run(self, is_named: bool) -> bool:
         """Whether a further turn may run: those without an id run one after another."""
         has_room = len(self._running) < self._limits["max_concurrent_turns"]
-        return has_room and (is_named or not self._runs_anonymous)
+        return has_room and (is_named or False not in self._running.values())
 
-    def _next_turn(self) -> tuple[Any, JSON, bool] | None:
+    def _next_turn(self) -> tuple[Any, int, JSON] | None:
         """Take the first waiting turn that may run now."""
         with self._state:
             heads = [
@@ -5320,46 +4772,35 @@ class PluginLoop:
             ]
             if not heads:
                 return None
-            name, (_, request), is_named = min(heads, key=lambda head: head[1][0])
+            name, turn, is_named = min(heads, key=lambda head: head[1][0])
             del self._waiting[is_named][name]
-            self._running.add(name)
-            self._runs_anonymous = self._runs_anonymous or not is_named
-            return name, request, is_named
+            self._running[turn[0]] = is_named
+            return (name, *turn)
 
     def _start_turns(self) -> None:
         """Start the waiting turns that may run now, in order."""
-        while True:
-            turn = self._next_turn()
-            if turn is None:
-                return
+        for name, arrival, request in iter(self._next_turn, None):
             try:
-                spawn(self._serve_turn, *turn)
+                spawn(self._serve_turn, name, arrival, request)
             except ProviderError as error:
-                self._end_run(turn[0], turn[2])
-                self._refuse(turn[0], error)
+                with self._state:
+                    del self._running[arrival]
+                self._refuse(name, error)
 
-    def _end_run(self, name: Any, is_named: bool) -> None:
-        with self._state:
-            self._running.discard(name)
-            self._runs_anonymous = self._runs_anonymous and is_named
-
-    def _serve_turn(self, name: Any, request: JSON, is_named: bool) -> None:
+    def _serve_turn(self, name: Any, arrival: int, request: JSON) -> None:
         has_ended = False
         try:
             for batch in self._run(request, self._scopes[name]):
                 has_ended = batch[-1]["type"] in TERMINAL
                 if has_ended:
                     self._has_failed = self._has_failed or batch[-1]["type"] == ERROR
-                data = encode(name, batch)
-                with self._wire:
-                    if has_ended:  # its id is free as soon as its last line is out
-                        self._free(name)
-                    self._put(data)
+                self._put(encode(name, batch), [name] if has_ended else [])
         except Exception as error:
             failure = internal_error(error)
             if not has_ended:
                 self._refuse(name, failure)
-        self._end_run(name, is_named)
+        with self._state:
+            del self._running[arrival]
         self._start_turns()
         self._notify_if_done()
 
@@ -5369,27 +4810,31 @@ class PluginLoop:
             queues = self._waiting.values()
             was_waiting = any(queue.pop(name, None) for queue in queues)
         if was_waiting:
-            end = {**_ended_unserved(), "type": TURN_END, "stop_reason": CANCELLED}
-            fields = ("message", "message_id", "request_id")
-            self._answer({**end, **dict.fromkeys(fields)}, name)
+            nothing = dict.fromkeys(("message", "message_id", "request_id"))
+            self._end_unserved(name, TURN_END, stop_reason=CANCELLED, **nothing)
 
     def _refuse(self, name: Any, error: ProviderError) -> None:
         """Answer a turn that will not be served."""
         self._has_failed = True
-        end = {"type": ERROR, "error": error.to_dict(), **_ended_unserved()}
-        self._answer({**end, "partial": None}, name)
+        self._end_unserved(name, ERROR, error=error.to_dict(), partial=None)
 
-    def _free(self, name: Any) -> None:
-        with self._state:
-            self._scopes.pop(name, None)
+    def _end_unserved(self, name: Any, kind: str, **fields: Any) -> None:
+        """Write the last line of a turn of which no attempt was made."""
+        timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
+        end = {"model": None, "usage": None, "timing": timing}
+        self._answer({"id": name, "type": kind, **fields, **end}, name)
 
     # Output
 
-    def _put(self, data: bytes) -> None:
-        if self._is_lost:
-            return
+    def _put(self, data: bytes, ended: list[Any]) -> None:
+        """Write whole lines; the ids of turns that end with them are free again."""
         try:
-            self._write(data)
+            with self._wire:
+                with self._state:
+                    for name in ended:
+                        self._scopes.pop(name, None)
+                if not self._is_lost:
+                    self._write(data)
         except OSError as error:
             has_gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
             if not has_gone:
@@ -5403,8 +4848,6 @@ class PluginLoop:
         It is the end of the turn with that id, or one that is dropped if too many wait.
         """
         data = dump_json(line).encode("ascii") + b"\n"
-        if turn is not None:
-            data = encode(turn, [line])
         with self._state:
             if turn is None and self._unread >= self.MAX_UNREAD:
                 return
@@ -5424,37 +4867,28 @@ class PluginLoop:
             with self._state:
                 while not self._answers and stays:
                     self._state.wait()
-                answers = list(self._answers)
-                self._answers.clear()
+                answers, self._answers = self._answers, []
                 if not answers:
                     self._is_writing = False
                     return
-            with self._wire:
-                for _, turn in answers:
-                    if turn is not None:
-                        self._free(turn)
-                self._put(b"".join(line for line, _ in answers))
+            self._put(b"".join(line for line, _ in answers), [t for _, t in answers])
             with self._state:
                 self._unread -= len(answers)
             self._notify_if_done()
 
 
 _LINES: dict[str, Callable[[PluginLoop, Any, JSON], None]] = {
-    TURN: PluginLoop._on_turn,
-    CANCEL: PluginLoop._on_cancel,
-    PING: PluginLoop._on_ping,
-    DESCRIBE: PluginLoop._on_describe,
+    "turn": PluginLoop._on_turn,
+    "cancel": PluginLoop._on_cancel,
+    "ping": PluginLoop._on_ping,
+    "describe": PluginLoop._on_describe,
 }
 
 
 def encode(name: Any, events: Iterable[JSON]) -> bytes:
     """The events of a turn as lines of the wire."""
-    lines = []
-    for event in events:
-        # Of a large one no more copies are made than these two.
-        lines.append(dump_json({"id": name, **event}).encode("ascii"))
-        lines.append(b"\n")
-    return b"".join(lines)
+    lines = [dump_json({"id": name, **event}).encode("ascii") for event in events]
+    return b"\n".join([*lines, b""])  # of a large one no more copies than these two
 
 
 def _join(pieces: list[bytes]) -> bytes | None:
@@ -5462,12 +4896,6 @@ def _join(pieces: list[bytes]) -> bytes | None:
         return b"".join(pieces)
     except MemoryError:
         return None
-
-
-def _ended_unserved() -> JSON:
-    """What the last line of a turn has in common of which no attempt was made."""
-    timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
-    return {"model": None, "usage": None, "timing": timing}
 
 
 def _parse_line(line: bytes) -> JSON:
@@ -5561,43 +4989,38 @@ def _set_interpreter() -> None:
 _WORDS = {"done": 128, "closed": 129, "failed": 130}  # signals have lower numbers
 
 
-class _SelfPipe:
-    """What the main thread waits on: words of the loop, and signals, as bytes."""
+def _receive_signals(writer: int) -> Callable[[], None]:
+    """Have SIGTERM come as a byte to `writer`, ignore SIGINT; returns what undoes it.
 
-    def __init__(self) -> None:
-        self.reader, self._writer = os.pipe()
-        if hasattr(os, "set_blocking"):  # Windows has it since 3.12
-            os.set_blocking(self._writer, False)
+    A Python handler runs when the main thread comes to it, which may be never if the
+    signal came just before it began to wait; the byte is always read.
+    """
+    import signal
 
-    def notify(self, word: str) -> None:
-        try:
-            os.write(self._writer, bytes([_WORDS[word]]))
-        except OSError:
-            pass  # full of words that say enough, or the process is at its end
+    has_wakeup = hasattr(os, "set_blocking")  # Windows has it since 3.12
 
-    def receive_signals(self, handle: Callable[..., object]) -> Callable[[], None]:
-        """Have SIGTERM come as a byte, and ignore SIGINT; returns what undoes it.
+    if has_wakeup:
+        os.set_blocking(writer, False)
 
-        A Python handler runs when the main thread comes to it, which may be never if
-        the signal came just before it began to wait; the byte is always read.
-        """
-        import signal
+    def on_sigterm(*_: Any) -> None:
+        if not has_wakeup:
+            os.write(writer, bytes([signal.SIGTERM]))
 
-        try:
-            before = signal.signal(signal.SIGTERM, handle)
-        except ValueError:  # not in the main thread: signals are somebody else's
-            return lambda: None
-        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        wakeup = -1
-        if hasattr(os, "set_blocking"):
-            wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+    try:
+        before = signal.signal(signal.SIGTERM, on_sigterm)
+    except ValueError:  # not in the main thread: signals are somebody else's
+        return lambda: None
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wakeup = -1
+    if has_wakeup:
+        wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
-        def undo() -> None:
-            signal.set_wakeup_fd(wakeup)
-            signal.signal(signal.SIGTERM, before)
-            signal.signal(signal.SIGINT, interrupt)
+    def undo() -> None:
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
 
-        return undo
+    return undo
 
 
 def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
@@ -5606,18 +5029,21 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     `overrides` are settings that win over file and environment.  A process that is
     another program's gets its descriptors and signals back.
     """
-    pipe = _SelfPipe()
-
-    def on_sigterm(*_: Any) -> None:
-        if not hasattr(os, "set_blocking"):
-            os.write(pipe._writer, b"\x0f")
-
-    undo = pipe.receive_signals(on_sigterm)
     try:
-        wire = private_stdout()
+        wire = private_stdout()  # before all else that opens a descriptor
     except OSError as error:
         log(f"nothing can be written: {error.strerror or error}")
         return EXIT_FATAL
+    # What the main thread waits on: words of the loop, and signals, as bytes.
+    reader, writer = os.pipe()
+
+    def notify(word: str) -> None:
+        try:
+            os.write(writer, bytes([_WORDS[word]]))
+        except OSError:
+            pass  # full of words that say enough
+
+    undo = _receive_signals(writer)
     if owns_process:
         _set_interpreter()
     provider = MiniMaxProvider.from_config(**(overrides or {}))
@@ -5626,11 +5052,11 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
         write=lambda data: write_fd(wire, data),
         run=provider.batches,
         limits=_process_limits(overrides),
-        notify=pipe.notify,
+        notify=notify,
     )
     try:
         loop.start()
-        return _wait_for_end(loop, pipe, wire, owns_process)
+        return _wait_for_end(loop, reader, wire, owns_process)
     except ProviderError as error:
         log(error.message)
         return EXIT_FATAL
@@ -5659,20 +5085,18 @@ def _process_limits(overrides: JSON | None, seconds: float = 1.0) -> JSON:
     return values[0] if values else default_values()
 
 
-def _wait_for_end(
-    loop: PluginLoop, pipe: _SelfPipe, wire: int, owns_process: bool
-) -> int:
+def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) -> int:
     """Wait for the end of all work, SIGTERM, or the host's leaving; the exit code."""
     import select
 
     poll = select.poll() if hasattr(select, "poll") else None
     if poll is not None:
-        poll.register(pipe.reader, select.POLLIN)
+        poll.register(reader, select.POLLIN)
         poll.register(wire, 0)  # reports when its reader goes away
     until = None  # when a process that was terminated has to end
     while True:
         left = None if until is None else max(until - time.monotonic(), 0) * 1000
-        happened = poll.poll(left) if poll is not None else [(pipe.reader, 0)]
+        happened = poll.poll(left) if poll is not None else [(reader, 0)]
         if not happened:
             return EXIT_OK
         for fd, what in happened:
@@ -5682,7 +5106,7 @@ def _wait_for_end(
                     loop.lose()
                     return EXIT_OK
                 continue
-            for byte in os.read(pipe.reader, 4096):
+            for byte in os.read(reader, 4096):
                 if byte < 128 and until is not None and owns_process:
                     os._exit(EXIT_OK)  # a second SIGTERM
                 if byte < 128:
@@ -5910,7 +5334,7 @@ def start_demo_server(pace: float) -> Any:
     except OSError as error:
         text = f"no server can listen on 127.0.0.1: {error.strerror}"
         raise ProviderError("network", text, "Allow connections on loopback.") from None
-    spawn(server.serve_forever)
+    spawn(server.serve_forever, 0.01)
     return server
 
 

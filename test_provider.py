@@ -59,11 +59,12 @@ from typing import (
     Union,
 )
 
-import plexum_minimax_provider as provider  # <- a vendored copy: edit this line
 import pytest
 import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import plexum_minimax_provider as provider  # <- a vendored copy: edit this line
 
 SOURCE = str(Path(provider.__file__).resolve())
 

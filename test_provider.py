@@ -4430,6 +4430,9 @@ LIMITS: dict[str, Limit] = {
     "dripping head": Limit([b"HTTP/1.1 200 OK\r\nX-A: ", drip(b"a")], FIRST),
     "dripping 100 Continue": Limit([drip(b"HTTP/1.1 100 Continue\r\n\r\n")], FIRST),
     "silence instead of a body": Limit([CHUNKED, hold], FIRST),
+    "silence until it closes": Limit(
+        [response_head(200, "Connection: close"), hold], FIRST
+    ),
     "dripping pings first": Limit([CHUNKED, drip(chunk(sse(PING)))], FIRST),
     "dripping line": Limit([CHUNKED, chunk(b"data: "), drip(chunk(b"a"))], FIRST),
     "dripping chunk size": Limit([CHUNKED, drip(b"0")], FIRST),

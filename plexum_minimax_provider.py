@@ -6482,6 +6482,12 @@ def main(argv: list[str] | None = None) -> int:
         log(f"{place} cannot be written: {error.strerror or error}")
         code = EXIT_ERROR if error.filename else EXIT_FATAL
     if owns_process:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()  # of argparse: before 3.9 stderr is buffered, too
+            except (OSError, ValueError):
+                pass
         # Threads may be parked in system calls: nothing waits for them, nor for the
         # interpreter to take itself apart, a tenth of the time of --version.
         os._exit(code)

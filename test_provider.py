@@ -8389,7 +8389,7 @@ def test_replay_of_an_altered_capture_says_what_is_different_or_no_capture(
     original = capture.read_text(encoding="utf-8")
     path = tmp_path / "altered.jsonl"
     for before, after, code, place in ALTERED:
-        text_, count = re.subn(before, after.replace("\\", "\\\\"), original, 1)
+        text_, count = re.subn(before, after.replace("\\", "\\\\"), original, count=1)
         assert count == 1, before
         path.write_text(text_, encoding="utf-8", errors="surrogateescape")
         exit_code, _, verdict = replayed(path)

@@ -445,8 +445,15 @@ def load_json(
     `max_depth` levels; `control_characters` admits raw ones inside strings.  Raises
     ValueError, and nothing else, with a reason that quotes none of the text.
     """
+    decoder: Any = _LAX if control_characters else _STRICT
     try:
-        value = (_LAX if control_characters else _STRICT).decode(text)
+        try:
+            # decode() alone would look for white space first: as long as the parse.
+            value, end = decoder.scan_once(text, 0)
+        except StopIteration:
+            end = -1
+        if end != len(text):
+            value = decoder.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"{error.msg} at {where}character {error.colno}") from None

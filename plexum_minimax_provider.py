@@ -88,7 +88,7 @@ __all__ = [
 # 2. Facts, errors, SSE, request and events do no I/O: no clock, no environment, no
 #    files.  What they need of those comes as an argument.
 # 3. Only the HTTP section touches `requests`, and it alone turns its exceptions into
-#    ours.  It yields bytes and knows no event names.
+#    ours.  It yields bytes and is unaware of events.
 # 4. Only a capture writes files, and no failure of it reaches the turn.
 # 5. Only the plugin loop reads input and writes the wire, through callables handed in;
 #    only the process section knows which descriptors they are.
@@ -2564,7 +2564,7 @@ class WatchedConnection:
         super().connect()  # type: ignore[misc]
         import socket
 
-        # Not os.dup(), which knows no sockets on Windows.
+        # Not os.dup(), which cannot duplicate sockets on Windows.
         self.line = socket.socket(fileno=socket.dup(self.sock.fileno()))
         self.sock.settimeout(None)  # that was for connecting: the scope limits the rest
         _LOCAL.exchange.connected(self)
@@ -5455,7 +5455,7 @@ class Screen:
         """Show one event; raises ProviderError for a retry that is of no use here."""
         kind, error = event["type"], event.get("error", {})
         if event.get("stop_reason") == CANCELLED and self.at_terminal:
-            self.in_row = True  # that of the ^C
+            self.in_row = True  # the terminal has echoed ^C
         if kind in (BLOCK_END, WARNING, RETRY, ERROR, TURN_END):
             self.write("", is_last=True)
             self.end_row()
@@ -6333,7 +6333,7 @@ def program_name() -> str:
 
 
 def make_parsers() -> dict[str, Any]:
-    """The parsers of the commands by name, and "": that of the whole command line."""
+    """The parser of each command by name, and under "" the whole command line's."""
     import argparse
 
     start, name = re.findall("(python3 )?(.*)", MiniMaxProvider.command)[0]
@@ -6465,8 +6465,8 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` and return the exit code.
 
-    Without `argv` it is that of the process, which ends.  With it, the process is
-    another program's: its signals, warnings and descriptors stay as they are.
+    Without `argv` it takes the process's own, and the process ends.  With it, the
+    process is another program's: its signals, warnings and descriptors stay as they are.
     """
     owns_process = argv is None
     try:

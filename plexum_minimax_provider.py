@@ -5607,26 +5607,49 @@ class Screen:
 # --- say: a turn, or a conversation
 
 
-def say_turn(provider: MiniMaxProvider, turn: JSON, screen: Screen | None) -> JSON:
-    """Run a turn, shown on `screen` or as JSON lines; returns its last event.
-
-    Ctrl-C cancels the turn, so that what has come stays in the conversation; a second
-    one ends the command.
-    """
+def watch_interrupts() -> tuple[Any, Callable[[], None]]:
+    """An event that Ctrl-C sets, and what undoes that.  A second one ends the command."""
     import signal
+    from types import SimpleNamespace
 
-    cancel = threading.Event()
+    presses: list[bool] = []
 
     def on_interrupt(*_: Any) -> None:
-        if cancel.is_set():
+        presses.append(True)
+        if len(presses) > 1:
             raise KeyboardInterrupt
-        cancel.set()
 
     # A job in the background ignores it; another program may have a use of its own.
     is_ours = signal.getsignal(signal.SIGINT) == signal.default_int_handler
-    is_ours = is_ours and threading.current_thread() is threading.main_thread()
-    if is_ours:
-        signal.signal(signal.SIGINT, on_interrupt)
+    if not is_ours or threading.current_thread() is not threading.main_thread():
+        return threading.Event(), lambda: None
+    signal.signal(signal.SIGINT, on_interrupt)
+    # A handler waits for the main thread, which may have just begun to wait for the
+    # network.  A byte in the pipe is there at once, and the ticker looks for it.
+    pipe: tuple[int, ...] = os.pipe() if os.name == "posix" else ()
+    if pipe:
+        os.set_blocking(pipe[1], False)
+        signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
+
+    def undo() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if pipe:
+            signal.set_wakeup_fd(-1)
+        for fd in pipe:
+            os.close(fd)
+
+    def is_set() -> bool:
+        return bool(presses) or (bool(pipe) and is_ready(pipe[0], reading=True))
+
+    return SimpleNamespace(is_set=is_set), undo
+
+
+def say_turn(provider: MiniMaxProvider, turn: JSON, screen: Screen | None) -> JSON:
+    """Run a turn, shown on `screen` or as JSON lines; returns its last event.
+
+    Ctrl-C cancels the turn, so that what has come stays in the conversation.
+    """
+    cancel, undo = watch_interrupts()
     try:
         events, event = provider.turn(turn, cancel), {}
         if screen is not None:
@@ -5638,8 +5661,7 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, screen: Screen | None) -> JS
         print_error(error.to_dict())
         return {"type": ERROR}
     finally:
-        if is_ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        undo()
 
 
 def _say(options: Any) -> int:

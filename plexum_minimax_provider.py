@@ -1552,93 +1552,113 @@ class _History:
 # Events: upstream events -> TurnEvents
 # ---------------------------------------------------------------------------
 
-# Deltas by their type: where the fragment stands, the field of the block it belongs to,
-# the kind of block that takes it, and the event that carries it (None: only the
-# finished block does).  A delta with an event is content and opens a block of its kind
-# where none is open; the others need one.  A block of unknown kind takes every delta.
-_DELTAS: dict[str, tuple[str, str, str, tuple[str, str] | None]] = {
-    "text_delta": ("text", "text", "text", (TEXT_DELTA, "text")),
-    "thinking_delta": ("thinking", "thinking", "thinking", (THINKING_DELTA, "text")),
-    "input_json_delta": ("partial_json", "input", "tool_use", (INPUT_DELTA, "json")),
-    "signature_delta": ("signature", "signature", "thinking", None),
-    "citations_delta": ("citation", "citations", "text", None),
+# Deltas by their type: the field of the delta that holds the fragment, the field of the
+# block that it continues, the kind of block that takes it, and the event that carries
+# it, with its field ("": only the finished block holds it).  A delta with an event is
+# content, and opens a block of its kind where none is open; another one needs a block.
+# A block of unknown kind takes every delta.
+_DELTAS = {
+    "text_delta": ("text", "text", "text", TEXT_DELTA, "text"),
+    "thinking_delta": ("thinking", "thinking", "thinking", THINKING_DELTA, "text"),
+    "input_json_delta": ("partial_json", "input", "tool_use", INPUT_DELTA, "json"),
+    "signature_delta": ("signature", "signature", "thinking", "", ""),
+    "citations_delta": ("citation", "citations", "text", "", ""),
 }
-_FIELD_EVENTS = {field: event for _, field, _, event in _DELTAS.values()}
-# Known kinds of block as they open.  Texts that `content_block_start` already holds
-# follow as if a delta had brought them.
-_EMPTY: dict[str, JSON] = {
-    "text": {"text": ""},
-    "thinking": {"thinking": ""},
-    "tool_use": {"input": {}},
-    "redacted_thinking": {},
-}
+_FIELD_EVENTS = {row[1]: row[3:] for row in _DELTAS.values()}
+_KNOWN_KINDS = ("text", "thinking", "tool_use", "redacted_thinking")
 _BLOCK_DELTA = "content_block_delta"
 
 
 class Block:
-    """A block on its way: how it opened, and the fragments that have come since."""
+    """A block on its way: how it opened, and the fragments that followed."""
 
-    def __init__(self, at: int, index: int, kind: str, opened: JSON) -> None:
-        self.at = at  # upstream's index, which may be used again
-        self.index = index  # ours, in order of start
-        self.kind = kind
-        self.input: Any = None  # of a call that came whole
-        self.parts: dict[str, list[Any]] = {}  # fragments by the field they belong to
-        self.held: dict[str, str] = {}  # ends of texts that wait for the next fragment
-        self.is_stopped = False  # upstream closed it, but its end marker waits
-        if kind == "tool_use" or isinstance(opened.get("input"), dict):
-            self.input = opened.get("input")
-            self.parts["input"] = []
-            opened = {**opened, "input": {}}
+    def __init__(self, index: int, opened: JSON) -> None:
+        self.index = index  # in order of start
+        self.kind = opened["type"]
         self.opened = opened
+        self.input: Any = None  # of a call, if it came whole
+        self.parts: dict[str, list[Any]] = {}  # fragments by the field they continue
+        self.held: dict[str, str] = {}  # the ends of texts that wait, by their field
+        self.problem = "was never finished"  # why it cannot be used; upstream ends this
+        self.finished: JSON = {}  # the block as its `block_end` has it
+        if self.kind == "tool_use" or isinstance(opened.get("input"), dict):
+            self.input, self.parts["input"] = opened.get("input"), []
+            self.opened = {**opened, "input": {}}
+
+    def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
+        """The events of a text, after what waited before it and without what has to
+        wait now: half of a surrogate pair, or what could become the end marker."""
+        if self.held:
+            text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
+        size, last = 0, text[-1:]
+        if "\ud800" <= last <= "\udbff":
+            size = 1
+        elif last in END_MARKER and is_latest and field == self.kind == "text":
+            size = next((n for n in (4, 3, 2, 1) if text.endswith(END_MARKER[:n])), 0)
+        if size:
+            self.held[field], text = text[-size:], text[:-size]
+        return self.add(field, text) if text else []
 
     def add(self, field: str, fragment: Any) -> list[JSON]:
-        """The events of a fragment."""
+        """The events of a fragment, which the block holds from now on."""
         self.parts.setdefault(field, []).append(fragment)
-        event = _FIELD_EVENTS[field]
-        if event is None:
-            return []
-        return [{"type": event[0], "index": self.index, event[1]: fragment}]
+        event, name = _FIELD_EVENTS[field]
+        return [{"type": event, "index": self.index, name: fragment}] if event else []
 
     def release(self) -> list[JSON]:
-        """The events of what was held back."""
+        """The events of all that waited."""
+        if self.parts.get("input") == [] and self.input not in (None, "", {}):
+            is_text = isinstance(self.input, str)
+            self.held["input"] = self.input if is_text else dump_json(self.input)
         held, self.held = self.held, {}
         return [event for field in held for event in self.add(field, held[field])]
 
-    def hold_back(self, field: str, text: str, may_be_last: bool) -> str:
-        """`text`, after what was held back before, without the end that has to wait:
-        half of a surrogate pair, or what could become the end marker."""
-        held = self.held.pop(field, "")
-        if held:
-            text = well_formed(held + text, "surrogatepass")
-        size = 1 if "\ud800" <= text[-1] <= "\udbff" else 0
-        if may_be_last and field == "text" and text[-1] in END_MARKER:
-            sizes = range(len(END_MARKER), 0, -1)
-            size = next((n for n in sizes if text.endswith(END_MARKER[:n])), 0)
-        if size:
-            self.held[field] = text[-size:]
-        return text[: len(text) - size]
-
-    def finished(self) -> JSON:
-        """The block with all its fragments, but for the input of a call."""
-        block = dict(self.opened)
+    def finish(self) -> JSON:
+        """The `block_end`."""
+        block = self.finished = dict(self.opened)
         for field, parts in self.parts.items():
-            if field != "input":
-                whole: Any = parts if field == "citations" else "".join(parts)
-                if block.get(field) and type(block[field]) is type(whole):
-                    whole = block[field] + whole
-                block[field] = whole
-        return block
+            whole: Any = parts if field == "citations" else "".join(parts)
+            before: Any = block.get(field)
+            block[field] = before + whole if type(before) is type(whole) else whole
+        end = {"type": BLOCK_END, "index": self.index, "block": block}
+        if "input" in self.parts:
+            raw = "".join(self.parts["input"])
+            self.problem = self.problem or _read_input(block, raw)
+            if self.problem:
+                del block["input"]
+                end["input_json"] = raw
+        if self.problem:
+            end["incomplete"] = True
+        if self.kind == "text" and block["text"]:
+            self.problem = ""  # what came of a text is kept
+        self.parts.clear()
+        return end
+
+
+def _read_input(block: JSON, raw: str) -> str:
+    """Put the input of a call into it, or return why that is impossible.
+
+    An input is parsed once it is whole: never a prefix, never a guess.
+    """
+    try:
+        block["input"] = load_json(raw or "{}", MAX_UPSTREAM_DEPTH, True)
+    except ValueError:
+        block["input"] = None
+    if not isinstance(block["input"], dict):
+        return "has an input that is not one JSON object"
+    names = [block.get("id"), block.get("name")]
+    is_named = all(isinstance(name, str) and name for name in names)
+    return "" if is_named or block["type"] != "tool_use" else "has no id or no name"
 
 
 class EventTranslator:
     """Translate the upstream events of one message into TurnEvents.
 
-    `translate(payload)` yields the events that one upstream payload gives;
-    `conclude()` those that end a message which ended well; `close()` the `block_end`s
-    of a message which did not.  Raises ProviderError (`protocol`, `empty_response`, or
-    what an upstream `error` event says), and is of no further use after that but for
-    `close()`, `message()` and its attributes.
+    `translate(payload)` gives the events of one upstream payload, to be read to their
+    end before the next; `conclude()` those that end a message which ended well;
+    `close()` the `block_end`s of a message which did not.  Each raises ProviderError
+    (`protocol`, `empty_response`, or what an upstream `error` event says).  After that
+    only `close()`, `message()` and the attributes are of use.
     """
 
     def __init__(self, asked_model: str = "") -> None:
@@ -1646,67 +1666,57 @@ class EventTranslator:
         self.model: str | None = None  # the one that answers
         self.message_id: str | None = None
         self.usage: JSON = {}  # the last value of each field that was not null
-        self.is_charged = False  # the final count of output tokens is in it
+        self.is_charged = False  # it holds the final count of output tokens
         self.stop_reason: str | None = None
         self.stopped = False  # message_stop came: nothing more is expected
         self.complete = False  # a stop reason came and no block was open: a success
         self._begun: Any = None  # the id in message_start, in a tuple
-        self._has_started = False  # turn_start was sent
+        self._blocks: list[Block] = []  # all of them, in order of start
         self._open: dict[int, dict[str, Block]] = {}  # by upstream index and kind
-        self._unstopped = 0  # how many of them upstream has not closed
-        self._content: dict[int, JSON] = {}  # blocks that may go back, by our index
-        self._latest: Block | None = None  # the block started last
-        self._kinds: set[str] = set()  # of the blocks started
-        self._bad_call = ""  # why a tool call cannot be used
-        self._unknown: set[str] = set()  # kinds of deltas already warned of
-        self._has_markup = False  # a warning of tool markup was sent
-
-    # What a caller asks
+        self._warned: set[str] = set()  # what there is no second warning of
 
     @property
     def any_block(self) -> bool:
-        """A block has started: nothing may be replayed any more."""
-        return self._latest is not None
+        """Whether a block has started: nothing may be replayed any more."""
+        return bool(self._blocks)
 
     def message(self) -> JSON | None:
         """The assistant message that may be sent back, None if it has no content."""
-        content = [self._content[index] for index in sorted(self._content)]
+        content = [b.finished for b in self._blocks if b.finished and not b.problem]
         return {"role": "assistant", "content": content} if content else None
 
-    # What a caller does
-
-    def translate(self, payload: JSON) -> Iterator[JSON]:
-        kind = payload.get("type")
-        handler = _ON.get(kind) if isinstance(kind, str) else None
+    def translate(self, payload: JSON) -> Iterable[JSON]:
+        handler = _ON.get(str(payload.get("type")))
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
-        self._use(payload.get("usage"))
-        if handler is not None:  # else an event of a later version
-            yield from handler(self, payload)
-            self.complete |= self.stop_reason is not None and not self._unstopped
+        if "usage" in payload:
+            self._use(payload["usage"])
+        return handler(self, payload) if handler else ()  # an event of a later version
 
     def conclude(self) -> Iterator[JSON]:
         yield from self.close()
-        if self._latest is None and self.stop_reason is None:
+        kinds = {block.kind for block in self._blocks}
+        calls = [block for block in self._blocks if block.kind == "tool_use"]
+        if not kinds and self.stop_reason is None:
             raise ProviderError("empty_response", "the answer ended without content")
-        has_call = "tool_use" in self._kinds
-        if self.stop_reason is None:
-            self.stop_reason = "tool_use" if has_call else "end_turn"
+        self.stop_reason = self.stop_reason or ("tool_use" if calls else "end_turn")
         is_for_call = self.stop_reason == "tool_use"
-        if is_for_call and self._latest is None:
+        if is_for_call and not kinds:
             raise _broken("the answer stopped for tool use and has no content")
-        if is_for_call and self._bad_call:
-            raise _broken(self._bad_call)
-        yield from self._start()
-        if is_for_call and not has_call:
+        for call in calls:
+            if is_for_call and call.problem:
+                name = printable(str(call.opened.get("name")), 80)
+                raise _broken(f"the tool call {name} {call.problem}")
+        if not kinds:
+            yield self._turn_start()
+        if is_for_call and not calls:
             text = "the answer stopped for tool use, but holds no tool call"
             yield warning("no_tool_call", text)
-        texts = (b["text"] for b in self._content.values() if b["type"] == "text")
-        has_text = any(text.strip() for text in texts)
-        others = self._kinds - {"text", "thinking", "redacted_thinking"}
-        if has_text or others or self.stop_reason == "refusal":
+        texts = [b.finished["text"] for b in self._blocks if b.kind == "text"]
+        is_mute = kinds <= {"text", "thinking", "redacted_thinking"}
+        if not is_mute or self.stop_reason == "refusal" or any(map(str.strip, texts)):
             return
-        if self.stop_reason == "max_tokens" and self._kinds - {"text"}:
+        if self.stop_reason == "max_tokens" and kinds - {"text"}:
             text = "max_tokens ran out while the model was thinking: raise it, since "
             text += "thinking counts toward it, or lower the effort"
             yield warning("thinking_used_all_tokens", text)
@@ -1714,14 +1724,15 @@ class EventTranslator:
             yield warning("no_text", "the answer has neither text nor a tool call")
 
     def close(self) -> Iterator[JSON]:
-        blocks = [block for kinds in self._open.values() for block in kinds.values()]
-        for block in sorted(blocks, key=lambda block: block.index):
-            yield from self._end(block)
+        self._open = {}
+        for block in self._blocks:
+            if not block.finished:
+                yield from self._end(block)
 
     # Handlers, one per upstream event
 
     def _on_message_start(self, payload: JSON) -> Iterator[JSON]:
-        message = _required(payload, "message", "object")
+        message = _required(payload, "message", dict)
         begun = (message.get("id"),)
         if self._begun == begun:
             return
@@ -1741,76 +1752,74 @@ class EventTranslator:
             yield from self._on_block_stop(start)
 
     def _on_whole_message(self, payload: JSON) -> Iterator[JSON]:
-        """A message that was not streamed, as if it had been."""
+        """Translate a message that was not streamed as if it had been."""
         if isinstance(payload.get("content"), list):
             yield from self._on_message_start({**payload, "message": payload})
             yield from self._on_message_stop({**payload, "delta": payload})
 
-    def _on_block_start(self, payload: JSON) -> Iterator[JSON]:
-        at = _required(payload, "index", "integer")
-        opened = _required(payload, "content_block", "object")
+    def _on_block_start(self, payload: JSON) -> Iterable[JSON]:
+        at = _required(payload, "index", int)
+        opened = _required(payload, "content_block", dict)
         kind = opened.get("type")
         if not isinstance(kind, str):
             raise _broken("a block began that has no type")
-        before = self._open.get(at, {}).get(kind)
-        if before is not None:  # it was never closed, but another takes its place
-            yield from self._end(before, is_last=False)
-        yield from self._start()
-        yield from self._settle(is_last=False)
         fields = ("text", "thinking")  # both are named like their kind of block
         texts = {f: opened[f] for f in fields if isinstance(opened.get(f), str)}
         if kind in fields and texts.setdefault(kind, "") != (opened.get(kind) or ""):
             raise _broken(f"the {kind} of a {kind} block is not a string")
-        number = 0 if self._latest is None else self._latest.index + 1
-        block = Block(at, number, kind, {**opened, **dict.fromkeys(texts, "")})
-        self._open.setdefault(at, {})[kind] = self._latest = block
-        self._unstopped += 1
-        self._kinds.add(kind)
+        return self._begin(at, opened, texts)
+
+    def _begin(self, at: int, opened: JSON, texts: dict[str, str]) -> Iterator[JSON]:
+        """Begin a block; its `texts` follow as if deltas had brought them."""
+        latest = self._blocks[-1] if self._blocks else None
+        if latest is None:
+            yield self._turn_start()
+        elif latest.held.get("text", "")[:1] == END_MARKER[0]:
+            yield from latest.release()  # the message does not end with it
+            if not latest.problem:
+                yield from self._end(latest)
+        before = self._open.setdefault(at, {}).pop(opened["type"], None)
+        if before is not None:  # upstream never closed it
+            yield from self._end(before)
+        block = Block(len(self._blocks), {**opened, **dict.fromkeys(texts, "")})
+        self._blocks.append(block)
+        self._open[at][block.kind] = block
         yield {"type": BLOCK_START, "index": block.index, "block": block.opened}
         for field, text in texts.items():
-            yield from self._add(block, field, text)
+            yield from block.receive(field, text, is_latest=True)
 
-    def _on_block_delta(self, payload: JSON) -> Iterator[JSON]:
-        at = _required(payload, "index", "integer")
-        delta = _required(payload, "delta", "object")
-        kind: Any = delta.get("type")
-        row = _DELTAS.get(kind) if isinstance(kind, str) else None
-        block = self._taker(at, row[2]) if row else None
-        if row is None or (block is None and row[3] is None):
-            kind = printable(str(kind), 40)
-            if kind not in self._unknown and len(self._unknown) < 100:  # no flood
-                self._unknown.add(kind)
-                text = f"a delta of the unknown or misplaced kind {kind} was dropped"
-                yield warning("unknown_delta", text)
-            return
-        source, field, opens, _ = row
+    def _on_block_delta(self, payload: JSON) -> Iterable[JSON]:
+        at, delta = _required(payload, "index", int), _required(payload, "delta", dict)
+        kind = str(delta.get("type"))
+        source, field, opens, event, _ = _DELTAS.get(kind) or ("", "", "", "", "")
+        blocks = self._open.get(at, {})
+        block = blocks.get(opens)
+        if block is None:
+            others = (b for b in blocks.values() if b.kind not in _KNOWN_KINDS)
+            block = next(others, None)
+        if not source or (block is None and not event):
+            kind = printable(kind, 40)
+            text = f"a delta of the unknown or misplaced kind {kind} was dropped"
+            return self._warn_once(kind, "unknown_delta", text)
         fragment = delta.get(source)
-        if fragment is None:
-            return
+        if fragment is None or fragment == "":
+            return ()
         if not isinstance(fragment, str) and field != "citations":
             raise _broken(f"the {source} of a {kind} is not a string")
-        if block is None and fragment:
-            start = {"index": at, "content_block": {"type": opens}}
-            yield from self._on_block_start(start)
-            block = self._open[at][opens]
-        if block is not None:
-            yield from self._add(block, field, fragment)
-
-    def _taker(self, at: int, kind: str) -> Block | None:
-        """The open block at `at` that takes deltas of `kind`."""
-        blocks = self._open.get(at, {})
-        unknown = (blocks[other] for other in blocks if other not in _EMPTY)
-        block = blocks.get(kind) or next(unknown, None)
-        return None if block is None or block.is_stopped else block
+        if block is None:
+            return self._begin(at, {"type": opens}, {field: fragment})
+        if not event:
+            return block.add(field, fragment)
+        return block.receive(field, fragment, block is self._blocks[-1])
 
     def _on_block_stop(self, payload: JSON) -> Iterator[JSON]:
-        at = _required(payload, "index", "integer")
-        for block in list(self._open.get(at, {}).values()):
-            self._unstopped -= not block.is_stopped
-            block.is_stopped = True
+        at = _required(payload, "index", int)
+        for block in self._open.pop(at, {}).values():
+            block.problem = ""
             # A whole end marker waits: only what comes next shows whether it is the end.
             if block.held.get("text") != END_MARKER:
                 yield from self._end(block)
+        self.complete |= self.stop_reason is not None and not self._open
 
     def _on_message_delta(self, payload: JSON) -> Iterator[JSON]:
         usage, delta = payload.get("usage"), payload.get("delta")
@@ -1819,106 +1828,52 @@ class EventTranslator:
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         if isinstance(reason, str) and reason:
             self.stop_reason = _label(reason)
-            yield from self._settle(is_last=True)
+            self.complete |= self.stop_reason is not None and not self._open
+            for block in self._blocks[-1:]:
+                if not (block.problem or block.finished):
+                    yield from self._end(block)
 
     def _on_message_stop(self, payload: JSON) -> Iterator[JSON]:
         yield from self._on_message_delta(payload)
         self.stopped = True
 
-    def _on_ping(self, payload: JSON) -> Iterator[JSON]:
-        yield {"type": HEARTBEAT}
-
-    def _on_error(self, payload: JSON) -> Iterator[JSON]:
+    def _on_error(self, payload: JSON) -> Iterable[JSON]:
         error = upstream_error(payload, None, dump_json(payload))
         if not self.complete:
             raise error
         self.stopped = True
         text = f"after the whole answer came an error: {error.message}"
-        yield warning("late_error", text)
+        return [warning("late_error", text)]
 
-    # Blocks
+    # What they share
 
-    def _start(self) -> Iterator[JSON]:
-        if not self._has_started:
-            self._has_started = True
-            ids = {"model": self.model, "message_id": self.message_id}
-            yield {"type": TURN_START, **ids}
-
-    def _add(self, block: Block, field: str, fragment: Any) -> list[JSON]:
-        """The events of a fragment, but for an end of it that must wait."""
-        if isinstance(fragment, str) and fragment:
-            may_be_last = block is self._latest and block.kind == "text"
-            fragment = block.hold_back(field, fragment, may_be_last)
-        return block.add(field, fragment) if fragment != "" else []
-
-    def _settle(self, is_last: bool) -> Iterator[JSON]:
-        """Release what the latest block holds, now that it is known to be the last one
-        or not."""
-        block = self._latest
-        if block is None or self._open.get(block.at, {}).get(block.kind) is not block:
-            return
-        if block.is_stopped:
-            yield from self._end(block, is_last)
-        elif not is_last and block.held.get("text", "")[:1] == END_MARKER[0]:
-            yield from block.release()
-
-    def _end(self, block: Block, is_last: bool = True) -> Iterator[JSON]:
-        """End a block; `is_last`: as far as is known, it is the message's last one."""
-        del self._open[block.at][block.kind]
-        if not self._open[block.at]:
-            del self._open[block.at]
-        self._unstopped -= not block.is_stopped
-        if is_last and block is self._latest and block.held.get("text") == END_MARKER:
-            del block.held["text"]
-        yield from block.release()
-        finished = block.finished()
-        end = {"type": BLOCK_END, "index": block.index, "block": finished}
-        if "input" in block.parts:
-            yield from self._finish_input(block, end)
-        elif not block.is_stopped:
-            end["incomplete"] = True
-        text = finished[block.kind] if block.kind in ("text", "thinking") else ""
-        if not self._has_markup and any(mark in text for mark in TOOL_MARKUP):
-            self._has_markup = True
-            problem = (
-                f"the {block.kind} holds the markup of a tool call that is not one"
-            )
-            yield warning("tool_markup_in_text", problem)
-        yield end
-        if "incomplete" not in end or (block.kind == "text" and text):
-            self._content[block.index] = finished
-
-    def _finish_input(self, block: Block, end: JSON) -> Iterator[JSON]:
-        """Parse a call's input once it is whole: never a prefix, never a guess."""
-        whole, finished = block.input, end["block"]
-        if not block.parts["input"] and whole not in (None, "", {}):
-            text = whole if isinstance(whole, str) else dump_json(whole)
-            yield from block.add("input", text)
-        raw = "".join(block.parts["input"])
-        value = _tool_input(raw)
-        is_call = block.kind == "tool_use"
-        names = (finished.get("id"), finished.get("name"))
-        if not block.is_stopped:
-            problem = "was never finished"
-        elif value is None:
-            problem = "has an input that is not one JSON object"
-        elif is_call and not all(isinstance(name, str) and name for name in names):
-            problem = "has no id or no name"
-        else:
-            finished["input"] = value
-            return
-        del finished["input"]
-        end.update(incomplete=True, input_json=raw)
-        if is_call:
-            self._bad_call = f"the tool call {printable(str(names[1]), 80)} {problem}"
+    def _turn_start(self) -> JSON:
+        return {"type": TURN_START, "model": self.model, "message_id": self.message_id}
 
     def _use(self, usage: Any) -> None:
         if isinstance(usage, dict):
             fields = {k: v for k, v in usage.items() if v is not None}
             self.usage.update(map_strings(fields, lambda text: printable(text, 200)))
 
+    def _warn_once(self, about: str, code: str, text: str) -> Iterator[JSON]:
+        if about not in self._warned and len(self._warned) < 100:  # no flood
+            self._warned.add(about)
+            yield warning(code, text)
 
-_ON: dict[str, Callable[[EventTranslator, JSON], Iterator[JSON]]] = {
+    def _end(self, block: Block) -> Iterator[JSON]:
+        """End a block.  If it still holds a whole end marker, the message ends here."""
+        if block.held.get("text") == END_MARKER:
+            del block.held["text"]
+        yield from block.release()
+        end = block.finish()
+        text = end["block"][block.kind] if block.kind in ("text", "thinking") else ""
+        if any(mark in text for mark in TOOL_MARKUP):
+            words = f"the {block.kind} holds the markup of a tool call that is not one"
+            yield from self._warn_once("markup", "tool_markup_in_text", words)
+        yield end
+
+
+_ON: dict[str, Callable[[EventTranslator, JSON], Iterable[JSON]]] = {
     "message_start": EventTranslator._on_message_start,
     "content_block_start": EventTranslator._on_block_start,
     _BLOCK_DELTA: EventTranslator._on_block_delta,
@@ -1926,7 +1881,7 @@ _ON: dict[str, Callable[[EventTranslator, JSON], Iterator[JSON]]] = {
     "message_delta": EventTranslator._on_message_delta,
     "message_stop": EventTranslator._on_message_stop,
     "message": EventTranslator._on_whole_message,
-    "ping": EventTranslator._on_ping,
+    "ping": lambda translator, payload: [{"type": HEARTBEAT}],
     "error": EventTranslator._on_error,
 }
 
@@ -1935,31 +1890,33 @@ def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
     """`payloads`, with deltas in a row that continue the same text made one.
 
     What one read of the network brought is translated, and written, once: of a fast
-    stream that is a tenth of the work.
+    stream that is a tenth of the work.  A delta that carries more, such as usage, stays
+    as it is.
     """
-    from itertools import groupby
-
-    for place, group in groupby(payloads, _place_of_text):
-        if place is None:
-            yield from group
-            continue
-        index, kind, source = place
-        text = "".join(payload["delta"][source] for payload in group)
-        delta = {"type": kind, source: well_formed(text, "surrogatepass")}
-        yield {"type": _BLOCK_DELTA, "index": index, "delta": delta}
-
-
-def _place_of_text(payload: JSON) -> tuple[int, str, str] | None:
-    """The index, kind and field of a delta's text, None for all other payloads."""
-    try:
-        delta, index = payload["delta"], payload["index"]
-        kind = delta["type"]
-        source = _DELTAS[kind][0]
-        is_text = type(delta[source]) is str and type(index) is int
-    except (KeyError, TypeError):
-        return None
-    is_delta = is_text and payload["type"] == _BLOCK_DELTA
-    return (index, kind, source) if is_delta else None
+    runs: list[tuple[Any, list[Any]]] = []  # of texts, by index and kind; or payloads
+    items: list[Any] = []
+    last: Any = ()
+    for payload in payloads:
+        place, item = None, payload
+        try:
+            delta = payload["delta"]
+            kind = delta["type"]
+            source, _, _, event, _ = _DELTAS[kind]
+            is_plain = len(payload) == 3 and payload["type"] == _BLOCK_DELTA
+            if is_plain and event and type(delta[source]) is str:
+                place, item = (payload["index"], kind), delta[source]
+        except (KeyError, TypeError):
+            pass
+        if place != last:
+            items, last = [], place
+            runs.append((place, items))
+        items.append(item)
+    for place, items in runs:
+        if place is not None:
+            index, kind = place
+            delta = {"type": kind, _DELTAS[kind][0]: "".join(items)}
+            items = [{"type": _BLOCK_DELTA, "index": index, "delta": delta}]
+        yield from items
 
 
 def _broken(problem: str) -> ProviderError:
@@ -1971,23 +1928,11 @@ def _label(value: Any) -> str | None:
     return printable(value, 200) or None if isinstance(value, str) else None
 
 
-def _required(payload: JSON, field: str, kind: str) -> Any:
+def _required(payload: JSON, field: str, kind: type) -> Any:
     value = payload.get(field)
-    is_kind, words = TYPES[kind]
-    if not is_kind(value):
-        raise _broken(f"the {field} of a {payload['type']} is not {words}")
+    if type(value) is not kind:
+        raise _broken(f"a {payload['type']} has no valid {field}")
     return value
-
-
-def _tool_input(raw: str) -> JSON | None:
-    """The object that `raw` is, None if it is anything else; no text is no input."""
-    for control_characters in (False, True):
-        try:
-            value = load_json(raw or "{}", MAX_UPSTREAM_DEPTH, control_characters)
-            return value if isinstance(value, dict) else None
-        except ValueError:
-            pass
-    return None
 
 
 # ---------------------------------------------------------------------------
@@ -5301,7 +5246,7 @@ def demo_events(blocks: list[JSON], stop_reason: str) -> Iterator[JSON]:
     for index, block in enumerate(blocks):
         name, source, field = deltas[block["type"]]
         # The signature is there from the start, the rest follows in deltas.
-        opened = {**block, **_EMPTY[block["type"]]}
+        opened = {**block, field: {} if field == "input" else ""}
         yield {"type": "content_block_start", "index": index, "content_block": opened}
         whole = block[field] if field != "input" else dump_json(block[field])
         for piece in re.findall(".{1,12}", whole):

@@ -1607,10 +1607,10 @@ class Block:
 
     def release(self) -> list[JSON]:
         """The events of all that waited."""
+        held, self.held = self.held, {}
         if self.parts.get("input") == [] and self.input not in (None, "", {}):
             is_text = isinstance(self.input, str)
-            self.held["input"] = self.input if is_text else dump_json(self.input)
-        held, self.held = self.held, {}
+            held.setdefault("input", self.input if is_text else dump_json(self.input))
         return [event for field in held for event in self.add(field, held[field])]
 
     def finish(self) -> JSON:
@@ -1899,12 +1899,12 @@ def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
     for payload in payloads:
         place, item = None, payload
         try:
-            delta = payload["delta"]
+            index, delta = payload["index"], payload["delta"]
             kind = delta["type"]
             source, _, _, event, _ = _DELTAS[kind]
             is_plain = len(payload) == 3 and payload["type"] == _BLOCK_DELTA
-            if is_plain and event and type(delta[source]) is str:
-                place, item = (payload["index"], kind), delta[source]
+            if is_plain and event and type(delta[source]) is str and type(index) is int:
+                place, item = (index, kind), delta[source]
         except (KeyError, TypeError):
             pass
         if place != last:

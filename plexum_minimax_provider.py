@@ -1942,8 +1942,8 @@ def _required(payload: JSON, field: str, kind: type) -> Any:
 # Each level of the log holds what those before it do, and more.
 LEVELS = ("error", "warning", "info")
 
-# A setting: `low` and `high` bound a number, `choices` a string, and the variable `env`
-# wins over the file.
+# A setting: `low` and `high` bound a number, `choices` lists the strings, and the
+# variable `env` wins over the file.
 Option = namedtuple(
     "Option", "type default help low high choices env", defaults=(None, None, (), "")
 )
@@ -1967,9 +1967,7 @@ OPTIONS: dict[str, Option] = {
     "api_key": _text("", "MiniMax API key, sk-cp-... or sk-api-...", "MINIMAX_API_KEY"),
     "api_key_file": _text("", "file that holds only the API key"),
     "region": _text("global", "platform the key is for", "MINIMAX_REGION", REGIONS),
-    "base_url": _text(
-        "", "URL before /v1/messages, instead of the region's", "MINIMAX_BASE_URL"
-    ),
+    "base_url": _text("", "URL up to /v1, instead of the region's", "MINIMAX_BASE_URL"),
     "model": _text("MiniMax-M3", "default model"),
     "max_tokens_default": _count(4096, "default limit of output tokens", 1, 10**7),
     "effort": _text("medium", "default effort, if the model supports it", "", EFFORTS),
@@ -1987,23 +1985,23 @@ OPTIONS: dict[str, Option] = {
     "log_level": _text("warning", "what is logged to stderr", "", LEVELS),
     "capture_dir": _text("", "directory to write each turn into, for replay"),
 }
-# What holds for the process; all else is read again by each turn.
+# These hold for the process; each turn reads the others again.
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
-# What a host's settings are: the value of each option by name, where each that is set
-# comes from (a variable, a path, "the command line"), every problem as (option or "",
-# ProviderError), the file's path and mode (0: no file), and names in it that are none.
+# The settings of a turn: the value of each option, the origin of each that is set (a
+# variable, a path, "the command line"), every problem as (option or "", ProviderError),
+# the path of the file and its mode (0: no file), and the unknown names in it.
 Settings = namedtuple("Settings", "values origins problems path mode unknown")
 
 
 def default_values() -> JSON:
-    """The value of every option when nothing is configured."""
+    """The value of each option when nothing is configured."""
     return {name: option.default for name, option in OPTIONS.items()}
 
 
 def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
-    """The value to use for option `name`, which `where` sets.
+    """The value to use for option `name`, which `where` sets to `value`.
 
-    Raises ProviderError (`config`) that names both and quotes nothing of the value.
+    Raises ProviderError (`config`), which names both and never quotes the value.
     """
     option = OPTIONS[name]
     if value is None or (value == "" and option.type == "string"):
@@ -2024,7 +2022,7 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
     return value
 
 
-# What a pasted key must not hold, and what that usually is.
+# What people paste instead of a key, and the words for it.
 _KEY_MISTAKES = (
     (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
     (r"[A-Z][A-Z0-9_]*=", "begins with the name of a variable: paste the key alone"),
@@ -2034,25 +2032,25 @@ _KEY_MISTAKES = (
     (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
     (r"(?i)(sk-)?((cp|api|your|my|minimax|key|here)[-_ ]?)+$", "is a placeholder"),
     (r".*\s", "holds white space"),
-    (r".*['\"<>${},]", "ends in, or holds, one of '\"<>${}, which no key has"),
+    (r".*['\"<>${},]", "holds one of '\"<>${}, which no key has"),
     (r".*[^!-~]", "holds a character that no key has"),
     (r".*\.\.\.$", "is cut off by three dots"),
+    (r".{8193}", "is too long for a header"),
 )
 
 
-def check_key(value: str, max_length: int = 8192) -> tuple[str, str]:
-    """The key as it is sent and what is wrong with it; a longer one fits no header."""
+def check_key(value: str) -> tuple[str, str]:
+    """The key as it is sent, and what is wrong with it."""
     for pattern, problem in _KEY_MISTAKES:
-        if re.match(pattern, value[:max_length], re.DOTALL):
+        if re.match(pattern, value[:8193], re.DOTALL):
             return "", f"{problem} ({describe_value(value)})"
-    if len(value) > max_length:
-        return "", f"is too long ({describe_value(value)})"
     SECRETS.add(value)
     return value, ""
 
 
 def _check_base_url(value: str) -> tuple[str, str]:
-    """The base without the endings people paste along, and what is wrong with it."""
+    """The URL without the endings that people paste too, and what is wrong with it."""
+    from ipaddress import ip_address
     from urllib.parse import urlsplit
 
     try:
@@ -2060,23 +2058,22 @@ def _check_base_url(value: str) -> tuple[str, str]:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         return "", "is not a URL"
-    if any(not "!" <= c <= "~" or c == "\\" for c in value) or not host:
+    if not host or any(not "!" <= c <= "~" or c == "\\" for c in value):
         return "", "is not a URL with a host"
-    if "@" in parts.netloc:
-        return "", "must not hold credentials: the key has a setting of its own"
-    if parts.scheme not in ("http", "https"):
-        return "", "must begin with https://"
-    if parts.scheme == "http" and not is_loopback(host):
-        return "", "must begin with https://: plain http would show the key to others"
-    if parts.query or parts.fragment:
-        return "", "must not have a query or a fragment"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        return "", "must not hold credentials, a query or a fragment"
+    try:
+        is_local = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        is_local = False  # a name, such as 127.0.0.999
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_local):
+        return "", "must begin with https://, or others could read the key"
     path = re.sub(f"/*({MESSAGES_PATH}|/v1)?/*$", "", parts.path)
     return f"{parts.scheme}://{parts.netloc}{path}", ""
 
 
 def _check_path(value: str) -> tuple[str, str]:
-    path = os.path.expanduser(value)
-    return path, "is not a path" if "\0" in path else ""
+    return os.path.expanduser(value), "is not a path" if "\0" in value else ""
 
 
 _RULES: dict[str, Callable[[str], tuple[str, str]]] = {
@@ -2085,16 +2082,6 @@ _RULES: dict[str, Callable[[str], tuple[str, str]]] = {
     "base_url": _check_base_url,
     "capture_dir": _check_path,
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` can only be this machine."""
-    from ipaddress import ip_address
-
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name, such as 127.0.0.999
 
 
 def host_of(url: str) -> str:
@@ -2113,11 +2100,10 @@ def base_url_of(values: JSON) -> str:
 
 
 def config_path(environ: Any) -> str:
-    """Where the configuration file is, whether it exists or not."""
-    if environ.get("PLEXUM_MINIMAX_CONFIG"):
-        return str(environ["PLEXUM_MINIMAX_CONFIG"])
+    """The path of the configuration file, whether it exists or not."""
     root = environ.get("PLEXUM_PROFILE_ROOT") or os.path.expanduser("~/.plexum")
-    return os.path.join(root, "plugins", NAME, "config.json")
+    path = os.path.join(root, "plugins", NAME, "config.json")
+    return str(environ.get("PLEXUM_MINIMAX_CONFIG") or path)
 
 
 def load_settings(
@@ -2126,9 +2112,9 @@ def load_settings(
     overrides: JSON | None = None,
     names: Iterable[str] = tuple(OPTIONS),
 ) -> Settings:
-    """Read the settings `names` of file and environment; `overrides` win over both.
+    """Read the settings `names` from the file and the environment; `overrides` win.
 
-    Never raises: what is wrong is in `problems`, and the default in its place.
+    Never raises: each problem is in `problems`, and the default in its place.
     """
     environ = os.environ if environ is None else environ
     path, overrides = path or config_path(environ), overrides or {}
@@ -2138,7 +2124,7 @@ def load_settings(
     for name in names:
         value, where, variable = file.get(name), path, OPTIONS[name].env
         hint = f"Correct {name} in {path}; the next turn reads it again."
-        if variable and environ.get(variable, "").strip():
+        if environ.get(variable, "").strip():
             value, where = environ[variable].strip(), variable
             hint = f"Correct {variable} and restart the process."
         if name in overrides:
@@ -2151,71 +2137,66 @@ def load_settings(
             origins[name] = where
     unknown = sorted(name for name in file if name not in OPTIONS)
     settings = Settings(values, origins, problems, path, mode, unknown)
-    has_problem = any(name.startswith("api_key") for name, _ in problems)
-    if "api_key_file" in names and not has_problem:
+    if "api_key_file" in names:
         _load_key_file(settings, environ)
     return settings
 
 
-def _read_config(path: str, problems: Any, is_retry: bool = False) -> tuple[JSON, int]:
-    """What the file holds, and its mode, 0 if there is none or it is one of `problems`."""
+def _read_config(path: str, problems: Any, wait: float = 0.05) -> tuple[JSON, int]:
+    """The content of the file and its mode, which is 0 if it does not exist or is one
+    of `problems`."""
     try:
         data, mode = read_file(path, MIB)
         text = data.decode("utf-8-sig")
-        file = load_json(text) if text.strip() or not is_retry else {}
+        file = load_json(text) if text.strip() or wait else {}
         if isinstance(file, dict):
             return file, mode
         raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
     except FileNotFoundError:
         return {}, 0
     except (OSError, ValueError) as error:
-        is_content = isinstance(error, ValueError)
-        if is_content and not is_retry:
-            time.sleep(0.05)  # it may be rewritten in place just now
-            return _read_config(path, problems, is_retry=True)
-        hint = "It must be one JSON object, with names and texts in double quotes."
-        text = f"{path} cannot be used: {file_problem(error)}"
-        problem = ProviderError("config", text, hint if is_content else "")
-        problems.append(("", problem))
+        if wait and isinstance(error, ValueError):
+            time.sleep(wait)  # it may be rewritten in place just now
+            return _read_config(path, problems, 0)
+        content = "one JSON object, with names and texts in double quotes"
+        problems.append(("", _file_error(path, error, content)))
         return {}, 0
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
     """Take the key from a file of its own, if nothing else has one."""
-    named = settings.values["api_key_file"]
-    folder, name = os.path.dirname(settings.path), named
+    named, folder = settings.values["api_key_file"], os.path.dirname(settings.path)
+    where, path = "api_key_file: ", os.path.join(folder, named)
     if not named:  # systemd's LoadCredential=, which need not be there
-        folder, name = environ.get("CREDENTIALS_DIRECTORY") or "", "minimax-api-key"
-    path = os.path.join(folder, name)
-    is_there = named or (folder and os.path.exists(path))
-    if settings.values["api_key"] or not is_there:
+        where, folder = "", environ.get("CREDENTIALS_DIRECTORY", "")
+        path = os.path.join(folder, "minimax-api-key")
+    if settings.values["api_key"] or not (named or (folder and os.path.exists(path))):
         return
+    if key_kind(os.path.basename(path))[0]:
+        SECRETS.add(os.path.basename(path))  # a key where its file should be
     try:
-        data, _ = read_file(path, 8192 + 100)
+        data, _ = read_file(path, MIB)
         key, problem = check_key(data.decode("utf-8-sig").strip())
         if not key:
             problem = f"the key in it {problem}" if problem else "it holds no key"
             raise ValueError(problem)
         settings.values["api_key"], settings.origins["api_key"] = key, path
     except (OSError, ValueError) as error:
-        where = path
-        if key_kind(os.path.basename(named))[0]:  # a misplaced key
-            where = "the file that api_key_file names"
-            SECRETS.add(named)
-        text = f"{where} cannot be used: {file_problem(error)}"
-        hint = "Let the file hold the API key and nothing else."
-        settings.problems.append(("api_key", ProviderError("config", text, hint)))
+        failure = _file_error(where + path, error, "the API key and nothing else")
+        settings.problems.append(("api_key", failure))
 
 
-def setting_name(name: str) -> str:
-    """The name of an unknown setting, for messages, unless it could be a key."""
-    if re.match(r"[A-Za-z][A-Za-z0-9_ -]{0,39}$", name) and not key_kind(name)[0]:
-        return name
-    return f"a name of {len(name)} characters"
+def _file_error(path: str, error: Exception, content: str) -> ProviderError:
+    """The error of a file that should hold `content`; masks a key in its name."""
+    reason = getattr(error, "strerror", error)
+    if isinstance(error, UnicodeError):
+        reason = "it is not UTF-8"
+    text = SECRETS.text(f"{path} cannot be used: {reason}")
+    return ProviderError("config", text, f"It must be a file that holds {content}.")
 
 
 def nearest(name: str, names: Iterable[str], least: float = 0.6) -> str:
-    """Which of `names` was probably meant, "" if none is near."""
+    """The one of `names` that `name` probably means, "" if none is close."""
     import difflib
 
     by_fold = {fold(known): known for known in names}
@@ -2224,16 +2205,18 @@ def nearest(name: str, names: Iterable[str], least: float = 0.6) -> str:
 
 
 def name_unknown(name: str) -> str:
-    """An unknown setting, with the one that was probably meant."""
+    """The name of an unknown setting, unless it could be a key, and its correction."""
     near = nearest(name, OPTIONS)
-    return setting_name(name) + (f" (did you mean {near}?)" if near else "")
+    if key_kind(name)[0] or not re.match(r"[A-Za-z][A-Za-z0-9_ -]{0,39}$", name):
+        name = f"a name of {len(name)} characters"
+    return f"{name} (did you mean {near}?)" if near else name
 
 
 _shared: set[tuple[str, int]] = set()  # files already warned of, with their modes
 
 
 def log_oddities(settings: Settings) -> None:
-    """Log what is odd about the file, but no problem."""
+    """Warn of a key that others can read, and of unknown settings."""
     level = settings.values["log_level"]
     path = settings.origins.get("api_key", "")
     if os.name == "posix" and os.path.isfile(path):  # it holds a key
@@ -2267,7 +2250,7 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
 
 
 def internal_error(error: BaseException) -> ProviderError:
-    """Our error for one that is a defect; its traceback is logged."""
+    """Log the traceback of an exception that is our defect, and return its error."""
     import traceback
 
     lines = traceback.format_exception(type(error), error, error.__traceback__)
@@ -2279,7 +2262,7 @@ def internal_error(error: BaseException) -> ProviderError:
 def is_ready(fd: int, reading: bool, seconds: float | None = 0) -> bool:
     """Wait up to `seconds` (None: for ever) until `fd` can be read or written.
 
-    Where the system cannot tell, it is ready.
+    True at once where the system has no poll().
     """
     import select
 
@@ -2291,9 +2274,9 @@ def is_ready(fd: int, reading: bool, seconds: float | None = 0) -> bool:
 
 
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
-    """The bytes of the regular file at `path`, at most `limit`, and its mode.
+    """The bytes of the regular file at `path`, and its mode.  `limit` is whole MIB.
 
-    Raises OSError, or ValueError with a reason if it is no such file.
+    Raises OSError, or ValueError with the reason that it is not a file to read.
     """
     import stat
 
@@ -2307,16 +2290,8 @@ def read_file(path: str, limit: int) -> tuple[bytes, int]:
     if data is None:  # /proc has files that are regular and have to be waited for
         raise ValueError("it cannot be read at once")
     if len(data) > limit:
-        size = f"{limit // MIB} MB" if limit >= MIB else f"{limit} bytes"
-        raise ValueError(f"it is larger than {size}")
+        raise ValueError(f"it is larger than {limit // MIB} MB")
     return data, mode
-
-
-def file_problem(error: Exception) -> str:
-    """Why `read_file()`, or decoding what it returned, failed."""
-    if isinstance(error, UnicodeError):
-        return "it is not UTF-8"
-    return str(getattr(error, "strerror", error))
 
 
 def read_image_file(path: str) -> JSON:
@@ -3940,7 +3915,7 @@ class MiniMaxProvider:
     def __init__(self, **options: Any) -> None:
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
-            names = ", ".join(map(setting_name, unknown))
+            names = ", ".join(map(name_unknown, unknown))
             raise ProviderError("config", f"unknown options: {names}")
         self._values = default_values()
         for name, value in options.items():

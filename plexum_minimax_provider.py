@@ -1552,11 +1552,10 @@ class _History:
 # Events: upstream events -> TurnEvents
 # ---------------------------------------------------------------------------
 
-# Deltas by their type: the field of the delta that holds the fragment, the field of the
-# block that it continues, the kind of block that takes it, and the event that carries
-# it, with its field ("": only the finished block holds it).  A delta with an event is
-# content, and opens a block of its kind where none is open; another one needs a block.
-# A block of unknown kind takes every delta.
+# Deltas by type: the field with the fragment, the field of the block that it continues,
+# the kind of block that takes it, and the event that carries it, with its field ("":
+# only the finished block has it).  A delta with an event is content and opens a block of
+# its kind where none is open; the others need one.  A block of unknown kind takes all.
 _DELTAS = {
     "text_delta": ("text", "text", "text", TEXT_DELTA, "text"),
     "thinking_delta": ("thinking", "thinking", "thinking", THINKING_DELTA, "text"),
@@ -1564,6 +1563,7 @@ _DELTAS = {
     "signature_delta": ("signature", "signature", "thinking", "", ""),
     "citations_delta": ("citation", "citations", "text", "", ""),
 }
+_SOURCES = {kind: row[0] for kind, row in _DELTAS.items() if row[3]}
 _FIELD_EVENTS = {row[1]: row[3:] for row in _DELTAS.values()}
 _KNOWN_KINDS = ("text", "thinking", "tool_use", "redacted_thinking")
 _BLOCK_DELTA = "content_block_delta"
@@ -1579,15 +1579,15 @@ class Block:
         self.input: Any = None  # of a call, if it came whole
         self.parts: dict[str, list[Any]] = {}  # fragments by the field they continue
         self.held: dict[str, str] = {}  # the ends of texts that wait, by their field
-        self.problem = "was never finished"  # why it cannot be used; upstream ends this
+        self.problem = "was never finished"  # why it cannot be sent back, if not ""
         self.finished: JSON = {}  # the block as its `block_end` has it
         if self.kind == "tool_use" or isinstance(opened.get("input"), dict):
             self.input, self.parts["input"] = opened.get("input"), []
             self.opened = {**opened, "input": {}}
 
     def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
-        """The events of a text, after what waited before it and without what has to
-        wait now: half of a surrogate pair, or what could become the end marker."""
+        """The events of `text`, but for an end of it that has to wait: half of a
+        surrogate pair, or what could become the end marker."""
         if self.held:
             text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
         size, last = 0, text[-1:]
@@ -1600,7 +1600,7 @@ class Block:
         return self.add(field, text) if text else []
 
     def add(self, field: str, fragment: Any) -> list[JSON]:
-        """The events of a fragment, which the block holds from now on."""
+        """Append a fragment to the block; returns its events."""
         self.parts.setdefault(field, []).append(fragment)
         event, name = _FIELD_EVENTS[field]
         return [{"type": event, "index": self.index, name: fragment}] if event else []
@@ -1614,7 +1614,7 @@ class Block:
         return [event for field in held for event in self.add(field, held[field])]
 
     def finish(self) -> JSON:
-        """The `block_end`."""
+        """Put the fragments together; returns the `block_end`."""
         block = self.finished = dict(self.opened)
         for field, parts in self.parts.items():
             whole: Any = parts if field == "citations" else "".join(parts)
@@ -1630,15 +1630,15 @@ class Block:
         if self.problem:
             end["incomplete"] = True
         if self.kind == "text" and block["text"]:
-            self.problem = ""  # what came of a text is kept
+            self.problem = ""  # part of a text can be sent back
         self.parts.clear()
         return end
 
 
 def _read_input(block: JSON, raw: str) -> str:
-    """Put the input of a call into it, or return why that is impossible.
+    """Parse the input of a call, once it is whole: never a prefix, never a guess.
 
-    An input is parsed once it is whole: never a prefix, never a guess.
+    Returns why the block is not a call that can be made, "" if it is one.
     """
     try:
         block["input"] = load_json(raw or "{}", MAX_UPSTREAM_DEPTH, True)
@@ -1646,19 +1646,18 @@ def _read_input(block: JSON, raw: str) -> str:
         block["input"] = None
     if not isinstance(block["input"], dict):
         return "has an input that is not one JSON object"
-    names = [block.get("id"), block.get("name")]
-    is_named = all(isinstance(name, str) and name for name in names)
+    is_named = all(isinstance(block.get(f), str) and block[f] for f in ("id", "name"))
     return "" if is_named or block["type"] != "tool_use" else "has no id or no name"
 
 
 class EventTranslator:
     """Translate the upstream events of one message into TurnEvents.
 
-    `translate(payload)` gives the events of one upstream payload, to be read to their
-    end before the next; `conclude()` those that end a message which ended well;
-    `close()` the `block_end`s of a message which did not.  Each raises ProviderError
-    (`protocol`, `empty_response`, or what an upstream `error` event says).  After that
-    only `close()`, `message()` and the attributes are of use.
+    `translate(payload)` returns the events of one upstream payload, to be read to their
+    end before the next call; `conclude()` those that end a message which ended well;
+    `close()` the `block_end`s of one which did not.  They raise ProviderError
+    (`protocol`, `empty_response`, or the one that an upstream `error` event reports);
+    after that, only `close()`, `message()` and the attributes are of use.
     """
 
     def __init__(self, asked_model: str = "") -> None:
@@ -1666,14 +1665,14 @@ class EventTranslator:
         self.model: str | None = None  # the one that answers
         self.message_id: str | None = None
         self.usage: JSON = {}  # the last value of each field that was not null
-        self.is_charged = False  # it holds the final count of output tokens
+        self.is_charged = False  # `usage` has the final count of output tokens
         self.stop_reason: str | None = None
         self.stopped = False  # message_stop came: nothing more is expected
         self.complete = False  # a stop reason came and no block was open: a success
         self._begun: Any = None  # the id in message_start, in a tuple
-        self._blocks: list[Block] = []  # all of them, in order of start
+        self._blocks: list[Block] = []  # in order of start
         self._open: dict[int, dict[str, Block]] = {}  # by upstream index and kind
-        self._warned: set[str] = set()  # what there is no second warning of
+        self._warned: set[str] = set()  # subjects of warnings that come only once
 
     @property
     def any_block(self) -> bool:
@@ -1770,7 +1769,7 @@ class EventTranslator:
         return self._begin(at, opened, texts)
 
     def _begin(self, at: int, opened: JSON, texts: dict[str, str]) -> Iterator[JSON]:
-        """Begin a block; its `texts` follow as if deltas had brought them."""
+        """Begin a block; `texts` follow by field, as if deltas had brought them."""
         latest = self._blocks[-1] if self._blocks else None
         if latest is None:
             yield self._turn_start()
@@ -1816,7 +1815,7 @@ class EventTranslator:
         at = _required(payload, "index", int)
         for block in self._open.pop(at, {}).values():
             block.problem = ""
-            # A whole end marker waits: only what comes next shows whether it is the end.
+            # A whole end marker waits: only the next event shows whether it is the end.
             if block.held.get("text") != END_MARKER:
                 yield from self._end(block)
         self.complete |= self.stop_reason is not None and not self._open
@@ -1861,7 +1860,7 @@ class EventTranslator:
             yield warning(code, text)
 
     def _end(self, block: Block) -> Iterator[JSON]:
-        """End a block.  If it still holds a whole end marker, the message ends here."""
+        """End a block.  An end marker that still waits is at the end of the message."""
         if block.held.get("text") == END_MARKER:
             del block.held["text"]
         yield from block.release()
@@ -1887,13 +1886,12 @@ _ON: dict[str, Callable[[EventTranslator, JSON], Iterable[JSON]]] = {
 
 
 def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
-    """`payloads`, with deltas in a row that continue the same text made one.
+    """Join the deltas in a row that continue the same text.
 
-    What one read of the network brought is translated, and written, once: of a fast
-    stream that is a tenth of the work.  A delta that carries more, such as usage, stays
-    as it is.
+    A read of the network is then translated, and written, once: for a fast stream, a
+    tenth of the work.  A delta with another field, such as usage, stays as it is.
     """
-    runs: list[tuple[Any, list[Any]]] = []  # of texts, by index and kind; or payloads
+    runs: list[tuple[Any, list[Any]]] = []  # texts by index and kind, or payloads
     items: list[Any] = []
     last: Any = ()
     for payload in payloads:
@@ -1901,10 +1899,10 @@ def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
         try:
             index, delta = payload["index"], payload["delta"]
             kind = delta["type"]
-            source, _, _, event, _ = _DELTAS[kind]
-            is_plain = len(payload) == 3 and payload["type"] == _BLOCK_DELTA
-            if is_plain and event and type(delta[source]) is str and type(index) is int:
-                place, item = (index, kind), delta[source]
+            text = delta[_SOURCES[kind]]
+            is_text = type(text) is str and type(index) is int
+            if is_text and len(payload) == 3 and payload["type"] == _BLOCK_DELTA:
+                place, item = (index, kind), text
         except (KeyError, TypeError):
             pass
         if place != last:
@@ -1914,7 +1912,7 @@ def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
     for place, items in runs:
         if place is not None:
             index, kind = place
-            delta = {"type": kind, _DELTAS[kind][0]: "".join(items)}
+            delta = {"type": kind, _SOURCES[kind]: "".join(items)}
             items = [{"type": _BLOCK_DELTA, "index": index, "delta": delta}]
         yield from items
 

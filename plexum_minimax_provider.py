@@ -1693,6 +1693,7 @@ class EventTranslator:
         return handler(self, payload) if handler else ()  # an event of a later version
 
     def conclude(self) -> Iterator[JSON]:
+        """End the message.  What a success lacks is an error, or at least a warning."""
         yield from self.close()
         kinds = {block.kind for block in self._blocks}
         calls = [block for block in self._blocks if block.kind == "tool_use"]
@@ -1788,6 +1789,7 @@ class EventTranslator:
             yield from block.receive(field, text, is_latest=True)
 
     def _on_block_delta(self, payload: JSON) -> Iterable[JSON]:
+        """Add a fragment to its block, with plain calls: most payloads come here."""
         at, delta = _required(payload, "index", int), _required(payload, "delta", dict)
         kind = str(delta.get("type"))
         source, field, opens, event, _ = _DELTAS.get(kind) or ("", "", "", "", "")
@@ -1844,7 +1846,7 @@ class EventTranslator:
         text = f"after the whole answer came an error: {error.message}"
         return [warning("late_error", text)]
 
-    # What they share
+    # Parts of the handlers
 
     def _turn_start(self) -> JSON:
         return {"type": TURN_START, "model": self.model, "message_id": self.message_id}
@@ -1855,6 +1857,7 @@ class EventTranslator:
             self.usage.update(map_strings(fields, lambda text: printable(text, 200)))
 
     def _warn_once(self, about: str, code: str, text: str) -> Iterator[JSON]:
+        """Warn, unless it was done before for the subject `about`."""
         if about not in self._warned and len(self._warned) < 100:  # no flood
             self._warned.add(about)
             yield warning(code, text)
@@ -2083,17 +2086,17 @@ _RULES: dict[str, Callable[[str], tuple[str, str]]] = {
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL that was checked."""
+    """The host and port of a URL that was checked."""
     return url.split("//", 1)[1].split("/", 1)[0]
 
 
 def root_of(url: str) -> str:
-    """Scheme, host and port of a URL that was checked."""
+    """The scheme, host and port of a URL that was checked."""
     return url.split("//", 1)[0] + "//" + host_of(url)
 
 
 def base_url_of(values: JSON) -> str:
-    """The URL that every path of the API is below."""
+    """The URL above every path of the API."""
     return str(values["base_url"] or REGIONS[values["region"]])
 
 
@@ -2170,8 +2173,6 @@ def _load_key_file(settings: Settings, environ: Any) -> None:
         path = os.path.join(folder, "minimax-api-key")
     if settings.values["api_key"] or not (named or (folder and os.path.exists(path))):
         return
-    if key_kind(os.path.basename(path))[0]:
-        SECRETS.add(os.path.basename(path))  # a key where its file should be
     try:
         data, _ = read_file(path, MIB)
         key, problem = check_key(data.decode("utf-8-sig").strip())
@@ -2185,7 +2186,9 @@ def _load_key_file(settings: Settings, environ: Any) -> None:
 
 
 def _file_error(path: str, error: Exception, content: str) -> ProviderError:
-    """The error of a file that should hold `content`; masks a key in its name."""
+    """The error of a file that should hold `content`, but whose name may be a key."""
+    if key_kind(os.path.basename(path))[0]:
+        SECRETS.add(os.path.basename(path))
     reason = getattr(error, "strerror", error)
     if isinstance(error, UnicodeError):
         reason = "it is not UTF-8"

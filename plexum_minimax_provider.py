@@ -1554,8 +1554,9 @@ class _History:
 
 # Deltas by type: the field with the fragment, the field of the block that it continues,
 # the kind of block that takes it, and the event that carries it, with its field ("":
-# only the finished block has it).  A delta with an event is content and opens a block of
-# its kind where none is open; the others need one.  A block of unknown kind takes all.
+# only the finished block has it).  A delta with an event is content: it opens a block
+# of its kind where none is open; the others need one.  A block of unknown kind takes
+# every delta.
 _DELTAS = {
     "text_delta": ("text", "text", "text", TEXT_DELTA, "text"),
     "thinking_delta": ("thinking", "thinking", "thinking", THINKING_DELTA, "text"),
@@ -2023,26 +2024,23 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
     return value
 
 
-# What people paste instead of a key, and the words for it.
-_KEY_MISTAKES = (
-    (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
-    (r"[A-Z][A-Z0-9_]*=", "begins with the name of a variable: paste the key alone"),
-    (r"\$|%\w+%$|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$", "is the name of a variable"),
-    (r"[<{\[(]", "is a placeholder in brackets"),
-    (r"['\"`]", "begins with a quotation mark"),
-    (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
-    (r"(?i)(sk-)?((cp|api|your|my|minimax|key|here)[-_ ]?)+$", "is a placeholder"),
-    (r".*\s", "holds white space"),
-    (r".*['\"<>${},]", "holds one of '\"<>${}, which no key has"),
-    (r".*[^!-~]", "holds a character that no key has"),
-    (r".*\.\.\.$", "is cut off by three dots"),
-    (r".{8193}", "is too long for a header"),
-)
-
-
 def check_key(value: str) -> tuple[str, str]:
     """The key as it is sent, and what is wrong with it."""
-    for pattern, problem in _KEY_MISTAKES:
+    mistakes = (  # what people paste instead
+        (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
+        (r"[A-Z][A-Z0-9_]*=", "begins with a variable's name: paste the key alone"),
+        (r"\$|%\w+%$|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$", "is the name of a variable"),
+        (r"[<{\[(]", "is a placeholder in brackets"),
+        (r"['\"`]", "begins with a quotation mark"),
+        (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
+        (r"(?i)(sk-)?((cp|api|your|my|minimax|key|here)[-_ ]?)+$", "is a placeholder"),
+        (r".*\s", "holds white space"),
+        (r".*['\"<>${},]", "holds one of '\"<>${}, which no key has"),
+        (r".*[^!-~]", "holds a character that no key has"),
+        (r".*\.\.\.$", "is cut off by three dots"),
+        (r".{8193}", "is too long for a header"),
+    )
+    for pattern, problem in mistakes:
         if re.match(pattern, value[:8193], re.DOTALL):
             return "", f"{problem} ({describe_value(value)})"
     SECRETS.add(value)

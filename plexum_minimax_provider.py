@@ -902,7 +902,9 @@ class SSEDecoder:
 # Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-# The fields of a TurnRequest and their types; "" for those that may have several.
+# The fields of a TurnRequest and their types; "" where a field may have several types
+# and the function that translates it checks them.  Those that build_request() does not
+# set itself are sent as given.
 TURN_FIELDS = {
     **dict.fromkeys(("model", "effort", "service_tier"), "string"),
     **dict.fromkeys(("max_tokens", "top_k"), "integer"),
@@ -917,26 +919,26 @@ MAX_IMAGE_BYTES = 10 * MIB  # likewise
 
 
 def _is_absent(value: Any) -> bool:
-    """Whether a field is not set: a Go host may send its zero values for that."""
+    """Whether a field counts as not set: Go hosts send zero values for such fields."""
     return value is None or value == "" or value == []
 
 
 def _without_nulls(fields: JSON) -> JSON:
+    """`fields` without those that are null, which MiniMax refuses in places."""
     return {key: value for key, value in fields.items() if value is not None}
 
 
 def fold(key: str) -> str:
-    """A name in the one spelling that all hosts' spellings share."""
+    """`key` in a form that is the same for MaxTokens, maxTokens and max_tokens."""
     return key.replace("_", "").lower()
 
 
 def fold_keys(
     line: JSON, fields: Iterable[str], path: str = ""
 ) -> tuple[JSON, list[str]]:
-    """The known fields of `line` by their own names, and the paths of the others.
+    """Return the known fields of `line` by their own names, and the paths of the rest.
 
-    MaxTokens, maxTokens and max_tokens are one field.  Two spellings with different
-    values raise ProviderError.
+    Raises ProviderError if a field has two spellings with different values.
     """
     names = {fold(field): field for field in fields}
     values: JSON = {}
@@ -953,7 +955,7 @@ def fold_keys(
 
 
 def require(kind: str, value: Any, path: str) -> None:
-    """Raise ProviderError unless `value` is of a kind of TYPES."""
+    """Raise ProviderError unless `value` has the type `kind`, a row of TYPES."""
     is_kind, words = TYPES[kind]
     if not is_kind(value):
         wrong_field(path, f"must be {words}")
@@ -967,7 +969,7 @@ class _Request:
         self.warnings: list[JSON] = []
         valid = map_strings(turn, well_formed)
         if valid != turn:
-            self.warn("invalid_unicode", "half a surrogate pair is sent as U+FFFD")
+            self.warn("invalid_unicode", "half of a surrogate pair is sent as U+FFFD")
         fields, self.unknown = fold_keys(valid, TURN_FIELDS)
         self.fields = {name: v for name, v in fields.items() if not _is_absent(v)}
         for name, kind in TURN_FIELDS.items():
@@ -976,7 +978,7 @@ class _Request:
         self.model = canonical_model(self.fields.get("model", model))
         self.facts: Model | None = model_facts(self.model)
         self._read_image = read_image
-        self._read_size = 0  # of all image files together, in base64
+        self._read_size = 0  # characters of base64 in all image files so far
 
     def warn(self, code: str, text: str) -> None:
         self.warnings.append(warning(code, text))
@@ -985,7 +987,10 @@ class _Request:
         self.warn("history_repaired", f"{path}: {text}")
 
     def read_file(self, file: str, path: str) -> JSON:
-        """The source of an image file; raises ValueError if it cannot be had."""
+        """Return the source of an image file, or raise ValueError with the reason.
+
+        Refuses the turn before its files take more memory than a request may have.
+        """
         if self._read_image is None:
             raise ValueError("image files are not read here")
         source: JSON = self._read_image(file)
@@ -1043,7 +1048,7 @@ def build_request(
 
 
 def _max_tokens(default: int, request: _Request) -> int:
-    """The limit of output tokens: MiniMax refuses one above the model's own."""
+    """The limit to send: MiniMax refuses one above the model's own."""
     wanted: int = request.fields.get("max_tokens") or default
     if wanted < 0:
         wrong_field("max_tokens", "must be an integer, 0 or above")
@@ -1054,7 +1059,10 @@ def _max_tokens(default: int, request: _Request) -> int:
 
 
 def _thinking(default_effort: str, request: _Request) -> JSON:
-    """The `thinking` and `output_config` of the model's family."""
+    """Map `thinking` and `effort` to what the model's family accepts.
+
+    A model of no known family gets both as given.
+    """
     thinking = request.fields.get("thinking", {})
     if isinstance(thinking, bool):
         thinking = ADAPTIVE if thinking else DISABLED
@@ -1071,11 +1079,10 @@ def _thinking(default_effort: str, request: _Request) -> JSON:
         thinking = family.thinking_off if kind == "disabled" else family.thinking_on
         if kind == "disabled" and family.always_thinks:
             request.warn("thinking_mapped", f"{request.model} always thinks")
-    if family and family.has_effort:
-        effort = effort or default_effort
-    elif family and effort:
+    if family and effort and not family.has_effort:
         request.warn("effort_ignored", f"{request.model} does not support effort")
-        effort = ""
+    if family:
+        effort = (effort or default_effort) if family.has_effort else ""
     output = {"effort": effort} if effort else None
     return {"thinking": thinking or None, "output_config": output}
 
@@ -1084,7 +1091,7 @@ def _thinking(default_effort: str, request: _Request) -> JSON:
 
 
 def _tools(request: _Request) -> list[JSON]:
-    """The tools to send: all but those that another vendor's server runs."""
+    """Return the tools to send: all but those that another vendor's server runs."""
     sent: dict[str, JSON] = {}
     for n, tool in enumerate(request.fields.get("tools", ())):
         path = f"tools[{n}]"
@@ -1095,20 +1102,23 @@ def _tools(request: _Request) -> list[JSON]:
             continue
         tool = _tool(tool, path)
         name = tool.get("name")
-        if not isinstance(name, str) or not name:
-            wrong_field(path + ".name", "must be a non-empty string")
-        if name in sent:
-            wrong_field(path + ".name", "is also the name of an earlier tool")
+        if not isinstance(name, str) or not name or name in sent:
+            problem = "must be a non-empty string, and no other tool's name"
+            wrong_field(path + ".name", problem)
         sent[name] = tool
     return list(sent.values())
 
 
 def _tool(tool: JSON, path: str) -> JSON:
-    """`tool` in the form of the Messages API, whichever API's form it has."""
+    """Return `tool` in the form of the Messages API.
+
+    It may have the form of MCP (`inputSchema`) or of OpenAI (`parameters`, in a
+    `function` object or beside it), or a mixture.
+    """
     tool = _without_nulls(tool)
-    function = tool.pop("function", None)  # OpenAI's form may be mixed with another
+    function = tool.pop("function", None)
     function = _without_nulls(function) if isinstance(function, dict) else {}
-    names = ("input_schema", "inputSchema", "parameters")  # ours, MCP's, OpenAI's
+    names = ("input_schema", "inputSchema", "parameters")
     schemas = [part[n] for part in (tool, function) for n in names if n in part] or [{}]
     if any(schema != schemas[0] for schema in schemas):
         wrong_field(path, "has two schemas that differ")
@@ -1124,7 +1134,10 @@ def _tool(tool: JSON, path: str) -> JSON:
 
 
 def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
-    """The choice in the form of the Messages API, None if its tool is not sent."""
+    """Return the choice in the form of the Messages API.
+
+    Returns None if there is none, or if the tool that it names is not sent.
+    """
     choice = request.fields.get("tool_choice")
     if choice is None:
         return None
@@ -1136,27 +1149,27 @@ def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
     require("string", choice.get("type"), "tool_choice.type")
     if choice["type"] == "required":
         choice["type"] = "any"
-    if choice["type"] == "function":  # OpenAI's, which names it in one of two places
+    if choice["type"] == "function":  # OpenAI has two places for the name
         function = choice.get("function", choice)
         require("object", function, "tool_choice.function")
         choice = {"type": "tool", "name": function.get("name")}
     names = [tool["name"] for tool in tools]
     if tools and (choice["type"] != "tool" or choice.get("name") in names):
         return choice
-    reason = "the tool that it names is not sent" if tools else "no tool is sent"
-    request.warn("ignored_field", f"tool_choice is not sent, because {reason}")
+    reason = "its tool is not sent either" if tools else "the turn has no tools to send"
+    request.warn("ignored_field", f"tool_choice is not sent: {reason}")
     return None
 
 
 # --- messages and their blocks
 
-# A message on its way to the body: `content` as the host gave it (None: we made the
-# message), and what is sent, first `results` and then `blocks`.
+# A message on its way into the body.  `content` is as the host sent it, None if the
+# plugin made the message; `results` (of tools) and then `blocks` are what goes upstream.
 _Message = namedtuple("_Message", "path role content blocks results")
 
 
 def _messages(request: _Request) -> tuple[list[JSON], Any]:
-    """The messages and the system prompt to send."""
+    """Return the messages and the system prompt to send."""
     given = request.fields.get("messages", [])
     require("list", given, "messages")
     system = request.fields.get("system")
@@ -1176,22 +1189,22 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
             if not messages or not blocks:
                 prompt += blocks
                 continue
-            # It keeps its place, so that the prefix which caches know stays as it was.
+            # It keeps its place, so that caches still know the prefix before it.
             role, content = "user", None
             text = "\n\n".join(block["text"] for block in blocks)
             fields = {name: v for block in blocks for name, v in block.items()}
             blocks = [{**fields, "text": f"<system>{text}</system>"}]
         messages.append(_Message(path, role, content, blocks, []))
     if not messages:
-        wrong_field("messages", "must hold a message of the user or the assistant")
+        wrong_field("messages", "must hold a message of a user or an assistant")
     if not messages[-1].blocks:
-        wrong_field(messages[-1].path + ".content", "is blank, in the last message")
+        wrong_field(messages[-1].path + ".content", "must not be blank: it is the last")
     sent = _repair(messages, request)
     return sent, system if _as_blocks(system) == prompt else prompt
 
 
 def _as_blocks(content: Any) -> list[JSON]:
-    """Any JSON value as a list of blocks: tools also return strings and data."""
+    """Return any JSON value as a list of blocks; tools also return strings and data."""
     if content is None:
         return []
     blocks = []
@@ -1205,9 +1218,10 @@ def _as_blocks(content: Any) -> list[JSON]:
 
 
 def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]:
-    """The blocks to send of a message, a system prompt or a result.
+    """Check `content` of a message, a system prompt or a result; return its blocks.
 
-    Leaves out blank texts and, in known kinds of block, fields that are null.
+    Drops blank texts and, in known kinds of block, fields that are null.  Raises
+    ProviderError with the path of the first wrong field.
     """
     if content is None or isinstance(content, str):
         content = _as_blocks(content)
@@ -1221,7 +1235,7 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
         require("string", kind, where + ".type")
         if role not in ("user", "assistant") and kind != "text":
             wrong_field(where + ".type", "must be text")
-        # Images of the assistant are the upstream's own.
+        # An image of the assistant came from upstream, and goes back as it was.
         if kind in _BLOCKS and (role, kind) != ("assistant", "image"):
             required, convert = _BLOCKS[kind]
             block = _without_nulls(block)
@@ -1230,14 +1244,14 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
             block = convert(block, where, request) if convert else block
         if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
             request.repaired(where, f"a {kind} of the {role} is sent as text")
-            sent += _as_blocks(block.get("content", dump_json(block)))
+            sent += _as_blocks(dump_json(block) if role == "user" else block["content"])
         elif kind != "text" or block["text"].strip():
             sent.append(block)
     return sent
 
 
 def _tool_use(block: JSON, path: str, request: _Request) -> JSON:
-    """A call with an object as its input: MiniMax refuses all others with 2013."""
+    """Return a call whose input is an object; MiniMax answers all others with 2013."""
     value = block.get("input")
     if _is_absent(value):
         value = {}
@@ -1245,39 +1259,46 @@ def _tool_use(block: JSON, path: str, request: _Request) -> JSON:
         value = parsed(value)
     require("object", value, path + ".input")
     if value is not block.get("input"):
-        request.repaired(path, "the input was missing or a string; an object is sent")
+        request.repaired(path, "the input is sent as an object")
     return {**block, "input": value}
 
 
 def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
-    """A result with a content that is not blank, which MiniMax would refuse."""
+    """Return a result with a string or blocks that are not blank as its content.
+
+    MiniMax refuses other results.
+    """
     content = block.get("content")
     if isinstance(content, str) and content.strip():
         return block
     items = _as_blocks(content)
     if items != content and not isinstance(content, (str, type(None))):
-        request.repaired(path, "the content was no list of blocks; sent as one")
+        request.repaired(path, "the content is sent as a list of blocks")
     items = _blocks(items, path + ".content", "user", request)
     if not items:
-        request.repaired(path, "the content was blank; a placeholder is sent")
+        request.repaired(path, "the content is blank; a placeholder is sent")
     return {**block, "content": items or "(no output)"}
 
 
 def _image(block: JSON, path: str, request: _Request) -> JSON:
-    """The block to send for an image in any of its forms, or a text in its place."""
-    names = ("url", "data_base64", "data", "path")  # `data` is MCP's
+    """Return the block to send for an image in any form, or a text in its place.
+
+    A source stays as it is, unless it holds base64 that needs correction.
+    """
+    names = ("source", "url", "data_base64", "data", "path")  # `data` is MCP's
+    forms = [name for name in names if name in block]
+    source = block.get("source", {})
     try:
         if request.facts and "image" not in request.facts.input:
             raise ValueError(f"{request.model} takes no images")
-        source = block.get("source", {})
         require("object", source, path + ".source")
-        if source.get("type", "url") not in ("url", "base64") or "path" in source:
-            return block  # the upstream's business, such as an uploaded file
-        fields = {**block, **source}
-        forms = [name for name in names if name in fields]
         if len(forms) != 1:
-            wrong_field(path, "must have one of source, " + ", ".join(names))
-        form = forms[0]
+            wrong_field(path, "must have one of " + ", ".join(names))
+        form, fields = forms[0], {**block, **source}
+        if form == "source":
+            form = "data" if source.get("type") == "base64" else "url"
+            if not isinstance(source.get(form), str):
+                return block  # a kind that only MiniMax knows, such as a file id
         value, label = fields[form], fields.get("media_type", fields.get("mimeType"))
         require("string", value or None, f"{path}.{form}")
         require("string", label or "", path + ".media_type")
@@ -1298,10 +1319,11 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
 
 
 def _base64_source(text: str, label: str | None) -> JSON:
-    """The source of an image in base64, or in a `data:` URI.
+    """Return the source of an image whose data is base64 or a `data:` URI.
 
-    The first bytes decide the type where they are known, then `label`.  Raises
-    ValueError, with a reason fit for a warning.
+    Clients send it with line breaks, in the URL alphabet and with a wrong type, so the
+    first bytes decide the type, and `label` only if they are unknown.  Raises
+    ValueError with a reason for the warning.
     """
     from binascii import a2b_base64
     from urllib.parse import unquote
@@ -1322,7 +1344,7 @@ def _base64_source(text: str, label: str | None) -> JSON:
 
 
 def image_type(head: bytes) -> str:
-    """The media type of the image that begins with `head`, "" if it is unknown."""
+    """Return the media type of an image that begins with `head`, "" if unknown."""
     rows = (
         (rb"\x89PNG\r\n\x1a\n", "image/png"),
         (rb"\xff\xd8\xff", "image/jpeg"),
@@ -1332,10 +1354,9 @@ def image_type(head: bytes) -> str:
     return next((kind for magic, kind in rows if re.match(magic, head, re.DOTALL)), "")
 
 
-# Known kinds of block: the fields that must be strings, and what makes a block of a
-# message one to send.  A block of another kind is sent as it is.
-_BLOCKS: dict[str, tuple[tuple[str, ...], Callable[[JSON, str, _Request], JSON] | None]]
-_BLOCKS = {
+# The known kinds of block: the fields that must be strings, and the function that makes
+# a block ready to send, if it needs one.  Blocks of other kinds are sent as given.
+_BLOCKS: dict[str, tuple[tuple[str, ...], Any]] = {
     "text": (("text",), None),
     "thinking": ((), None),
     "redacted_thinking": ((), None),
@@ -1347,28 +1368,29 @@ _BLOCKS = {
 
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
-# A call, and the message of the user's that its result has to open.
+# A call, and the user's message that its result has to open.
 _Call = namedtuple("_Call", "block reply")
 if TYPE_CHECKING:
-    Calls = Dict[str, deque[_Call]]  # without a result, by the id the host gave
+    Calls = Dict[str, deque[_Call]]  # those without a result, by the host's id
 
 
 def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
-    """The messages to send: an unpaired call or result fails every later turn.
+    """Pair calls with results and return the messages to send.
 
-    Messages in a row of the same role count as one turn, a run, as upstream reads them.
-    Nothing is lost: what has no place as a result becomes text.  The n-th call with an
-    id gets the n-th result with it: first of the run right after the call, then of any
-    later one.
+    One unpaired call or result fails every later turn of a conversation.  Upstream
+    reads messages in a row with the same role as one turn; here that is a run.  The
+    n-th call with an id gets the n-th result with that id from the run after the call,
+    else from a later run.  A result without a call becomes text, so nothing is lost,
+    and a call without a result gets one that the plugin makes up.
     """
     from itertools import chain, groupby
 
-    # Empty ends, so that each call has a run of the user's after it.
+    # Empty messages at both ends, so that each run of calls has one of results.
     first, last = (_Message("messages", r, None, [], []) for r in ("assistant", "user"))
     messages = [first, *(m for m in messages if m.blocks), last]
     runs = [list(run) for _, run in groupby(messages, key=lambda m: str(m.role))]
     earlier: Calls = {}
-    answered: dict[int, _Call] = {}  # calls by the identity of their results
+    answered: dict[int, _Call] = {}  # by id() of the result, a copy of our own
     for made, replies in zip(runs[::2], runs[1::2]):
         waiting = _own_ids(made, replies[0], request)
         blocks = [block for message in replies for block in message.blocks]
@@ -1379,18 +1401,18 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
                 answered[id(block)] = queue.popleft()
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
-    unanswered = list(chain(*earlier.values()))
     calls = [answered.get(id(block)) for block in blocks]
     if all(call and call.reply is not replies[0] for call in calls):
-        # The last run has late results only: moved, they would leave nothing there.
-        unanswered += [answered.pop(id(block)) for block in blocks]
+        # The last run holds late results only.  Moving them would leave it empty.
+        for block in blocks:
+            earlier[block["tool_use_id"]].append(answered.pop(id(block)))
     for run in runs[1::2]:
-        _place_results(run, answered, request)
+        _place(run, answered, request)
     text = "No result: the call was interrupted."
     made_up = {"type": "tool_result", "content": text, "is_error": True}
-    for block, reply in unanswered:
+    for block, reply in chain(*earlier.values()):
         reply.results.append({**made_up, "tool_use_id": block["id"]})
-        request.repaired(reply.path, f"made up a result of the call {block['id']}")
+        request.repaired(reply.path, f"made up: result of {block['id']}")
     sent = []
     for message in chain(*runs):
         blocks, content = message.results + message.blocks, message.content
@@ -1401,51 +1423,51 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
 
 
 def _own_ids(run: list[_Message], reply: _Message, request: _Request) -> Calls:
-    """Give each call of an assistant's run an id of its own; returns the calls."""
+    """Give each call of an assistant's run its own id; return the calls.
+
+    `reply` is the message that has to open with their results.
+    """
     blocks = [block for message in run for block in message.blocks]
     calls = [block for block in blocks if block["type"] == "tool_use"]
     if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
-        request.repaired(run[-1].path, "joined with earlier ones, which make calls")
+        request.repaired(run[-1].path, "joined with the messages before, which call")
         run[:] = [run[-1]._replace(blocks=blocks)]
     taken = {block["id"] for block in calls}
     waiting: Calls = {}
-    numbers: dict[str, int] = {}  # of the latest call with an id
+    numbers: dict[str, int] = {}  # how far each id has been counted
     for block in calls:
         name = block["id"]
-        if name in numbers:  # name-2, name-3, ...: the same on every request
+        if name in numbers:  # name-2, name-3, ...: the same in every request
             while block["id"] in taken:
                 numbers[name] += 1
                 block["id"] = f"{name}-{numbers[name]}"
-            request.repaired(run[-1].path, f"renamed a second call {name}")
+            request.repaired(run[-1].path, f"new id for a second call {name}")
         numbers.setdefault(name, 1)
         waiting.setdefault(name, deque()).append(_Call(block, reply))
     return waiting
 
 
-def _place_results(
-    run: list[_Message], answered: dict[int, _Call], request: _Request
-) -> None:
-    """Move the results of a user's run to their calls, or make them texts."""
+def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> None:
+    """Move the results in a user's run to their calls, or turn them into text.
+
+    Those at the front of the first message already stand where they belong.
+    """
     is_front = True
     for message in run:
         blocks, kept = message.blocks[:], message.blocks
         kept.clear()
         for block in blocks:
-            name = block.get("tool_use_id")
-            call = answered.get(id(block))
+            name, call = block.get("tool_use_id"), calls.get(id(block))
             if call:
                 call.reply.results.append({**block, "tool_use_id": call.block["id"]})
                 if kept or not is_front or call.reply is not run[0]:
-                    request.repaired(
-                        call.reply.path, f"moved the result of {name} here"
-                    )
+                    request.repaired(call.reply.path, f"moved here: result of {name}")
             elif block["type"] == "tool_result":
-                text = f"the result of {name} answers no call; sent as text"
-                request.repaired(message.path, text)
+                request.repaired(message.path, f"sent as text: result of {name}")
                 kept += _as_blocks(block["content"])
             else:
                 kept.append(block)
-        is_front = is_front and message.content is None  # a system message may precede
+        is_front = is_front and message.content is None  # only a system message so far
 
 
 # ---------------------------------------------------------------------------

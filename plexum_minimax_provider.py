@@ -1054,7 +1054,8 @@ def _max_tokens(default: int, request: _Request) -> int:
         wrong_field("max_tokens", "must be an integer, 0 or above")
     limit: int = request.facts.max_output_tokens if request.facts else wanted
     if wanted > limit:
-        request.warn("max_tokens_lowered", f"{request.model} allows {limit} at most")
+        text = f"max_tokens is lowered to {limit}, the limit of {request.model}"
+        request.warn("max_tokens_lowered", text)
     return min(wanted, limit)
 
 
@@ -1235,8 +1236,9 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
         require("string", kind, where + ".type")
         if role not in ("user", "assistant") and kind != "text":
             wrong_field(where + ".type", "must be text")
-        # An image of the assistant came from upstream, and goes back as it was.
-        if kind in _BLOCKS and (role, kind) != ("assistant", "image"):
+        # An image or a result of the assistant came from upstream, in whatever form.
+        as_given = role == "assistant" and kind in ("image", "tool_result")
+        if kind in _BLOCKS and not as_given:
             required, convert = _BLOCKS[kind]
             block = _without_nulls(block)
             for field in required:
@@ -1244,7 +1246,8 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
             block = convert(block, where, request) if convert else block
         if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
             request.repaired(where, f"a {kind} of the {role} is sent as text")
-            sent += _as_blocks(dump_json(block) if role == "user" else block["content"])
+            held = dump_json(block) if role == "user" else block.get("content")
+            sent += _blocks(_as_blocks(held), where + ".content", role, request)
         elif kind != "text" or block["text"].strip():
             sent.append(block)
     return sent
@@ -1377,11 +1380,10 @@ if TYPE_CHECKING:
 def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
     """Pair calls with results and return the messages to send.
 
-    One unpaired call or result fails every later turn of a conversation.  Upstream
-    reads messages in a row with the same role as one turn; here that is a run.  The
-    n-th call with an id gets the n-th result with that id from the run after the call,
-    else from a later run.  A result without a call becomes text, so nothing is lost,
-    and a call without a result gets one that the plugin makes up.
+    One unpaired call or result fails every later turn of a conversation.  A run is
+    what upstream reads as one turn: messages in a row with the same role.  The n-th
+    call with an id gets the n-th result with it from the run after the call, else from
+    a later one.  A result without a call becomes text, so that nothing is lost.
     """
     from itertools import chain, groupby
 
@@ -1412,7 +1414,7 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
     made_up = {"type": "tool_result", "content": text, "is_error": True}
     for block, reply in chain(*earlier.values()):
         reply.results.append({**made_up, "tool_use_id": block["id"]})
-        request.repaired(reply.path, f"made up: result of {block['id']}")
+        request.repaired(reply.path, f"result of {block['id']} made up")
     sent = []
     for message in chain(*runs):
         blocks, content = message.results + message.blocks, message.content
@@ -1430,7 +1432,9 @@ def _own_ids(run: list[_Message], reply: _Message, request: _Request) -> Calls:
     blocks = [block for message in run for block in message.blocks]
     calls = [block for block in blocks if block["type"] == "tool_use"]
     if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
-        request.repaired(run[-1].path, "joined with the messages before, which call")
+        request.repaired(
+            run[-1].path, "joined to the messages before, which make calls"
+        )
         run[:] = [run[-1]._replace(blocks=blocks)]
     taken = {block["id"] for block in calls}
     waiting: Calls = {}
@@ -1441,7 +1445,7 @@ def _own_ids(run: list[_Message], reply: _Message, request: _Request) -> Calls:
             while block["id"] in taken:
                 numbers[name] += 1
                 block["id"] = f"{name}-{numbers[name]}"
-            request.repaired(run[-1].path, f"new id for a second call {name}")
+            request.repaired(run[-1].path, f"second call {name} gets a new id")
         numbers.setdefault(name, 1)
         waiting.setdefault(name, deque()).append(_Call(block, reply))
     return waiting
@@ -1461,9 +1465,9 @@ def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> N
             if call:
                 call.reply.results.append({**block, "tool_use_id": call.block["id"]})
                 if kept or not is_front or call.reply is not run[0]:
-                    request.repaired(call.reply.path, f"moved here: result of {name}")
+                    request.repaired(call.reply.path, f"result of {name} moved here")
             elif block["type"] == "tool_result":
-                request.repaired(message.path, f"sent as text: result of {name}")
+                request.repaired(message.path, f"result of {name} sent as text")
                 kept += _as_blocks(block["content"])
             else:
                 kept.append(block)

@@ -1104,8 +1104,7 @@ def _tools(request: _Request) -> list[JSON]:
         tool = _tool(tool, path)
         name = tool.get("name")
         if not isinstance(name, str) or not name or name in sent:
-            problem = "must be a non-empty string, and no other tool's name"
-            wrong_field(path + ".name", problem)
+            wrong_field(path + ".name", "must be a unique, non-empty string")
         sent[name] = tool
     return list(sent.values())
 
@@ -1432,9 +1431,7 @@ def _own_ids(run: list[_Message], reply: _Message, request: _Request) -> Calls:
     blocks = [block for message in run for block in message.blocks]
     calls = [block for block in blocks if block["type"] == "tool_use"]
     if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
-        request.repaired(
-            run[-1].path, "joined to the messages before, which make calls"
-        )
+        request.repaired(run[-1].path, "joined to earlier messages, which make calls")
         run[:] = [run[-1]._replace(blocks=blocks)]
     taken = {block["id"] for block in calls}
     waiting: Calls = {}

@@ -975,6 +975,13 @@ class _Request:
         for name, kind in TURN_FIELDS.items():
             if kind and name in self.fields:
                 require(kind, self.fields[name], name)
+        if self.fields.get("max_tokens", 0) < 0:
+            wrong_field("max_tokens", "must be an integer, 0 or above")
+        if not all(isinstance(v, str) for v in self.fields.get("stop_sequences", ())):
+            wrong_field("stop_sequences", "must be a list of strings")
+        for key in self.fields.get("extra_body", ()):
+            if str(key).lower() in ("messages", "stream"):  # all reading needs them
+                wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
         self.model = canonical_model(self.fields.get("model", model))
         self.facts: Model | None = model_facts(self.model)
         self._read_image = read_image
@@ -1015,13 +1022,19 @@ def build_request(
     (`invalid_request`) with the path of the first wrong field.
     """
     request = _Request(turn, model, read_image)
+    fields, facts = request.fields, request.facts
     messages, system = _messages(request)
     tools = _tools(request)
+    wanted = fields.get("max_tokens") or max_tokens
+    limit = facts.max_output_tokens if facts else wanted
+    if wanted > limit:  # MiniMax refuses it
+        text = f"max_tokens is lowered to {limit}, the limit of {request.model}"
+        request.warn("max_tokens_lowered", text)
     body = {
-        **request.fields,
+        **fields,
         **dict.fromkeys(("type", "id", "effort", "extra_body")),  # not sent
         "model": request.model,
-        "max_tokens": _max_tokens(max_tokens, request),
+        "max_tokens": min(wanted, limit),
         "messages": messages,
         "system": system or None,
         "tools": tools or None,
@@ -1029,34 +1042,15 @@ def build_request(
         **_thinking(effort, request),
         "stream": True,
     }
-    if not all(isinstance(text, str) for text in body.get("stop_sequences", ())):
-        wrong_field("stop_sequences", "must be a list of strings")
     for name in ("top_k", "stop_sequences"):  # text-anthropic-api page, 2026-11
-        if name in body:
+        if name in fields:
             request.warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
-    extra = request.fields.get("extra_body", {})
-    for key in extra:
-        if str(key).lower() in ("messages", "stream"):  # all reading depends on them
-            wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
     if request.unknown:
         request.warn("unknown_field", "not sent: " + ", ".join(request.unknown))
-    facts = request.facts
     if facts and facts.retired and facts.id == request.model:
         text = f"{facts.id} was retired on {facts.retired}; use "
         request.warn("retired_model", text + " or ".join(CURRENT_MODELS))
-    return {**_without_nulls(body), **extra}, request.warnings
-
-
-def _max_tokens(default: int, request: _Request) -> int:
-    """The limit to send: MiniMax refuses one above the model's own."""
-    wanted: int = request.fields.get("max_tokens") or default
-    if wanted < 0:
-        wrong_field("max_tokens", "must be an integer, 0 or above")
-    limit: int = request.facts.max_output_tokens if request.facts else wanted
-    if wanted > limit:
-        text = f"max_tokens is lowered to {limit}, the limit of {request.model}"
-        request.warn("max_tokens_lowered", text)
-    return min(wanted, limit)
+    return {**_without_nulls(body), **fields.get("extra_body", {})}, request.warnings
 
 
 def _thinking(default_effort: str, request: _Request) -> JSON:

@@ -902,54 +902,43 @@ class SSEDecoder:
 # Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-# Sent as given; those that MiniMax ignores (text-anthropic-api page, 2026-11).
-_AS_GIVEN = {
-    "temperature": "number",
-    "top_p": "number",
-    "top_k": "integer",
-    "stop_sequences": "list",
-    "metadata": "object",
-    "service_tier": "string",
+# The fields of a TurnRequest and their types; "" where a field may have several types
+# and the function that translates it checks them.  Those that build_request() does not
+# set itself are sent as given.
+TURN_FIELDS = {
+    **dict.fromkeys(("model", "effort", "service_tier"), "string"),
+    **dict.fromkeys(("max_tokens", "top_k"), "integer"),
+    **dict.fromkeys(("temperature", "top_p"), "number"),
+    **dict.fromkeys(("tools", "stop_sequences"), "list"),
+    **dict.fromkeys(("metadata", "extra_body"), "object"),
+    **dict.fromkeys(("type", "id", "stream", "messages", "system"), ""),
+    **dict.fromkeys(("thinking", "tool_choice"), ""),
 }
-_IGNORED = ("top_k", "stop_sequences")
-# Fields that have one type.
-_FIELDS = {
-    "model": "string",
-    "max_tokens": "integer",
-    "effort": "string",
-    "tools": "list",
-    "extra_body": "object",
-    **_AS_GIVEN,
-}
-TURN_FIELDS = (
-    *("type", "id", "messages", "system", "tool_choice", "thinking", "stream"),
-    *_FIELDS,
-)
 MAX_BODY = 64 * MIB  # MiniMax refuses larger ones (2026-11)
 MAX_IMAGE_BYTES = 10 * MIB  # likewise
 
 
 def _is_absent(value: Any) -> bool:
-    """Whether a field is not set: a Go host may send its zero values for that."""
+    """Whether a field counts as not set: Go hosts send zero values for such fields."""
     return value is None or value == "" or value == []
 
 
 def _without_nulls(fields: JSON) -> JSON:
+    """`fields` without those that are null, which MiniMax refuses in places."""
     return {key: value for key, value in fields.items() if value is not None}
 
 
 def fold(key: str) -> str:
-    """A name in the one spelling that all hosts' spellings share."""
+    """`key` in a form that is the same for MaxTokens, maxTokens and max_tokens."""
     return key.replace("_", "").lower()
 
 
 def fold_keys(
     line: JSON, fields: Iterable[str], path: str = ""
 ) -> tuple[JSON, list[str]]:
-    """The known fields of `line` by their own names, and the paths of the others.
+    """Return the known fields of `line` by their own names, and the paths of the rest.
 
-    MaxTokens, maxTokens and max_tokens are one field.  Two spellings with different
-    values raise ProviderError.
+    Raises ProviderError if a field has two spellings with different values.
     """
     names = {fold(field): field for field in fields}
     values: JSON = {}
@@ -961,42 +950,42 @@ def fold_keys(
             continue
         first = values.setdefault(field, value)
         if type(first) is not type(value) or first != value:  # 1 equals true
-            problem = "is given twice, in two spellings with two values"
-            wrong_field(path + field, problem)
+            wrong_field(path + field, "has two values, in two spellings of its name")
     return values, unknown
 
 
 def require(kind: str, value: Any, path: str) -> None:
-    """Raise ProviderError unless `value` is of a kind of TYPES."""
+    """Raise ProviderError unless `value` has the type `kind`, a row of TYPES."""
     is_kind, words = TYPES[kind]
     if not is_kind(value):
         wrong_field(path, f"must be {words}")
 
 
-def no_images(path: str) -> JSON:
-    """The reader of image files where there is none."""
-    raise ValueError("image files are not read here")
-
-
 class _Request:
-    """A turn's fields, and what the parts of its translation share."""
+    """A turn's fields, and what the functions that translate it share."""
 
-    def __init__(self, turn: JSON, model: str, read: Callable[[str], JSON]) -> None:
-        self.warnings: list[JSON] = []
+    def __init__(self, turn: JSON, model: str, read_image: Any) -> None:
         require("object", turn, "the turn")
+        self.warnings: list[JSON] = []
         valid = map_strings(turn, well_formed)
         if valid != turn:
-            text = "there was half of a surrogate pair in a text: U+FFFD is sent"
-            self.warn("invalid_unicode", text)
+            self.warn("invalid_unicode", "half of a surrogate pair is sent as U+FFFD")
         fields, self.unknown = fold_keys(valid, TURN_FIELDS)
         self.fields = {name: v for name, v in fields.items() if not _is_absent(v)}
-        for name, kind in _FIELDS.items():
-            if name in self.fields:
-                require(kind, fields[name], name)
+        for name, kind in TURN_FIELDS.items():
+            if kind and name in self.fields:
+                require(kind, self.fields[name], name)
+        if self.fields.get("max_tokens", 0) < 0:
+            wrong_field("max_tokens", "must be an integer, 0 or above")
+        if not all(isinstance(v, str) for v in self.fields.get("stop_sequences", ())):
+            wrong_field("stop_sequences", "must be a list of strings")
+        for key in self.fields.get("extra_body", ()):
+            if str(key).lower() in ("messages", "stream"):  # all reading needs them
+                wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
         self.model = canonical_model(self.fields.get("model", model))
         self.facts: Model | None = model_facts(self.model)
-        self.read_image = read
-        self.read_size = 0  # of all image files together, as they are sent
+        self._read_image = read_image
+        self._read_size = 0  # characters of base64 in all image files so far
 
     def warn(self, code: str, text: str) -> None:
         self.warnings.append(warning(code, text))
@@ -1004,13 +993,26 @@ class _Request:
     def repaired(self, path: str, text: str) -> None:
         self.warn("history_repaired", f"{path}: {text}")
 
+    def read_file(self, file: str, path: str) -> JSON:
+        """Return the source of an image file, or raise ValueError with the reason.
+
+        Refuses the turn before its files take more memory than a request may have.
+        """
+        if self._read_image is None:
+            raise ValueError("image files are not read here")
+        source: JSON = self._read_image(file)
+        self._read_size += len(source.get("data", ""))
+        if self._read_size > MAX_BODY:
+            wrong_field(path, f"makes the request larger than {MAX_BODY // MIB} MB")
+        return source
+
 
 def build_request(
     turn: JSON,
     model: str = "MiniMax-M3",
     max_tokens: int = 4096,
     effort: str = "medium",
-    read_image: Callable[[str], JSON] = no_images,
+    read_image: Callable[[str], JSON] | None = None,
 ) -> tuple[JSON, list[JSON]]:
     """Translate a TurnRequest into the body of POST /v1/messages.
 
@@ -1020,240 +1022,203 @@ def build_request(
     (`invalid_request`) with the path of the first wrong field.
     """
     request = _Request(turn, model, read_image)
+    fields, facts = request.fields, request.facts
     messages, system = _messages(request)
     tools = _tools(request)
+    wanted = fields.get("max_tokens") or max_tokens
+    limit = facts.max_output_tokens if facts else wanted
+    if wanted > limit:  # MiniMax refuses it
+        text = f"max_tokens is lowered to {limit}, the limit of {request.model}"
+        request.warn("max_tokens_lowered", text)
     body = {
+        **fields,
+        **dict.fromkeys(("type", "id", "effort", "extra_body")),  # not sent
         "model": request.model,
-        "max_tokens": _max_tokens(max_tokens, request),
+        "max_tokens": min(wanted, limit),
         "messages": messages,
         "system": system or None,
         "tools": tools or None,
         "tool_choice": _tool_choice(tools, request),
-        **_as_given(request),
         **_thinking(effort, request),
         "stream": True,
     }
-    body = {**_without_nulls(body), **_extra_body(request)}
+    for name in ("top_k", "stop_sequences"):  # text-anthropic-api page, 2026-11
+        if name in fields:
+            request.warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
     if request.unknown:
-        text = "unknown and not sent: " + ", ".join(request.unknown)
-        request.warn("unknown_field", text)
-    facts = request.facts
+        request.warn("unknown_field", "not sent: " + ", ".join(request.unknown))
     if facts and facts.retired and facts.id == request.model:
         text = f"{facts.id} was retired on {facts.retired}; use "
         request.warn("retired_model", text + " or ".join(CURRENT_MODELS))
-    return body, request.warnings
-
-
-def _max_tokens(default: int, request: _Request) -> int:
-    """The limit of output tokens, which MiniMax refuses above the model's own."""
-    wanted: int = request.fields.get("max_tokens") or default
-    if wanted < 0:
-        wrong_field("max_tokens", "must be an integer, 0 or above")
-    limit: int = request.facts.max_output_tokens if request.facts else wanted
-    if wanted > limit:
-        number = wanted if wanted < 10**12 else "asked for"
-        text = f"max_tokens {number} is above the limit of {request.model}, {limit}"
-        request.warn("max_tokens_lowered", text)
-    return min(wanted, limit)
-
-
-def _as_given(request: _Request) -> JSON:
-    """The fields that go upstream as they came."""
-    fields = {k: v for k, v in request.fields.items() if k in _AS_GIVEN}
-    if not all(isinstance(text, str) for text in fields.get("stop_sequences", ())):
-        wrong_field("stop_sequences", "must be a list of strings")
-    for name in _IGNORED:
-        if name in fields:
-            request.warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
-    return fields
-
-
-def _extra_body(request: _Request) -> JSON:
-    """Fields of the body that override ours, but for those all reading depends on."""
-    extra: JSON = request.fields.get("extra_body", {})
-    for key in extra:
-        if str(key).lower() in ("messages", "stream"):
-            wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
-    return extra
+    return {**_without_nulls(body), **fields.get("extra_body", {})}, request.warnings
 
 
 def _thinking(default_effort: str, request: _Request) -> JSON:
-    """The `thinking` and `output_config` of the model's family."""
-    wanted = request.fields.get("thinking")
-    if isinstance(wanted, bool):
-        wanted = ADAPTIVE if wanted else DISABLED
-    if not isinstance(wanted, (dict, type(None))):
+    """Map `thinking` and `effort` to what the model's family accepts.
+
+    A model of no known family gets both as given.
+    """
+    thinking = request.fields.get("thinking", {})
+    if isinstance(thinking, bool):
+        thinking = ADAPTIVE if thinking else DISABLED
+    if not isinstance(thinking, dict):
         wrong_field("thinking", "must be true, false or an object")
     effort = request.fields.get("effort", "").lower()
-    if effort and effort not in EFFORTS:
+    if effort not in ("", *EFFORTS):
         wrong_field("effort", "must be one of " + ", ".join(EFFORTS))
     family = request.facts and request.facts.family
-    if family and wanted:
-        if wanted.get("type") not in ("enabled", "adaptive", "disabled"):
+    if family and thinking:
+        kind = thinking.get("type")
+        if kind not in ("enabled", "adaptive", "disabled"):
             wrong_field("thinking.type", "must be enabled, adaptive or disabled")
-        is_off = wanted["type"] == "disabled"
-        if is_off and family.always_thinks:
-            text = f"{request.model} always thinks; thinking stays on"
-            request.warn("thinking_mapped", text)
-        wanted = family.thinking_off if is_off else family.thinking_on
-    if family and family.has_effort:
-        effort = effort or default_effort
-    elif family and effort:
-        text = f"{request.model} does not support effort; ignored"
-        request.warn("effort_ignored", text)
-        effort = ""
+        thinking = family.thinking_off if kind == "disabled" else family.thinking_on
+        if kind == "disabled" and family.always_thinks:
+            request.warn("thinking_mapped", f"{request.model} always thinks")
+    if family and effort and not family.has_effort:
+        request.warn("effort_ignored", f"{request.model} does not support effort")
+    if family:
+        effort = (effort or default_effort) if family.has_effort else ""
     output = {"effort": effort} if effort else None
-    return {"thinking": wanted or None, "output_config": output}
+    return {"thinking": thinking or None, "output_config": output}
 
 
 # --- tools
 
 
 def _tools(request: _Request) -> list[JSON]:
-    """The tools to send: all but those that another vendor's server runs."""
+    """Return the tools to send: all but those that another vendor's server runs."""
     sent: dict[str, JSON] = {}
     for n, tool in enumerate(request.fields.get("tools", ())):
         path = f"tools[{n}]"
         require("object", tool, path)
         # Anthropic's have a date at the end of their type: web_search_20250305.
         if re.search(r"[_-]\d{4}[-_]?\d\d[-_]?\d\d$", str(tool.get("type"))):
-            text = f"{path} is a tool that another vendor's server runs; not sent"
-            request.warn("ignored_field", text)
+            request.warn("ignored_field", f"{path} is another vendor's tool; not sent")
             continue
         tool = _tool(tool, path)
         name = tool.get("name")
-        if not isinstance(name, str) or not name:
-            wrong_field(path + ".name", "must be a non-empty string")
-        if name in sent:
-            wrong_field(path + ".name", "is also the name of an earlier tool")
+        if not isinstance(name, str) or not name or name in sent:
+            wrong_field(path + ".name", "must be a unique, non-empty string")
         sent[name] = tool
     return list(sent.values())
 
 
 def _tool(tool: JSON, path: str) -> JSON:
-    """`tool` in the form of the Messages API, whichever API's form it has."""
+    """Return `tool` in the form of the Messages API.
+
+    It may have the form of MCP (`inputSchema`) or of OpenAI (`parameters`, in a
+    `function` object or beside it), or a mixture.
+    """
     tool = _without_nulls(tool)
-    names = ("input_schema", "inputSchema", "parameters")  # ours, MCP's, OpenAI's
-    function = tool.pop("function", None)  # OpenAI's form may be mixed with another
+    function = tool.pop("function", None)
     function = _without_nulls(function) if isinstance(function, dict) else {}
+    names = ("input_schema", "inputSchema", "parameters")
     schemas = [part[n] for part in (tool, function) for n in names if n in part] or [{}]
-    schema = schemas[0]
-    tool = {**function, **tool}
+    if any(schema != schemas[0] for schema in schemas):
+        wrong_field(path, "has two schemas that differ")
+    require("object", schemas[0], path + ".input_schema")
+    # MiniMax requires the schema of an object.
+    schema = _without_nulls(schemas[0]) or {"type": "object", "properties": {}}
+    if schema.setdefault("type", "object") != "object":
+        wrong_field(path + ".input_schema.type", 'must be "object"')
+    tool = {**function, **tool, "input_schema": schema}
     if tool.get("type") in ("function", ""):
         del tool["type"]
-    if any(other != schema for other in schemas):
-        wrong_field(path, "has two schemas that differ")
-    path += ".input_schema"
-    require("object", schema, path)
-    # MiniMax requires the schema of an object.
-    schema = _without_nulls(schema) or {"type": "object", "properties": {}}
-    if schema.setdefault("type", "object") != "object":
-        wrong_field(path + ".type", 'must be "object"')
-    tool = {key: value for key, value in tool.items() if key not in names[1:]}
-    return {**tool, "input_schema": schema}
+    return {key: value for key, value in tool.items() if key not in names[1:]}
 
 
 def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
-    """The choice in the form of the Messages API, None if its tool is not sent."""
+    """Return the choice in the form of the Messages API.
+
+    Returns None if there is none, or if the tool that it names is not sent.
+    """
     choice = request.fields.get("tool_choice")
     if choice is None:
         return None
-    if isinstance(choice, str):
-        if choice not in ("auto", "any", "none", "required"):
-            wrong_field("tool_choice", "must be auto, any, none or an object")
+    if choice in ("auto", "any", "none", "required"):
         choice = {"type": choice}
-    require("object", choice, "tool_choice")
+    if not isinstance(choice, dict):
+        wrong_field("tool_choice", "must be auto, any, none or an object")
     choice = _without_nulls(choice)
     require("string", choice.get("type"), "tool_choice.type")
     if choice["type"] == "required":
         choice["type"] = "any"
-    if choice["type"] == "function":  # OpenAI's, which names it in one of two places
-        function = choice.get("function")
-        inner = function if isinstance(function, dict) else {}
-        choice = {"type": "tool", "name": choice.get("name") or inner.get("name")}
+    if choice["type"] == "function":  # OpenAI has two places for the name
+        function = choice.get("function", choice)
+        require("object", function, "tool_choice.function")
+        choice = {"type": "tool", "name": function.get("name")}
     names = [tool["name"] for tool in tools]
     if tools and (choice["type"] != "tool" or choice.get("name") in names):
-        return dict(choice)
-    reason = "the tool that it names is not sent" if tools else "no tool is sent"
-    request.warn("ignored_field", f"tool_choice is not sent, because {reason}")
+        return choice
+    reason = "its tool is not sent either" if tools else "the turn has no tools to send"
+    request.warn("ignored_field", f"tool_choice is not sent: {reason}")
     return None
 
 
 # --- messages and their blocks
 
-# A message on its way: `content` as it came, `blocks` as they are to be sent.
-_Message = namedtuple("_Message", "path role content blocks")
+# A message on its way into the body.  `content` is as the host sent it, None if the
+# plugin made the message; `results` (of tools) and then `blocks` are what goes upstream.
+_Message = namedtuple("_Message", "path role content blocks results")
 
 
-def _messages(request: _Request) -> tuple[list[JSON], str | list[JSON]]:
-    """The messages and the system prompt to send."""
-    given = request.fields.get("messages")
-    if not isinstance(given, list) or not given:
-        wrong_field("messages", "must be a list of at least one message")
-    system = _content(request.fields.get("system"), "system", "system", request)
+def _messages(request: _Request) -> tuple[list[JSON], Any]:
+    """Return the messages and the system prompt to send."""
+    given = request.fields.get("messages", [])
+    require("list", given, "messages")
+    system = request.fields.get("system")
+    prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
-    reminders: list[JSON] = []  # system messages in mid-conversation, held for the next
     for n, message in enumerate(given):
         path = f"messages[{n}]"
         require("object", message, path)
         values, others = fold_keys(message, ("role", "content"), path + ".")
         request.unknown += others
-        role = "system" if values.get("role") == "developer" else values.get("role")
-        if role not in ("user", "assistant", "system"):
+        role, content = values.get("role"), values.get("content")
+        if role not in ("user", "assistant", "system", "developer"):
             wrong_field(path + ".role", "must be user or assistant")
-        content = _content(values.get("content"), path + ".content", role, request)
-        blocks = as_blocks(content)
-        if role == "system":
-            request.warn("system_role_moved", f"{path} has the role {values['role']}")
-            if messages:
-                reminders += _reminder(blocks)
-            else:
-                system = as_blocks(system) + blocks
-            continue
-        if role == "user" and not blocks and n == len(given) - 1:
-            wrong_field(path + ".content", "is blank: there is nothing to answer")
-        if role == "user":  # the results that open its message come first
-            is_result = [block["type"] == "tool_result" for block in blocks]
-            count = [*is_result, False].index(False)
-            blocks[count:count] = reminders
-        elif reminders:
-            messages.append(_Message(path, "user", [], reminders))
-        reminders = []
-        messages.append(_Message(path, role, content, blocks))
-    if reminders:
-        messages.append(_Message("messages", "user", [], reminders))
-    sent = _History(request).repair(messages)
-    if not sent:
-        wrong_field("messages", "hold nothing that could be sent")
-    return sent, system if as_blocks(system) else []
+        blocks = _blocks(content, path + ".content", role, request)
+        if role in ("system", "developer"):
+            request.warn("system_role_moved", f"{path} has the role {role}")
+            if not messages or not blocks:
+                prompt += blocks
+                continue
+            # It keeps its place, so that caches still know the prefix before it.
+            role, content = "user", None
+            text = "\n\n".join(block["text"] for block in blocks)
+            fields = {name: v for block in blocks for name, v in block.items()}
+            blocks = [{**fields, "text": f"<system>{text}</system>"}]
+        messages.append(_Message(path, role, content, blocks, []))
+    if not messages:
+        wrong_field("messages", "must hold a message of a user or an assistant")
+    if not messages[-1].blocks:
+        wrong_field(messages[-1].path + ".content", "must not be blank: it is the last")
+    sent = _repair(messages, request)
+    return sent, system if _as_blocks(system) == prompt else prompt
 
 
-def _reminder(blocks: list[JSON]) -> list[JSON]:
-    """The text of a system message that keeps its place in the conversation, so that
-    the prefix which caches know stays as it was."""
-    text = "\n\n".join(block["text"] for block in blocks)
-    marks = {k: v for block in blocks for k, v in block.items() if k == "cache_control"}
-    return [{**_text_block(f"<system>{text}</system>"), **marks}] if blocks else []
-
-
-def as_blocks(content: Any) -> list[JSON]:
-    """A message's content as a list of blocks; a blank string has none."""
-    if isinstance(content, str):
-        return [_text_block(content)] if content.strip() else []
-    return list(content)
-
-
-def _text_block(text: str) -> JSON:
-    return {"type": "text", "text": text}
-
-
-def _content(content: Any, path: str, role: Any, request: _Request) -> Any:
-    """`content` as it is to be sent: fields that are null and blank texts left out,
-    images and tool results resolved.  Those of the assistant are the upstream's own."""
-    if isinstance(content, str):
-        return content
+def _as_blocks(content: Any) -> list[JSON]:
+    """Return any JSON value as a list of blocks; tools also return strings and data."""
     if content is None:
         return []
+    blocks = []
+    for item in content if isinstance(content, list) else [content]:
+        if isinstance(item, dict) and isinstance(item.get("type"), str):
+            blocks.append(item)
+        else:
+            text = item if isinstance(item, str) else dump_json(item)
+            blocks.append({"type": "text", "text": text})
+    return blocks
+
+
+def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]:
+    """Check `content` of a message, a system prompt or a result; return its blocks.
+
+    Drops blank texts and, in known kinds of block, fields that are null.  Raises
+    ProviderError with the path of the first wrong field.
+    """
+    if content is None or isinstance(content, str):
+        content = _as_blocks(content)
     if not isinstance(content, list):
         wrong_field(path, "must be a string or a list of blocks")
     sent: list[JSON] = []
@@ -1262,120 +1227,132 @@ def _content(content: Any, path: str, role: Any, request: _Request) -> Any:
         require("object", block, where)
         kind = block.get("type")
         require("string", kind, where + ".type")
-        if role == "system" and kind != "text":
+        if role not in ("user", "assistant") and kind != "text":
             wrong_field(where + ".type", "must be text")
-        if (role, kind) == ("assistant", "tool_result"):
-            text = "a tool_result of the assistant is sent as text"
-            request.repaired(where, text)
-            sent += _result_text(block)
-            continue
-        if kind in _BLOCKS and (role, kind) != ("assistant", "image"):
+        # An image or a result of the assistant came from upstream, in whatever form.
+        as_given = role == "assistant" and kind in ("image", "tool_result")
+        if kind in _BLOCKS and not as_given:
             required, convert = _BLOCKS[kind]
             block = _without_nulls(block)
             for field in required:
                 require("string", block.get(field), f"{where}.{field}")
             block = convert(block, where, request) if convert else block
-        if (role, kind) == ("user", "tool_use"):
-            request.repaired(where, "a tool_use of the user is sent as text")
-            block = _text_block(dump_json(block))
-        if kind != "text" or block["text"].strip():
+        if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
+            request.repaired(where, f"a {kind} of the {role} is sent as text")
+            held = dump_json(block) if role == "user" else block.get("content")
+            sent += _blocks(_as_blocks(held), where + ".content", role, request)
+        elif kind != "text" or block["text"].strip():
             sent.append(block)
     return sent
 
 
 def _tool_use(block: JSON, path: str, request: _Request) -> JSON:
-    """A call with an object as its input: MiniMax refuses all others with 2013."""
+    """Return a call whose input is an object; MiniMax answers all others with 2013."""
     value = block.get("input")
-    if isinstance(value, dict):
-        return block
     if _is_absent(value):
-        request.repaired(path, "the input was missing; {} is sent")
-        return {**block, "input": {}}
-    value = parsed(value) if isinstance(value, str) else None
+        value = {}
+    elif isinstance(value, str):
+        value = parsed(value)
     require("object", value, path + ".input")
-    request.repaired(path, "the input was a string; the JSON object in it is sent")
+    if value is not block.get("input"):
+        request.repaired(path, "the input is sent as an object")
     return {**block, "input": value}
 
 
 def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
-    """A result with a content that is not blank, which MiniMax would refuse."""
+    """Return a result with a string or blocks that are not blank as its content.
+
+    MiniMax refuses other results.
+    """
     content = block.get("content")
-    is_content = content is None or isinstance(content, (str, list))
-    items = content if is_content else [content]
-    if isinstance(items, list):
-        items = [_result_item(item) for item in items]
-    if items != content:
-        text = "the content is not a string or a list of blocks; sent as one"
-        request.repaired(path, text)
-    items = _content(items, path + ".content", "user", request)
-    if not as_blocks(items):
-        request.repaired(path, "the content was blank; a placeholder is sent")
-        items = "(no output)"
-    return {**block, "content": items}
-
-
-def _result_item(item: Any) -> JSON:
-    """An item of a result's content as a block: tools also return strings and data."""
-    if isinstance(item, dict) and isinstance(item.get("type"), str):
-        return item
-    return _text_block(item if isinstance(item, str) else dump_json(item))
-
-
-def _result_text(result: JSON) -> list[JSON]:
-    """The content of a result that has no call."""
-    content = result.get("content")
-    items = as_blocks(content) if isinstance(content, (str, list)) else []
-    return [_result_item(item) for item in items]
+    if isinstance(content, str) and content.strip():
+        return block
+    items = _as_blocks(content)
+    if items != content and not isinstance(content, (str, type(None))):
+        request.repaired(path, "the content is sent as a list of blocks")
+    items = _blocks(items, path + ".content", "user", request)
+    if not items:
+        request.repaired(path, "the content is blank; a placeholder is sent")
+    return {**block, "content": items or "(no output)"}
 
 
 def _image(block: JSON, path: str, request: _Request) -> JSON:
-    """The block to send for an image, or a text in its place."""
+    """Return the block to send for an image in any form, or a text in its place.
+
+    A source stays as it is, unless it holds base64 that needs correction.
+    """
+    names = ("source", "url", "data_base64", "data", "path")  # `data` is MCP's
+    forms = [name for name in names if name in block]
+    source = block.get("source", {})
     try:
         if request.facts and "image" not in request.facts.input:
             raise ValueError(f"{request.model} takes no images")
-        return _with_source(block, path, request)
+        require("object", source, path + ".source")
+        if len(forms) != 1:
+            wrong_field(path, "must have one of " + ", ".join(names))
+        form, fields = forms[0], {**block, **source}
+        if form == "source":
+            form = "data" if source.get("type") == "base64" else "url"
+            if not isinstance(source.get(form), str):
+                return block  # a kind that only MiniMax knows, such as a file id
+        value, label = fields[form], fields.get("media_type", fields.get("mimeType"))
+        require("string", value or None, f"{path}.{form}")
+        require("string", label or "", path + ".media_type")
+        if form == "path":
+            source = request.read_file(value, path)
+        elif form == "url" and value[:5].lower() != "data:":
+            source = source or {"type": "url", "url": value}
+        else:
+            source = {**source, **_base64_source(value, label)}
+            source.pop("url", None)
     except ValueError as error:
         request.warn("image_replaced", f"{path} is replaced by a text: {error}")
+        # The model must not learn which files exist.
         reason = "it cannot be used" if "path" in block else str(error)
-        return _text_block(f"[image left out: {reason}]")
-
-
-def _with_source(block: JSON, path: str, request: _Request) -> JSON:
-    """An image with a clean source: verbatim if it was, all other forms resolved."""
-    forms = ("source", "url", "data_base64", "data", "path")  # `data` is MCP's
-    places = [name for name in forms if name in block]
-    if len(places) != 1:
-        wrong_field(path, "must have one of " + ", ".join(forms))
-    place = places[0]
-    source: JSON = {}
-    used: tuple[str, ...] = (place, "media_type", "mimeType")
-    value, label = block[place], block.get("media_type", block.get("mimeType"))
-    if place == "source":
-        require("object", value, path + ".source")
-        source, used, label = value, (), value.get("media_type")
-        place = "data" if source.get("type") == "base64" else "url"
-        value = source.get(place)
-        if not isinstance(value, str):
-            return block  # of a type of its own, such as an uploaded file
-    require("string", value or None, f"{path}.{place}")
-    require("string", label or "", path + ".media_type")
-    if place == "path":
-        source = request.read_image(value)
-        request.read_size += len(source.get("data", ""))
-        if request.read_size > MAX_BODY:
-            wrong_field(path, f"makes the request larger than {MAX_BODY // MIB} MB")
-    elif place == "url" and not is_data_uri(value):
-        source = source or {"type": "url", "url": value}
-    else:
-        rest = {key: v for key, v in source.items() if key != "url"}
-        source = {**rest, **image_source(value, label)}
+        return {"type": "text", "text": f"[image left out: {reason}]"}
+    used = (form, "media_type", "mimeType")
     return {**{k: v for k, v in block.items() if k not in used}, "source": source}
 
 
-# Known kinds of block: the fields that must be strings, and what makes a block of a
-# message one to send.  A block of another kind is sent as it is.
-_BLOCKS: dict[str, tuple[tuple[str, ...], Callable[[JSON, str, _Request], JSON] | None]]
-_BLOCKS = {
+def _base64_source(text: str, label: str | None) -> JSON:
+    """Return the source of an image whose data is base64 or a `data:` URI.
+
+    Clients send it with line breaks, in the URL alphabet and with a wrong type, so the
+    first bytes decide the type, and `label` only if they are unknown.  Raises
+    ValueError with a reason for the warning.
+    """
+    from binascii import a2b_base64
+    from urllib.parse import unquote
+
+    head, _, rest = text.partition(",")
+    if head[:5].lower() == "data:" and "base64" in head.lower():
+        label, text = head[5:].partition(";")[0] or label, unquote(rest)
+    data = "".join(text.split()).replace("-", "+").replace("_", "/")
+    data += "=" * (-len(data) % 4)
+    if len(data) // 4 * 3 > MAX_IMAGE_BYTES + 2:
+        raise ValueError(f"it is larger than {MAX_IMAGE_BYTES // MIB} MB")
+    if not re.match(r"[A-Za-z0-9+/]+={0,2}$", data):
+        raise ValueError("it is not base64")
+    kind = image_type(a2b_base64(data[:32])) or label
+    if not kind:
+        raise ValueError("it is not a PNG, JPEG, GIF or WebP, and has no media_type")
+    return {"type": "base64", "media_type": kind, "data": data}
+
+
+def image_type(head: bytes) -> str:
+    """Return the media type of an image that begins with `head`, "" if unknown."""
+    rows = (
+        (rb"\x89PNG\r\n\x1a\n", "image/png"),
+        (rb"\xff\xd8\xff", "image/jpeg"),
+        (rb"GIF8", "image/gif"),
+        (rb"RIFF....WEBP", "image/webp"),  # with a size in between
+    )
+    return next((kind for magic, kind in rows if re.match(magic, head, re.DOTALL)), "")
+
+
+# The known kinds of block: the fields that must be strings, and the function that makes
+# a block ready to send, if it needs one.  Blocks of other kinds are sent as given.
+_BLOCKS: dict[str, tuple[tuple[str, ...], Any]] = {
     "text": (("text",), None),
     "thinking": ((), None),
     "redacted_thinking": ((), None),
@@ -1385,167 +1362,107 @@ _BLOCKS = {
 }
 
 
-def is_data_uri(text: str) -> bool:
-    return text[:5].lower() == "data:"
-
-
-def image_source(text: str, label: str | None) -> JSON:
-    """The source of an image in base64, or in a `data:` URI.
-
-    The first bytes decide the type where they are known, then `label`.  Raises
-    ValueError, with a reason fit for a warning.
-    """
-    from binascii import a2b_base64
-    from urllib.parse import unquote
-
-    if is_data_uri(text):
-        head, _, text = text.partition(",")
-        kind, *flags = head[5:].split(";")
-        if "base64" not in [flag.strip().lower() for flag in flags]:
-            raise ValueError("its data: URI is not base64")
-        label = kind or label
-        text = unquote(text)
-    data = "".join(text.split()).replace("-", "+").replace("_", "/")
-    data += "=" * (-len(data) % 4)
-    if len(data) // 4 * 3 > MAX_IMAGE_BYTES + 2:
-        raise ValueError(f"it is larger than {MAX_IMAGE_BYTES // MIB} MB")
-    if len(data) < 4 or not re.match(r"[A-Za-z0-9+/]+={0,2}$", data):
-        raise ValueError("it is not base64")
-    kind = image_type(a2b_base64(data[:32])) or label or ""
-    if not kind:
-        raise ValueError("it is not a PNG, JPEG, GIF or WebP, and has no media_type")
-    return {"type": "base64", "media_type": kind, "data": data}
-
-
-def image_type(head: bytes) -> str:
-    """The media type of the image that begins with `head`, "" if it is unknown."""
-    rows = (
-        (rb"\x89PNG\r\n\x1a\n", "image/png"),
-        (rb"\xff\xd8\xff", "image/jpeg"),
-        (rb"GIF8", "image/gif"),
-        (rb"RIFF....WEBP", "image/webp"),  # with a size in between
-    )
-    kinds = [kind for magic, kind in rows if re.match(magic, head, re.DOTALL)]
-    return kinds[0] if kinds else ""
-
-
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
-# A call of the history: `sent_id` is unlike the id of any other call of its turn, `run`
-# is the number of the user's turn that has to open with its result.
-_Call = namedtuple("_Call", "id sent_id run")
+# A call, and the user's message that its result has to open.
+_Call = namedtuple("_Call", "block reply")
+if TYPE_CHECKING:
+    Calls = Dict[str, deque[_Call]]  # those without a result, by the host's id
 
 
-class _History:
-    """Pairs tool calls and results, because one unpaired call fails every later turn.
+def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
+    """Pair calls with results and return the messages to send.
 
-    Messages in a row of the same role count as one turn, a run, as upstream reads them.
-    Nothing is lost: what has no place as a result becomes text.  The n-th call with an
-    id gets the n-th result with it: first of the run right after the call, then of any
-    later one.
+    One unpaired call or result fails every later turn of a conversation.  A run is
+    what upstream reads as one turn: messages in a row with the same role.  The n-th
+    call with an id gets the n-th result with it from the run after the call, else from
+    a later one.  A result without a call becomes text, so that nothing is lost.
     """
+    from itertools import chain, groupby
 
-    def __init__(self, request: _Request) -> None:
-        self._repaired = request.repaired
-        self._runs: list[list[_Message]] = []
-        self._fronts: list[list[JSON]] = []  # the results that open each run
-        self._waiting: dict[str, deque[_Call]] = {}  # calls of the run before, by id
-        self._unanswered: dict[str, deque[_Call]] = {}  # of earlier ones
-
-    def repair(self, messages: list[_Message]) -> list[JSON]:
-        """The messages to send."""
-        runs = self._runs
-        for message in messages:
-            if message.blocks:
-                if not runs or runs[-1][0].role != message.role:
-                    runs.append([])
-                runs[-1].append(message)
-        if runs and runs[-1][0].role == "assistant":
-            runs.append([_Message("messages", "user", [], [])])  # for results to come
-        self._fronts = [[] for _ in runs]
-        for n, run in enumerate(runs):
-            if run[0].role == "assistant":
-                self._assistant_run(n, run)
-            else:
-                self._user_run(n, run)
-        for call in [call for queue in self._unanswered.values() for call in queue]:
-            text = "No result: the call was interrupted."
-            result = {"type": "tool_result", "content": text, "is_error": True}
-            self._answer(call, result, "made up")
-        sent = []
-        for run, front in zip(runs, self._fronts):
-            run[0] = run[0]._replace(blocks=front + run[0].blocks)
-            for _, role, content, blocks in run:
-                if blocks:
-                    content = content if as_blocks(content) == blocks else blocks
-                    sent.append({"role": role, "content": content})
-        return sent
-
-    def _assistant_run(self, n: int, run: list[_Message]) -> None:
-        """Give each call of a run an id of its own."""
-        blocks = [block for message in run for block in message.blocks]
-        taken = {block["id"] for block in blocks if block["type"] == "tool_use"}
-        path = run[0].path
-        if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
-            self._repaired(path, "joined with what follows, because it makes calls")
-            run[:] = [_Message(path, "assistant", [], blocks)]
-        numbers: dict[str, int] = {}  # of the latest call with an id
-        self._waiting = {}
-        for blocks in [message.blocks for message in run]:
-            for place, block in enumerate(blocks):
-                if block["type"] != "tool_use":
-                    continue
-                name = sent_id = block["id"]
-                number = numbers[name] = numbers.get(name, 0) + 1
-                if number > 1:  # name-2, name-3, ...: the same on every request
-                    while f"{name}-{number}" in taken:
-                        number += 1
-                    numbers[name], sent_id = number, f"{name}-{number}"
-                    blocks[place] = {**block, "id": sent_id}
-                    text = f"a second tool_use {printable(name, 80)} gets a new id"
-                    self._repaired(path, text)
-                call = _Call(name, sent_id, n + 1)
-                self._waiting.setdefault(name, deque()).append(call)
-
-    def _user_run(self, n: int, run: list[_Message]) -> None:
-        """Take the results out of a run, each to its call."""
-        waiting = self._waiting
-        late = []
-        for place, message in enumerate(run):
-            is_front = place == 0
-            blocks: list[JSON] = []
-            for block in message.blocks:
-                name = block.get("tool_use_id")
-                if block["type"] != "tool_result":
-                    blocks.append(block)
-                elif waiting.get(name):
-                    moved = "" if is_front and not blocks else "moved to the front"
-                    self._answer(waiting[name].popleft(), block, moved)
-                elif self._unanswered.get(name):
-                    late.append((self._unanswered[name].popleft(), block))
-                else:
-                    text = f"the result {printable(name, 80)} has no call; sent as text"
-                    self._repaired(message.path, text)
-                    blocks += _result_text(block)
-            run[place] = message._replace(blocks=blocks)
-        is_last = n == len(self._runs) - 1
-        is_empty = not self._fronts[n] and not any(message.blocks for message in run)
-        for call, block in late:
-            if is_last and is_empty:  # without them: they stay, as text
-                self._repaired(run[0].path, "a late result is sent as text")
-                run[0].blocks.extend(_result_text(block))
-                waiting.setdefault(call.id, deque()).append(call)
-            else:
-                self._answer(call, block, "moved here")
+    # Empty messages at both ends, so that each run of calls has one of results.
+    first, last = (_Message("messages", r, None, [], []) for r in ("assistant", "user"))
+    messages = [first, *(m for m in messages if m.blocks), last]
+    runs = [list(run) for _, run in groupby(messages, key=lambda m: str(m.role))]
+    earlier: Calls = {}
+    answered: dict[int, _Call] = {}  # by id() of the result, a copy of our own
+    for made, replies in zip(runs[::2], runs[1::2]):
+        waiting = _own_ids(made, replies[0], request)
+        blocks = [block for message in replies for block in message.blocks]
+        for block in [block for block in blocks if block["type"] == "tool_result"]:
+            name = block["tool_use_id"]
+            queue = waiting.get(name) or earlier.get(name)
+            if queue:
+                answered[id(block)] = queue.popleft()
         for name, queue in waiting.items():
-            self._unanswered.setdefault(name, deque()).extend(queue)
+            earlier.setdefault(name, deque()).extend(queue)
+    calls = [answered.get(id(block)) for block in blocks]
+    if all(call and call.reply is not replies[0] for call in calls):
+        # The last run holds late results only.  Moving them would leave it empty.
+        for block in blocks:
+            earlier[block["tool_use_id"]].append(answered.pop(id(block)))
+    for run in runs[1::2]:
+        _place(run, answered, request)
+    text = "No result: the call was interrupted."
+    made_up = {"type": "tool_result", "content": text, "is_error": True}
+    for block, reply in chain(*earlier.values()):
+        reply.results.append({**made_up, "tool_use_id": block["id"]})
+        request.repaired(reply.path, f"result of {block['id']} made up")
+    sent = []
+    for message in chain(*runs):
+        blocks, content = message.results + message.blocks, message.content
+        if blocks:
+            content = content if _as_blocks(content) == blocks else blocks
+            sent.append({"role": message.role, "content": content})
+    return sent
 
-    def _answer(self, call: _Call, result: JSON, deed: str) -> None:
-        """Let the run after a call open with its result."""
-        self._fronts[call.run].append({**result, "tool_use_id": call.sent_id})
-        if deed:
-            text = f"the result of {printable(call.id, 80)} is {deed}"
-            self._repaired(self._runs[call.run][0].path, text)
+
+def _own_ids(run: list[_Message], reply: _Message, request: _Request) -> Calls:
+    """Give each call of an assistant's run its own id; return the calls.
+
+    `reply` is the message that has to open with their results.
+    """
+    blocks = [block for message in run for block in message.blocks]
+    calls = [block for block in blocks if block["type"] == "tool_use"]
+    if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
+        request.repaired(run[-1].path, "joined to earlier messages, which make calls")
+        run[:] = [run[-1]._replace(blocks=blocks)]
+    taken = {block["id"] for block in calls}
+    waiting: Calls = {}
+    numbers: dict[str, int] = {}  # how far each id has been counted
+    for block in calls:
+        name = block["id"]
+        if name in numbers:  # name-2, name-3, ...: the same in every request
+            while block["id"] in taken:
+                numbers[name] += 1
+                block["id"] = f"{name}-{numbers[name]}"
+            request.repaired(run[-1].path, f"second call {name} gets a new id")
+        numbers.setdefault(name, 1)
+        waiting.setdefault(name, deque()).append(_Call(block, reply))
+    return waiting
+
+
+def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> None:
+    """Move the results in a user's run to their calls, or turn them into text.
+
+    Those at the front of the first message already stand where they belong.
+    """
+    is_front = True
+    for message in run:
+        blocks, kept = message.blocks[:], message.blocks
+        kept.clear()
+        for block in blocks:
+            name, call = block.get("tool_use_id"), calls.get(id(block))
+            if call:
+                call.reply.results.append({**block, "tool_use_id": call.block["id"]})
+                if kept or not is_front or call.reply is not run[0]:
+                    request.repaired(call.reply.path, f"result of {name} moved here")
+            elif block["type"] == "tool_result":
+                request.repaired(message.path, f"result of {name} sent as text")
+                kept += _as_blocks(block["content"])
+            else:
+                kept.append(block)
+        is_front = is_front and message.content is None  # only a system message so far
 
 
 # ---------------------------------------------------------------------------

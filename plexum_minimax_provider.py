@@ -1169,6 +1169,8 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
     system = request.fields.get("system")
     prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
+    reminders: list[JSON] = []  # system messages, until the next of another role
+    blank = ""  # the path of the last message, if it holds nothing
     for n, message in enumerate(given):
         path = f"messages[{n}]"
         require("object", message, path)
@@ -1178,23 +1180,42 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
         if role not in ("user", "assistant", "system", "developer"):
             wrong_field(path + ".role", "must be user or assistant")
         blocks = _blocks(content, path + ".content", role, request)
-        if role in ("system", "developer"):
+        is_system = role in ("system", "developer")
+        if blocks or not is_system:
+            blank = "" if blocks else path
+        if is_system:
             request.warn("system_role_moved", f"{path} has the role {role}")
             if not messages or not blocks:
                 prompt += blocks
                 continue
-            # It keeps its place, so that caches still know the prefix before it.
-            role, content = "user", None
-            text = "\n\n".join(block["text"] for block in blocks)
-            fields = {name: v for block in blocks for name, v in block.items()}
-            blocks = [{**fields, "text": f"<system>{text}</system>"}]
+            reminders.append(_reminder(blocks))
+            continue
+        if role == "user":  # the results that open its message stay in front
+            is_result = [block["type"] == "tool_result" for block in blocks]
+            count = [*is_result, False].index(False)
+            blocks[count:count] = reminders
+        elif reminders:
+            messages.append(_Message(path, "user", None, reminders, []))
+        reminders = []
         messages.append(_Message(path, role, content, blocks, []))
+    if reminders:
+        messages.append(_Message("messages", "user", None, reminders, []))
     if not messages:
         wrong_field("messages", "must hold a message of a user or an assistant")
-    if not messages[-1].blocks:
-        wrong_field(messages[-1].path + ".content", "must not be blank: it is the last")
+    if blank:
+        wrong_field(blank + ".content", "must not be blank: it is the last")
     sent = _repair(messages, request)
     return sent, system if _as_blocks(system) == prompt else prompt
+
+
+def _reminder(blocks: list[JSON]) -> JSON:
+    """Return a system message in mid-conversation as a text of the user.
+
+    It keeps its place, so that caches still know the prefix before it.
+    """
+    text = "\n\n".join(block["text"] for block in blocks)
+    fields = {name: value for block in blocks for name, value in block.items()}
+    return {**fields, "text": f"<system>{text}</system>"}
 
 
 def _as_blocks(content: Any) -> list[JSON]:
@@ -1447,7 +1468,6 @@ def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> N
 
     Those at the front of the first message already stand where they belong.
     """
-    is_front = True
     for message in run:
         blocks, kept = message.blocks[:], message.blocks
         kept.clear()
@@ -1455,14 +1475,13 @@ def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> N
             name, call = block.get("tool_use_id"), calls.get(id(block))
             if call:
                 call.reply.results.append({**block, "tool_use_id": call.block["id"]})
-                if kept or not is_front or call.reply is not run[0]:
+                if kept or message is not call.reply:
                     request.repaired(call.reply.path, f"result of {name} moved here")
             elif block["type"] == "tool_result":
                 request.repaired(message.path, f"result of {name} sent as text")
                 kept += _as_blocks(block["content"])
             else:
                 kept.append(block)
-        is_front = is_front and message.content is None  # only a system message so far
 
 
 # ---------------------------------------------------------------------------

@@ -98,11 +98,8 @@ REGIONS = {
     "global": "https://api.minimax.io/anthropic",
     "cn": "https://api.minimaxi.com/anthropic",
 }
-HOSTS = {
-    "api.minimax.io": "global",
-    "api.minimaxi.com": "cn",
-    "api.minimax.cn": "cn",  # newer documents prefer it; the same deployment
-}
+# api.minimax.cn is the same deployment as api.minimaxi.com; newer documents prefer it.
+HOSTS = {"api.minimax.io": "global", "api.minimaxi.com": "cn", "api.minimax.cn": "cn"}
 # Paths below the base URL; the quota is below the host (users' reports, 2026-11).
 MESSAGES_PATH, MODELS_PATH = "/v1/messages", "/v1/models"
 QUOTA_PATH = "/v1/token_plan/remains"
@@ -4334,10 +4331,12 @@ def manifest() -> JSON:
 
 # --- the schema
 
-# The fields of the lines that a host and the plugin send.  "?" marks what may be absent;
-# later versions may send further fields.
-_HOST_LINES = {"cancel": "id", "ping": "id?", "describe": "id?"}
-_PLUGIN_LINES = {
+# The fields of each line; "?" marks what may be absent.  Later versions may send further
+# fields.  "line_error" is the `error` that belongs to no turn.
+_LINES = {
+    "cancel": "id",
+    "ping": "id?",
+    "describe": "id?",
     TURN_START: "id model message_id",
     BLOCK_START: "id index block",
     TEXT_DELTA: "id index text",
@@ -4349,36 +4348,34 @@ _PLUGIN_LINES = {
     RETRY: "id attempt max_attempts delay error",
     WARNING: "id code text",
     HEARTBEAT: "id",
+    "line_error": "error line ref_id?",
     "pong": "id?",
     "manifest": "id? name version protocol kind executable activation provider models "
     "config capabilities",
 }
-# What fields hold, by name, unless it is a string.  JSON Schema has no form for a host
-# that spells its fields in other ways.
+# What fields hold, by name; those that are missing here are strings.  A host may also
+# spell its fields in other ways, for which JSON Schema has no form.
 _FIELD_SHAPES = """
-{"id": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]},
-"index attempt max_attempts line total_ms attempts": {"type": "integer", "minimum": 0},
-"first_event_ms": {"type": ["integer", "null"], "minimum": 0},
-"model message_id request_id": {"type": ["string", "null"]},
-"cost_usd delay retry_after": {"type": "number"},
+{"id": {"type": ["string", "integer"], "minLength": 1},
+"id?": {"type": ["string", "integer", "null"], "minLength": 1},
+"index attempt max_attempts line": {"type": "integer", "minimum": 0},
 "http_status provider_code": {"type": "integer"},
+"cost_usd delay retry_after": {"type": "number"},
+"model message_id request_id": {"type": ["string", "null"]},
 "retryable": {"type": "boolean"}, "incomplete": {"const": true}, "protocol": {"const": 1},
 "usage": {"type": ["object", "null"]}, "provider": {"type": "object"},
+"ref_id": {"type": ["string", "number", "boolean"]},
+"models config capabilities": {"type": "array"},
 "block": {"type": "object", "required": ["type"]},
-"ref_id": {"not": {"type": ["object", "array"]}},
-"models config": {"type": "array", "items": {"type": "object"}},
-"capabilities": {"type": "array", "items": {"type": "string"}},
-"timing": {"$ref": "#/$defs/Timing"}, "error": {"$ref": "#/$defs/ErrorObject"},
+"error": {"$ref": "#/$defs/ErrorObject"},
+"timing": {"type": "object", "required": ["first_event_ms", "total_ms", "attempts"]},
 "message partial": {"type": ["object", "null"], "required": ["role", "content"],
   "properties": {"role": {"const": "assistant"}, "content": {
     "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
-"system": {"anyOf": [{"type": ["string", "null"]}, {
-  "type": "array", "items": {"$ref": "#/$defs/TextBlock"}}]},
-"messages": {"type": "array", "minItems": 1, "items": {
-  "type": "object", "required": ["role"], "properties": {
-    "role": {"enum": ["user", "assistant", "system", "developer"]},
-    "content": {"anyOf": [{"type": ["string", "null"]}, {
-      "type": "array", "items": {"$ref": "#/$defs/Block"}}]}}}},
+"messages": {"type": "array", "minItems": 1, "items": {"required": ["role"],
+  "type": "object", "properties": {"content": {"$ref": "#/$defs/Content"},
+    "role": {"enum": ["user", "assistant", "system", "developer"]}}}},
+"system": {"$ref": "#/$defs/Content"},
 "tool_choice": {"anyOf": [{"enum": ["auto", "any", "none", "required", null, "", []]},
   {"type": "object", "required": ["type"]}]},
 "thinking": {"anyOf": [{"type": ["boolean", "object"]}, {"enum": [null, "", []]}]},
@@ -4390,44 +4387,38 @@ _FIELD_SHAPES = """
 """
 
 
-def _object(row: str, shapes: JSON, **own: JSON) -> JSON:
-    """The shape of an object with the fields of `row`; `own` wins over `shapes`."""
-    shapes, names = {**shapes, **own}, row.replace("?", "").split()
-    return {
-        "type": "object",
-        "properties": {name: shapes.get(name, {"type": "string"}) for name in names},
-        "required": [name for name in row.split() if name[-1] != "?"],
-    }
+def _object(row: str, shapes: JSON) -> JSON:
+    """The shape of an object with the fields of `row`."""
+    fields: JSON = {}
+    for name in row.split():
+        plain = name.rstrip("?")
+        fields[plain] = shapes.get(name) or shapes.get(plain, {"type": "string"})
+    required = [name for name in row.split() if name[-1] != "?"]
+    return {"type": "object", "properties": fields, "required": required}
 
 
 def _parts(shapes: JSON) -> JSON:
     """The shapes of what lines hold, and of config.json."""
-    text = {"type": "string"}
-    needs = {
-        "text": ["text"],
-        "tool_use": ["id", "name"],
-        "tool_result": ["tool_use_id"],
-    }
-    rules = []
-    for kind, names in needs.items():
-        then = {"required": names, "properties": dict.fromkeys(names, text)}
-        rules.append({"if": {"properties": {"type": {"const": kind}}}, "then": then})
-    options: JSON = {}
+    rules, options = [], {}
+    for row in ("text text", "tool_use id name", "tool_result tool_use_id"):
+        kind, names = row.split(" ", 1)
+        condition = {"properties": {"type": {"const": kind}}}
+        rules.append({"if": condition, "then": _object(names, {})})
     for name, option in OPTIONS.items():
-        options[name] = {"type": [option.type, "null"], "description": option.help}
+        shape: JSON = {"type": [option.type, "null"], "description": option.help}
         if option.choices:
-            options[name]["enum"] = [*option.choices, "", None]
+            shape["enum"] = [*option.choices, "", None]
         if option.low is not None:
-            options[name].update(minimum=option.low, maximum=option.high)
+            shape.update(minimum=option.low, maximum=option.high)
+        options[name] = shape
     error = "code message hint retryable retry_after? reset_at? http_status?"
     error += " provider_code? request_id?"
+    own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
+    blocks = {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}}
     return {
         "Block": {**_object("type", {}), "allOf": rules},
-        "TextBlock": _object("type text", {}, type={"const": "text"}),
-        "Timing": _object("first_event_ms total_ms attempts", shapes),
-        "ErrorObject": _object(
-            error, shapes, code={"enum": list(ERRORS)}, message=text, request_id=text
-        ),
+        "Content": blocks,
+        "ErrorObject": _object(error, {**shapes, **own}),
         "Config": {"type": "object", "properties": options},
     }
 
@@ -4439,25 +4430,20 @@ def schema() -> JSON:
     for name, kind in _FIELDS.items():
         shape = {"type": "array" if kind == "list" else kind}
         shapes.setdefault(name, {"anyOf": [{"enum": [None, "", []]}, shape]})
-    maybe_id = {"anyOf": [shapes["id"], {"type": "null"}]}
-    others = [f"{name}?" for name in TURN_FIELDS if name not in ("messages", "stream")]
-    turn = _object(" ".join(["messages", *others]), shapes, id=maybe_id)
+    optional = [
+        f"{name}?" for name in TURN_FIELDS if name not in ("messages", "stream")
+    ]
+    turn = _object(" ".join(["messages", *optional]), shapes)
     turn["properties"]["type"] = {"const": "turn"}
     defs = {**_parts(shapes), "Turn": turn}
-    unions = {"HostLine": ["Turn"], "PluginLine": ["LineError"]}
-    for union, lines in (("HostLine", _HOST_LINES), ("PluginLine", _PLUGIN_LINES)):
-        for kind, row in lines.items():
-            title = kind.title().replace("_", "")
-            defs[title] = _object("type " + row, shapes, type={"const": kind})
-            unions[union].append(title)
-    for title in ("Ping", "Describe"):
-        defs[title]["properties"]["id"] = maybe_id
-    defs["LineError"] = _object(
-        "type error line ref_id?", shapes, type={"const": ERROR}
-    )
+    titles = ["Turn"]
+    for kind, row in _LINES.items():
+        type = {"const": ERROR if kind == "line_error" else kind}
+        titles.append(kind.title().replace("_", ""))
+        defs[titles[-1]] = _object("type " + row, {**shapes, "type": type})
     defs["LineError"]["not"] = {"required": ["id"]}
-    for union, titles in unions.items():
-        defs[union] = {"oneOf": [{"$ref": f"#/$defs/{title}"} for title in titles]}
+    for side, names in (("HostLine", titles[:4]), ("PluginLine", titles[4:])):
+        defs[side] = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:{NAME}:1",
@@ -4507,7 +4493,6 @@ class PluginLoop:
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
         self._is_closing = False  # no more turns are taken
-        self._is_lost = False  # the host has gone
         self._lines = 0  # lines that are not blank
         self._is_anonymous = True  # no line had an id
         self._has_failed = False  # something ended in an error
@@ -4520,8 +4505,8 @@ class PluginLoop:
 
     def stop(self) -> None:
         """Cancel every turn; "done" is notified when the end of each is written."""
+        self._is_closing = True
         with self._state:
-            self._is_closing = True
             names = list(self._scopes)
         for name in names:
             self._cancel(name)
@@ -4529,7 +4514,7 @@ class PluginLoop:
 
     def lose(self) -> None:
         """The host has gone: end all work, and write nothing more."""
-        self._is_lost = True
+        self._write = lambda data: None
         self.stop()
 
     @property
@@ -4539,7 +4524,7 @@ class PluginLoop:
 
     def _notify_if_done(self) -> None:
         with self._state:
-            is_busy = bool(self._scopes or self._running or self._answers)
+            is_busy = self._scopes or self._running or self._answers
         if self._is_closing and not is_busy:
             self._notify("done")
 
@@ -4579,16 +4564,15 @@ class PluginLoop:
             if not data:
                 return
             size += len(rest)
-            if size <= limit:
-                pieces.append(rest)
-            else:
-                pieces = []
+            pieces.append(rest)
+            if size > limit:
+                pieces.clear()
 
     def _on_line(self, number: int, line: bytes | None) -> None:
         """Do what a line asks for, or answer it with an error that has no id."""
         name = None
         try:
-            if line is not None and number == 1 and line.startswith(b"\xef\xbb\xbf"):
+            if number == 1 and line is not None and line.startswith(b"\xef\xbb\xbf"):
                 line = line[3:]
             if line is not None and not line.strip():
                 return
@@ -4605,47 +4589,44 @@ class PluginLoop:
             is_plain = isinstance(name, (str, int, float))
             if is_plain and well_formed(str(name)) == str(name):
                 event["ref_id"] = name
-            self._answer(None, outgoing(event))
+            self._answer(outgoing(event))
 
     def _parse(self, line: bytes | None) -> JSON:
-        """The object that a line holds.  Raises ProviderError."""
         if line is None:
             text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
             raise ProviderError("line_too_long", text + "than memory holds")
-        problem = "is not JSON"
         try:
             message = load_json(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            problem = f"is not UTF-8: byte {error.start + 1}"
         except ValueError as error:
-            problem = f"is not JSON: {error}"
-        else:
-            if isinstance(message, dict):
-                return message
+            problem = f"not JSON: {error}"
+            if isinstance(error, UnicodeDecodeError):
+                problem = f"not UTF-8: byte {error.start + 1}"
+            raise ProviderError("invalid_json", f"the line is {problem}") from None
+        if not isinstance(message, dict):
             raise ProviderError("invalid_request", "the line is not a JSON object")
-        raise ProviderError("invalid_json", f"the line {problem}")
+        return message
 
     def _dispatch(self, message: JSON) -> None:
         fields, _ = fold_keys(message, ("type", "id"))
         kind, name = fields.get("type"), fields.get("id")
         if kind is None and any(fold(str(key)) == "messages" for key in message):
             kind = "turn"
-        handlers: dict[str, Callable[[Any, JSON], None]] = {
+        ref = {} if name is None else {"id": name}
+        handlers: dict[Any, Callable[[Any, JSON], None]] = {
             "turn": self._on_turn,
             "cancel": self._on_cancel,
-            "ping": lambda *_: self._answer(name, {"type": "pong"}),
+            "ping": lambda *_: self._answer({"type": "pong", **ref}),
             "describe": lambda *_: self._answer(
-                name, {"type": "manifest", **manifest()}
+                {"type": "manifest", **ref, **manifest()}
             ),
         }
-        handler = handlers.get(kind) if isinstance(kind, str) else None
-        if handler is None:
+        if not isinstance(kind, str) or kind not in handlers:
             wrong_field("type", "must be one of " + ", ".join(handlers))
         is_text = isinstance(name, str) and name != "" and well_formed(name) is name
         if name is not None and not (is_text or TYPES["integer"][0](name)):
             text = "must be a non-empty string of valid Unicode or an integer"
             wrong_field("id", text)
-        handler(name, message)
+        handlers[kind](name, message)
 
     def _on_cancel(self, name: Any, _: JSON) -> None:
         if name is None:
@@ -4655,7 +4636,8 @@ class PluginLoop:
     # Turns
 
     def _on_turn(self, name: Any, request: JSON) -> None:
-        limits, has_id, refusal = self._limits, name is not None, None
+        has_id, failure, turn = name is not None, None, None
+        request = {k: v for k, v in request.items() if fold(k) != "id"}
         with self._state:
             if name in self._scopes:
                 text = "the turn with this id has not ended yet"
@@ -4664,26 +4646,24 @@ class PluginLoop:
                 self._names += 1
                 name = f"turn-{self._names}"
             self._scopes[name] = Scope()
-            waiting = len(self._waiting) + len(self._held)
-            has_room = self._running < limits["max_concurrent_turns"]
-            may_run = has_room and (has_id or not self._is_holding)
             if self._is_closing:
-                refusal = ProviderError("shutting_down", "the process is ending")
-            elif waiting >= limits["max_queued_turns"] and not may_run:
-                text = f"{self._running} turns run and {waiting} wait: no more can"
-                refusal = ProviderError("busy", text)
+                failure = ProviderError("shutting_down", "the process is ending")
             else:
-                request = {k: v for k, v in request.items() if fold(k) != "id"}
                 self._waiting[name] = (has_id, {"id": name, **request})
-            turn = self._next_turn()
+                turn = self._next_turn()
+            waiting = len(self._waiting) + len(self._held)
+            if waiting > self._limits["max_queued_turns"]:
+                self._held.pop(name, None) or self._waiting.pop(name)
+                text = f"{self._running} turns run and {waiting - 1} wait: no more can"
+                failure = ProviderError("busy", text)
         if turn is not None:
             try:
-                spawn(self._serve_turns, turn)
+                spawn(self._serve, turn)
             except ProviderError as error:
+                failure = error
                 self._leave(has_id)
-                refusal = error
-        if refusal is not None:
-            self._refuse(name, refusal)
+        if failure is not None:
+            self._end(name, failure)
 
     def _next_turn(self) -> tuple[Any, bool, JSON] | None:
         """Take the first turn that may run now."""
@@ -4707,49 +4687,46 @@ class PluginLoop:
             self._running -= 1
             self._is_holding = self._is_holding and has_id
 
-    def _serve_turns(self, turn: tuple[Any, bool, JSON] | None) -> None:
+    def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
         """Run a turn and then, in its thread, those that wait."""
         while turn is not None:
             name, has_id, request = turn
-            self._serve(name, request)
+            has_ended = False
+            try:
+                for batch in self._run(request, self._scopes[name]):
+                    kind = batch[-1]["type"]
+                    has_ended = kind in TERMINAL
+                    self._has_failed = self._has_failed or kind == ERROR
+                    self._put(encode(name, batch), [name] if has_ended else [])
+            except Exception as error:
+                failure = internal_error(error)
+                if not has_ended:
+                    self._end(name, failure)
             with self._state:
                 self._leave(has_id)
                 turn = self._next_turn()
             self._notify_if_done()
 
-    def _serve(self, name: Any, request: JSON) -> None:
-        has_ended = False
-        try:
-            for batch in self._run(request, self._scopes[name]):
-                kind = batch[-1]["type"]
-                has_ended = kind in TERMINAL
-                self._has_failed = self._has_failed or kind == ERROR
-                self._put(encode(name, batch), [name] if has_ended else [])
-        except Exception as error:
-            failure = internal_error(error)
-            if not has_ended:
-                self._refuse(name, failure)
-
     def _cancel(self, name: Any) -> None:
         with self._state:
             scope = self._scopes.get(name)
-            waited = self._waiting.pop(name, None) or self._held.pop(name, None)
+            is_waiting = self._waiting.pop(name, None) or self._held.pop(name, None)
         if scope is not None:
             scope.cancel()
-        if waited is not None:
-            nothing = dict.fromkeys(("message", "message_id", "request_id"))
-            self._end(name, TURN_END, stop_reason=CANCELLED, **nothing)
+        if is_waiting:
+            self._end(name)
 
-    def _refuse(self, name: Any, error: ProviderError) -> None:
-        """Answer a turn that will not be served."""
-        self._has_failed = True
-        self._end(name, ERROR, error=error.to_dict(), partial=None)
-
-    def _end(self, name: Any, kind: str, **fields: Any) -> None:
-        """Answer a turn of which no attempt was made with its last line."""
+    def _end(self, name: Any, error: ProviderError | None = None) -> None:
+        """Answer a turn that is not served: it was cancelled, or there is an error."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
-        event = {"type": kind, **fields, "model": None, "usage": None, "timing": timing}
-        self._answer(name, event, is_end=True)
+        event: JSON = {"model": None, "usage": None, "timing": timing}
+        if error is None:
+            event.update(dict.fromkeys(("message", "message_id", "request_id")))
+            event.update(type=TURN_END, stop_reason=CANCELLED)
+        else:
+            self._has_failed = True
+            event.update(type=ERROR, error=error.to_dict(), partial=None)
+        self._answer({"id": name, **event}, name)
 
     # Output
 
@@ -4760,24 +4737,24 @@ class PluginLoop:
                 with self._state:
                     for name in ended:
                         self._scopes.pop(name, None)
-                if not self._is_lost:
-                    self._write(data)
+                self._write(data)
         except OSError as error:
             has_gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
             if not has_gone:
                 log(f"stdout cannot be written: {error.strerror}")
-            self._is_lost = True
+            self._write = lambda data: None
             self._notify("closed" if has_gone else "failed")
 
-    def _answer(self, name: Any, event: JSON, is_end: bool = False) -> None:
-        """Leave a line to the thread that writes, since the reader must never wait.
+    def _answer(self, line: JSON, turn: Any = None) -> None:
+        """Leave `line` to the thread that writes, since the reader must never wait.
 
-        Unless it ends a turn, it is dropped if too many wait.
+        It ends the turn with that id, or else is dropped if too many lines wait: a host
+        that sends pings without reading must not fill the memory.
         """
-        data = encode(name, [event])
+        data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
-            if is_end or len(self._answers) < self.MAX_UNREAD:
-                self._answers.append((data, name if is_end else None))
+            if turn is not None or len(self._answers) < self.MAX_UNREAD:
+                self._answers.append((data, turn))
                 self._state.notify()
 
     def _write_answers(self) -> None:
@@ -4793,9 +4770,8 @@ class PluginLoop:
 
 
 def encode(name: Any, events: Iterable[JSON]) -> bytes:
-    """Events as lines of the wire, with the id of their turn if they have one."""
-    head = {} if name is None else {"id": name}
-    lines = [dump_json({**head, **event}).encode("ascii") for event in events]
+    """The events of a turn as lines of the wire."""
+    lines = [dump_json({"id": name, **event}).encode("ascii") for event in events]
     return b"\n".join([*lines, b""])  # of a large one no more copies than these two
 
 

@@ -115,16 +115,11 @@ def key_kind(key: str) -> tuple[str, str, str, str]:
     The prefix tells which wallet a key spends (token-plan FAQ, 2026-11).  It only
     helps to word hints: the server decides which keys are good.
     """
-    plan, account = (
-        "the quota of your Token, Coding or M Plan",
-        "your account's balance",
-    )
-    issued = "the wallet it was issued for"
     rows = (
-        ("sk-cp-", PLAN_KEY, plan, PAYG_KEY),
-        ("sk-api-", PAYG_KEY, account, PLAN_KEY),
-        ("eyJ", "OAuth or older key (eyJ)", issued, PLAN_KEY),
-        ("", "key of unknown kind", issued, PLAN_KEY),
+        ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
+        ("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
+        ("eyJ", "OAuth or older key (eyJ)", "the wallet it was issued for", PLAN_KEY),
+        ("", "key of unknown kind", "the wallet it was issued for", PLAN_KEY),
     )
     return next(row for row in rows if key.startswith(row[0]))
 
@@ -642,12 +637,12 @@ def outgoing(event: JSON) -> JSON:
         return event if text.isascii() else {**event, "text": well_formed(text)}
     if kind in (BLOCK_START, BLOCK_END, INPUT_DELTA):
         return dict(map_strings(event, well_formed))
-    content = {name: event[name] for name in ("message", "partial") if name in event}
-    masked = map_strings(
-        {**event, **dict.fromkeys(content)},  # so that the order of the fields stays
-        lambda text: SECRETS.text(well_formed(text)),
-    )
-    return {**masked, **map_strings(content, well_formed)}
+    clean: JSON = {}
+    for name, value in event.items():
+        value = map_strings(value, well_formed)
+        is_content = name in ("message", "partial")
+        clean[name] = value if is_content else SECRETS.value(value)
+    return clean
 
 
 def redacted(error: ProviderError) -> ProviderError:
@@ -4467,8 +4462,6 @@ class PluginLoop:
     and with "failed" when its lines cannot be written.
     """
 
-    MAX_UNREAD = 1000  # pongs and line errors kept for a host that does not read
-
     def __init__(
         self,
         read: Callable[[], bytes],
@@ -4500,6 +4493,7 @@ class PluginLoop:
     # Life
 
     def start(self) -> None:
+        """Begin to read.  Raises ProviderError if no thread can be started."""
         spawn(self._write_answers)
         spawn(self._read_lines)
 
@@ -4531,6 +4525,11 @@ class PluginLoop:
     # Input
 
     def _read_lines(self) -> None:
+        """Read to the end of the input, in a thread that waits for nothing else.
+
+        It neither runs turns nor writes, so that a `cancel` is read at once, whatever
+        the host does with stdout.
+        """
         try:
             for number, line in enumerate(self._split(), 1):
                 self._on_line(number, line)
@@ -4540,7 +4539,10 @@ class PluginLoop:
         self._notify_if_done()
 
     def _split(self) -> Iterator[bytes | None]:
-        """The lines of the input; None for one that is too long, or for the memory."""
+        """The lines of the input; None for one that is too long, or for the memory.
+
+        The pieces of a line are joined once, when it ends.
+        """
         limit = self._limits["max_line_bytes"]
         pieces: list[bytes] = []
         size = 0
@@ -4592,6 +4594,7 @@ class PluginLoop:
             self._answer(outgoing(event))
 
     def _parse(self, line: bytes | None) -> JSON:
+        """The object in `line`.  Raises ProviderError with what is wrong with it."""
         if line is None:
             text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
             raise ProviderError("line_too_long", text + "than memory holds")
@@ -4607,35 +4610,34 @@ class PluginLoop:
         return message
 
     def _dispatch(self, message: JSON) -> None:
+        """Find out what `message` asks for, and do it.  Raises ProviderError."""
         fields, _ = fold_keys(message, ("type", "id"))
         kind, name = fields.get("type"), fields.get("id")
         if kind is None and any(fold(str(key)) == "messages" for key in message):
             kind = "turn"
         ref = {} if name is None else {"id": name}
-        handlers: dict[Any, Callable[[Any, JSON], None]] = {
-            "turn": self._on_turn,
-            "cancel": self._on_cancel,
-            "ping": lambda *_: self._answer({"type": "pong", **ref}),
-            "describe": lambda *_: self._answer(
-                {"type": "manifest", **ref, **manifest()}
-            ),
+        handlers: dict[Any, Callable[[], None]] = {
+            "turn": lambda: self._on_turn(name, message),
+            "cancel": lambda: self._cancel(name),
+            "ping": lambda: self._answer({"type": "pong", **ref}),
+            "describe": lambda: self._answer({"type": "manifest", **ref, **manifest()}),
         }
         if not isinstance(kind, str) or kind not in handlers:
             wrong_field("type", "must be one of " + ", ".join(handlers))
         is_text = isinstance(name, str) and name != "" and well_formed(name) is name
-        if name is not None and not (is_text or TYPES["integer"][0](name)):
+        is_absent = name is None and kind != "cancel"
+        if not (is_absent or is_text or TYPES["integer"][0](name)):
             text = "must be a non-empty string of valid Unicode or an integer"
             wrong_field("id", text)
-        handlers[kind](name, message)
-
-    def _on_cancel(self, name: Any, _: JSON) -> None:
-        if name is None:
-            wrong_field("id", "must be a non-empty string or an integer")
-        self._cancel(name)
+        handlers[kind]()
 
     # Turns
 
     def _on_turn(self, name: Any, request: JSON) -> None:
+        """Start a turn or let it wait; answer it if neither is possible.
+
+        One that is refused keeps its id, but not its request, until its end is written.
+        """
         has_id, failure, turn = name is not None, None, None
         request = {k: v for k, v in request.items() if fold(k) != "id"}
         with self._state:
@@ -4688,7 +4690,10 @@ class PluginLoop:
             self._is_holding = self._is_holding and has_id
 
     def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
-        """Run a turn and then, in its thread, those that wait."""
+        """Run a turn and then, in its thread, those that wait.
+
+        So a turn that waits needs no thread of its own, of which there may be none left.
+        """
         while turn is not None:
             name, has_id, request = turn
             has_ended = False
@@ -4708,6 +4713,7 @@ class PluginLoop:
             self._notify_if_done()
 
     def _cancel(self, name: Any) -> None:
+        """End a turn soon: one that runs by its scope, one that waits here and now."""
         with self._state:
             scope = self._scopes.get(name)
             is_waiting = self._waiting.pop(name, None) or self._held.pop(name, None)
@@ -4719,19 +4725,22 @@ class PluginLoop:
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
         """Answer a turn that is not served: it was cancelled, or there is an error."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
-        event: JSON = {"model": None, "usage": None, "timing": timing}
         if error is None:
-            event.update(dict.fromkeys(("message", "message_id", "request_id")))
-            event.update(type=TURN_END, stop_reason=CANCELLED)
+            nothing = dict.fromkeys(("message", "message_id", "request_id"))
+            event = {"type": TURN_END, "stop_reason": CANCELLED, **nothing}
         else:
             self._has_failed = True
-            event.update(type=ERROR, error=error.to_dict(), partial=None)
+            event = {"type": ERROR, "error": error.to_dict(), "partial": None}
+        event.update(model=None, usage=None, timing=timing)
         self._answer({"id": name, **event}, name)
 
     # Output
 
     def _put(self, data: bytes, ended: list[Any]) -> None:
-        """Write whole lines; the ids of turns that end with them are free again."""
+        """Write whole lines; the ids of the turns that they end are free again.
+
+        The id is free before the write: a host may use it as soon as it reads the end.
+        """
         try:
             with self._wire:
                 with self._state:
@@ -4745,19 +4754,23 @@ class PluginLoop:
             self._write = lambda data: None
             self._notify("closed" if has_gone else "failed")
 
-    def _answer(self, line: JSON, turn: Any = None) -> None:
+    def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
         """Leave `line` to the thread that writes, since the reader must never wait.
 
-        It ends the turn with that id, or else is dropped if too many lines wait: a host
-        that sends pings without reading must not fill the memory.
+        It ends the turn with that id.  Other lines are dropped if `max_unread` wait: a
+        host that sends pings without reading must not fill the memory.
         """
         data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
-            if turn is not None or len(self._answers) < self.MAX_UNREAD:
+            if turn is not None or len(self._answers) < max_unread:
                 self._answers.append((data, turn))
                 self._state.notify()
 
     def _write_answers(self) -> None:
+        """Write what others leave, for as long as the process lives.
+
+        A line counts as unwritten until it is written, or "done" would come too early.
+        """
         while True:
             with self._state:
                 while not self._answers:

@@ -134,8 +134,8 @@ Family = namedtuple(
 )
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
-# The first prefix that fits decides.  M3.1 takes an effort, and one left out means max,
-# about ten times the tokens of low: one is always sent.  (2026-11)
+# The first matching prefix decides.  M3.1 takes an effort; without one it uses max,
+# about ten times the tokens of low, so one is always sent.  (2026-11)
 FAMILIES = (
     Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
     Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
@@ -168,8 +168,8 @@ def _catalogue(*rows: Any) -> dict[str, Any]:
     return models
 
 
-# Model and price pages, users' reports (2026-11).  Of M3's output 131,072 tokens are
-# advised.
+# Model and price pages, users' reports (2026-11).  MiniMax advises at most 131,072
+# tokens of output for M3.
 MODELS = _catalogue(
     ("MiniMax-M3.1-Flash", 10**6, 524288, (0.15, 0.6, 0.015, None), "current"),
     ("MiniMax-M3", 10**6, 524288, (0.3, 1.2, 0.06, None), "current"),
@@ -204,8 +204,8 @@ def model_facts(name: str) -> Any:
     return family and MODELS.get(name, MODELS[family.newest])
 
 
-# The price that each count of `usage` is charged at.  As in the Messages API,
-# input_tokens leaves the other two inputs out: one answer had 236 beside 38,308 cache
+# The price at which each count of `usage` is charged.  As in the Messages API,
+# input_tokens excludes the other two inputs: one answer had 236 beside 38,308 cache
 # reads.
 CHARGES = {
     "input_tokens": "input",
@@ -351,7 +351,7 @@ TOOL_MARKUP = (
 
 MAX_DEPTH = 500  # of nested JSON: well below every Python's recursion limit
 MAX_UPSTREAM_DEPTH = 480  # so that an answer still fits into the next request
-MAX_ERROR_BODY = 64 * 1024  # bytes: an error body that is longer says nothing more
+MAX_ERROR_BODY = 64 * 1024  # bytes: more of an error body tells nothing new
 
 
 # ---------------------------------------------------------------------------
@@ -373,14 +373,14 @@ def _int(text: str, max_digits: int = 4300) -> int:
     return int(text)
 
 
-# By whether raw control characters may stand inside strings.
+# The decoders, by whether strings may hold raw control characters.
 _DECODERS: dict[bool, Any] = {
     lax: json.JSONDecoder(
         strict=not lax, parse_int=_int, parse_float=_float, parse_constant=_float
     )
     for lax in (False, True)
 }
-# ASCII and compact; raises ValueError for what JSON has no form for.
+# ASCII and compact.  Raises ValueError for values that JSON cannot express.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -396,7 +396,7 @@ def load_json(
     decoder = _DECODERS[control_characters]
     try:
         try:
-            # decode() alone would look for white space first: as long as the parse.
+            # decode() first looks for white space, which takes as long as the parse.
             value, end = decoder.scan_once(text, 0)
         except StopIteration:
             end = -1
@@ -437,7 +437,7 @@ def map_strings(value: Any, function: Callable[[str], str]) -> Any:
     """
     top = [value]
     work: list[tuple[Any, Any]] = [(top, 0)]
-    while work:  # and not by recursion: values may be as deep as Python allows
+    while work:  # no recursion: values may be as deep as Python allows
         parent, place = work.pop()
         value = parent[place]
         if isinstance(value, str):
@@ -499,7 +499,7 @@ def describe_value(value: Any) -> str:
 
 
 class ProviderError(Exception):
-    """A turn, or a line, that failed.
+    """Why a turn, or a line of the host, failed.
 
     `code` is one of ERRORS; `message` says what happened, `hint` what to do.
     `details` may hold retry_after (seconds), reset_at (ISO 8601), http_status,
@@ -526,7 +526,7 @@ class ProviderError(Exception):
         self.details = {k: v for k, v in details.items() if v is not None}
 
     def explain(self, facts: JSON) -> None:
-        """Fill the hint in: `facts` are the words for the braces of ERRORS."""
+        """Fill in the hint; `facts` holds the words for its braces."""
         self.hint = self.hint or self._template().format_map(facts)
 
     def _template(self) -> str:
@@ -563,8 +563,9 @@ class Redactor:
     in the text, whatever the number and the length of the keys.
     """
 
-    SPAN, STEM, STRIDE = 8, 5, 4  # of any SPAN characters in a row, the STEM at a
-    # multiple of STRIDE are whole
+    # Any SPAN characters in a row hold a whole STEM that begins at a multiple of STRIDE,
+    # so a look at every fourth place of a text is enough to find them.
+    SPAN, STEM, STRIDE = 8, 5, 4
     MAX_CHARACTERS = 65536  # of the keys kept: a token renewed hourly must not add up
 
     def __init__(self) -> None:
@@ -594,13 +595,13 @@ class Redactor:
 
     @staticmethod
     def _forms(secret: str) -> set[str]:
-        """`secret` as it may be echoed; of base64, for each place it may begin at."""
+        """The forms in which `secret` may be echoed: base64 at each of 3 alignments."""
         from binascii import b2a_base64
         from urllib.parse import quote
 
         forms = {secret, dump_json(secret)[1:-1], quote(secret, safe="")}
         for lead in range(3):
-            # The first and the last characters also hold bits of what stands around.
+            # The first and last characters also encode bits of the neighbours.
             data = b"\0" * lead + secret.encode("utf-8")
             text = b2a_base64(data, newline=False).decode("ascii")
             forms.add(text[(lead * 4 + 2) // 3 : len(text) - 4])
@@ -630,7 +631,7 @@ SECRETS = Redactor()
 
 
 def outgoing(event: JSON) -> JSON:
-    """`event` as it may leave: valid Unicode, and no key outside the model's content."""
+    """`event`, fit to be sent: valid Unicode, no key outside the model's content."""
     kind = event["type"]
     if kind in (TEXT_DELTA, THINKING_DELTA):  # nearly all events, and nearly all ASCII
         text = event["text"]
@@ -646,7 +647,7 @@ def outgoing(event: JSON) -> JSON:
 
 
 def redacted(error: ProviderError) -> ProviderError:
-    """`error` as it may leave: no key in what it says."""
+    """A copy of `error` without any key in its texts."""
     return ProviderError(**SECRETS.value(error.to_dict()))
 
 
@@ -725,9 +726,8 @@ def _classify(number: int | None, status: int | None, kind: str, text: str) -> s
 # ---------------------------------------------------------------------------
 
 
-# One event of a stream: its name ("message" by default) and its data.  `bare` is true
-# for text that stands in no SSE field and opens with a brace: MiniMax was seen to send
-# errors so.
+# One event of a stream: its name ("message" by default) and its data.  `bare` marks
+# JSON outside of any SSE field, which is how MiniMax sends some errors.
 ServerSentEvent = namedtuple("ServerSentEvent", "event data bare", defaults=(False,))
 
 
@@ -735,10 +735,10 @@ class SSEDecoder:
     """Incremental decoder of `text/event-stream` (WHATWG HTML, section 9.2.6).
 
     `feed(chunk)` takes bytes cut anywhere and returns the events they complete;
-    `close()` returns what a body held that ended without its last blank line, which
-    the specification would drop and MiniMax's servers need.  `id` and `retry` are
-    ignored: nothing here reconnects.  Raises ValueError when an event exceeds
-    `max_event_bytes`, and from then on.
+    `close()` returns the event of a body that ends without its last blank line.  The
+    specification drops that one, but MiniMax's servers leave the line out.  `id` and
+    `retry` are ignored: nothing here reconnects.  Raises ValueError when an event
+    exceeds `max_event_bytes`, and from then on.
     """
 
     # The default is eight times a whole maximal answer.
@@ -750,7 +750,7 @@ class SSEDecoder:
         self._name = ""
         self._data: list[str] = []
         self._bare: list[str] = []  # lines of bare JSON that may go on
-        self._after_cr = False  # the last byte was CR: an LF may be part of it
+        self._after_cr = False  # the last byte was CR, and an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -4292,7 +4292,7 @@ def _is_alike(before: Any, now: Any) -> bool:
 
 
 def manifest() -> JSON:
-    """What the plugin is and can do, for `describe`, --manifest and manifest.json."""
+    """The plugin and its abilities, for `describe`, --manifest and manifest.json."""
     return {
         "name": NAME,
         "version": __version__,
@@ -4475,9 +4475,9 @@ class PluginLoop:
         self._wire = threading.Lock()  # one batch of whole lines at a time
         self._state = threading.Condition()  # guards what follows
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
-        # The requests that wait, by id, in order of arrival, and whether the host gave
-        # the id.  Turns without one run one after another: while one does, those that
-        # come to the head of the queue are held.
+        # The turns that wait, by id, in order of arrival: whether the host gave the id,
+        # and the request.  Turns without an id run one after another: while one runs,
+        # the next ones leave the head of the queue and are held.
         self._waiting: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
         self._held: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
         self._running = 0  # threads that serve turns
@@ -4539,9 +4539,9 @@ class PluginLoop:
         self._notify_if_done()
 
     def _split(self) -> Iterator[bytes | None]:
-        """The lines of the input; None for one that is too long, or for the memory.
+        """The lines of the input; None for one that is too long for us or for memory.
 
-        The pieces of a line are joined once, when it ends.
+        The pieces of a line are joined once, when it ends: the work is linear.
         """
         limit = self._limits["max_line_bytes"]
         pieces: list[bytes] = []
@@ -4610,7 +4610,7 @@ class PluginLoop:
         return message
 
     def _dispatch(self, message: JSON) -> None:
-        """Find out what `message` asks for, and do it.  Raises ProviderError."""
+        """Do what `message` asks for.  Raises ProviderError if that is unclear."""
         fields, _ = fold_keys(message, ("type", "id"))
         kind, name = fields.get("type"), fields.get("id")
         if kind is None and any(fold(str(key)) == "messages" for key in message):

@@ -4480,8 +4480,7 @@ class PluginLoop:
         # the next ones leave the head of the queue and are held.
         self._waiting: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
         self._held: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
-        self._running = 0  # threads that serve turns
-        self._is_holding = False  # one of them serves a turn without an id
+        self._running: list[bool] = []  # of each turn: whether the host gave its id
         self._names = 0  # how many names turn-1, turn-2, ... were given
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
@@ -4656,38 +4655,32 @@ class PluginLoop:
             waiting = len(self._waiting) + len(self._held)
             if waiting > self._limits["max_queued_turns"]:
                 self._held.pop(name, None) or self._waiting.pop(name)
-                text = f"{self._running} turns run and {waiting - 1} wait: no more can"
+                running = len(self._running)
+                text = f"{running} turns run and {waiting - 1} wait: no more can"
                 failure = ProviderError("busy", text)
         if turn is not None:
             try:
                 spawn(self._serve, turn)
             except ProviderError as error:
                 failure = error
-                self._leave(has_id)
+                self._running.remove(has_id)
         if failure is not None:
             self._end(name, failure)
 
     def _next_turn(self) -> tuple[Any, bool, JSON] | None:
         """Take the first turn that may run now."""
         with self._state:
-            while self._running < self._limits["max_concurrent_turns"]:
-                is_freed = self._held and not self._is_holding
-                queue = self._held if is_freed else self._waiting
+            while len(self._running) < self._limits["max_concurrent_turns"]:
+                may_lack_id = False not in self._running
+                queue = self._held if self._held and may_lack_id else self._waiting
                 if not queue:
                     break
                 name, (has_id, request) = queue.popitem(last=False)
-                if has_id or not self._is_holding:
-                    self._running += 1
-                    self._is_holding = self._is_holding or not has_id
+                if has_id or may_lack_id:
+                    self._running.append(has_id)
                     return name, has_id, request
                 self._held[name] = (has_id, request)
         return None
-
-    def _leave(self, has_id: bool) -> None:
-        """Make room for another turn."""
-        with self._state:
-            self._running -= 1
-            self._is_holding = self._is_holding and has_id
 
     def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
         """Run a turn and then, in its thread, those that wait.
@@ -4708,7 +4701,7 @@ class PluginLoop:
                 if not has_ended:
                     self._end(name, failure)
             with self._state:
-                self._leave(has_id)
+                self._running.remove(has_id)
                 turn = self._next_turn()
             self._notify_if_done()
 

@@ -248,15 +248,13 @@ RETRYABLE = {
     "at a time (max_concurrent_turns).",
     "overloaded": "{host} is overloaded: try again in a minute.",
     "upstream": "{host} failed, not the request: try again later.",
-    "network": "Check that this machine reaches {host}: DNS, firewall, "
-    "proxy.{environment}",
-    "timeout": "{host} was too slow for {model}: raise the limit that the message "
-    "names, or check the network.{environment}",
+    "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
+    "timeout": "Raise the limit named, or check the network to {host}.{environment}",
     "stream_cut": "Something between here and {host} ended the answer early: try "
-    "again; nothing of it was taken as complete.{environment}",
+    "again; no part of it counts as complete.{environment}",
     "empty_response": "{host} sent an empty answer: try again.",
-    "protocol": "{url} did not answer in the form of the Messages API: if that goes "
-    "on, check base_url and what stands in between.{environment}",
+    "protocol": "{url} did not answer in the form of the Messages API: if that "
+    "persists, check base_url and any proxy in between.{environment}",
 }
 ERRORS = {
     "invalid_json": "Send one JSON object per line, UTF-8, ended by LF.",
@@ -267,8 +265,7 @@ ERRORS = {
     "auth": "Wrong key or wrong region: {host} (region {region}) did not accept the "
     '{key_kind}. Run "{command} check", which finds out, or set region to '
     "{other_region} ({other_host}).",
-    "permission": "{host} accepts the {key_kind} but does not let it use {model}: try "
-    "another model ({models}).",
+    "permission": "{host} does not let the {key_kind} use {model}: try {models}.",
     "insufficient_balance": "The {key_kind} spends {wallet} at {host}, and it is "
     "empty: top it up, or use a {other_key_kind}, which spends another wallet.",
     "quota_exhausted": "The {key_kind} spends {wallet}, and its 5-hour or weekly "
@@ -276,12 +273,10 @@ ERRORS = {
     "quota of 0/0 means that the plan does not include {model}.",
     "model_unavailable": "{host} does not serve {model} to the {key_kind}: use "
     "{models}. Base plans do not include -highspeed models.",
-    "not_found": "There is no Messages API at {url}: remove base_url to use that of "
-    "the region, {base}.",
+    "not_found": "There is no Messages API at {url}: remove base_url to use {base}.",
     "context_too_long": "Input and max_tokens together must fit the {context} tokens "
     "of {model}: compact the history, or lower max_tokens.",
-    "content_filtered": "MiniMax's content filter stopped the input or the output: "
-    "rephrase it.",
+    "content_filtered": "Rephrase it: MiniMax's filter stopped the input or output.",
     "rejected": "{host} refused the request for {model}: correct what the message "
     "names. The same request gets the same answer.",
     "internal": "This is a defect of the plugin: report its stderr.",
@@ -289,18 +284,14 @@ ERRORS = {
 }
 # Hints for special cases, by the `advice` of an error; a code advises its own hint.
 ADVICE = {
-    "auth_elsewhere": "{host} did not accept the {key_kind}: check base_url and the "
-    "key.",
+    "auth_elsewhere": "{host} did not accept the {key_kind}: check key and base_url.",
     "certificate": "Certificates are always verified: if a proxy or a private CA signs "
     "for {host}, name the file of its certificate in SSL_CERT_FILE.{environment}",
-    "ca_file": "Let the variable name a file of PEM certificates, and restart the "
-    "process.{environment}",
+    "ca_file": "Let the variable name a PEM file, and restart the process.{environment}",
     "proxy": "Correct the variable, and restart the process.{environment}",
-    "proxy_login": "Put the proxy's login into its variable: "
-    "http://USER:PASSWORD@HOST:PORT.{environment}",
+    "proxy_login": "Put the login into it: http://USER:PASSWORD@HOST:PORT.{environment}",
     "socks": "Install PySocks for this Python, or unset the variable.{environment}",
-    "redirect": "Set base_url to the URL that answers without a redirect, or remove it "
-    "to use that of the region, {base}.",
+    "redirect": "Set base_url to the final URL, or remove it to use {base}.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
 }
 # How many times slower than usual these are tried again (users' reports, 2026-11).

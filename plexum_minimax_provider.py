@@ -4564,10 +4564,8 @@ class PluginLoop:
         """Do what a line asks for, or answer it with an error that has no id."""
         name = None
         try:
-            if number == 1 and line is not None and line.startswith(b"\xef\xbb\xbf"):
-                line = line[3:]
-            if line is not None and not line.strip():
-                return
+            if line is not None and not line.strip(b" \t\r\n\xef\xbb\xbf"):
+                return  # blank, or nothing but a byte order mark
             self._lines += 1
             message = self._parse(line)
             name = next((v for k, v in message.items() if fold(k) == "id"), None)
@@ -4589,7 +4587,7 @@ class PluginLoop:
             text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
             raise ProviderError("line_too_long", text + "than memory holds")
         try:
-            message = load_json(line.decode("utf-8"))
+            message = load_json(line.decode("utf-8-sig"))
         except ValueError as error:
             problem = f"not JSON: {error}"
             if isinstance(error, UnicodeDecodeError):

@@ -386,13 +386,12 @@ def load_json(
     """
     decoder = _DECODERS[control_characters]
     try:
-        try:
-            # decode() first looks for white space, which takes as long as the parse.
-            value, end = decoder.scan_once(text, 0)
-        except StopIteration:
-            end = -1
-        if end != len(text):
-            value = decoder.decode(text)
+        # decode() looks for white space by a regular expression, as long as it parses.
+        start = len(text) - len(text.lstrip(" \t\r\n"))
+        value, end = decoder.raw_decode(text, start)
+        rest = text[end:].lstrip(" \t\r\n")
+        if rest:
+            raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"{error.msg} at {where}character {error.colno}") from None

@@ -27,9 +27,8 @@ As a library, stable for those who vendor the file: ``MiniMaxProvider``,
 Licence: the same as Plexum's.  The file travels alone; keep this paragraph.
 """
 
-# ruff: noqa: BLE001, PYI034, S110, SIM102, UP006, UP017, UP035, UP036
-# A plugin outlives whatever fails in it, this one runs on Python 3.8, and its tables
-# hold long texts.
+# ruff: noqa: BLE001, PYI034, S110, SIM102, UP017, UP036
+# A plugin outlives whatever fails in it, and this one runs on Python 3.8.
 
 from __future__ import annotations
 
@@ -56,20 +55,12 @@ from collections import OrderedDict, deque, namedtuple
 # answer at once, and also where `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import (
-        Any,
-        Callable,
-        Dict,
-        Generator,
-        Iterable,
-        Iterator,
-        List,
-        NoReturn,
-    )
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from typing import Any, NoReturn
 
-    JSON = Dict[str, Any]
+    JSON = dict[str, Any]
     Warn = Callable[[str, str], None]
-    Batch = List[JSON]
+    Batch = list[JSON]
 
 __version__ = "1.1.0"
 __all__ = [
@@ -88,7 +79,7 @@ __all__ = [
 # 2. Facts, errors, SSE, request and events do no I/O: no clock, no environment, no
 #    files.  What they need of those comes as an argument.
 # 3. Only the HTTP section touches `requests`, and it alone turns its exceptions into
-#    ours.  It yields bytes and is unaware of events.
+#    ours.  It yields bytes and knows no events.
 # 4. Only a capture writes files, and no failure of it reaches the turn.
 # 5. Only the plugin loop reads input and writes the wire, through callables handed in;
 #    only the process section knows which descriptors they are.
@@ -100,7 +91,6 @@ __all__ = [
 # ---------------------------------------------------------------------------
 
 NAME = "plexum-minimax-provider"
-PROTOCOL = 1
 MIB = 1 << 20
 
 # Hosts by region (MiniMax's text-anthropic-api page, 2026-11).
@@ -108,53 +98,47 @@ REGIONS = {
     "global": "https://api.minimax.io/anthropic",
     "cn": "https://api.minimaxi.com/anthropic",
 }
-HOSTS = {
-    "api.minimax.io": "global",
-    "api.minimaxi.com": "cn",
-    "api.minimax.cn": "cn",  # newer documents prefer it; the same deployment
-}
+# api.minimax.cn is the same deployment as api.minimaxi.com; newer documents prefer it.
+HOSTS = {"api.minimax.io": "global", "api.minimaxi.com": "cn", "api.minimax.cn": "cn"}
 # Paths below the base URL; the quota is below the host (users' reports, 2026-11).
 MESSAGES_PATH, MODELS_PATH = "/v1/messages", "/v1/models"
 QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request; the first one present wins (2026-11).
 REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
 
-# What the first characters of a key say about the wallet it spends.  A hint, never a
-# reason to refuse: the server decides (token-plan FAQ, 2026-11).
 PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
-# Prefix, kind, wallet, the kind that spends the other wallet.
-KEY_KINDS = (
-    ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
-    ("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
-    ("eyJ", "OAuth or older key (eyJ)", "the wallet it was issued for", PLAN_KEY),
-    ("", "key of unknown kind", "the wallet it was issued for", PLAN_KEY),
-)
 
 
 def key_kind(key: str) -> tuple[str, str, str, str]:
-    """The row of KEY_KINDS for `key`."""
-    return next(row for row in KEY_KINDS if key.startswith(row[0]))
+    """The prefix of `key`, its kind, its wallet, the kind that spends another wallet.
+
+    The prefix tells which wallet a key spends (token-plan FAQ, 2026-11).  It only
+    helps to word hints: the server decides which keys are good.
+    """
+    rows = (
+        ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
+        ("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
+        ("eyJ", "OAuth or older key (eyJ)", "the wallet it was issued for", PLAN_KEY),
+        ("", "key of unknown kind", "the wallet it was issued for", PLAN_KEY),
+    )
+    return next(row for row in rows if key.startswith(row[0]))
 
 
 # How the models whose ids begin with `prefix` take thinking and effort: what is sent
 # when a turn asks for thinking on or off (None: nothing), the id whose limits hold for
 # ids outside the table, and the kinds of input.
 Family = namedtuple(
-    "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
+    "Family",
+    "prefix newest thinking_on thinking_off always_thinks has_effort input",
+    defaults=(["text", "image", "video"],),
 )
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
-# The first prefix that fits decides.  M3.1 takes an effort, and one left out means max,
-# about ten times the tokens of low: one is always sent.  (2026-11)
+# The first matching prefix decides.  M3.1 takes an effort; without one it uses max,
+# about ten times the tokens of low, so one is always sent.  (2026-11)
 FAMILIES = (
-    Family(
-        *("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
-        ["text", "image", "video"],
-    ),
-    Family(
-        *("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
-        ["text", "image", "video"],
-    ),
+    Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
+    Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
     Family("minimax-m2", "MiniMax-M2.7", None, None, True, False, ["text"]),
 )
 
@@ -174,36 +158,29 @@ Model = namedtuple(
 PRICES = ("input", "output", "cache_read", "cache_write")
 
 
-def _model(id: str, context: int, output: int, prices: Any, status: str) -> Model:
-    """A row of MODELS; `status` is a date if the model is or will be retired then."""
-    family = family_of(id)
-    ends = ("retired", status) if status[0].isdigit() else (status, None)
-    costs = dict(zip(PRICES, prices or (None, None, None, None)))
-    return Model(id, family, context, output, family.input, costs, *ends)
+def _catalogue(*rows: Any) -> dict[str, Any]:
+    """MODELS by id; a status that is a date is the day of retirement."""
+    models = {}
+    for id, context, output, prices, status in rows:
+        costs, family = dict(zip(PRICES, prices or [None] * 4)), family_of(id)
+        ends = ("retired", status) if status[0].isdigit() else (status, None)
+        models[id] = Model(id, family, context, output, family.input, costs, *ends)
+    return models
 
 
-# Model and price pages, users' reports (2026-11).  Of M3's output 131,072 tokens are
-# advised.
-MODELS = {
-    row[0]: _model(*row)
-    for row in (
-        ("MiniMax-M3.1-Flash", 10**6, 524288, (0.15, 0.6, 0.015, None), "current"),
-        ("MiniMax-M3", 10**6, 524288, (0.3, 1.2, 0.06, None), "current"),
-        ("MiniMax-M2.7", 204800, 131072, (0.3, 1.2, 0.06, 0.375), "2026-11-18"),
-        (
-            "MiniMax-M2.7-highspeed",
-            204800,
-            131072,
-            (0.6, 2.4, 0.06, 0.375),
-            "2026-11-18",
-        ),
-        ("MiniMax-M2.5", 204800, 131072, (0.3, 1.2, 0.03, 0.375), "2026-11-18"),
-        ("MiniMax-M2.5-highspeed", 204800, 131072, None, "2026-11-18"),
-        ("MiniMax-M2.1", 204800, 131072, (0.3, 1.2, 0.03, 0.375), "legacy"),
-        ("MiniMax-M2.1-highspeed", 204800, 131072, None, "legacy"),
-        ("MiniMax-M2", 204800, 128000, (0.3, 1.2, 0.03, 0.375), "legacy"),
-    )
-}
+# Model and price pages, users' reports (2026-11).  MiniMax advises at most 131,072
+# tokens of output for M3.
+MODELS = _catalogue(
+    ("MiniMax-M3.1-Flash", 10**6, 524288, (0.15, 0.6, 0.015, None), "current"),
+    ("MiniMax-M3", 10**6, 524288, (0.3, 1.2, 0.06, None), "current"),
+    ("MiniMax-M2.7", 204800, 131072, (0.3, 1.2, 0.06, 0.375), "2026-11-18"),
+    ("MiniMax-M2.7-highspeed", 204800, 131072, (0.6, 2.4, 0.06, 0.375), "2026-11-18"),
+    ("MiniMax-M2.5", 204800, 131072, (0.3, 1.2, 0.03, 0.375), "2026-11-18"),
+    ("MiniMax-M2.5-highspeed", 204800, 131072, None, "2026-11-18"),
+    ("MiniMax-M2.1", 204800, 131072, (0.3, 1.2, 0.03, 0.375), "legacy"),
+    ("MiniMax-M2.1-highspeed", 204800, 131072, None, "legacy"),
+    ("MiniMax-M2", 204800, 128000, (0.3, 1.2, 0.03, 0.375), "legacy"),
+)
 CURRENT_MODELS = [model.id for model in MODELS.values() if model.status == "current"]
 # Prices of requests with more input tokens than the first number.
 PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.60, 2.40, 0.12, None))))}
@@ -223,13 +200,12 @@ def model_facts(name: str) -> Any:
     or `[1m]` after it (users' reports, 2026-11).
     """
     name = canonical_model(name)
-    form = name.rpartition("/")[2].lower()
-    family = family_of(form)
+    family = family_of(name.rpartition("/")[2])
     return family and MODELS.get(name, MODELS[family.newest])
 
 
-# The price that each count of `usage` is charged at.  As in the Messages API,
-# input_tokens leaves the other two inputs out: one answer had 236 beside 38,308 cache
+# The price at which each count of `usage` is charged.  As in the Messages API,
+# input_tokens excludes the other two inputs: one answer had 236 beside 38,308 cache
 # reads.
 CHARGES = {
     "input_tokens": "input",
@@ -242,8 +218,8 @@ CHARGES = {
 def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float | None:
     """What `usage` costs at the prices of `model`, the one that answered, in USD.
 
-    None if the model, a price that is needed or a count is unknown, or if there was
-    no input at all.  A count above `max_count` is no count.  Rounded to 1e-9, which is
+    None if the model, a count or a price that it needs is unknown, or if there was no
+    input at all.  A count above `max_count` is no count.  Rounded to 1e-9, which is
     exact for the prices of the table.
     """
     name = canonical_model(model or "")
@@ -262,21 +238,34 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     return round(micros / 1e6, 9)
 
 
-# Every error code of the contract and the one thing to do.  `explain()` fills the
-# braces; nothing else is ever a template.
-_HINTS = {
+# The error codes that may succeed when the same turn is sent again, and below those
+# that cannot, each with the one thing to do.  `explain()` fills the braces; nothing
+# else is ever a template.
+RETRYABLE = {
+    "busy": "Wait for a turn to end, or raise max_queued_turns.",
+    "shutting_down": "Send the turn to a new process.",
+    "rate_limited": "{host} limits requests per account and minute: send fewer turns "
+    "at a time (max_concurrent_turns).",
+    "overloaded": "{host} is overloaded: try again in a minute.",
+    "upstream": "{host} failed, not the request: try again later.",
+    "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
+    "timeout": "Raise the limit named, or check the network to {host}.{environment}",
+    "stream_cut": "Something between here and {host} ended the answer early: try "
+    "again; no part of it counts as complete.{environment}",
+    "empty_response": "{host} sent an empty answer: try again.",
+    "protocol": "{url} did not answer in the form of the Messages API: if that "
+    "persists, check base_url and any proxy in between.{environment}",
+}
+ERRORS = {
     "invalid_json": "Send one JSON object per line, UTF-8, ended by LF.",
     "invalid_request": "Correct the field that the message names.",
     "line_too_long": "Send less, or raise max_line_bytes in the config.",
     "duplicate_id": "Use an id again only after its turn has ended.",
-    "busy": "Wait for a turn to end, or raise max_queued_turns.",
-    "shutting_down": "Send the turn to a new process.",
     "config": "Correct the setting; the next turn reads it again.",
     "auth": "Wrong key or wrong region: {host} (region {region}) did not accept the "
     '{key_kind}. Run "{command} check", which finds out, or set region to '
     "{other_region} ({other_host}).",
-    "permission": "{host} accepts the {key_kind} but does not let it use {model}: try "
-    "another model ({models}).",
+    "permission": "{host} does not let the {key_kind} use {model}: try {models}.",
     "insufficient_balance": "The {key_kind} spends {wallet} at {host}, and it is "
     "empty: top it up, or use a {other_key_kind}, which spends another wallet.",
     "quota_exhausted": "The {key_kind} spends {wallet}, and its 5-hour or weekly "
@@ -284,103 +273,58 @@ _HINTS = {
     "quota of 0/0 means that the plan does not include {model}.",
     "model_unavailable": "{host} does not serve {model} to the {key_kind}: use "
     "{models}. Base plans do not include -highspeed models.",
-    "not_found": "There is no Messages API at {url}: remove base_url to use that of "
-    "the region, {base}.",
+    "not_found": "There is no Messages API at {url}: remove base_url to use {base}.",
     "context_too_long": "Input and max_tokens together must fit the {context} tokens "
     "of {model}: compact the history, or lower max_tokens.",
-    "content_filtered": "MiniMax's content filter stopped the input or the output: "
-    "rephrase it.",
+    "content_filtered": "Rephrase it: MiniMax's filter stopped the input or output.",
     "rejected": "{host} refused the request for {model}: correct what the message "
     "names. The same request gets the same answer.",
-    "rate_limited": "{host} limits requests per account and minute: send fewer turns "
-    "at a time (max_concurrent_turns).",
-    "overloaded": "{host} is overloaded: try again in a minute.",
-    "upstream": "{host} failed, not the request: try again later.",
-    "network": "Check that this machine reaches {host}: DNS, firewall, "
-    "proxy.{environment}",
-    "timeout": "{host} was too slow for {model}: raise the limit that the message "
-    "names, or check the network.{environment}",
-    "stream_cut": "Something between here and {host} ended the answer early: try "
-    "again; nothing of it was taken as complete.{environment}",
-    "empty_response": "{host} sent an empty answer: try again.",
-    "protocol": "{url} did not answer in the form of the Messages API: if that goes "
-    "on, check base_url and what stands in between.{environment}",
     "internal": "This is a defect of the plugin: report its stderr.",
+    **RETRYABLE,
 }
-# These may succeed when the same turn is sent again.
-_RETRYABLE = (
-    *("busy", "shutting_down", "rate_limited", "overloaded", "upstream"),
-    *("network", "timeout", "stream_cut", "empty_response", "protocol"),
-)
-ERRORS = {code: (code in _RETRYABLE, hint) for code, hint in _HINTS.items()}
-# Hints for special cases of these codes, by the `advice` of an error.
+# Hints for special cases, by the `advice` of an error; a code advises its own hint.
 ADVICE = {
-    "auth_elsewhere": "{host} did not accept the {key_kind}: check base_url and the "
-    "key.",
+    "auth_elsewhere": "{host} did not accept the {key_kind}: check key and base_url.",
     "certificate": "Certificates are always verified: if a proxy or a private CA signs "
     "for {host}, name the file of its certificate in SSL_CERT_FILE.{environment}",
-    "ca_file": "Let the variable name a file of PEM certificates, and restart the "
-    "process.{environment}",
+    "ca_file": "Let the variable name a PEM file, and restart the process.{environment}",
     "proxy": "Correct the variable, and restart the process.{environment}",
-    "proxy_login": "Put the proxy's login into its variable: "
-    "http://USER:PASSWORD@HOST:PORT.{environment}",
+    "proxy_login": "Put the login into it: http://USER:PASSWORD@HOST:PORT.{environment}",
     "socks": "Install PySocks for this Python, or unset the variable.{environment}",
-    "redirect": "Set base_url to the URL that answers without a redirect, or remove it "
-    "to use that of the region, {base}.",
+    "redirect": "Set base_url to the final URL, or remove it to use {base}.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
-    "query": "Check that this machine reaches {host}: DNS, firewall, "
-    "proxy.{environment}",
 }
 # How many times slower than usual these are tried again (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
 
-# MiniMax's own codes (errorcode page and reports, 2026-11).
-MINIMAX_CODES = {
-    **dict.fromkeys((1000, 1001, 1013, 1024, 1033), "upstream"),
-    **dict.fromkeys((1002, 2045, 1041), "rate_limited"),
-    **dict.fromkeys((1004, 2049), "auth"),
-    **dict.fromkeys((1026, 1027), "content_filtered"),
-    **dict.fromkeys((1042, 2013), "rejected"),
-    1008: "insufficient_balance",
-    1039: "context_too_long",
-    2056: "quota_exhausted",
-    2061: "model_unavailable",
-    2064: "overloaded",
+# What the upstream says, by our code: MiniMax's numbers, which decide first; HTTP
+# statuses, and their hundreds; types of errors, for errors in mid-stream, which have no
+# status.  All others are `upstream`.  (errorcode page and users' reports, 2026-11)
+UPSTREAM_CODES: dict[str, tuple[int | str, ...]] = {
+    "auth": (1004, 2049, 401, "authentication_error", "authorized_error"),
+    "permission": (403, "permission_error"),
+    "insufficient_balance": (1008, 402, "insufficient_balance_error", "billing_error"),
+    "quota_exhausted": (2056,),
+    "model_unavailable": (2061,),
+    "context_too_long": (1039,),
+    "content_filtered": (1026, 1027),
+    "rate_limited": (1002, 2045, 1041, 429, "rate_limit_error"),
+    "overloaded": (2064, 529, "overloaded_error"),
+    "upstream": (1000, 1001, 1013, 1024, 1033, 408, 409),
+    "rejected": (
+        *(1042, 2013, 3, 4, "not_found_error", "invalid_request_error"),
+        *("bad_request_error", "request_too_large"),
+    ),
+    "protocol": (1, 2),
 }
-# HTTP statuses, where no code of MiniMax's decides; then their hundreds.  All others
-# are the upstream's own failures.
-HTTP_STATUSES = {
-    401: "auth",
-    402: "insufficient_balance",
-    403: "permission",
-    **dict.fromkeys((408, 409), "upstream"),
-    429: "rate_limited",
-    529: "overloaded",
+# 2013 has about 15 meanings, which only the text tells apart; so do errors without a
+# number whose status means nothing in particular.  In lower case.
+ERROR_TEXTS = {
+    "context_too_long": "context window|maximum context length|prompt is too long"
+    "|input length and `max_tokens`|exceeds? context limit"
+    "|^(?=.*上下文).*(长度|窗口|超)|^(?=.*输入).*过长",
+    "model_unavailable": r"unknown model|not support model|\(0/0 used\)",
 }
-HTTP_CLASSES = {1: "protocol", 2: "protocol", 3: "rejected", 4: "rejected"}
-# Error types of both families, for errors in mid-stream, which have no status.
-ERROR_TYPES = {
-    **dict.fromkeys(("authentication_error", "authorized_error"), "auth"),
-    "permission_error": "permission",
-    "insufficient_balance_error": "insufficient_balance",
-    "billing_error": "insufficient_balance",
-    "rate_limit_error": "rate_limited",
-    "overloaded_error": "overloaded",
-    **dict.fromkeys(("api_error", "server_error", "timeout_error"), "upstream"),
-    **dict.fromkeys(("not_found_error", "invalid_request_error"), "rejected"),
-    **dict.fromkeys(("bad_request_error", "request_too_large"), "rejected"),
-}
-# 2013 has about 15 meanings, told apart by text only; so have errors without a code and
-# with one of these statuses.  Each group needs one of its words in the text.
-TELLING_STATUSES = (None, 400, 413, 422)
-ERROR_TEXTS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
-    ("context_too_long", (("context window", "maximum context length"),)),
-    ("context_too_long", (("prompt is too long", "input length and `max_tokens`"),)),
-    ("context_too_long", (("exceed context limit", "exceeds context limit"),)),
-    ("context_too_long", (("上下文",), ("长度", "窗口", "超"))),
-    ("context_too_long", (("输入",), ("过长",))),
-    ("model_unavailable", (("unknown model", "not support model", "(0/0 used)"),)),
-)
 
 # The types of a turn's lines on the wire; those of other lines are the loop's own.
 TURN_START, TURN_END, ERROR = "turn_start", "turn_end", "error"
@@ -389,13 +333,6 @@ TEXT_DELTA, THINKING_DELTA, INPUT_DELTA = "text_delta", "thinking_delta", "input
 WARNING, RETRY, HEARTBEAT = "warning", "retry", "heartbeat"
 TERMINAL = (TURN_END, ERROR)
 CANCELLED = "cancelled"  # the stop reason that is ours
-WARNINGS = (
-    *("unknown_field", "ignored_field", "system_role_moved", "max_tokens_lowered"),
-    *("history_repaired", "image_replaced", "thinking_mapped", "effort_ignored"),
-    *("retired_model", "model_differs", "thinking_used_all_tokens", "no_text"),
-    *("no_tool_call", "tool_markup_in_text", "unknown_delta", "invalid_unicode"),
-    "late_error",
-)
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
 TOOL_MARKUP = (
@@ -405,7 +342,7 @@ TOOL_MARKUP = (
 
 MAX_DEPTH = 500  # of nested JSON: well below every Python's recursion limit
 MAX_UPSTREAM_DEPTH = 480  # so that an answer still fits into the next request
-MAX_ERROR_BODY = 64 * 1024  # bytes: an error body that is longer says nothing more
+MAX_ERROR_BODY = 64 * 1024  # bytes: more of an error body tells nothing new
 
 
 # ---------------------------------------------------------------------------
@@ -413,26 +350,28 @@ MAX_ERROR_BODY = 64 * 1024  # bytes: an error body that is longer says nothing m
 # ---------------------------------------------------------------------------
 
 
-def _finite(text: str) -> float:
+def _float(text: str) -> float:
     value = float(text)
     if not abs(value) < float("inf"):
         raise ValueError("a number is too large, or NaN")
     return value
 
 
-def _exact_int(text: str, max_digits: int = 4300) -> int:
+def _int(text: str, max_digits: int = 4300) -> int:
     """Parse an integer of up to as many digits as Python itself reads since 3.11."""
     if len(text.lstrip("-")) > max_digits:
         raise ValueError(f"an integer has more than {max_digits} digits")
     return int(text)
 
 
-_NUMBERS: Any = {"parse_int": _exact_int, "parse_float": _finite}
-_NUMBERS["parse_constant"] = _finite  # of NaN and Infinity
-_STRICT, _LAX = (
-    json.JSONDecoder(strict=strict, **_NUMBERS) for strict in (True, False)
-)
-# ASCII and compact; raises ValueError for what JSON has no form for.
+# The decoders, by whether strings may hold raw control characters.
+_DECODERS: dict[bool, Any] = {
+    lax: json.JSONDecoder(
+        strict=not lax, parse_int=_int, parse_float=_float, parse_constant=_float
+    )
+    for lax in (False, True)
+}
+# ASCII and compact.  Raises ValueError for values that JSON cannot express.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -445,15 +384,14 @@ def load_json(
     `max_depth` levels; `control_characters` admits raw ones inside strings.  Raises
     ValueError, and nothing else, with a reason that quotes none of the text.
     """
-    decoder: Any = _LAX if control_characters else _STRICT
+    decoder = _DECODERS[control_characters]
     try:
-        try:
-            # decode() alone would look for white space first: as long as the parse.
-            value, end = decoder.scan_once(text, 0)
-        except StopIteration:
-            end = -1
-        if end != len(text):
-            value = decoder.decode(text)
+        # decode() looks for white space by a regular expression, as long as it parses.
+        start = len(text) - len(text.lstrip(" \t\r\n"))
+        value, end = decoder.raw_decode(text, start)
+        rest = text[end:].lstrip(" \t\r\n")
+        if rest:
+            raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
@@ -475,7 +413,7 @@ def _is_deep(value: Any, max_depth: int) -> bool:
 
 
 def parsed(text: str) -> Any:
-    """The JSON value that `text` is, None if it is none."""
+    """The JSON value of `text`, None if it is not JSON."""
     try:
         return load_json(text)
     except ValueError:
@@ -489,7 +427,7 @@ def map_strings(value: Any, function: Callable[[str], str]) -> Any:
     """
     top = [value]
     work: list[tuple[Any, Any]] = [(top, 0)]
-    while work:  # and not by recursion: values may be as deep as Python allows
+    while work:  # no recursion: values may be as deep as Python allows
         parent, place = work.pop()
         value = parent[place]
         if isinstance(value, str):
@@ -528,19 +466,14 @@ def printable(text: str, limit: int = 600) -> str:
 
 # --- types of fields and settings
 
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 # What a value must be: the check, and the words for people.
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "string": (lambda value: isinstance(value, str), "a string"),
-    "integer": (_is_integer, "an integer"),
-    "number": (lambda v: isinstance(v, float) or _is_integer(v), "a number"),
-    "boolean": (lambda value: isinstance(value, bool), "true or false"),
-    "object": (lambda value: isinstance(value, dict), "an object"),
-    "list": (lambda value: isinstance(value, list), "a list"),
+    "string": (lambda v: isinstance(v, str), "a string"),
+    "integer": (lambda v: isinstance(v, int) and not isinstance(v, bool), "an integer"),
+    "number": (lambda v: isinstance(v, float) or TYPES["integer"][0](v), "a number"),
+    "boolean": (lambda v: isinstance(v, bool), "true or false"),
+    "object": (lambda v: isinstance(v, dict), "an object"),
+    "list": (lambda v: isinstance(v, list), "a list"),
 }
 
 
@@ -556,7 +489,7 @@ def describe_value(value: Any) -> str:
 
 
 class ProviderError(Exception):
-    """A turn, or a line, that failed.
+    """Why a turn, or a line of the host, failed.
 
     `code` is one of ERRORS; `message` says what happened, `hint` what to do.
     `details` may hold retry_after (seconds), reset_at (ISO 8601), http_status,
@@ -577,17 +510,17 @@ class ProviderError(Exception):
         self.code = code
         self.message = message
         self.hint = hint
-        self.retryable = ERRORS[code][0] if retryable is None else retryable
-        self.advice = advice  # the row of ADVICE, if not that of ERRORS
+        self.retryable = code in RETRYABLE if retryable is None else retryable
+        self.advice = advice  # names another hint than that of the code
         self.cause = cause  # the exception underneath, for the log
         self.details = {k: v for k, v in details.items() if v is not None}
 
     def explain(self, facts: JSON) -> None:
-        """Fill the hint in: `facts` are the words for the braces of ERRORS."""
+        """Fill in the hint; `facts` holds the words for its braces."""
         self.hint = self.hint or self._template().format_map(facts)
 
     def _template(self) -> str:
-        return ADVICE.get(self.advice) or ERRORS[self.code][1]
+        return {**ERRORS, **ADVICE}[self.advice or self.code]
 
     def to_dict(self) -> JSON:
         """The `error` object of the contract."""
@@ -620,34 +553,30 @@ class Redactor:
     in the text, whatever the number and the length of the keys.
     """
 
-    SPAN, STEM, STRIDE = 8, 5, 4  # of any SPAN characters in a row, the STEM at a
-    # multiple of STRIDE are whole
+    # Any SPAN characters in a row hold a whole STEM that begins at a multiple of STRIDE,
+    # so a look at every fourth place of a text is enough to find them.
+    SPAN, STEM, STRIDE = 8, 5, 4
     MAX_CHARACTERS = 65536  # of the keys kept: a token renewed hourly must not add up
 
     def __init__(self) -> None:
-        self._forget()
-
-    def _forget(self) -> None:
         self._keys: list[str] = []  # the latest last
-        self._size = 0  # characters in them
+        self._short: list[str] = []  # too short to be real: masked as a whole
         self._spans: set[str] = set()
         self._stems: set[str] = set()
-        self._short: set[str] = set()  # too short to be real: masked as a whole
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
         if key in self._keys or len(key) < self.STRIDE:
             return
-        if self._keys and self._size + len(key) > self.MAX_CHARACTERS:
-            latest = self._keys[len(self._keys) // 2 + 1 :]
-            self._forget()
-            for kept in latest:
-                self.add(kept)
-        self._keys.append(key)
-        self._size += len(key)
+        if sum(map(len, self._keys)) + len(key) > self.MAX_CHARACTERS:
+            latest = Redactor()
+            for kept in self._keys[len(self._keys) // 2 + 1 :]:
+                latest.add(kept)
+            vars(self).update(vars(latest))
         secret = key[len(key_kind(key)[0]) :]
+        self._keys.append(key)
         if len(secret) < self.SPAN:
-            self._short.add(key)
+            self._short.append(key)
         for form in self._forms(secret):
             for start in range(len(form) - self.SPAN + 1):
                 span = form[start : start + self.SPAN]
@@ -656,13 +585,13 @@ class Redactor:
 
     @staticmethod
     def _forms(secret: str) -> set[str]:
-        """`secret` as it may be echoed; of base64, for each place it may begin at."""
+        """The forms in which `secret` may be echoed: base64 at each of 3 alignments."""
         from binascii import b2a_base64
         from urllib.parse import quote
 
         forms = {secret, dump_json(secret)[1:-1], quote(secret, safe="")}
         for lead in range(3):
-            # The first and the last characters also hold bits of what stands around.
+            # The first and last characters also encode bits of the neighbours.
             data = b"\0" * lead + secret.encode("utf-8")
             text = b2a_base64(data, newline=False).decode("ascii")
             forms.add(text[(lead * 4 + 2) // 3 : len(text) - 4])
@@ -670,17 +599,17 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """`text` with every trace of the keys replaced by asterisks."""
-        for key in list(self._short):
+        for key in self._short:
             text = text.replace(key, "*" * len(key))
         stems, size = self._stems, self.STEM
         places = range(0, len(text), self.STRIDE)
-        found = [at for at in places if text[at : at + size] in stems]
-        masked = list(text) if found else []
-        for at in found:
+        near = [at for at in places if text[at : at + size] in stems]
+        masked = list(text) if near else []
+        for at in near:
             for start in range(max(at - self.STRIDE + 1, 0), at + 1):
                 if text[start : start + self.SPAN] in self._spans:
                     masked[start : start + self.SPAN] = "*" * self.SPAN
-        return "".join(masked) if found else text
+        return "".join(masked) if near else text
 
     def value(self, value: Any) -> Any:
         """`value` with all strings in it, keys of objects included, masked."""
@@ -692,23 +621,23 @@ SECRETS = Redactor()
 
 
 def outgoing(event: JSON) -> JSON:
-    """`event` as it may leave: valid Unicode, and no key outside the model's content."""
+    """`event`, fit to be sent: valid Unicode, no key outside the model's content."""
     kind = event["type"]
     if kind in (TEXT_DELTA, THINKING_DELTA):  # nearly all events, and nearly all ASCII
         text = event["text"]
         return event if text.isascii() else {**event, "text": well_formed(text)}
     if kind in (BLOCK_START, BLOCK_END, INPUT_DELTA):
         return dict(map_strings(event, well_formed))
-    content = {name: event[name] for name in ("message", "partial") if name in event}
-    masked = map_strings(
-        {**event, **dict.fromkeys(content)},  # so that the order of the fields stays
-        lambda text: SECRETS.text(well_formed(text)),
-    )
-    return {**masked, **map_strings(content, well_formed)}
+    clean: JSON = {}
+    for name, value in event.items():
+        value = map_strings(value, well_formed)
+        is_content = name in ("message", "partial")
+        clean[name] = value if is_content else SECRETS.value(value)
+    return clean
 
 
 def redacted(error: ProviderError) -> ProviderError:
-    """`error` as it may leave: no key in what it says."""
+    """A copy of `error` without any key in its texts."""
     return ProviderError(**SECRETS.value(error.to_dict()))
 
 
@@ -726,23 +655,29 @@ def is_error_payload(payload: Any) -> bool:
 
 
 def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError:
-    """The error that an upstream reported: by MiniMax's code first, then the status.
+    """The error that an upstream reported.
 
     `payload` is the parsed body or None, `status` the HTTP status or None in
     mid-stream, `text` the body for people.
     """
     body = payload if isinstance(payload, dict) else {}
     inner, base = body.get("error", body), body.get("base_resp")
+    is_api_error = is_error_payload(body) and isinstance(inner, dict)
+    kind = str(inner.get("type")) if is_api_error else ""
     inner = inner if isinstance(inner, dict) else {"message": inner}
     base = base if isinstance(base, dict) else {}
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
     message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
-    number = _minimax_code(message, base.get("status_code"), inner.get("code"))
-    if status is None:
-        status = _number(inner.get("http_code"))
-        status = status if status in range(400, 600) else None
-    code = _error_code(number, status, body, message.lower())
+    # MiniMax's number: in a field, or the last one in parentheses, since counts of
+    # tokens stand in parentheses too.
+    numbers: list[Any] = [base.get("status_code"), inner.get("code")]
+    numbers += reversed(re.findall(r"\((\d{4})\)", message))
+    four_digits = [int(n) for n in numbers if re.match(r"\d{4}$", str(n), re.ASCII)]
+    number = next(filter(_our_code, four_digits), None)
+    if status is None and re.match(r"[45]\d\d$", str(inner.get("http_code")), re.ASCII):
+        status = int(inner["http_code"])
+    code = _classify(number, status, kind, message.lower())
     details: JSON = {"http_status": status, "provider_code": number}
     if isinstance(body.get("request_id"), str):
         details["request_id"] = printable(body["request_id"], 200)
@@ -755,35 +690,25 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     return ProviderError(code, words, **details)
 
 
-def _number(value: Any) -> int | None:
-    return int(value) if re.match(r"\d{1,9}$", str(value), re.ASCII) else None
+def _our_code(theirs: int | str) -> str:
+    return next((code for code, row in UPSTREAM_CODES.items() if theirs in row), "")
 
 
-def _minimax_code(message: str, *fields: Any) -> int | None:
-    """MiniMax's code: in a field, or the last one in parentheses, since counts of
-    tokens stand in parentheses too."""
-    numbers = [_number(value) for value in fields]
-    numbers += [int(text) for text in reversed(re.findall(r"\((\d{4})\)", message))]
-    return next((n for n in numbers if n in MINIMAX_CODES), None)
-
-
-def _error_code(number: int | None, status: int | None, body: JSON, text: str) -> str:
-    """The code by MiniMax's number, a telling text, the status, the error's type."""
-    if number == 2013 or (number is None and status in TELLING_STATUSES):
-        for code, groups in ERROR_TEXTS:
-            if all(any(word in text for word in group) for group in groups):
+def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
+    """Our code, by MiniMax's number, a telling text, the status, the type of error."""
+    if number == 2013 or (number is None and status in (None, 400, 413, 422)):
+        for code, pattern in ERROR_TEXTS.items():
+            if re.search(pattern, text):
                 return code
     if number is not None:
-        return MINIMAX_CODES[number]
-    error = body.get("error", body)
-    kind = str(error.get("type")) if isinstance(error, dict) else ""
-    if status == 404 and not (is_error_payload(body) and kind):
+        return _our_code(number)
+    if status == 404 and not kind:  # not an error of the API
         return "not_found"
     if status == 404:
         return "model_unavailable" if "model" in text else "rejected"
     if status is None:
-        return ERROR_TYPES.get(kind, "upstream")
-    return HTTP_STATUSES.get(status) or HTTP_CLASSES.get(status // 100, "upstream")
+        return _our_code(kind) or "upstream"
+    return _our_code(status) or _our_code(status // 100) or "upstream"
 
 
 # ---------------------------------------------------------------------------
@@ -791,9 +716,8 @@ def _error_code(number: int | None, status: int | None, body: JSON, text: str) -
 # ---------------------------------------------------------------------------
 
 
-# One event of a stream: its name ("message" by default) and its data.  `bare` is true
-# for text that stands in no SSE field and opens with a brace: MiniMax was seen to send
-# errors so.
+# One event of a stream: its name ("message" by default) and its data.  `bare` marks
+# JSON outside of any SSE field, which is how MiniMax sends some errors.
 ServerSentEvent = namedtuple("ServerSentEvent", "event data bare", defaults=(False,))
 
 
@@ -801,101 +725,79 @@ class SSEDecoder:
     """Incremental decoder of `text/event-stream` (WHATWG HTML, section 9.2.6).
 
     `feed(chunk)` takes bytes cut anywhere and returns the events they complete;
-    `close()` returns what a body held that ended without its last blank line, which
-    the specification would drop and MiniMax's servers need.  `id` and `retry` are
-    ignored: nothing here reconnects.  Raises ValueError when an event exceeds
-    `max_event_bytes`, and from then on.
+    `close()` returns the event of a body that ends without its last blank line.  The
+    specification drops that one, but MiniMax's servers leave the line out.  `id` and
+    `retry` are ignored: nothing here reconnects.  Raises ValueError when an event
+    exceeds `max_event_bytes`, and from then on.
     """
 
     # The default is eight times a whole maximal answer.
     def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
-        self._pieces: list[bytes] = []  # of the event that is not ended yet
-        self._size = 0  # bytes in them
-        self._one_line = True  # and no line of it has ended
-        self._line_ended = True  # the last byte was LF
-        self._after_cr = False  # the last byte was CR: an LF may be part of it
+        self._pieces: list[bytes] = []  # of the line that has not ended
+        self._held = 0  # bytes in them
+        self._size = 0  # characters of the lines of the event that has not ended
+        self._name = ""
+        self._data: list[str] = []
+        self._bare: list[str] = []  # lines of bare JSON that may go on
+        self._after_cr = False  # the last byte was CR, and an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
-        self._failed = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        if self._failed:
-            raise self._too_large()
         if self._after_cr and chunk[:1] == b"\n":
-            chunk = chunk[1:]
-            self._after_cr = False
-        if not chunk:
-            return []
-        self._after_cr = chunk[-1:] == b"\r"
+            chunk, self._after_cr = chunk[1:], False
+        if chunk:
+            self._after_cr = chunk[-1:] == b"\r"
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        end = chunk.rfind(b"\n\n") + 2
-        if end < 2:
-            end = int(self._line_ended and chunk[:1] == b"\n")
-        if not end and self._is_bare_line(chunk):
-            end = len(chunk)
-        self._line_ended = chunk[-1:] == b"\n"
-        events = self._take(chunk[:end]) if end else []
-        rest = chunk[end:]
+        events: list[ServerSentEvent] = []
+        ended, has_ended, rest = chunk.rpartition(b"\n")
+        if has_ended:
+            text = b"".join([*self._pieces, ended]).decode("utf-8", "replace")
+            self._pieces, self._held = [], 0
+            if self._first:
+                self._first = False
+                text = text[1:] if text[:1] == "\ufeff" else text
+            for line in text.split("\n"):
+                self._size += len(line)
+                if self._size > self._limit:
+                    break  # and it stays so
+                self._read(line, events)
         if rest:
             self._pieces.append(rest)
-            self._size += len(rest)
-            self._one_line = self._one_line and b"\n" not in rest
-        self._failed = self._failed or self._size > self._limit
-        if self._failed and not events:
-            raise self._too_large()
+            self._held += len(rest)
+        if self._size + self._held > self._limit and not events:
+            raise ValueError(f"one event holds over {self._limit} bytes")
         return events
 
     def close(self) -> list[ServerSentEvent]:
-        return self._take(b"\n\n")
+        return self.feed(b"\n\n")
 
-    def _is_bare_line(self, chunk: bytes) -> bool:
-        """Whether `chunk` ends a line of JSON that no blank line may ever follow."""
-        opening = self._pieces[0] if self._pieces else chunk
-        is_line = self._one_line and chunk.find(b"\n") == len(chunk) - 1
-        return is_line and chunk[-2:] == b"}\n" and opening[:1] == b"{"
+    def _read(self, line: str, events: list[ServerSentEvent]) -> None:
+        field, _, value = line.partition(":")
+        if field == "data":
+            self._data.append(value[1:] if value[:1] == " " else value)
+        elif field == "event":
+            self._name = value[1:] if value[:1] == " " else value
+        elif not line:
+            self._end_bare(events)
+            if self._data:
+                name, data = self._name or "message", "\n".join(self._data)
+                events.append(ServerSentEvent(name, data))
+            self._name, self._data, self._size = "", [], 0
+        elif line[0] == "{" or (line.lstrip()[:1] == "{" and not self._bare):
+            self._end_bare(events)
+            self._bare.append(line)
+            if line.rstrip()[-1] == "}":  # no blank line may ever follow
+                self._end_bare(events)
+        elif self._bare:
+            self._bare.append(line)  # of JSON on several lines
 
-    def _too_large(self) -> ValueError:
-        return ValueError(f"one event holds over {self._limit} bytes")
-
-    def _take(self, last: bytes) -> list[ServerSentEvent]:
-        """The events in what has come, of which `last` is the end."""
-        data = b"".join([*self._pieces, last])
-        self._pieces, self._size, self._one_line = [], 0, True
-        if self._first:
-            self._first = False
-            data = data[3:] if data.startswith(b"\xef\xbb\xbf") else data
-        events: list[ServerSentEvent] = []
-        for frame in data.decode("utf-8", "replace").split("\n\n"):
-            if len(frame) > self._limit:
-                self._failed = True
-                break
-            if frame:
-                self._read(frame, events)
-        return events
-
-    def _read(self, frame: str, events: list[ServerSentEvent]) -> None:
-        """Read the lines of one event."""
-        name = "message"
-        data: list[str] = []
-        bare: list[list[str]] = []
-        is_open = False  # the last of them may go on
-        for line in frame.split("\n"):
-            field, _, value = line.partition(":")
-            value = value[1:] if value[:1] == " " else value
-            if field == "data":
-                data.append(value)
-            elif field == "event":
-                name = value or "message"
-            elif line.lstrip()[:1] == "{" and (line[0] == "{" or not is_open):
-                bare.append([line])
-                is_open = line.rstrip()[-1] != "}"
-            elif is_open and line:
-                bare[-1].append(line)  # of JSON on several lines
-        for lines in bare:
-            events.append(ServerSentEvent("message", "\n".join(lines), bare=True))
-        if data:
-            events.append(ServerSentEvent(name, "\n".join(data)))
+    def _end_bare(self, events: list[ServerSentEvent]) -> None:
+        if self._bare:
+            event = ServerSentEvent("message", "\n".join(self._bare), bare=True)
+            events.append(event)
+            self._bare = []
 
 
 # ---------------------------------------------------------------------------
@@ -3999,7 +3901,7 @@ class MiniMaxProvider:
         except ProviderError as error:
             if error.code == "timeout":  # the limits need not be those of the settings
                 error.message = error.message.rpartition(" (")[0]
-                error.advice = "query"
+                error.advice = "network"
             if error.code == "auth" and scope.host not in HOSTS:
                 error.advice = "auth_elsewhere"
             error.explain(hint_facts(values, url, "", routes(), self.command))
@@ -4235,11 +4137,11 @@ def _is_alike(before: Any, now: Any) -> bool:
 
 
 def manifest() -> JSON:
-    """What the plugin is and can do, for `describe`, --manifest and manifest.json."""
+    """The plugin and its abilities, for `describe`, --manifest and manifest.json."""
     return {
         "name": NAME,
         "version": __version__,
-        "protocol": PROTOCOL,
+        "protocol": 1,
         "kind": "provider",
         "executable": NAME + "-plugin",
         "activation": "lazy",
@@ -4267,146 +4169,127 @@ def manifest() -> JSON:
     }
 
 
-# The lines, and what they hold, by their own names; that a host may spell its fields in
-# other ways, JSON Schema has no form for.  Later versions may send further fields.
-# "#Name" is short for a reference to the shape of that name.
-_SCHEMA = """
-{
-"Id": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]},
-"MaybeId": {"anyOf": ["#Id", {"type": "null"}]},
-"Text": {"type": ["string", "null"]},
-"Count": {"type": "integer", "minimum": 0},
-"Unset": {"enum": [null, "", []]},
-"Block": {"type": "object", "required": ["type"], "properties": {
-  "type": {"type": "string"}},
-  "allOf": [
-    {"if": {"properties": {"type": {"const": "text"}}},
-     "then": {"required": ["text"], "properties": {"text": {"type": "string"}}}},
-    {"if": {"properties": {"type": {"const": "tool_use"}}},
-     "then": {"required": ["id", "name"], "properties": {
-       "id": {"type": "string"}, "name": {"type": "string"}}}},
-    {"if": {"properties": {"type": {"const": "tool_result"}}},
-     "then": {"required": ["tool_use_id"], "properties": {
-       "tool_use_id": {"type": "string"}}}}]},
-"Content": {"anyOf": ["#Text", {"type": "array", "items": "#Block"}]},
-"TextBlocks": {"anyOf": ["#Text", {"type": "array", "items": {
-  "type": "object", "required": ["type", "text"], "properties": {
-    "type": {"const": "text"}, "text": {"type": "string"}}}}]},
-"InputMessage": {"type": "object", "required": ["role"], "properties": {
-  "role": {"enum": ["user", "assistant", "system", "developer"]}},
-  "if": {"properties": {"role": {"enum": ["system", "developer"]}}},
-  "then": {"properties": {"content": "#TextBlocks"}},
-  "else": {"properties": {"content": "#Content"}}},
-"Turn": {"type": "object", "required": ["messages"], "properties": {
-  "type": {"const": "turn"}, "id": "#MaybeId", "model": "#Text",
-  "messages": {"type": "array", "minItems": 1, "items": "#InputMessage"},
-  "system": "#TextBlocks",
-  "tools": {"anyOf": ["#Unset", {"type": "array", "items": {"type": "object"}}]},
-  "tool_choice": {"anyOf": ["#Unset", {"enum": ["auto", "any", "none", "required"]},
-    {"type": "object", "required": ["type"], "properties": {
-      "type": {"type": "string"}}}]},
-  "max_tokens": {"anyOf": ["#Unset", "#Count"]},
-  "temperature": {"anyOf": ["#Unset", {"type": "number"}]},
-  "top_p": {"anyOf": ["#Unset", {"type": "number"}]},
-  "top_k": {"anyOf": ["#Unset", {"type": "integer"}]},
-  "stop_sequences": {"anyOf": ["#Unset", {"type": "array",
-    "items": {"type": "string"}}]},
-  "metadata": {"anyOf": ["#Unset", {"type": "object"}]},
-  "service_tier": {"anyOf": ["#Unset", {"type": "string"}]},
-  "thinking": {"anyOf": [{"type": ["boolean", "object", "null"]}, {"const": ""}]},
-  "effort": {"anyOf": ["#Unset", {"type": "string"}]},
-  "extra_body": {"anyOf": ["#Unset", {"type": "object"}]}}},
-"Cancel": {"type": "object", "required": ["type", "id"], "properties": {
-  "type": {"const": "cancel"}, "id": "#Id"}},
-"Ping": {"type": "object", "required": ["type"], "properties": {
-  "type": {"const": "ping"}, "id": "#MaybeId"}},
-"Describe": {"type": "object", "required": ["type"], "properties": {
-  "type": {"const": "describe"}, "id": "#MaybeId"}},
-"Message": {"type": ["object", "null"], "required": ["role", "content"],
-  "properties": {"role": {"const": "assistant"}, "content": {
-    "type": "array", "minItems": 1, "items": "#Block"}}},
-"Timing": {"type": "object",
-  "required": ["first_event_ms", "total_ms", "attempts"], "properties": {
-    "first_event_ms": {"anyOf": ["#Count", {"type": "null"}]},
-    "total_ms": "#Count", "attempts": "#Count"}},
-"ErrorObject": {"type": "object",
-  "required": ["code", "message", "hint", "retryable"], "properties": {
-    "code": {}, "message": {"type": "string"}, "hint": {"type": "string"},
-    "retryable": {"type": "boolean"}, "retry_after": {"type": "number"},
-    "reset_at": {"type": "string"}, "http_status": {"type": "integer"},
-    "provider_code": {"type": "integer"}, "request_id": {"type": "string"}}},
-"TurnStart": {"id": "#Id", "model": "#Text", "message_id": "#Text"},
-"BlockStart": {"id": "#Id", "index": "#Count", "block": {
-  "type": "object", "required": ["type"]}},
-"TextDelta": {"id": "#Id", "index": "#Count", "text": {"type": "string"}},
-"ThinkingDelta": {"id": "#Id", "index": "#Count", "text": {"type": "string"}},
-"InputDelta": {"id": "#Id", "index": "#Count", "json": {"type": "string"}},
-"BlockEnd": {"id": "#Id", "index": "#Count", "block": {
-  "type": "object", "required": ["type"]}, "incomplete?": {"const": true},
-  "input_json?": {"type": "string"}},
-"TurnEnd": {"id": "#Id", "stop_reason": {"type": "string"}, "message": "#Message",
-  "model": "#Text", "message_id": "#Text", "usage": {"type": ["object", "null"]},
-  "cost_usd?": {"type": "number"}, "request_id": "#Text", "timing": "#Timing"},
-"Error": {"id": "#Id", "error": "#ErrorObject", "model": "#Text",
-  "usage": {"type": ["object", "null"]}, "cost_usd?": {"type": "number"},
-  "partial": "#Message", "timing": "#Timing"},
-"Retry": {"id": "#Id", "attempt": "#Count", "max_attempts": "#Count",
-  "delay": {"type": "number"}, "error": "#ErrorObject"},
-"Warning": {"id": "#Id", "code": {}, "text": {"type": "string"}},
-"Heartbeat": {"id": "#Id"},
-"LineError": {"error": "#ErrorObject", "line": "#Count",
-  "ref_id?": {"not": {"type": ["object", "array"]}}},
-"Pong": {"id?": "#Id"},
-"Manifest": {"id?": "#Id", "name": {"type": "string"},
-  "version": {"type": "string"}, "protocol": {"const": 1},
-  "kind": {"const": "provider"}, "executable": {"type": "string"},
-  "activation": {"const": "lazy"}, "provider": {"type": "object",
-    "required": ["models"]}, "models": {"type": "array", "items": {"type": "object",
-    "required": ["id", "context_window", "max_output_tokens", "input", "thinking",
-      "effort", "prices", "retired"]}},
-  "config": {"type": "array", "items": {"type": "object",
-    "required": ["name", "type", "default", "help"]}},
-  "capabilities": {"type": "array", "items": {"type": "string"}}}
+# --- the schema
+
+# The fields of each line; "?" marks what may be absent.  Later versions may send further
+# fields.  "line_error" is the `error` that belongs to no turn.
+_LINES = {
+    "cancel": "id",
+    "ping": "id?",
+    "describe": "id?",
+    TURN_START: "id model message_id",
+    BLOCK_START: "id index block",
+    TEXT_DELTA: "id index text",
+    THINKING_DELTA: "id index text",
+    INPUT_DELTA: "id index json",
+    BLOCK_END: "id index block incomplete? input_json?",
+    TURN_END: "id stop_reason message model message_id usage cost_usd? request_id timing",
+    ERROR: "id error model usage cost_usd? partial timing",
+    RETRY: "id attempt max_attempts delay error",
+    WARNING: "id code text",
+    HEARTBEAT: "id",
+    "line_error": "error line ref_id?",
+    "pong": "id?",
+    "manifest": "id? name version protocol kind executable activation provider models "
+    "config capabilities",
 }
+# What fields hold, by name; those that are missing here are strings.  A host may also
+# spell its fields in other ways, for which JSON Schema has no form.
+_FIELD_SHAPES = """
+{"id": {"type": ["string", "integer"], "minLength": 1},
+"id?": {"type": ["string", "integer", "null"], "minLength": 1},
+"index attempt max_attempts line": {"type": "integer", "minimum": 0},
+"http_status provider_code": {"type": "integer"},
+"cost_usd delay retry_after": {"type": "number"},
+"model message_id request_id": {"type": ["string", "null"]},
+"retryable": {"type": "boolean"}, "incomplete": {"const": true}, "protocol": {"const": 1},
+"usage": {"type": ["object", "null"]}, "provider": {"type": "object"},
+"ref_id": {"type": ["string", "number", "boolean"]},
+"models config capabilities": {"type": "array"},
+"block": {"type": "object", "required": ["type"]},
+"error": {"$ref": "#/$defs/ErrorObject"},
+"timing": {"type": "object", "required": ["first_event_ms", "total_ms", "attempts"]},
+"message partial": {"type": ["object", "null"], "required": ["role", "content"],
+  "properties": {"role": {"const": "assistant"}, "content": {
+    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
+"messages": {"type": "array", "minItems": 1, "items": {"required": ["role"],
+  "type": "object", "properties": {"content": {"$ref": "#/$defs/Content"},
+    "role": {"enum": ["user", "assistant", "system", "developer"]}}}},
+"system": {"$ref": "#/$defs/Content"},
+"tool_choice": {"anyOf": [{"enum": ["auto", "any", "none", "required", null, "", []]},
+  {"type": "object", "required": ["type"]}]},
+"thinking": {"anyOf": [{"type": ["boolean", "object"]}, {"enum": [null, "", []]}]},
+"code": {"enum": ["unknown_field", "ignored_field", "system_role_moved",
+  "max_tokens_lowered", "history_repaired", "image_replaced", "thinking_mapped",
+  "effort_ignored", "retired_model", "model_differs", "thinking_used_all_tokens",
+  "no_text", "no_tool_call", "tool_markup_in_text", "unknown_delta",
+  "invalid_unicode", "late_error"]}}
 """
+
+
+def _object(row: str, shapes: JSON) -> JSON:
+    """The shape of an object with the fields of `row`."""
+    fields: JSON = {}
+    for name in row.split():
+        plain = name.rstrip("?")
+        fields[plain] = shapes.get(name) or shapes.get(plain, {"type": "string"})
+    required = [name for name in row.split() if name[-1] != "?"]
+    return {"type": "object", "properties": fields, "required": required}
+
+
+def _parts(shapes: JSON) -> JSON:
+    """The shapes of what lines hold, and of config.json."""
+    rules, options = [], {}
+    for row in ("text text", "tool_use id name", "tool_result tool_use_id"):
+        kind, names = row.split(" ", 1)
+        condition = {"properties": {"type": {"const": kind}}}
+        rules.append({"if": condition, "then": _object(names, {})})
+    for name, option in OPTIONS.items():
+        shape: JSON = {"type": [option.type, "null"], "description": option.help}
+        if option.choices:
+            shape["enum"] = [*option.choices, "", None]
+        if option.low is not None:
+            shape.update(minimum=option.low, maximum=option.high)
+        options[name] = shape
+    error = "code message hint retryable retry_after? reset_at? http_status?"
+    error += " provider_code? request_id?"
+    own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
+    blocks = {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}}
+    return {
+        "Block": {**_object("type", {}), "allOf": rules},
+        "Content": blocks,
+        "ErrorObject": _object(error, {**shapes, **own}),
+        "Config": {"type": "object", "properties": options},
+    }
 
 
 def schema() -> JSON:
     """JSON Schema (draft 2020-12) of all lines and of config.json."""
-    reference = r'{"$ref": "#/$defs/\1"}'
-    shapes: JSON = json.loads(re.sub('"#([A-Za-z]+)"', reference, _SCHEMA))
-    shapes["ErrorObject"]["properties"]["code"] = {"enum": list(ERRORS)}
-    shapes["Warning"]["code"] = {"enum": list(WARNINGS)}
-    host = ("Turn", "Cancel", "Ping", "Describe")
-    plugin = (
-        *("TurnStart", "BlockStart", "TextDelta", "ThinkingDelta", "InputDelta"),
-        *("BlockEnd", "TurnEnd", "Error", "Retry", "Warning", "Heartbeat"),
-        *("LineError", "Pong", "Manifest"),
-    )
-    for name in plugin:  # written as their fields; "?" marks those that may be absent
-        words = re.findall("[A-Z][a-z]+", name)
-        kind = ERROR if name == "LineError" else "_".join(words).lower()
-        fields = {key.rstrip("?"): value for key, value in shapes[name].items()}
-        required = ["type", *(key for key in shapes[name] if key[-1] != "?")]
-        fields["type"] = {"const": kind}
-        shapes[name] = {"type": "object", "properties": fields, "required": required}
-    shapes["LineError"]["not"] = {"required": ["id"]}
-    options: JSON = {}
-    for name, option in OPTIONS.items():
-        options[name] = {"type": [option.type, "null"], "description": option.help}
-        if option.choices:
-            options[name]["enum"] = [*option.choices, "", None]
-        if option.low is not None:
-            options[name].update(minimum=option.low, maximum=option.high)
-    shapes["Config"] = {"type": "object", "properties": options}
-    for union, names in (("HostLine", host), ("PluginLine", plugin)):
-        shapes[union] = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+    rows = json.loads(_FIELD_SHAPES)
+    shapes = {name: rows[names] for names in rows for name in names.split()}
+    for name, kind in _FIELDS.items():
+        shape = {"type": "array" if kind == "list" else kind}
+        shapes.setdefault(name, {"anyOf": [{"enum": [None, "", []]}, shape]})
+    optional = [
+        f"{name}?" for name in TURN_FIELDS if name not in ("messages", "stream")
+    ]
+    turn = _object(" ".join(["messages", *optional]), shapes)
+    turn["properties"]["type"] = {"const": "turn"}
+    defs = {**_parts(shapes), "Turn": turn}
+    titles = ["Turn"]
+    for kind, row in _LINES.items():
+        type = {"const": ERROR if kind == "line_error" else kind}
+        titles.append(kind.title().replace("_", ""))
+        defs[titles[-1]] = _object("type " + row, {**shapes, "type": type})
+    defs["LineError"]["not"] = {"required": ["id"]}
+    for side, names in (("HostLine", titles[:4]), ("PluginLine", titles[4:])):
+        defs[side] = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:{NAME}:{PROTOCOL}",
+        "$id": f"urn:{NAME}:1",
         "title": f"A line between a host and {NAME} {__version__}",
         "oneOf": [{"$ref": "#/$defs/HostLine"}, {"$ref": "#/$defs/PluginLine"}],
-        "$defs": shapes,
+        "$defs": defs,
     }
 
 
@@ -4420,11 +4303,9 @@ class PluginLoop:
     `data` or raises OSError; `run(request, scope)` yields the events of a turn in
     batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
     max_line_bytes.  `notify(word)` is called, from any thread, with "done" when all is
-    said after the end of the input or `stop()`, with "closed" when the host has gone
+    written after the end of the input or `stop()`, with "closed" when the host has gone
     and with "failed" when its lines cannot be written.
     """
-
-    MAX_UNREAD = 1000  # pongs and line errors kept for a host that does not read
 
     def __init__(
         self,
@@ -4434,27 +4315,21 @@ class PluginLoop:
         limits: JSON,
         notify: Callable[[str], None],
     ) -> None:
-        self._read = read
-        self._write = write
-        self._run = run
-        self._limits = limits
-        self._notify = notify
+        self._read, self._write, self._run = read, write, run
+        self._limits, self._notify = limits, notify
         self._wire = threading.Lock()  # one batch of whole lines at a time
-        self._state = threading.Condition(threading.RLock())  # guards what follows
+        self._state = threading.Condition()  # guards what follows
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
-        # The requests that wait, by id, with the order of their arrival: of turns that
-        # have an id of their own, and of those that run one after another.
-        self._waiting: dict[bool, OrderedDict[Any, tuple[int, JSON]]]
-        self._waiting = {True: OrderedDict(), False: OrderedDict()}
-        self._arrivals = 0
-        # Whether a turn that runs has an id of its own, by the order of arrival: its id
-        # may be another turn's before its thread has ended.
-        self._running: dict[int, bool] = {}
-        self._named_turns = 0  # how many names turn-1, turn-2, ... were given
-        self._answers: list[tuple[bytes, Any]] = []  # lines, and the turns they end
-        self._unread = 0  # how many of them are not written yet
-        self._is_writing = False  # a thread is there that writes them
-        self._input_ended = self._is_stopping = self._is_lost = False
+        # The turns that wait, by id, in order of arrival: whether the host gave the id,
+        # and the request.  Turns without an id run one after another: while one runs,
+        # the next ones leave the head of the queue and are held.
+        self._waiting: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
+        self._held: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
+        self._running: list[bool] = []  # of each turn: whether the host gave its id
+        self._names = 0  # how many names turn-1, turn-2, ... were given
+        # Lines that are not written yet, and the ids of the turns that they end.
+        self._answers: list[tuple[bytes, Any]] = []
+        self._is_closing = False  # no more turns are taken
         self._lines = 0  # lines that are not blank
         self._is_anonymous = True  # no line had an id
         self._has_failed = False  # something ended in an error
@@ -4462,20 +4337,22 @@ class PluginLoop:
     # Life
 
     def start(self) -> None:
+        """Begin to read.  Raises ProviderError if no thread can be started."""
+        spawn(self._write_answers)
         spawn(self._read_lines)
 
     def stop(self) -> None:
-        """Cancel every turn; "done" is notified when all have said how they ended."""
+        """Cancel every turn; "done" is notified when the end of each is written."""
+        self._is_closing = True
         with self._state:
-            self._is_stopping = True
-            scopes = list(self._scopes.items())
-        for name, scope in scopes:
-            self._cancel(name, scope)
+            names = list(self._scopes)
+        for name in names:
+            self._cancel(name)
         self._notify_if_done()
 
     def lose(self) -> None:
         """The host has gone: end all work, and write nothing more."""
-        self._is_lost = True
+        self._write = lambda data: None
         self.stop()
 
     @property
@@ -4485,64 +4362,66 @@ class PluginLoop:
 
     def _notify_if_done(self) -> None:
         with self._state:
-            over = self._input_ended or self._is_stopping
-            is_done = over and not (self._scopes or self._running or self._unread)
-        if is_done:
+            is_busy = self._scopes or self._running or self._answers
+        if self._is_closing and not is_busy:
             self._notify("done")
 
     # Input
 
     def _read_lines(self) -> None:
+        """Read to the end of the input, in a thread that waits for nothing else.
+
+        It neither runs turns nor writes, so that a `cancel` is read at once, whatever
+        the host does with stdout.
+        """
         try:
             for number, line in enumerate(self._split(), 1):
                 self._on_line(number, line)
         except Exception as error:
             internal_error(error)
-        with self._state:
-            self._input_ended = True
+        self._is_closing = True
         self._notify_if_done()
 
     def _split(self) -> Iterator[bytes | None]:
-        """The lines of the input; None for one that is too long."""
+        """The lines of the input; None for one that is too long for us or for memory.
+
+        The pieces of a line are joined once, when it ends: the work is linear.
+        """
         limit = self._limits["max_line_bytes"]
         pieces: list[bytes] = []
         size = 0
         while True:
             try:
                 data = self._read()
-            except MemoryError:  # what has come of the line is all that memory holds
+            except MemoryError:
                 if not pieces:
                     raise
                 pieces, size = [], limit + 1
                 continue
-            *ended, rest = data.split(b"\n") if data else [b"", b""]
+            *ended, rest = (data or b"\n").split(b"\n")
             for piece in ended:
                 size += len(piece)
                 pieces.append(piece)
-                if data or size:
-                    yield None if size > limit else _join(pieces)
+                try:
+                    yield b"".join(pieces) if size <= limit else None
+                except MemoryError:
+                    yield None
                 pieces, size = [], 0
             if not data:
                 return
             size += len(rest)
+            pieces.append(rest)
             if size > limit:
-                pieces = []
-            elif rest:
-                pieces.append(rest)
+                pieces.clear()
 
     def _on_line(self, number: int, line: bytes | None) -> None:
+        """Do what a line asks for, or answer it with an error that has no id."""
         name = None
         try:
-            if line is None:
-                self._lines += 1
-                text = f"the line has over {self._limits['max_line_bytes']} bytes, "
-                raise ProviderError("line_too_long", text + "or more than memory holds")
-            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-                line = line[3:]
-            if not line.strip():
-                return
+            if line is not None and not line.strip(b" \t\r\n\xef\xbb\xbf"):
+                return  # blank, or nothing but a byte order mark
             self._lines += 1
-            message = _parse_line(line)
+            message = self._parse(line)
             name = next((v for k, v in message.items() if fold(k) == "id"), None)
             self._is_anonymous = self._is_anonymous and name is None
             self._dispatch(message)
@@ -4550,227 +4429,199 @@ class PluginLoop:
             if not isinstance(error, ProviderError):
                 error = internal_error(error)
             self._has_failed = True
-            fields: JSON = {"error": error.to_dict(), "line": number}
-            is_text = isinstance(name, str) and well_formed(name) is name
-            if is_text or isinstance(name, (int, float)):
-                fields["ref_id"] = name
-            self._answer(outgoing({"type": ERROR, **fields}))
+            event: JSON = {"type": ERROR, "error": error.to_dict(), "line": number}
+            is_plain = isinstance(name, (str, int, float))
+            if is_plain and well_formed(str(name)) == str(name):
+                event["ref_id"] = name
+            self._answer(outgoing(event))
+
+    def _parse(self, line: bytes | None) -> JSON:
+        """The object in `line`.  Raises ProviderError with what is wrong with it."""
+        if line is None:
+            text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
+            raise ProviderError("line_too_long", text + "than memory holds")
+        try:
+            message = load_json(line.decode("utf-8-sig"))
+        except ValueError as error:
+            problem = f"not JSON: {error}"
+            if isinstance(error, UnicodeDecodeError):
+                problem = f"not UTF-8: byte {error.start + 1}"
+            raise ProviderError("invalid_json", f"the line is {problem}") from None
+        if not isinstance(message, dict):
+            raise ProviderError("invalid_request", "the line is not a JSON object")
+        return message
 
     def _dispatch(self, message: JSON) -> None:
+        """Do what `message` asks for.  Raises ProviderError if that is unclear."""
         fields, _ = fold_keys(message, ("type", "id"))
         kind, name = fields.get("type"), fields.get("id")
         if kind is None and any(fold(str(key)) == "messages" for key in message):
             kind = "turn"
-        handler = _LINES.get(kind) if isinstance(kind, str) else None
-        if handler is None:
-            wrong_field("type", "must be one of " + ", ".join(_LINES))
+        ref = {} if name is None else {"id": name}
+        handlers: dict[Any, Callable[[], None]] = {
+            "turn": lambda: self._on_turn(name, message),
+            "cancel": lambda: self._cancel(name),
+            "ping": lambda: self._answer({"type": "pong", **ref}),
+            "describe": lambda: self._answer({"type": "manifest", **ref, **manifest()}),
+        }
+        if not isinstance(kind, str) or kind not in handlers:
+            wrong_field("type", "must be one of " + ", ".join(handlers))
         is_text = isinstance(name, str) and name != "" and well_formed(name) is name
-        if name is not None and not (is_text or TYPES["integer"][0](name)):
-            wrong_field(
-                "id", "must be a non-empty string of valid Unicode or an integer"
-            )
-        handler(self, name, message)
-
-    def _on_turn(self, name: Any, request: JSON) -> None:
-        refusal = None
-        with self._state:
-            if name is not None and name in self._scopes:
-                text = "the turn with this id has not ended yet"
-                raise ProviderError("duplicate_id", text)
-            own = self._new_name() if name is None else name
-            waiting = sum(map(len, self._waiting.values()))
-            is_full = waiting >= self._limits["max_queued_turns"]
-            if self._is_stopping:
-                refusal = ProviderError("shutting_down", "the process is ending")
-            elif is_full and not self._may_run(name is not None):
-                text = f"{len(self._running)} turns run and {waiting} wait: no more can"
-                refusal = ProviderError("busy", text)
-            else:
-                request = {k: v for k, v in request.items() if fold(k) != "id"}
-                self._arrivals += 1
-                turn = (self._arrivals, {"id": own, **request})
-                self._waiting[name is not None][own] = turn
-            self._scopes[own] = Scope()
-        if refusal is not None:
-            self._refuse(own, refusal)
-        self._start_turns()
-
-    def _on_cancel(self, name: Any, _: JSON) -> None:
-        if name is None:
-            wrong_field("id", "must be a non-empty string or an integer")
-        with self._state:
-            scope = self._scopes.get(name)
-        if scope is not None:
-            self._cancel(name, scope)
-
-    def _on_ping(self, name: Any, _: JSON) -> None:
-        self._answer({"type": "pong", **({} if name is None else {"id": name})})
-
-    def _on_describe(self, name: Any, _: JSON) -> None:
-        known = {} if name is None else {"id": name}
-        self._answer({"type": "manifest", **known, **manifest()})
+        is_absent = name is None and kind != "cancel"
+        if not (is_absent or is_text or TYPES["integer"][0](name)):
+            text = "must be a non-empty string of valid Unicode or an integer"
+            wrong_field("id", text)
+        handlers[kind]()
 
     # Turns
 
-    def _new_name(self) -> str:
-        while True:
-            self._named_turns += 1
-            name = f"turn-{self._named_turns}"
-            if name not in self._scopes:
-                return name
+    def _on_turn(self, name: Any, request: JSON) -> None:
+        """Start a turn or let it wait; answer it if neither is possible.
 
-    def _may_run(self, is_named: bool) -> bool:
-        """Whether a further turn may run: those without an id run one after another."""
-        has_room = len(self._running) < self._limits["max_concurrent_turns"]
-        return has_room and (is_named or False not in self._running.values())
-
-    def _next_turn(self) -> tuple[Any, int, JSON] | None:
-        """Take the first waiting turn that may run now."""
+        One that is refused keeps its id, but not its request, until its end is written.
+        """
+        has_id, failure, turn = name is not None, None, None
+        request = {k: v for k, v in request.items() if fold(k) != "id"}
         with self._state:
-            heads = [
-                (*next(iter(queue.items())), is_named)
-                for is_named, queue in self._waiting.items()
-                if queue and self._may_run(is_named)
-            ]
-            if not heads:
-                return None
-            name, turn, is_named = min(heads, key=lambda head: head[1][0])
-            del self._waiting[is_named][name]
-            self._running[turn[0]] = is_named
-            return (name, *turn)
-
-    def _start_turns(self) -> None:
-        """Start the waiting turns that may run now, in order."""
-        for name, arrival, request in iter(self._next_turn, None):
+            if name in self._scopes:
+                text = "the turn with this id has not ended yet"
+                raise ProviderError("duplicate_id", text)
+            while name is None or (not has_id and name in self._scopes):
+                self._names += 1
+                name = f"turn-{self._names}"
+            self._scopes[name] = Scope()
+            if self._is_closing:
+                failure = ProviderError("shutting_down", "the process is ending")
+            else:
+                self._waiting[name] = (has_id, {"id": name, **request})
+                turn = self._next_turn()
+            waiting = len(self._waiting) + len(self._held)
+            if waiting > self._limits["max_queued_turns"]:
+                self._held.pop(name, None) or self._waiting.pop(name)
+                running = len(self._running)
+                text = f"{running} turns run and {waiting - 1} wait: no more can"
+                failure = ProviderError("busy", text)
+        if turn is not None:
             try:
-                spawn(self._serve_turn, name, arrival, request)
+                spawn(self._serve, turn)
             except ProviderError as error:
-                with self._state:
-                    del self._running[arrival]
-                self._refuse(name, error)
+                failure = error
+                self._running.remove(has_id)
+        if failure is not None:
+            self._end(name, failure)
 
-    def _serve_turn(self, name: Any, arrival: int, request: JSON) -> None:
-        has_ended = False
-        try:
-            for batch in self._run(request, self._scopes[name]):
-                has_ended = batch[-1]["type"] in TERMINAL
-                if has_ended:
-                    self._has_failed = self._has_failed or batch[-1]["type"] == ERROR
-                self._put(encode(name, batch), [name] if has_ended else [])
-        except Exception as error:
-            failure = internal_error(error)
-            if not has_ended:
-                self._refuse(name, failure)
+    def _next_turn(self) -> tuple[Any, bool, JSON] | None:
+        """Take the first turn that may run now."""
         with self._state:
-            del self._running[arrival]
-        self._start_turns()
-        self._notify_if_done()
+            while len(self._running) < self._limits["max_concurrent_turns"]:
+                may_lack_id = False not in self._running
+                queue = self._held if self._held and may_lack_id else self._waiting
+                if not queue:
+                    break
+                name, (has_id, request) = queue.popitem(last=False)
+                if has_id or may_lack_id:
+                    self._running.append(has_id)
+                    return name, has_id, request
+                self._held[name] = (has_id, request)
+        return None
 
-    def _cancel(self, name: Any, scope: Scope) -> None:
-        scope.cancel()
+    def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
+        """Run a turn and then, in its thread, those that wait.
+
+        So a turn that waits needs no thread of its own, of which there may be none left.
+        """
+        while turn is not None:
+            name, has_id, request = turn
+            has_ended = False
+            try:
+                for batch in self._run(request, self._scopes[name]):
+                    kind = batch[-1]["type"]
+                    has_ended = kind in TERMINAL
+                    self._has_failed = self._has_failed or kind == ERROR
+                    self._put(encode(name, batch), [name] if has_ended else [])
+            except Exception as error:
+                failure = internal_error(error)
+                if not has_ended:
+                    self._end(name, failure)
+            with self._state:
+                self._running.remove(has_id)
+                turn = self._next_turn()
+            self._notify_if_done()
+
+    def _cancel(self, name: Any) -> None:
+        """End a turn soon: one that runs by its scope, one that waits here and now."""
         with self._state:
-            queues = self._waiting.values()
-            was_waiting = any(queue.pop(name, None) for queue in queues)
-        if was_waiting:
-            nothing = dict.fromkeys(("message", "message_id", "request_id"))
-            self._end_unserved(name, TURN_END, stop_reason=CANCELLED, **nothing)
+            scope = self._scopes.get(name)
+            is_waiting = self._waiting.pop(name, None) or self._held.pop(name, None)
+        if scope is not None:
+            scope.cancel()
+        if is_waiting:
+            self._end(name)
 
-    def _refuse(self, name: Any, error: ProviderError) -> None:
-        """Answer a turn that will not be served."""
-        self._has_failed = True
-        self._end_unserved(name, ERROR, error=error.to_dict(), partial=None)
-
-    def _end_unserved(self, name: Any, kind: str, **fields: Any) -> None:
-        """Write the last line of a turn of which no attempt was made."""
+    def _end(self, name: Any, error: ProviderError | None = None) -> None:
+        """Answer a turn that is not served: it was cancelled, or there is an error."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
-        end = {"model": None, "usage": None, "timing": timing}
-        self._answer({"id": name, "type": kind, **fields, **end}, name)
+        if error is None:
+            nothing = dict.fromkeys(("message", "message_id", "request_id"))
+            event = {"type": TURN_END, "stop_reason": CANCELLED, **nothing}
+        else:
+            self._has_failed = True
+            event = {"type": ERROR, "error": error.to_dict(), "partial": None}
+        event.update(model=None, usage=None, timing=timing)
+        self._answer({"id": name, **event}, name)
 
     # Output
 
     def _put(self, data: bytes, ended: list[Any]) -> None:
-        """Write whole lines; the ids of turns that end with them are free again."""
+        """Write whole lines; the ids of the turns that they end are free again.
+
+        The id is free before the write: a host may use it as soon as it reads the end.
+        """
         try:
             with self._wire:
                 with self._state:
                     for name in ended:
                         self._scopes.pop(name, None)
-                if not self._is_lost:
-                    self._write(data)
+                self._write(data)
         except OSError as error:
             has_gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
             if not has_gone:
                 log(f"stdout cannot be written: {error.strerror}")
-            self._is_lost = True
+            self._write = lambda data: None
             self._notify("closed" if has_gone else "failed")
 
-    def _answer(self, line: JSON, turn: Any = None) -> None:
-        """Have a line written by another thread than the reader's, which must not wait.
+    def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
+        """Leave `line` to the thread that writes, since the reader must never wait.
 
-        It is the end of the turn with that id, or one that is dropped if too many wait.
+        It ends the turn with that id.  Other lines are dropped if `max_unread` wait: a
+        host that sends pings without reading must not fill the memory.
         """
         data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
-            if turn is None and self._unread >= self.MAX_UNREAD:
-                return
-            self._answers.append((data, turn))
-            self._unread += 1
-            needs_writer = not self._is_writing
-            self._is_writing = True
-            self._state.notify()
-        if needs_writer:
-            try:
-                spawn(self._write_answers)
-            except ProviderError:
-                self._write_answers(stays=False)  # the reader's own thread has to do
+            if turn is not None or len(self._answers) < max_unread:
+                self._answers.append((data, turn))
+                self._state.notify()
 
-    def _write_answers(self, stays: bool = True) -> None:
+    def _write_answers(self) -> None:
+        """Write what others leave, for as long as the process lives.
+
+        A line counts as unwritten until it is written, or "done" would come too early.
+        """
         while True:
             with self._state:
-                while not self._answers and stays:
+                while not self._answers:
                     self._state.wait()
-                answers, self._answers = self._answers, []
-                if not answers:
-                    self._is_writing = False
-                    return
-            self._put(b"".join(line for line, _ in answers), [t for _, t in answers])
+                answers = self._answers[:]
+            self._put(b"".join(data for data, _ in answers), [id for _, id in answers])
             with self._state:
-                self._unread -= len(answers)
+                del self._answers[: len(answers)]
             self._notify_if_done()
-
-
-_LINES: dict[str, Callable[[PluginLoop, Any, JSON], None]] = {
-    "turn": PluginLoop._on_turn,
-    "cancel": PluginLoop._on_cancel,
-    "ping": PluginLoop._on_ping,
-    "describe": PluginLoop._on_describe,
-}
 
 
 def encode(name: Any, events: Iterable[JSON]) -> bytes:
     """The events of a turn as lines of the wire."""
     lines = [dump_json({"id": name, **event}).encode("ascii") for event in events]
     return b"\n".join([*lines, b""])  # of a large one no more copies than these two
-
-
-def _join(pieces: list[bytes]) -> bytes | None:
-    try:
-        return b"".join(pieces)
-    except MemoryError:
-        return None
-
-
-def _parse_line(line: bytes) -> JSON:
-    try:
-        message = load_json(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        text = f"the line is not UTF-8: byte {error.start + 1}"
-        raise ProviderError("invalid_json", text) from None
-    except ValueError as error:
-        raise ProviderError("invalid_json", f"the line is not JSON: {error}") from None
-    if not isinstance(message, dict):
-        raise ProviderError("invalid_request", "the line is not a JSON object")
-    return message
 
 
 # ---------------------------------------------------------------------------

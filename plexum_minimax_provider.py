@@ -1290,7 +1290,7 @@ _BLOCKS: dict[str, tuple[tuple[str, ...], Any]] = {
 # A call, and the user's message that its result has to open.
 _Call = namedtuple("_Call", "block reply")
 if TYPE_CHECKING:
-    Calls = Dict[str, deque[_Call]]  # those without a result, by the host's id
+    Calls = dict[str, deque[_Call]]  # those without a result, by the host's id
 
 
 def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
@@ -4267,8 +4267,8 @@ def schema() -> JSON:
     """JSON Schema (draft 2020-12) of all lines and of config.json."""
     rows = json.loads(_FIELD_SHAPES)
     shapes = {name: rows[names] for names in rows for name in names.split()}
-    for name, kind in _FIELDS.items():
-        shape = {"type": "array" if kind == "list" else kind}
+    for name, kind in TURN_FIELDS.items():
+        shape = {"type": {"list": "array"}.get(kind, kind)} if kind else {}
         shapes.setdefault(name, {"anyOf": [{"enum": [None, "", []]}, shape]})
     optional = [
         f"{name}?" for name in TURN_FIELDS if name not in ("messages", "stream")

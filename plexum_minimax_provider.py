@@ -5141,13 +5141,13 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) 
 OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # beside WARNING, results of `check`
 _COLORS = {"bold": 1, "dim": 2, PROBLEM: 31, OK: 32, WARNING: 33}
 _COLORS.update(heading=1, code=36, fence=36)
-# Characters of a model's that could command a terminal, turn its text around, or hide:
+# Characters in a model's text that could command a terminal, reverse text, or hide:
 # controls, directions, zero-width ones, variation selectors, tags.
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
     r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
-# The commands that say more about errors.
+# The command that says more about an error, by its code.
 _NEXT_COMMANDS = {
     **dict.fromkeys(("auth", "permission", "insufficient_balance"), "check"),
     **dict.fromkeys(("network", "timeout", "stream_cut", "protocol"), "check"),
@@ -5160,8 +5160,8 @@ _NEXT_COMMANDS = {
 def out(text: str, fd: int = 1) -> None:
     """Write `text` to stdout or stderr, as UTF-8 whatever the locale.
 
-    A failure of stderr is ignored: it is not worth the answer.  When nobody reads
-    stdout any more, or the disk is full, raises SystemExit with the exit code.
+    A failure of stderr is ignored: it must not cost the answer.  If nobody reads stdout
+    any more, or the disk is full, raises SystemExit with the exit code.
     """
     try:
         write_fd(fd, text.encode("utf-8", "backslashreplace"))
@@ -5179,7 +5179,7 @@ def out_json(value: Any) -> int:
 
 
 def is_screen(fd: int) -> bool:
-    """Whether `fd` is a terminal that understands more than rows of text."""
+    """Whether `fd` is a terminal that understands escape sequences."""
     return os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
 
 
@@ -5212,22 +5212,20 @@ def note(head: str, text: str, style: str = WARNING, fd: int = 2) -> None:
 
 
 def visible(text: str) -> str:
-    """A model's text for a terminal: what cannot be seen is escaped."""
+    """A model's text for a terminal, with all that cannot be seen escaped."""
     return _UNSEEN.sub(lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
 
 
 def count_seconds(words: Callable[[], str]) -> Callable[[], None]:
-    """Show on stderr, if it is a terminal, what we wait for and for how long.
+    """Show on stderr, if it is a terminal, `words()` and the seconds since now.
 
-    `words()` is called each time.  Returns what ends it and erases the row; a second
-    call does nothing.
+    Returns a function that ends this and erases the row; a second call does nothing.
     """
     ended, began = threading.Event(), time.monotonic()
 
     def show() -> None:
         while not ended.wait(0.25):
-            row = f"\r{words()} {time.monotonic() - began:.0f} s"
-            out(paint(row, "dim", 2), 2)
+            out(paint(f"\r{words()} {time.monotonic() - began:.0f} s", "dim", 2), 2)
         out("\r" + " " * 20 + "\r", 2)
 
     def stop() -> None:
@@ -5246,26 +5244,21 @@ def print_error(error: JSON) -> None:
 
     `error` is the object of the contract, without keys.
     """
-    code, text, hint = error["code"], error["message"], error["hint"]
-    if (
-        code != "config"
-    ):  # whose message names a setting; the README explains the others
-        text = f"{code}: {text}"
-    if text.endswith("."):
-        text, hint = f"{text} {hint}", ""
-    note("error: ", text, PROBLEM)
-    if hint:
-        note("  ", hint)
+    code, text = error["code"], error["message"]
+    text += "" if text.endswith((".", "?")) else "."
+    # A wrong setting is named by its message; the other codes are in the README.
+    text = text if code == "config" else f"{code}: {text}"
+    note("error: ", f"{text} {error['hint']}", PROBLEM)
     if "reset_at" in error:
         note("  ", f"The quota resets at {error['reset_at']}.")
     command = f"{MiniMaxProvider.command} {_NEXT_COMMANDS.get(code)}"
-    if code in _NEXT_COMMANDS and command not in hint:
+    if code in _NEXT_COMMANDS and command not in error["hint"]:
         out(f"  To find out more: {command}\n", 2)  # in one row, to be copied
 
 
 # --- demo
 
-# A tool loop for somebody who has no key yet; the installer ends with it, and `check
+# A tool loop for people who have no key yet.  The installer ends with it, and `check
 # --offline` runs it silently.
 
 # What the server answers first.  As MiniMax does with thinking and its signature, it
@@ -5331,7 +5324,7 @@ def start_demo_server(pace: float) -> Any:
     return server
 
 
-def demo(pace: float, write: Callable[[str], object]) -> None:
+def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
     """Run two turns through the whole plugin against a server of its own.
 
     The host's end of the wire is two queues; `write` takes what a person sees.  Raises
@@ -5371,6 +5364,7 @@ def demo(pace: float, write: Callable[[str], object]) -> None:
     server.server_close()
     write(f"\nIt works: 2 turns, {count} events, ")
     write("thinking and signature returned unchanged.\n")
+    return EXIT_OK
 
 
 def demo_text(event: JSON) -> str:
@@ -5382,11 +5376,6 @@ def demo_text(event: JSON) -> str:
     return "\n" if is_end else str(event.get("text") or event.get("json") or "")
 
 
-def _demo(options: Any, provider: MiniMaxProvider) -> int:
-    demo(0.05, out)
-    return EXIT_OK
-
-
 # --- say: how a turn looks
 
 # Marks of Markdown: of a row (fence, heading, list), in it (bold, code), and its end.
@@ -5396,57 +5385,77 @@ _MARKS = re.compile(r"(?m)^[^\S\n]*```|^#{1,6} |^[^\S\n]*[-*+] |\*\*|`|\n")
 class Screen:
     """A turn as a person reads it: the answer on stdout, the rest on stderr.
 
-    At a terminal thinking is shown, in rows with a bar, and Markdown is painted; what a
-    terminal would obey is escaped.  Another program gets the text as it is, and nothing
-    else.
+    A terminal also shows thinking, in rows with a bar, and light Markdown as colours;
+    control characters are escaped.  A pipe or a file gets the text as it is, and
+    nothing else.  A screen shows one turn.
     """
 
     def __init__(self, options: Any) -> None:
         self.options = options
         self.at_terminal = os.isatty(1)
         self.is_plain = options.raw or not paint("", "bold")
-        self.kind = ""  # of the block under way, if it is shown
+        self.kind = ""  # of the current block, "" if it is hidden
         self.gap = ""  # what stands before the next block
-        self.held = ""  # the end of a piece, which only shows its meaning with the next
-        self.column = 0  # of the row under way; of a text only whether it has begun
-        self.style = ""  # of Markdown, in effect: bold, code, heading or fence
+        self.held = ""  # the end of the last piece: the next one decides how it looks
+        self.column = 0  # of the current row; 0 or 1 in a text, which is not wrapped
+        self.style = ""  # of Markdown: "", bold, code, heading or fence
         self.doing = "waiting"  # for the counter
         self.began, self.first = time.monotonic(), 0.0  # first: when the answer began
         self.stop_counter = count_seconds(lambda: self.doing)
 
     def show(self, events: Iterable[JSON]) -> JSON:
-        """Show `events` as they come; returns the last one."""
+        """Show `events` as they come, or print their JSON; returns the last one."""
         event: JSON = {}
         try:
             for event in events:
                 kind = event["type"]
+                if self.options.json:
+                    self.stop_counter()
+                    out(dump_json(event) + "\n")
+                    continue
+                if kind in (BLOCK_END, WARNING, RETRY, *TERMINAL):
+                    self.end_row()
                 if kind == BLOCK_START:
                     self.begin(event["block"]["type"])
                 elif kind in (TEXT_DELTA, THINKING_DELTA):
                     self.first = self.first or time.monotonic()
                     self.write(event["text"])
-                elif kind in (BLOCK_END, WARNING, RETRY, ERROR, TURN_END):
-                    self.end_row()
-                    self.comment(kind, event)
+                elif kind == BLOCK_END and event["block"]["type"] == "tool_use":
+                    call = event["block"]
+                    text = event.get("input_json") or dump_json(call.get("input"))
+                    text = f"tool call: {call.get('name') or '(no name)'} {text}\n"
+                    out(visible(text), 1 if self.at_terminal else 2)
+                elif kind == WARNING:
+                    note("warning: ", event["text"])
+                elif kind == RETRY and event["error"]["code"] != "network":
+                    text = "{error[code]}: {error[message]}; again in {delay:g} s "
+                    text += "(attempt {attempt} of {max_attempts})"
+                    note("retry: ", text.format(**event))
+                    self.stop_counter = count_seconds(lambda: self.doing)
+                elif kind in (RETRY, ERROR):
+                    # Without a network, the retries only take a person's time.
+                    print_error(event["error"])
+                    return {**event, "type": ERROR}
+                elif kind == TURN_END:
+                    self.conclude(event)
         finally:
             self.stop_counter()
         return event
 
     def begin(self, kind: str) -> None:
         """Begin a block, at a terminal with a blank row after the one before."""
-        self.doing, self.kind = "writing", kind
-        if kind == "thinking":
-            self.doing = kind
-            self.kind = kind * (self.at_terminal and not self.options.hide_thinking)
-        if self.kind in ("text", "thinking"):
+        has_thinking = self.at_terminal and not self.options.hide_thinking
+        self.kind = kind if kind in ("text", "thinking" * has_thinking) else ""
+        self.doing = "thinking" if kind == "thinking" else "writing"
+        if self.kind:
             out(self.gap)
             self.gap = "\n" * self.at_terminal
 
     def write(self, text: str, is_last: bool = False) -> None:
-        """Show what has come of a block.
+        """Show a piece of the current block; with `is_last`, also what was held back.
 
         At a terminal the last word of thinking waits for its end, so that it is wrapped
-        as a whole; of a text, only a mark of Markdown or the indentation before one.
+        as a whole.  Of a text, only marks of Markdown and indentation wait.
         """
         if self.at_terminal:
             text = self.held + visible(text)
@@ -5465,6 +5474,7 @@ class Screen:
             self.column = 0 if text.endswith("\n") else 1
 
     def end_row(self) -> None:
+        """Show what was held back, and end the row and its style."""
         self.write("", is_last=True)
         self.stop_counter()
         out("\x1b[0m" * bool(self.style) + "\n" * bool(self.column))
@@ -5488,9 +5498,9 @@ class Screen:
         return paint(rows, "dim")
 
     def mark(self, match: Any) -> str:
-        """What stands for a mark of Markdown: a change of colour, mostly.
+        """What to show for a mark of Markdown: mostly, a change of colour.
 
-        All but a fence ends with its row: a lone `**` or backtick does no harm.
+        Every style but a fence ends with its row, so a lone `**` does little harm.
         """
         mark: str = match.group()
         name = mark.strip()  # "" is the end of a row
@@ -5507,35 +5517,10 @@ class Screen:
             return "\x1b[0m" * bool(kind) + text
         if self.style:  # a heading is bold anyway
             return "" if (self.style, name) == ("heading", "**") else mark
-        if name == "**" and not match.string[match.end() :][:1].strip():
+        if name == "**" and not match.string[match.end() : match.end() + 1].strip():
             return mark  # a power, perhaps
         self.style = kind
         return f"\x1b[{_COLORS[kind]}m" + text
-
-    def comment(self, kind: str, event: JSON) -> None:
-        """Write what is no part of a text.
-
-        Raises the ProviderError of a retry that is of no use to a person.
-        """
-        error = event.get("error", {})
-        if kind == BLOCK_END and event["block"]["type"] == "tool_use":
-            name = event["block"].get("name") or "(no name)"
-            fields = event.get("input_json") or dump_json(event["block"].get("input"))
-            text = visible(f"tool call: {name} {fields}\n")
-            out(text, 1 if self.at_terminal else 2)
-        elif kind == WARNING:
-            note("warning: ", event["text"])
-        elif kind == RETRY and error["code"] == "network":
-            raise ProviderError(**error)  # the same again would only take longer
-        elif kind == RETRY:
-            again = "again in {delay:g} s (attempt {attempt} of {max_attempts})"
-            text = f"{error['code']}: {error['message']}; {again.format(**event)}"
-            note("retry: ", text)
-            self.stop_counter = count_seconds(lambda: self.doing)
-        elif kind == ERROR:
-            print_error(error)
-        elif kind == TURN_END:
-            self.conclude(event)
 
     def conclude(self, event: JSON) -> None:
         """Write a note about an answer that is not whole, and the figures.
@@ -5577,28 +5562,21 @@ class Screen:
 
 
 def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
-    """Run a turn and show it, or its JSON lines; returns its last event.
+    """Run and show a turn; returns its last event.
 
-    A thread does it, so that Ctrl-C always finds the main thread, which Python tells of
-    signals, awake.  The first one cancels the turn, so that what has come stays in the
-    conversation; a second one ends the command.
+    Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
+    the network would go unnoticed until data comes.  So the turn has its own thread,
+    and the main thread looks ten times a second.  The first Ctrl-C cancels the turn and
+    keeps its text in the conversation; the second one ends the command.
     """
     cancel, ended = threading.Event(), threading.Event()
-    event: JSON = {"type": ERROR}
-    failures: list[BaseException] = []
+    outcome: list[Any] = []
 
     def run() -> None:
-        nonlocal event
         try:
-            events = provider.turn(turn, cancel)
-            if not options.json:
-                event = Screen(options).show(events)
-            for event in events:  # a screen leaves none
-                out(dump_json(event) + "\n")
-        except ProviderError as error:
-            print_error(error.to_dict())
-        except BaseException as error:
-            failures.append(error)
+            outcome.append(Screen(options).show(provider.turn(turn, cancel)))
+        except BaseException as error:  # raised again in the main thread
+            outcome.append(error)
         ended.set()
 
     spawn(run)
@@ -5609,15 +5587,16 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
             if cancel.is_set():
                 raise
             cancel.set()
-    for error in failures:
-        raise error
-    return event
+    [event] = outcome
+    if isinstance(event, BaseException):
+        raise event
+    return dict(event)
 
 
 def _say(options: Any, provider: MiniMaxProvider) -> int:
     if options.chat and options.json:
-        options.parser.error("--json goes with a single turn, not with --chat")
-    provider.settings()  # report what is wrong before anybody types
+        options.parser.error("--json does not work with --chat")
+    provider.settings()  # report what is wrong before a person types
     texts = [" ".join(word for word in options.text if word != "-")]
     if not options.chat and ("-" in options.text or not os.isatty(0)):
         texts.append(read_stdin())
@@ -5645,19 +5624,19 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
 
 
 def model_named(name: str | None) -> str | None:
-    """The model to ask for.  Raises ProviderError for what can only be a slip.
+    """The id to send for `name`.  Raises ProviderError for a probable typing error.
 
-    An id of a known family, or one that resembles none, is sent as it is: servers know
-    more models than this file does.
+    An id of a known family, or one that resembles no model, is sent as it is: servers
+    know more models than this file.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
     if not name or name in short or model_facts(name) or "/" in name:
         return short.get(name or "", name)
-    names = {**{id.partition("-")[2]: id for id in MODELS}, **short}
-    near = nearest(name, [*names, *MODELS], 0.75)
+    forms = {**{id[len("MiniMax-") :]: id for id in MODELS}, **short}
+    near = nearest(name, [*forms, *MODELS], 0.75)
     if not near:
         return name
-    near = names.get(near, near)
+    near = forms.get(near, near)
     text = f'there is no model {printable(name, 60)}; did you mean "{near}"?'
     raise ProviderError("config", text, f"Use --model {near}.")
 
@@ -5674,9 +5653,10 @@ def image_block(name: str) -> JSON:
 
 
 def load_history(path: str) -> list[JSON]:
-    """The messages of a conversation: {"messages": [...]} in a file, if it exists.
+    """The messages of a file that holds {"messages": [...]}; none if there is no file.
 
-    Raises ProviderError, also where no file can be made: before tokens are spent.
+    Raises ProviderError, also if the file cannot be created: better before tokens are
+    spent than after.
     """
     reason = "it holds no conversation"
     try:
@@ -5694,7 +5674,7 @@ def load_history(path: str) -> list[JSON]:
 
 
 def save_history(path: str, messages: list[JSON]) -> None:
-    """Keep a conversation in a file for its owner only; it is never half-written."""
+    """Write a conversation to a file that only its owner can read, never by halves."""
     path = os.path.realpath(path)
     fresh = f"{path}.{os.getpid()}"
     fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
@@ -5704,9 +5684,9 @@ def save_history(path: str, messages: list[JSON]) -> None:
 
 
 def read_stdin() -> str:
-    """All of stdin; if nothing comes within a second, a person learns of the wait."""
+    """All of stdin.  If nothing comes within a second, a note says what we wait for."""
     if not is_ready(0, True, 1.0):
-        out("reading stdin first (if nothing is to come from there: </dev/null)\n", 2)
+        out("reading stdin first (use </dev/null to skip it)\n", 2)
     data = b"".join(iter(lambda: read_fd(0), b""))
     return data.decode("utf-8", "replace").strip("\r\n")
 
@@ -5718,9 +5698,9 @@ Ctrl-C  stop an answer                  """  begin a text of several lines, or e
 
 
 def prompts(first: Any) -> Iterator[Any]:
-    """Yield `first` and what the person types, until they leave or the input ends.
+    """Yield `first`, then what the person types, until they leave or stdin ends.
 
-    Lines that look like commands are answered here, and cost nothing.
+    Commands are answered here and cost nothing.
     """
     prepare_stdin()
     at_terminal = os.isatty(0)
@@ -5738,16 +5718,15 @@ def prompts(first: Any) -> Iterator[Any]:
         except EOFError:
             out("\n" * at_terminal, 2)
             return
-        if "\n" in text:  # a block is no command, and keeps its indentation
-            yield text.strip("\n").rstrip()
-            continue
-        text = text.strip()
-        word = "".join(re.findall(r"^/\w+(?!\S)", text))
-        if text in ("exit", "quit", "/exit", "/quit"):
+        # A block is never a command, and keeps its indentation.
+        command = "" if "\n" in text else text.strip()
+        text = command or text.strip("\n").rstrip()
+        if command in ("exit", "quit", "/exit", "/quit"):
             return
-        if text == "/help":
+        if command == "/help":
             out(_CHAT_HELP, 2)
-        elif word:
+        elif re.match(r"/\w+(\s|$)", command):
+            word = command.split()[0]
             near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
             out(f'error: there is no command {word}; did you mean "{near}"?\n', 2)
         elif text:
@@ -5776,17 +5755,17 @@ def read_line(prompt: str) -> str:
     try:
         if os.isatty(0) and os.isatty(1):
             return input(prompt)
-        out(prompt * os.isatty(0), 2)  # on stdout it would be a part of the answer
+        out(prompt * os.isatty(0), 2)  # on stdout it would be part of the answer
         return input()
-    except (OSError, RuntimeError) as error:  # RuntimeError: it was closed at the start
+    except (OSError, RuntimeError) as error:  # RuntimeError: closed at the start
         log(f"stdin cannot be read: {getattr(error, 'strerror', 'it is closed')}")
         raise EOFError from None
 
 
 def prepare_stdin() -> None:
-    """Have `input()` take every letter, and a pasted block as one text.
+    """Let `input()` accept every letter, and a pasted block as one text.
 
-    With GNU readline, that is; without it, a pasted line is a turn of its own.
+    Without GNU readline, each pasted line is a turn of its own.
     """
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
@@ -5803,7 +5782,7 @@ def prepare_stdin() -> None:
 
 
 def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
-    """The ids that the endpoint lists for the key."""
+    """The ids that the endpoint lists for the key, from all pages of its answer."""
     from urllib.parse import quote
 
     names: JSON = {}  # as an ordered set
@@ -5822,6 +5801,7 @@ def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
 
 
 def _models(options: Any, provider: MiniMaxProvider) -> int:
+    """Print the models with limits and prices; with --live, which ones are served."""
     is_live = options.live
     listed = listed_models(provider, provider.settings()) if is_live else []
     others = [name for name in listed if name not in MODELS]
@@ -5835,12 +5815,12 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
         return out_json({"models": rows, **({"others": others} if is_live else {})})
     heads = [name.replace("cache_", "") for name in PRICES]
     last = "live" if is_live else "status"
-    print_model("model", "context", "output", heads, last, style="bold")
+    print_model("model", "context", "output", heads, last)
     for row in rows:
-        sizes = [f"{row[name]:,}" for name in ("context_window", "max_output_tokens")]
+        context, output = f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"
         mark = "listed" if row["id"] in listed else "not listed"
-        prices = row["prices"].values()
-        print_model(row["id"], *sizes, prices, mark if is_live else row["status"])
+        mark = mark if is_live else row["status"]
+        print_model(row["id"], context, output, row["prices"].values(), mark)
         if row["prices_above"]:
             least, *prices = row["prices_above"].values()
             print_model(f"  above {least:,} in", "", "", prices, "")
@@ -5853,12 +5833,10 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     return EXIT_OK
 
 
-def print_model(
-    name: str, context: str, output: str, prices: Any, mark: str, style: str = ""
-) -> None:
+def print_model(name: str, context: str, output: str, prices: Any, mark: str) -> None:
     cells = "".join(f"{'-' if price is None else price:>7}" for price in prices)
     text = f"{name:<22}{context:>10} {output:>7}{cells}  {mark}".rstrip()
-    out(paint(text, style) + "\n")
+    out(paint(text, "bold" * (name == "model")) + "\n")
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
@@ -5872,7 +5850,7 @@ def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
 
 
 def quota_windows(row: JSON) -> list[JSON]:
-    """The windows of a model's row.
+    """The windows of one row of the answer.
 
     Each is {model, window, percent_left, unlimited, included, resets_at (epoch
     seconds), count, total}, with None for what is unknown.  What `count` counts is not
@@ -5884,38 +5862,37 @@ def quota_windows(row: JSON) -> list[JSON]:
         match = re.match(r"\s*(\d{1,15}(\.\d+)?)\s*%?\s*$", str(row.get(key)), re.ASCII)
         return float(match.group(1)) if match else None
 
-    windows: list[JSON] = []
     kinds = (("5 hours", "current_interval", ""), ("week", "current_weekly", "weekly_"))
+    # A model outside the plan has 100 % of nothing left, without a limit.
+    nothing = (("remaining_percent", 100), ("status", 3), ("total_count", 0))
+    fields = [(f"{kind[1]}_{key}", number) for kind in kinds for key, number in nothing]
+    is_outside = all(figure(field) == number for field, number in fields)
+    windows: list[JSON] = []
     for name, field, prefix in kinds:
-        percent, status, count, total = (
-            figure(f"{field}_{key}")
-            for key in ("remaining_percent", "status", "usage_count", "total_count")
-        )
+        percent = figure(field + "_remaining_percent")
+        total = figure(field + "_total_count")
         most = max(100.0, (figure(prefix + "boost_permille") or 0) / 10)
         moment = figure(prefix + "end_time") or 0
-        # Milliseconds; a number so small that it must be seconds is taken for them.
+        # In milliseconds, unless the number is too small for that.
         moment = moment / 1000 if moment > 1e11 else moment
-        # Of a model outside the plan, all of nothing is left, without limits.
-        is_outside = (percent, status, total) == (100, 3, 0)
         window = {
             "model": printable(str(row.get("model_name") or "all models"), 60),
             "window": name,
-            "percent_left": None if percent is None else min(percent, most),
-            "unlimited": status == 3,
+            "percent_left": None
+            if is_outside or percent is None
+            else min(percent, most),
+            "unlimited": figure(field + "_status") == 3 and not is_outside,
             "included": not is_outside,
             "resets_at": moment if 0 < moment < 3e10 else None,
-            "count": count if total else None,
+            "count": figure(field + "_usage_count") if total else None,
             "total": total or None,
         }
         windows += [window] if any(str(key).startswith(field) for key in row) else []
-    is_included = len(windows) < 2 or any(window["included"] for window in windows)
-    outside = {"included": False, "unlimited": False, "percent_left": None}
-    change = {"included": True} if is_included else outside
-    return [{**window, **change} for window in windows]
+    return windows
 
 
 def quota_text(window: JSON) -> tuple[str, str]:
-    """The status of a window, and what is left of it until when."""
+    """The status of a window, and how much of it is left until when."""
     left, moment = window["percent_left"], window["resets_at"]
     if not window["included"]:
         return OK, "not in your plan"
@@ -5924,17 +5901,17 @@ def quota_text(window: JSON) -> tuple[str, str]:
     if window["total"] and window["count"] is not None:
         text += f", count {window['count']:g} of {window['total']:g}"
     if moment:
-        hours, minutes = divmod(int(moment - time.time()) // 60, 60)
-        span = f"in {hours} h {minutes} min"
-        span = f"in {hours // 24} d {hours % 24} h" if hours >= 24 else span
-        span = "now past" if hours < 0 else span
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-        text += f", resets {when} ({span})"
+        days, seconds = divmod(int(moment - time.time()), 86400)
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        span = f"in {days} d {hours} h" if days else f"in {hours} h {minutes} min"
+        text += f", resets {when} ({'now past' if days < 0 else span})"
     is_enough = window["unlimited"] or left is None or left >= 10
     return OK if is_enough else WARNING if left else PROBLEM, text
 
 
 def _quota(options: Any, provider: MiniMaxProvider) -> int:
+    """Print what is left of a plan, with one row for each window."""
     values = provider.settings()
     _, kind, wallet, _ = key_kind(values["api_key"])
     try:
@@ -5954,22 +5931,21 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
     return EXIT_OK
 
 
-# --- check: everything that can be known without spending a token
+# --- check: all that can be found out without spending tokens
 
-# A result is {"check", "status", "text", "remedy"}, with "value" and "origin" for a
-# setting and, where another setting works, "settings" {name: value}, which install.sh
-# stores.  No value of a key is among them, and SECRETS masks what quotes one.
+# A result is {"check", "status", "text", "remedy"}.  Settings also have "value" and
+# "origin".  If another setting works, "settings" {name: value} holds it, and install.sh
+# stores it.  The key is in no result, and SECRETS masks what quotes it.
 
 
 class Checkup:
     """The checks: each adds results, and may leave something for the next.
 
-    A check that raises ProviderError has failed with its message and hint.
+    A ProviderError that a check raises becomes a problem with its message and hint.
     """
 
     def __init__(self, provider: MiniMaxProvider) -> None:
-        self.provider = provider
-        self.settings = provider.load()
+        self.provider, self.settings = provider, provider.load()
         self.values, self.origins = self.settings.values, self.settings.origins
         self.base = base_url_of(self.values)
         self.host = host_of(self.base)
@@ -5979,41 +5955,42 @@ class Checkup:
         self.listed: list[str] = []  # ids that the endpoint lists
 
     def add(
-        self, status: str, check: str, text: str, hint: str = "", **more: Any
+        self, status: str, name: str, text: str, hint: str = "", **more: Any
     ) -> None:
-        row = {"check": check, "status": status, "text": text, "remedy": hint, **more}
+        row = {"check": name, "status": status, "text": text, "remedy": hint, **more}
         self.results.append(SECRETS.value(row))
-        self.failed |= {check} if status in (PROBLEM, SKIPPED) else set()
+        self.failed |= {name} if status in (PROBLEM, SKIPPED) else set()
 
     def run(self, is_offline: bool) -> None:
-        """Do the checks in order; what needs one that failed is skipped."""
-        online: list[tuple[str, str, Callable[[], object]]] = [
-            ("network", "requests config region base_url", self.network),
-            ("key", "network api_key", self.key),
-            ("plan", "key", self.plan),
-        ]
-        for name, needs, step in (
-            ("requests", "", self.libraries),
-            ("config", "", self.config),
-            ("settings", "config", self.each_setting),
-            *([("demo", "requests", self.demo)] if is_offline else online),
-            ("model used", "config model", self.model),
-        ):
-            missing = [need for need in needs.split() if need in self.failed]
-            try:
-                if missing:
-                    self.add(SKIPPED, name, "needs " + ", ".join(missing))
-                else:
-                    step()
-            except ProviderError as error:
-                self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
-            except Exception as error:  # the last resort
+        """Do the checks in order."""
+        self.step("requests", "", self.libraries)
+        self.step("config", "", self.config)
+        self.step("settings", "config", self.each_setting)
+        if is_offline:
+            self.step("demo", "requests", self.demo)
+        else:
+            self.step("network", "requests config region base_url", self.network)
+            self.step("key", "network api_key", self.key)
+            self.step("plan", "key", self.plan)
+        self.step("model used", "config model", self.model)
+
+    def step(self, name: str, needs: str, check: Callable[[], object]) -> None:
+        """Do a check, or skip it if one that it needs has failed."""
+        missing = [need for need in needs.split() if need in self.failed]
+        if missing:
+            self.add(SKIPPED, name, "needs " + ", ".join(missing))
+            return
+        try:
+            check()
+        except Exception as error:
+            if not isinstance(error, ProviderError):  # the last resort
                 text = f"{type(error).__name__}: {printable(str(error), 200)}"
                 hint = "This is a defect of the plugin: report it."
-                self.add(PROBLEM, name, text, hint)
+                error = ProviderError("internal", text, hint)
+            self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
 
     def remedy(self, name: str, value: str) -> str:
-        """How to give a setting the value, where it is set now."""
+        """How to change a setting to `value`, in the place that sets it now."""
         origin = self.origins.get(name, self.settings.path)
         if origin == self.settings.path:
             return f'Set "{name}" to "{value}" in {origin}'
@@ -6027,7 +6004,7 @@ class Checkup:
             self.add(OK, name, str(version))
 
     def demo(self) -> None:
-        demo(0, lambda text: None)
+        _demo(None, self.provider, 0, lambda text: None)
         self.add(OK, "demo", "2 turns with a server of its own")
 
     def config(self) -> None:
@@ -6047,7 +6024,7 @@ class Checkup:
             self.add(WARNING, "config", text, f"Correct or remove it in {path}.")
 
     def each_setting(self) -> None:
-        """Add a result for each setting that matters or is set, and one for all defaults.
+        """Add a result for each setting that matters or is set, and one for the defaults.
 
         Where each comes from is half of what support asks for.
         """
@@ -6121,34 +6098,32 @@ class Checkup:
     def find_settings(self, error: ProviderError) -> None:
         """Find the region or the base URL with which the models are listed.
 
-        Only a host of MiniMax's is a reason to show the key to another of them.
+        The key goes to the other region only if it was meant for MiniMax's own host.
         """
         name, values, hint = "", [], error.hint
-        root, origin = root_of(self.base), self.origins.get("api_key")
         if error.code == "auth":
-            name, hint = "region", f"Copy the key again, whole, to {origin}."
+            name, hint = "region", f"Copy the key again to {self.origins['api_key']}."
             values = [r for r in REGIONS if r != HOSTS.get(self.host, r)]
         if error.code == "not_found":
-            name = "base_url"
+            name, root = "base_url", root_of(self.base)
             values = [root + "/anthropic", self.base + "/anthropic", root]
         for value in values:
-            code = ""
+            changed = {**self.values, "base_url": "", name: value}
             try:
-                changed = {**self.values, "base_url": "", name: value}
                 listed_models(self.provider, changed)
             except ProviderError as other:
-                code = other.code
-            if not code or (code == "auth" and name == "base_url"):
-                text = f"{error.message}; it works with {name} {value}"
-                hint = self.remedy(name, value)
-                if name == "region" and "base_url" in self.origins:
-                    hint += ", and remove base_url"
-                self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
-                return
+                if name == "region" or other.code != "auth":
+                    continue
+            text = f"{error.message}; it works with {name} {value}"
+            hint = self.remedy(name, value)
+            if name == "region" and "base_url" in self.origins:
+                hint += ", and remove base_url"
+            self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
+            return
         self.add(PROBLEM, "key", f"{self.host}: {error.message}", hint)
 
     def plan(self) -> None:
-        """What is left of the quota, for keys that may have one."""
+        """Check what is left of the quota, for keys that may have one."""
         windows: list[JSON] = []
         try:
             if self.key_kind != PAYG_KEY:
@@ -6156,7 +6131,7 @@ class Checkup:
         except ProviderError as error:
             if self.key_kind == PLAN_KEY:
                 text = f"the quota cannot be read: {error.message}"
-                hint = "Look at the platform's page of your plan."
+                hint = "See the page of your plan on the platform."
                 return self.add(WARNING, "plan", text, hint)
         self.add(OK, "plan", "a plan" if windows else f"spends {self.wallet}")
         for window in windows:
@@ -6166,15 +6141,14 @@ class Checkup:
             self.add(status, "quota", text, hint)
 
     def model(self) -> None:
-        """Whether the default model is served, as far as a list of models shows it."""
+        """Check that the default model exists, and that the endpoint lists it."""
         name = canonical_model(self.values["model"])
         facts, is_listed = MODELS.get(name), name in self.listed
         status, text = WARNING, f"{name} is not in the table of models"
         if facts and facts.retired:
             status = WARNING if is_listed else PROBLEM
-            text = (
-                f"{name} was retired on {facts.retired}" + ", but is listed" * is_listed
-            )
+            text = f"{name} was retired on {facts.retired}"
+            text += ", but is listed" * is_listed
         elif self.listed and not is_listed:
             status = WARNING if facts else PROBLEM
             text = f"{self.host} does not list {name} for this key"
@@ -6188,6 +6162,7 @@ class Checkup:
 
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
+    """Print problems, then warnings, then a summary; with -v also all else."""
     stop = count_seconds(lambda: "checking")
     try:
         checkup = Checkup(provider)
@@ -6209,7 +6184,8 @@ def _check(options: Any, provider: MiniMaxProvider) -> int:
     if not any(counts.values()):
         model = canonical_model(checkup.values["model"])
         text = f"All is well: {checkup.host} accepts the key, and the model is {model}."
-        text = "All is well, as far as it shows offline." if options.offline else text
+        if options.offline:
+            text = "All is well, as far as can be checked offline."
     out(text + "\n")
     return EXIT_OK if is_ok else EXIT_ERROR
 
@@ -6232,6 +6208,7 @@ def print_result(result: JSON) -> None:
 
 
 def _replay(options: Any, provider: MiniMaxProvider) -> int:
+    """Print the events of a captured turn, and whether its outcome is the same."""
     hidden = ("type", "timing", "error", "message", "partial", "block")
 
     def show(seconds: float, event: JSON) -> None:
@@ -6265,7 +6242,7 @@ def _replay(options: Any, provider: MiniMaxProvider) -> int:
 
 
 def program_name() -> str:
-    """What starts this program, to be typed again: a command on PATH by its name."""
+    """How to start this program again: by its name alone, if that is on PATH."""
     path = sys.argv[0]
     folder, name = os.path.split(path)
     if name in ("", "-", "-c", "-m"):
@@ -6311,34 +6288,33 @@ def add_options(command: str, parser: Any) -> None:
     parser.set_defaults(parser=parser)
     parser.print_help = lambda file=None: out(parser.format_help())
     add, on = parser.add_argument, {"action": "store_true"}
-    # These may also stand after the command, but are listed before it only.
+    if command == "":
+        words = {"action": "version", "version": f"{NAME} {__version__}"}
+        add("--version", **words, help="print it and exit; so do --manifest, --schema")
+    # These may also stand after a command, but only the general help lists them.
     hidden = {"help": SUPPRESS} if command else {}
     words = {"help": "write each turn into DIR, for replay", **hidden}
     add("--capture", dest="capture_dir", metavar="DIR", default=SUPPRESS, **words)
     words = {"help": "what is logged to stderr: " + ", ".join(LEVELS), **hidden}
     add("--log-level", choices=LEVELS, metavar="L", default=SUPPRESS, **words)
-    if command == "":
-        words = {"action": "version", "version": f"{NAME} {__version__}"}
-        add("--version", **words, help="print it and exit; so do --manifest, --schema")
     if command in ("say", "check", "models", "quota", "replay"):
         add("--json", **on, help="print JSON, for scripts")
     if command == "say":
         add_say_options(add, on)
         add("text", nargs="*", help=SUPPRESS)  # which the usage shows
     if command == "check":
-        add("--offline", **on, help="only what needs no network, and a demo")
+        add("--offline", **on, help="run the demo instead of asking MiniMax")
         add("-v", "--verbose", **on, help="show everything")
     if command == "models":
-        add("--live", **on, help="also ask the endpoint which ones it lists")
+        add("--live", **on, help="mark the models that the endpoint lists")
     if command == "replay":
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
-        topics = ["settings", *COMMANDS]
-        add("topic", nargs="?", choices=topics, metavar="TOPIC", help="what to explain")
+        add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
 
 
 def add_say_options(add: Callable[..., Any], on: JSON) -> None:
-    add("-m", "--model", metavar="M", help="id of the model, or m3 or flash, for short")
+    add("-m", "--model", metavar="M", help="id of the model, or m3 or flash for short")
     add("--system", metavar="TEXT", help="the system prompt")
     add("--max-tokens", type=int, metavar="N", help="limit of the answer")
     add("--thinking", **on, default=None, help="let the model think first")
@@ -6347,16 +6323,17 @@ def add_say_options(add: Callable[..., Any], on: JSON) -> None:
     add("--effort", choices=EFFORTS, metavar="E", help=", ".join(EFFORTS))
     add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
     add("--top-p", type=float, metavar="P", help="share of likely tokens, up to 1")
-    add("--image", action="append", metavar="FILE", help="a picture; may be a URL")
-    add("--chat", **on, help="have a conversation at a prompt; /quit leaves")
-    add("--history", metavar="FILE", help="keep the conversation there, and go on")
+    add("--image", action="append", metavar="FILE", help="a picture: a file or a URL")
+    add("--chat", **on, help="hold a conversation; /quit leaves")
+    add("--history", metavar="FILE", help="keep the conversation there; continue it")
     add("--hide-thinking", **on, help="do not show thinking")
     add("--raw", **on, help="show Markdown as it is")
     add("-q", "--quiet", **on, help="leave out tokens, cost and speed")
-    add("-v", "--verbose", **on, help="show them also if stderr is no terminal")
+    add("-v", "--verbose", **on, help="show them even if stderr is not a terminal")
 
 
 def _help(options: Any, provider: MiniMaxProvider) -> int:
+    """Print the settings, or the help of a command or of the program."""
     if options.topic != "settings":
         topic = [options.topic] if options.topic else []
         make_parser().parse_args([*topic, "--help"])  # which exits
@@ -6368,7 +6345,7 @@ def _help(options: Any, provider: MiniMaxProvider) -> int:
     return EXIT_OK
 
 
-# What runs with the parsed options and returns the exit code, its usage, what it does.
+# The function that runs a command and returns its exit code, its usage and its help.
 COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
     "say": (_say, "[options] [TEXT ...] [-]", "ask a model; --chat for a conversation"),
     "check": (_check, "[--offline] [-v] [--json]", "find out if it works, or why not"),
@@ -6419,7 +6396,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if owns_process:
             MiniMaxProvider.command = program_name()
-            # Only for what it does to descriptors that are closed.
+            # It opens standard descriptors that are closed, on the null device.
             wire = private_stdout()
             os.dup2(wire, 1)
             os.close(wire)
@@ -6438,11 +6415,11 @@ def main(argv: list[str] | None = None) -> int:
     if owns_process:
         for stream in (sys.stdout, sys.stderr):
             try:
-                stream.flush()  # what others printed, and before 3.9 argparse's errors
+                stream.flush()  # before 3.9 it holds argparse's errors
             except (AttributeError, OSError, ValueError):
                 pass  # AttributeError: it was closed at the start
-        # Threads may be parked in system calls: nothing waits for them, nor for the
-        # interpreter to take itself apart, a tenth of the time of --version.
+        # Threads may hang in system calls, so nothing waits for them.  Skipping the
+        # interpreter's shutdown also saves a tenth of the time of --version.
         os._exit(code)
     return code
 

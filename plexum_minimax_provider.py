@@ -4838,25 +4838,26 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) 
 # Command line
 # ---------------------------------------------------------------------------
 
-# --- output: one function, and what shapes its text
+# --- output
 
-# stdout is the answer: a text, a table, JSON.  stderr is for the person beside it: what
-# is waited for, warnings, errors, figures.  Both are written as the wire is, so that a
-# pipe that is slow, closed or non-blocking, and a full disk, behave in the same way.
+# stdout gets the answer: a text, a table, JSON.  stderr is for the person beside it:
+# what we wait for, warnings, errors, figures.  Both are written as the wire is, so that
+# a pipe that is slow, closed or non-blocking, and a full disk, behave in the same way.
 
 OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # beside WARNING, results of `check`
-_COLORS = {"bold": 1, "dim": 2, "code": 36, PROBLEM: 31, OK: 32, WARNING: 33}
-# Characters of a model's that could command a terminal, turn its text around, or hide:
+_COLORS = {"bold": 1, "dim": 2, PROBLEM: 31, OK: 32, WARNING: 33}
+_COLORS.update(heading=1, code=36, fence=36)
+# Characters in a model's text that could command a terminal, reverse text, or hide:
 # controls, directions, zero-width ones, variation selectors, tags.
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
     r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
-# The commands that say more about errors.
+# The command that says more about an error, by its code.
 _NEXT_COMMANDS = {
     **dict.fromkeys(("auth", "permission", "insufficient_balance"), "check"),
-    **dict.fromkeys(("network", "timeout", "not_found", "stream_cut"), "check"),
-    "protocol": "check",
+    **dict.fromkeys(("network", "timeout", "stream_cut", "protocol"), "check"),
+    "not_found": "check",
     "quota_exhausted": "quota",
     "model_unavailable": "models --live",
 }
@@ -4865,8 +4866,8 @@ _NEXT_COMMANDS = {
 def out(text: str, fd: int = 1) -> None:
     """Write `text` to stdout or stderr, as UTF-8 whatever the locale.
 
-    A failure of stderr is ignored: it is not worth the answer.  Raises SystemExit, which `main` turns into its exit code, when nobody reads stdout
-    any more or the disk is full.
+    A failure of stderr is ignored: it must not cost the answer.  If nobody reads stdout
+    any more, or the disk is full, raises SystemExit with the exit code.
     """
     try:
         write_fd(fd, text.encode("utf-8", "backslashreplace"))
@@ -4884,7 +4885,7 @@ def out_json(value: Any) -> int:
 
 
 def is_screen(fd: int) -> bool:
-    """Whether `fd` is a terminal that understands more than rows of text."""
+    """Whether `fd` is a terminal that understands escape sequences."""
     return os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
 
 
@@ -4911,118 +4912,94 @@ def wrap(text: str, indent: int = 0) -> str:
     return ("\n" + " " * indent).join(rows)
 
 
-def note(head: str, text: str, style: str = WARNING) -> None:
-    """A paragraph on stderr that begins with `head`."""
-    out(paint(head, style, 2) + wrap(text, len(head)) + "\n", 2)
+def note(head: str, text: str, style: str = WARNING, fd: int = 2) -> None:
+    """Write a paragraph that begins with `head`."""
+    out(paint(head, style, fd) + wrap(text, len(head)) + "\n", fd)
 
 
 def visible(text: str) -> str:
-    """A model's text for a terminal: what cannot be seen is escaped."""
+    """A model's text for a terminal, with all that cannot be seen escaped."""
     return _UNSEEN.sub(lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
 
 
 def count_seconds(words: Callable[[], str]) -> Callable[[], None]:
-    """Show on stderr, if it is a terminal, what is waited for and for how long.
+    """Show on stderr, if it is a terminal, `words()` and the seconds since now.
 
-    `words()` is asked each time.  Returns what ends it and erases the row, and does
-    nothing the second time.
+    Returns a function that ends this and erases the row; a second call does nothing.
     """
-    lock, ended, began = threading.Lock(), threading.Event(), time.monotonic()
+    ended, began = threading.Event(), time.monotonic()
 
     def show() -> None:
         while not ended.wait(0.25):
-            row = f"\r{words()} {time.monotonic() - began:.0f} s"
-            with lock:  # so that no row comes after the erasing
-                out("" if ended.is_set() else paint(row, "dim", 2), 2)
+            out(paint(f"\r{words()} {time.monotonic() - began:.0f} s", "dim", 2), 2)
+        out("\r" + " " * 20 + "\r", 2)
 
     def stop() -> None:
-        with lock:
-            if is_screen(2) and not ended.is_set():
-                out("\r" + " " * 20 + "\r", 2)
-            ended.set()
+        ended.set()
+        thread.join()  # so that the row is erased before anything else is written
 
-    if is_screen(2):
-        spawn(show)
+    if not is_screen(2):
+        return lambda: None
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
     return stop
 
 
 def print_error(error: JSON) -> None:
-    """What happened, one thing to do, and the command that says more.
+    """Say what happened, one thing to do, and the command that says more.
 
     `error` is the object of the contract, without keys.
     """
-    code, hint = error["code"], error["hint"]
-    # A wrong setting is named by the message; other codes are explained in the README.
-    text = error["message"] if code == "config" else f"{code}: {error['message']}"
-    if text.endswith(".") and len(f"error: {text} {hint}") <= width():
-        text, hint = f"{text} {hint}", ""
-    note("error: ", text, PROBLEM)
-    if hint:
-        note("  ", hint)
+    code, text = error["code"], error["message"]
+    text += "" if text.endswith((".", "?")) else "."
+    # A wrong setting is named by its message; the other codes are in the README.
+    text = text if code == "config" else f"{code}: {text}"
+    note("error: ", f"{text} {error['hint']}", PROBLEM)
     if "reset_at" in error:
         note("  ", f"The quota resets at {error['reset_at']}.")
     command = f"{MiniMaxProvider.command} {_NEXT_COMMANDS.get(code)}"
-    if code in _NEXT_COMMANDS and command not in hint:
-        gap = " " if len(command) + 21 <= width() else "\n    "  # it is to be copied
-        out(f"  To find out more:{gap}{command}\n", 2)
-
-
-def local_time(moment: float) -> str:
-    """A moment in seconds since the epoch: local time, and how far off it is."""
-    try:
-        text = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-    except (ValueError, OverflowError, OSError):
-        return "at an unknown time"
-    minutes = int(moment - time.time()) // 60
-    hours, days = minutes // 60, minutes // 1440
-    span = f"{days} d {hours % 24} h" if days else f"{hours} h {minutes % 60} min"
-    return text + (" (now past)" if minutes < 0 else f" (in {span})")
-
-
-def overrides_of(options: Any) -> JSON:
-    """The settings among the options of a command: they win over all others."""
-    values = {name: getattr(options, name) for name in ("capture_dir", "log_level")}
-    return {name: value for name, value in values.items() if value is not None}
+    if code in _NEXT_COMMANDS and command not in error["hint"]:
+        out(f"  To find out more: {command}\n", 2)  # in one row, to be copied
 
 
 # --- demo
 
-# Somebody who has no key yet sees a whole tool loop; the installer ends with it, and
-# `check --offline` runs it silently.  What comes back must be what was sent, as MiniMax
-# demands of thinking and its signature.
+# A tool loop for people who have no key yet.  The installer ends with it, and `check
+# --offline` runs it silently.
 
-# What the server answers first, and wants back unchanged; then its second answer.
+# What the server answers first.  As MiniMax does with thinking and its signature, it
+# insists on getting it back unchanged.
 _DEMO_CALL: list[JSON] = [
     {"type": "thinking", "thinking": "I call the tool.", "signature": "9f2c61d0" * 8},
     {"type": "text", "text": "Let me look that up."},
     {"type": "tool_use", "id": "1", "name": "get_weather", "input": {"city": "Lisbon"}},
 ]
-_DEMO_ANSWER = [{"type": "text", "text": "It is 21 C and sunny in Lisbon."}]
 
 
 def demo_events(blocks: list[JSON], stop_reason: str) -> Iterator[JSON]:
-    """A message of MiniMax's as it streams."""
-    deltas = {row[2]: (name, *row[:2]) for name, row in _DELTAS.items() if row[3]}
+    """A message as MiniMax streams it."""
     yield {"type": "message_start", "message": {"id": "demo", "model": "MiniMax-M3"}}
     for index, block in enumerate(blocks):
-        name, source, field = deltas[block["type"]]
-        # The signature is there from the start, the rest follows in deltas.
-        opened = {**block, field: {} if field == "input" else ""}
+        # The field that comes in deltas; all others are there from the start.
+        kind = field = fragment = block["type"]
+        if kind == "tool_use":
+            kind, field, fragment = "input_json", "input", "partial_json"
+        opened = {**block, field: type(block[field])()}
         yield {"type": "content_block_start", "index": index, "content_block": opened}
-        whole = block[field] if field != "input" else dump_json(block[field])
-        for piece in re.findall(".{1,12}", whole):
-            delta = {"type": name, source: piece}
-            yield {"type": _BLOCK_DELTA, "index": index, "delta": delta}
+        text = dump_json(block[field]) if field == "input" else block[field]
+        for piece in re.findall(".{1,12}", text):
+            delta = {"type": kind + "_delta", fragment: piece}
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     yield {"type": "message_delta", "delta": {"stop_reason": stop_reason}}
     yield {"type": "message_stop"}
 
 
 def start_demo_server(pace: float) -> Any:
-    """A server on loopback that speaks MiniMax's stream, `pace` seconds an event.
+    """Start a server on loopback that speaks MiniMax's stream, `pace` seconds an event.
 
-    It answers a question with a tool call, and the tool's result with a text if the
-    call came back unchanged, thinking and signature included; else with a 400.
+    It answers a question with a tool call, and the tool's result with a text; the
+    latter has status 400 unless the call came back unchanged.
     """
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -5030,12 +5007,14 @@ def start_demo_server(pace: float) -> Any:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             _, *more = json.loads(body)["messages"]
-            is_unchanged = not more or more[0]["content"] == _DEMO_CALL
-            self.send_response(200 if is_unchanged else 400)
-            self.send_header("Content-Type", "text/event-stream")
+            status, events = 200, demo_events(_DEMO_CALL, "tool_use")
+            if more:
+                status = 200 if more[0]["content"] == _DEMO_CALL else 400
+                text = "It is 21 C and sunny in Lisbon."
+                events = demo_events([{"type": "text", "text": text}], "end_turn")
+            self.send_response(status)
             self.end_headers()
-            turn = (_DEMO_ANSWER, "end_turn") if more else (_DEMO_CALL, "tool_use")
-            for event in demo_events(*turn) if is_unchanged else ():
+            for event in events:
                 self.wfile.write(f"data: {dump_json(event)}\n\n".encode("ascii"))
                 time.sleep(pace)
 
@@ -5051,10 +5030,11 @@ def start_demo_server(pace: float) -> Any:
     return server
 
 
-def demo(pace: float, write: Callable[[str], object]) -> None:
-    """Two turns through the whole plugin against a server of its own.
+def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
+    """Run two turns through the whole plugin against a server of its own.
 
-    The host's end of the wire are two queues; `write` takes what a person sees.  Raises the ProviderError of a turn that failed.
+    The host's end of the wire is two queues; `write` takes what a person sees.  Raises
+    the ProviderError of a turn that failed.
     """
     from queue import Queue
 
@@ -5067,29 +5047,30 @@ def demo(pace: float, write: Callable[[str], object]) -> None:
     PluginLoop(*wire, notify=lambda word: None).start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     question, weather = "What is the weather in Lisbon?", "21 C, sunny"
-    write(f"user      > {question}\n")
     result = {"type": "tool_result", "tool_use_id": "1", "content": weather}
-    messages: list[JSON] = [{"role": "user", "content": question}]
-    event: JSON = {}
+    asked: Any = [("user", question, question), ("tool", weather, [result])]
+    messages: list[JSON] = []
     count = 0
-    for turn in ("tool_use", "end_turn"):
-        request = {"id": turn, "messages": messages, "tools": [{"name": "get_weather"}]}
-        lines.put(dump_json(request).encode("ascii") + b"\n")
-        while event.get("id") != turn or event["type"] not in TERMINAL:
-            for line in answers.get().splitlines():
-                event = load_json(line.decode("ascii"))
+    for who, text, content in asked:
+        write(f"{who:<9} > {text}\n")
+        messages.append({"role": "user", "content": content})
+        turn = {"id": who, "messages": messages, "tools": [{"name": "get_weather"}]}
+        lines.put(dump_json(turn).encode("ascii") + b"\n")
+        event: JSON = {"type": ""}
+        while event["type"] not in TERMINAL:
+            for line in answers.get().decode("ascii").splitlines():
+                event = load_json(line)
                 count += 1
                 write(demo_text(event))
         if event["type"] == ERROR:
             raise ProviderError(**event["error"])
-        if turn == "tool_use":
-            write(f"tool      > {weather}\n")
-            messages += [event["message"], {"role": "user", "content": [result]}]
+        messages.append(event["message"])
     lines.put(b"")
     server.shutdown()
     server.server_close()
     write(f"\nIt works: 2 turns, {count} events, ")
     write("thinking and signature returned unchanged.\n")
+    return EXIT_OK
 
 
 def demo_text(event: JSON) -> str:
@@ -5101,195 +5082,168 @@ def demo_text(event: JSON) -> str:
     return "\n" if is_end else str(event.get("text") or event.get("json") or "")
 
 
-def _demo(options: Any) -> int:
-    demo(0.05, out)
-    return EXIT_OK
-
-
 # --- say: how a turn looks
 
-_STOP_NOTES = {
-    "max_tokens": "the answer was cut at max_tokens: raise --max-tokens",
-    "refusal": "the model refused to answer",
-    CANCELLED: "cancelled",
-}
-# The pieces of a row of thinking: a break, spaces, a wide character, (part of) a word.
-_PIECES = re.compile(
-    r"\n|[^\S\n]+|[\u2e80-\ud7ff\uf900-\uffef]|[^\s\u2e80-\ud7ff\uf900-\uffef]{1,30}"
-)
-# Marks of Markdown: of a row (fence, heading, list), in it (bold, code), and its end;
-# and what may yet become one of them.
-_MARKS = re.compile(
-    r"(?m)^[^\S\n]*```.*|^#{1,6} |^[^\S\n]*[-*+] (?=\S)|\*\*(?=\S)|(?<=\S)\*\*|`|\n"
-)
-_HALF_MARK = re.compile(r"(?m)(^[^\S\n]*(```.*|[-*+#]*[^\S\n]?)|[*`]+)\Z")
+# Marks of Markdown: of a row (fence, heading, list), in it (bold, code), and its end.
+_MARKS = re.compile(r"(?m)^[^\S\n]*```|^#{1,6} |^[^\S\n]*[-*+] |\*\*|`|\n")
 
 
 class Screen:
     """A turn as a person reads it: the answer on stdout, the rest on stderr.
 
-    At a terminal thinking is shown, in rows with a bar, and Markdown is painted; what a
-    terminal would obey is escaped.  Another program gets the text as it is, and
-    nothing else.  `turn(events)` shows one turn; a conversation uses one screen.
+    A terminal also shows thinking, in rows with a bar, and light Markdown as colours;
+    control characters are escaped.  A pipe or a file gets the text as it is, and
+    nothing else.  A screen shows one turn.
     """
 
     def __init__(self, options: Any) -> None:
         self.options = options
         self.at_terminal = os.isatty(1)
-        self.stop_counter: Callable[[], None] = lambda: None
+        self.is_plain = options.raw or not paint("", "bold")
+        self.kind = ""  # of the current block, "" if it is hidden
+        self.gap = ""  # what stands before the next block
+        self.held = ""  # the end of the last piece: the next one decides how it looks
+        self.column = 0  # of the current row; 0 or 1 in a text, which is not wrapped
+        self.style = ""  # of Markdown: "", bold, code, heading or fence
         self.doing = "waiting"  # for the counter
-        self.in_row = False  # what was printed last has not ended its row
-        self.kind = ""  # of the block under way, if it is shown
-        self.held = ""  # of its text: what follows decides how it looks
-        self.before = "\n"  # the character before that
-        self.column = -1  # of a row of thinking; -1: its bar is to come
-        self.style = ""  # of Markdown, in effect: bold, code or fence
-
-    def turn(self, events: Iterable[JSON]) -> JSON:
-        """Show `events` as they come; returns the last one."""
-        self.began, self.first, self.is_first = time.monotonic(), 0.0, True
-        self.doing, event = "waiting", {}
+        self.began, self.first = time.monotonic(), 0.0  # first: when the answer began
         self.stop_counter = count_seconds(lambda: self.doing)
+
+    def show(self, events: Iterable[JSON]) -> JSON:
+        """Show `events` as they come, or print their JSON; returns the last one."""
+        event: JSON = {}
         try:
             for event in events:
-                self.show(event)
+                kind = event["type"]
+                if self.options.json:
+                    self.stop_counter()
+                    out(dump_json(event) + "\n")
+                    continue
+                if kind in (BLOCK_END, WARNING, RETRY, *TERMINAL):
+                    self.end_row()
+                if kind == BLOCK_START:
+                    self.begin(event["block"]["type"])
+                elif kind in (TEXT_DELTA, THINKING_DELTA):
+                    self.first = self.first or time.monotonic()
+                    self.write(event["text"])
+                elif kind == BLOCK_END and event["block"]["type"] == "tool_use":
+                    call = event["block"]
+                    text = event.get("input_json") or dump_json(call.get("input"))
+                    text = f"tool call: {call.get('name') or '(no name)'} {text}\n"
+                    out(visible(text), 1 if self.at_terminal else 2)
+                elif kind == WARNING:
+                    note("warning: ", event["text"])
+                elif kind == RETRY and event["error"]["code"] != "network":
+                    text = "{error[code]}: {error[message]}; again in {delay:g} s "
+                    text += "(attempt {attempt} of {max_attempts})"
+                    note("retry: ", text.format(**event))
+                    self.stop_counter = count_seconds(lambda: self.doing)
+                elif kind in (RETRY, ERROR):
+                    # Without a network, the retries only take a person's time.
+                    print_error(event["error"])
+                    return {**event, "type": ERROR}
+                elif kind == TURN_END:
+                    self.conclude(event)
         finally:
             self.stop_counter()
         return event
 
-    def show(self, event: JSON) -> None:
-        """Show one event; raises ProviderError for a retry that is of no use here."""
-        kind, error = event["type"], event.get("error", {})
-        if event.get("stop_reason") == CANCELLED and self.at_terminal:
-            self.in_row = True  # the terminal has echoed ^C
-        if kind in (BLOCK_END, WARNING, RETRY, ERROR, TURN_END):
-            self.write("", is_last=True)
-            self.end_row()
-        if kind == BLOCK_START:
-            self.begin(event["block"]["type"])
-        elif kind in (TEXT_DELTA, THINKING_DELTA):
-            self.first = self.first or time.monotonic()
-            self.write(event["text"])
-        elif kind == BLOCK_END and event["block"]["type"] == "tool_use":
-            call = event["block"]
-            fields = event.get("input_json") or dump_json(call.get("input"))
-            text = f"tool call: {call.get('name') or '(no name)'} {fields}\n"
-            out(visible(text), 1 if self.at_terminal else 2)
-        elif kind == WARNING:
-            note("warning: ", event["text"])
-        elif kind == RETRY and error["code"] == "network":
-            raise ProviderError(**error)  # a person need not wait for the same again
-        elif kind == RETRY:
-            again = "again in {delay:g} s (attempt {attempt} of {max_attempts})"
-            text = f"{error['code']}: {error['message']}; {again.format(**event)}"
-            note("retry: ", text)
-            self.stop_counter = count_seconds(lambda: self.doing)
-        elif kind == ERROR:
-            print_error(error)
-        elif kind == TURN_END:
-            self.conclude(event)
-
-    def put(self, text: str) -> None:
-        """Write a piece of the answer, and know whether its row has ended."""
-        if text:
-            self.stop_counter()
-            self.in_row = not re.search(r"\n(\x1b\[\d*m)*$", text)
-            out(text)
-
-    def end_row(self) -> None:
-        self.stop_counter()
-        self.put("\n" * self.in_row)
-
     def begin(self, kind: str) -> None:
-        """Begin a block, with a blank row between it and the one before."""
+        """Begin a block, at a terminal with a blank row after the one before."""
         has_thinking = self.at_terminal and not self.options.hide_thinking
-        is_shown = kind == "text" or (kind == "thinking" and has_thinking)
-        self.kind = kind if is_shown else ""
+        self.kind = kind if kind in ("text", "thinking" * has_thinking) else ""
         self.doing = "thinking" if kind == "thinking" else "writing"
-        if is_shown:
-            self.put("\n" * (self.at_terminal and not self.is_first))
-            self.is_first, self.column, self.before = False, -1, "\n"
+        if self.kind:
+            out(self.gap)
+            self.gap = "\n" * self.at_terminal
 
     def write(self, text: str, is_last: bool = False) -> None:
-        """Show what has come of a block; with `is_last`, also what was held back."""
-        if not self.at_terminal:
-            self.put(text if self.kind else "")
-            return
-        text, self.held = self.held + visible(text), ""
-        if self.kind == "thinking":
-            text = self.in_rows(text, is_last)
-        elif not self.options.raw and paint("", "bold"):
-            text = self.painted(text, is_last)
-        self.put(text if self.kind else "")
+        """Show a piece of the current block; with `is_last`, also what was held back.
 
-    def in_rows(self, text: str, is_last: bool, bar: str = "| ") -> str:
+        At a terminal the last word of thinking waits for its end, so that it is wrapped
+        as a whole.  Of a text, only marks of Markdown and indentation wait.
+        """
+        if self.at_terminal:
+            text = self.held + visible(text)
+            tail = r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z"
+            if self.kind == "thinking":
+                tail = r"[^\s\u2e80-\uffef]{0,30}\Z"
+            self.held = "" if is_last else re.findall(tail, text[-99:])[0]
+            text = text[: len(text) - len(self.held)]
+        if not text or not self.kind:
+            return
+        self.stop_counter()
+        if self.kind == "thinking":
+            out(self.in_rows(text))
+        else:
+            out(text if self.is_plain else _MARKS.sub(self.mark, text))
+            self.column = 0 if text.endswith("\n") else 1
+
+    def end_row(self) -> None:
+        """Show what was held back, and end the row and its style."""
+        self.write("", is_last=True)
+        self.stop_counter()
+        out("\x1b[0m" * bool(self.style) + "\n" * bool(self.column))
+        self.style, self.column = "", 0
+
+    def in_rows(self, text: str) -> str:
         """Thinking wrapped by words, each row with a bar.
 
         Chinese and Japanese are broken anywhere; their characters take two columns.
         """
-        room = width() - len(bar)
-        pieces, rows = _PIECES.findall(text), ""
-        if pieces and not is_last and not pieces[-1].isspace():
-            self.held = pieces.pop()  # the word may go on
-        for piece in pieces:
-            size = 2 if piece >= "\u2e80" else len(piece)
-            if piece == "\n" or self.column + size >= room:
-                rows += "\n" if self.column >= 0 else bar.rstrip() + "\n"
-                self.column, piece = -1, piece.lstrip()
+        rows, columns = "", width()
+        pieces = r"\n|[^\S\n]+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]{1,30}"
+        for piece in re.findall(pieces, text):
+            size = sum(2 if c >= "\u2e80" else 1 for c in piece)
+            if piece == "\n" or (self.column and self.column + size >= columns):
+                rows += "\n" if self.column else "|\n"
+                self.column, piece = 0, piece.strip()
             if piece:
-                rows += piece if self.column >= 0 else bar + piece
-                self.column = max(self.column, 0) + size
-        return paint(rows, "dim") if rows else ""
-
-    def painted(self, text: str, is_last: bool) -> str:
-        """Text with light Markdown as colours, as it streams.
-
-        Only a mark whose end may still be to come is held back, so that a paragraph,
-        which is one row, does not come all at once.
-        """
-        text = self.before + text
-        half = None if is_last else _HALF_MARK.search(text, 1)
-        if half is not None and len(half.group()) < 200:
-            text, self.held = text[: half.start()], half.group()
-        self.before = text[-1]
-        styled = _MARKS.sub(self.mark, text)[1:]
-        if is_last and self.style:
-            styled, self.style = styled + "\x1b[0m", ""
-        return styled
+                rows += piece if self.column else "| " + piece
+                self.column = (self.column or 2) + size
+        return paint(rows, "dim")
 
     def mark(self, match: Any) -> str:
-        """What stands for a mark: a change of colour, mostly.
+        """What to show for a mark of Markdown: mostly, a change of colour.
 
-        A style ends with its row at the latest: a lone `**` or backtick does no harm.
+        Every style but a fence ends with its row, so a lone `**` does little harm.
         """
         mark: str = match.group()
-        kind = {"`": "code", "\n": ""}.get(mark, "bold")
-        if match.start() == 0 or (self.style == "fence" and "```" not in mark):
-            return mark  # the end of the row before; code
-        if "```" in mark:
-            self.style = "" if self.style else "fence"
-            return paint(mark, "dim") + f"\x1b[{_COLORS['code']}m" * bool(self.style)
-        if mark.strip() in ("-", "*", "+"):
-            return mark.replace(mark.strip(), "\u2022")
-        if kind and self.style not in ("", kind):
-            return mark  # bold in code, or code in bold
-        had_style, self.style = bool(self.style), "" if self.style else kind
-        if self.style:
-            return f"\x1b[{_COLORS[kind]}m"
-        return "\x1b[0m" * had_style + "\n" * (mark == "\n")
+        name = mark.strip()  # "" is the end of a row
+        is_inside = match.start() == 0 and self.column and name not in ("", "**", "`")
+        if is_inside or (self.style == "fence" and name != "```"):
+            return mark
+        if name in ("-", "*", "+"):
+            return mark.replace(name, "\u2022")
+        kinds = {"": self.style, "```": "fence", "`": "code", "**": "bold"}
+        kind = kinds.get(name, "heading")
+        text = mark if name in ("", "```") else ""
+        if kind == self.style:
+            self.style = ""
+            return "\x1b[0m" * bool(kind) + text
+        if self.style:  # a heading is bold anyway
+            return "" if (self.style, name) == ("heading", "**") else mark
+        if name == "**" and not match.string[match.end() : match.end() + 1].strip():
+            return mark  # a power, perhaps
+        self.style = kind
+        return f"\x1b[{_COLORS[kind]}m" + text
 
     def conclude(self, event: JSON) -> None:
-        """A note about an answer that is not whole, and the figures.
+        """Write a note about an answer that is not whole, and the figures.
 
         Those are for a person: without -v or -q, only if stderr is a terminal.
         """
-        if event["stop_reason"] in _STOP_NOTES:
-            note("note: ", _STOP_NOTES[event["stop_reason"]])
+        reason = event["stop_reason"]
+        if reason == CANCELLED:
+            out("\n" * self.at_terminal)  # which has echoed ^C
+            note("note: ", "cancelled")
+        elif reason == "max_tokens":
+            note("note: ", "the answer was cut at max_tokens: raise --max-tokens")
+        elif reason == "refusal":
+            note("note: ", "the model refused to answer")
         if self.options.verbose or (os.isatty(2) and not self.options.quiet):
             model = printable(event["model"] or "unknown model", 60)
-            # A figure stays in one row.
-            figures = [figure.replace(" ", "\0") for figure in self.figures(event)]
-            text = wrap(f"{model}: {'; '.join(figures)}").replace("\0", " ")
+            text = wrap(f"{model}: {'; '.join(self.figures(event))}")
             out(paint(text, "dim", 2) + "\n", 2)
 
     def figures(self, event: JSON) -> Iterator[str]:
@@ -5303,100 +5257,72 @@ class Screen:
         if "cost_usd" in event:
             cost = event["cost_usd"]
             yield f"${cost:.{2 if cost >= 1 else 4 if cost >= 0.01 else 6}f}"
+        seconds = time.monotonic() - self.first
         if self.first:
             yield f"first token {self.first - self.began:.1f} s"
-            seconds = time.monotonic() - self.first
-            if "out" in counts and seconds > 0.001:
-                yield f"{counts['out'] / seconds:.0f} tokens/s"
+        if self.first and "out" in counts and seconds > 0.001:
+            yield f"{counts['out'] / seconds:.0f} tokens/s"
 
 
 # --- say: a turn, or a conversation
 
 
-def watch_interrupts() -> tuple[Any, Callable[[], None]]:
-    """An event that Ctrl-C sets, and what undoes that.  A second one ends the command."""
-    import signal
-    from types import SimpleNamespace
+def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
+    """Run and show a turn; returns its last event.
 
-    presses: list[bool] = []
-
-    def on_interrupt(*_: Any) -> None:
-        presses.append(True)
-        if len(presses) > 1:
-            raise KeyboardInterrupt
-
-    # A job in the background ignores it; another program may have a use of its own.
-    is_ours = signal.getsignal(signal.SIGINT) == signal.default_int_handler
-    if not is_ours or threading.current_thread() is not threading.main_thread():
-        return threading.Event(), lambda: None
-    signal.signal(signal.SIGINT, on_interrupt)
-    # A handler waits for the main thread, which may have just begun to wait for the
-    # network.  A byte in the pipe is there at once, and the ticker looks for it.
-    pipe: tuple[int, ...] = os.pipe() if os.name == "posix" else ()
-    if pipe:
-        os.set_blocking(pipe[1], False)
-        signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
-
-    def undo() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if pipe:
-            signal.set_wakeup_fd(-1)
-        for fd in pipe:
-            os.close(fd)
-
-    def is_set() -> bool:
-        return bool(presses) or (bool(pipe) and is_ready(pipe[0], reading=True))
-
-    return SimpleNamespace(is_set=is_set), undo
-
-
-def say_turn(provider: MiniMaxProvider, turn: JSON, screen: Screen | None) -> JSON:
-    """Run a turn, shown on `screen` or as JSON lines; returns its last event.
-
-    Ctrl-C cancels the turn, so that what has come stays in the conversation.
+    Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
+    the network would go unnoticed until data comes.  So the turn has its own thread,
+    and the main thread looks ten times a second.  The first Ctrl-C cancels the turn and
+    keeps its text in the conversation; the second one ends the command.
     """
-    cancel, undo = watch_interrupts()
-    try:
-        events, event = provider.turn(turn, cancel), {}
-        if screen is not None:
-            return screen.turn(events)
-        for event in events:
-            out(dump_json(event) + "\n")
-        return event
-    except ProviderError as error:
-        print_error(error.to_dict())
-        return {"type": ERROR}
-    finally:
-        undo()
+    cancel, ended = threading.Event(), threading.Event()
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(Screen(options).show(provider.turn(turn, cancel)))
+        except BaseException as error:  # raised again in the main thread
+            outcome.append(error)
+        ended.set()
+
+    spawn(run)
+    while not ended.is_set():
+        try:
+            ended.wait(0.1)
+        except KeyboardInterrupt:
+            if cancel.is_set():
+                raise
+            cancel.set()
+    [event] = outcome
+    if isinstance(event, BaseException):
+        raise event
+    return dict(event)
 
 
-def _say(options: Any) -> int:
-    reads = not options.chat and ("-" in options.text or not os.isatty(0))
+def _say(options: Any, provider: MiniMaxProvider) -> int:
     if options.chat and options.json:
-        options.parser.error("--json goes with a single turn, not with --chat")
-    with MiniMaxProvider.from_config(**overrides_of(options)) as provider:
-        if options.chat or reads or options.text:
-            provider.settings()  # what is wrong is better known before typing
-        texts = [" ".join(word for word in options.text if word != "-")]
-        texts += [read_stdin()] if reads else []
-        first: Any = "\n\n".join(text for text in texts if text.strip())
-        if options.image:
-            blocks = [{"type": "text", "text": first}] if first else []
-            first = [*map(image_block, options.image), *blocks]
-        if not first and not options.chat:
-            text = "nothing to send: give a TEXT, pipe one in, or use --chat"
-            options.parser.error(text)
-        names = ("system", "max_tokens", "thinking", "effort", "temperature", "top_p")
-        turn: JSON = {name: getattr(options, name) for name in names}
-        turn["model"] = model_named(options.model)
-        messages = load_history(options.history)
-        screen = None if options.json else Screen(options)
-        end: JSON = {"type": TURN_END}
-        for content in prompts(first) if options.chat else [first]:
-            turn["messages"] = [*messages, {"role": "user", "content": content}]
-            end = say_turn(provider, turn, screen)
-            if end.get("message"):  # a failed turn is dropped from the conversation
-                messages = [*turn["messages"], end["message"]]
+        options.parser.error("--json does not work with --chat")
+    provider.settings()  # report what is wrong before a person types
+    texts = [" ".join(word for word in options.text if word != "-")]
+    if not options.chat and ("-" in options.text or not os.isatty(0)):
+        texts.append(read_stdin())
+    first: Any = "\n\n".join(text for text in texts if text.strip())
+    if options.image:
+        blocks = [{"type": "text", "text": first}] if first else []
+        first = [*map(image_block, options.image), *blocks]
+    if not first and not options.chat:
+        options.parser.error("nothing to send: give a TEXT, pipe one in, or use --chat")
+    names = ("system", "max_tokens", "thinking", "effort", "temperature", "top_p")
+    turn: JSON = {name: getattr(options, name) for name in names}
+    turn["model"] = model_named(options.model)
+    messages = load_history(options.history) if options.history else []
+    end: JSON = {"type": TURN_END}
+    for content in prompts(first) if options.chat else [first]:
+        turn["messages"] = [*messages, {"role": "user", "content": content}]
+        end = say_turn(provider, turn, options)
+        if end.get("message"):  # a failed turn is dropped from the conversation
+            messages = [*turn["messages"], end["message"]]
+            if options.history:
                 save_history(options.history, messages)
     if end.get("stop_reason") == CANCELLED and not options.chat:
         return EXIT_INTERRUPTED
@@ -5404,18 +5330,19 @@ def _say(options: Any) -> int:
 
 
 def model_named(name: str | None) -> str | None:
-    """The model to ask for.  Raises ProviderError for what can only be a slip.
+    """The id to send for `name`.  Raises ProviderError for a probable typing error.
 
-    An id of a known family, or one that is like none, is sent as it is: servers know
-    more models than this file does.
+    An id of a known family, or one that resembles no model, is sent as it is: servers
+    know more models than this file.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
     if not name or name in short or model_facts(name) or "/" in name:
         return short.get(name or "", name)
-    near = short.get(name.lower()) or nearest(name, MODELS, 0.75)
-    near = near or nearest("minimax-" + name, MODELS, 0.85)
+    forms = {**{id[len("MiniMax-") :]: id for id in MODELS}, **short}
+    near = nearest(name, [*forms, *MODELS], 0.75)
     if not near:
         return name
+    near = forms.get(near, near)
     text = f'there is no model {printable(name, 60)}; did you mean "{near}"?'
     raise ProviderError("config", text, f"Use --model {near}.")
 
@@ -5431,41 +5358,41 @@ def image_block(name: str) -> JSON:
         raise ProviderError("invalid_request", text, "Name another file.") from None
 
 
-def load_history(path: str | None) -> list[JSON]:
-    """The messages of a conversation that was kept: {"messages": [...]} in a file.
+def load_history(path: str) -> list[JSON]:
+    """The messages of a file that holds {"messages": [...]}; none if there is no file.
 
-    Raises ProviderError also where no file can be made: before tokens are spent.
+    Raises ProviderError, also if the file cannot be created: better before tokens are
+    spent than after.
     """
-    if not path:
-        return []
+    reason = "it holds no conversation"
     try:
-        folder = os.path.dirname(os.path.abspath(path))
-        if not os.path.lexists(path) and os.access(folder, os.W_OK):
-            return []
         data, _ = read_file(path, 256 * MIB)
-        messages: list[JSON] = load_json(data.decode("utf-8"))["messages"]
-        return [] + messages  # which only a list can be added to
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or "it holds no conversation"
+        talk = parsed(data.decode("utf-8", "replace"))
+        if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
+            return list(talk["messages"])
+    except (OSError, ValueError) as error:
+        folder = os.path.dirname(os.path.abspath(path))
+        if isinstance(error, FileNotFoundError) and os.access(folder, os.W_OK):
+            return []
+        reason = str(getattr(error, "strerror", error))
     text = f"--history {printable(path, 200)}: {reason}"
     raise ProviderError("config", text, "Name another file, or a new one.")
 
 
-def save_history(path: str | None, messages: list[JSON]) -> None:
-    """Keep a conversation in a file for its owner only; it is never half-written."""
-    if path:
-        path = os.path.realpath(path)
-        fresh = f"{path}.{os.getpid()}"
-        fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-        with open(fd, "w", encoding="ascii") as file:
-            json.dump({"messages": messages}, file, indent=1)
-        os.replace(fresh, path)
+def save_history(path: str, messages: list[JSON]) -> None:
+    """Write a conversation to a file that only its owner can read, never by halves."""
+    path = os.path.realpath(path)
+    fresh = f"{path}.{os.getpid()}"
+    fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with open(fd, "w", encoding="ascii") as file:
+        json.dump({"messages": messages}, file, indent=1)
+    os.replace(fresh, path)
 
 
-def read_stdin(patience: float = 1.0) -> str:
-    """All of stdin; after `patience` seconds without any a person learns of the wait."""
-    if not is_ready(0, True, patience):
-        out("reading stdin first (if nothing is to come from there: </dev/null)\n", 2)
+def read_stdin() -> str:
+    """All of stdin.  If nothing comes within a second, a note says what we wait for."""
+    if not is_ready(0, True, 1.0):
+        out("reading stdin first (use </dev/null to skip it)\n", 2)
     data = b"".join(iter(lambda: read_fd(0), b""))
     return data.decode("utf-8", "replace").strip("\r\n")
 
@@ -5477,60 +5404,74 @@ Ctrl-C  stop an answer                  """  begin a text of several lines, or e
 
 
 def prompts(first: Any) -> Iterator[Any]:
-    """What the person says, until they leave or the input ends.
+    """Yield `first`, then what the person types, until they leave or stdin ends.
 
-    A line is a turn, unless it begins a block in triple quotes, or was pasted together
-    with others.  Lines that look like commands are answered here.
+    Commands are answered here and cost nothing.
     """
     prepare_stdin()
-    at_terminal, is_open = os.isatty(0), False
-    lines: list[str] = []
+    at_terminal = os.isatty(0)
     out("/help lists the commands, /quit leaves.\n" * at_terminal, 2)
     if first:
         yield first
     while True:
         try:
-            line = read_line(". " if is_open else "> ")
+            text = read_text()
         except KeyboardInterrupt:
             if not at_terminal:
                 raise
             out("\n", 2)
-            lines, is_open = [], False
             continue
-        except (EOFError, RuntimeError):  # RuntimeError: stdin was closed at the start
+        except EOFError:
             out("\n" * at_terminal, 2)
-            if lines:
-                yield "\n".join(lines)
             return
-        if not is_open and line.startswith('"""'):
-            is_open, line = True, line[3:]
-        is_ended = is_open and line.rstrip().endswith('"""')
-        lines.append(line.rstrip()[:-3] if is_ended else line)
-        if is_open and not is_ended:
-            continue
-        # A block, between quotes or pasted, is no command and keeps its indentation.
-        text = "\n".join(lines).strip("\n").rstrip()
-        is_block, lines, is_open = is_open or "\n" in text, [], False
-        command = "" if is_block else text.strip()
-        if command.strip("/") in ("exit", "quit"):
+        # A block is never a command, and keeps its indentation.
+        command = "" if "\n" in text else text.strip()
+        text = command or text.strip("\n").rstrip()
+        if command in ("exit", "quit", "/exit", "/quit"):
             return
-        if re.match(r"/\w+(\s|$)", command):
-            answer_command(command.split()[0])
-        elif text.strip():
-            yield command or text
+        if command == "/help":
+            out(_CHAT_HELP, 2)
+        elif re.match(r"/\w+(\s|$)", command):
+            word = command.split()[0]
+            near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
+            out(f'error: there is no command {word}; did you mean "{near}"?\n', 2)
+        elif text:
+            yield text
 
 
-def answer_command(word: str) -> None:
-    """Answer a line of a conversation that is for us; it costs nothing."""
-    near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
-    text = f'error: there is no command {word}; did you mean "{near}"?\n'
-    out(_CHAT_HELP if word == "/help" else text, 2)
+def read_text() -> str:
+    """What the person types next: a line, a pasted block, or lines in triple quotes.
+
+    A block holds a line break.  Raises EOFError at the end of stdin.
+    """
+    text = read_line("> ")
+    if text.startswith('"""'):
+        text = "\n" + text[3:]
+        try:
+            while not text.rstrip(" ").endswith('"""'):
+                text += "\n" + read_line(". ")
+        except EOFError:
+            pass  # the end of a block, too
+        text = re.sub(r'""" *\Z', "", text)
+    return text
+
+
+def read_line(prompt: str) -> str:
+    """A line of stdin, edited if that is possible.  Raises EOFError at its end."""
+    try:
+        if os.isatty(0) and os.isatty(1):
+            return input(prompt)
+        out(prompt * os.isatty(0), 2)  # on stdout it would be part of the answer
+        return input()
+    except (OSError, RuntimeError) as error:  # RuntimeError: closed at the start
+        log(f"stdin cannot be read: {getattr(error, 'strerror', 'it is closed')}")
+        raise EOFError from None
 
 
 def prepare_stdin() -> None:
-    """Have `input()` take every letter, and a pasted block as one text.
+    """Let `input()` accept every letter, and a pasted block as one text.
 
-    With GNU readline, that is; without it, a pasted line is a turn of its own.
+    Without GNU readline, each pasted line is a turn of its own.
     """
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
@@ -5543,238 +5484,219 @@ def prepare_stdin() -> None:
         readline.parse_and_bind("set " + setting)
 
 
-def read_line(prompt: str) -> str:
-    """A line of stdin, edited if that is possible.  Raises EOFError at its end."""
-    if os.isatty(0) and os.isatty(1):
-        return input(prompt)
-    out(prompt * os.isatty(0), 2)  # on stdout it would be a part of the answer
-    try:
-        return input()
-    except OSError as error:
-        log(f"stdin cannot be read: {error.strerror}")
-        raise EOFError from None
-
-
 # --- models and quota
 
 
 def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
-    """The ids that the endpoint lists for the key."""
+    """The ids that the endpoint lists for the key, from all pages of its answer."""
     from urllib.parse import quote
 
-    names: list[str] = []
-    before, after = None, ""
-    while after != before and len(names) < 5000:  # some servers repeat their only page
+    names: JSON = {}  # as an ordered set
+    after, count = "", -1
+    while count < len(names) < 5000:  # some servers repeat their only page
+        count = len(names)
         answer = provider.get(base_url_of(values) + MODELS_PATH + after, values)
         rows = answer.get("data")
-        rows = rows if isinstance(rows, list) else []
-        ids = [row["id"] for row in rows if isinstance(row, dict) and "id" in row]
-        names += [printable(str(name), 100) for name in ids]
-        if not ids or not answer.get("has_more"):
+        for row in rows if isinstance(rows, list) else []:
+            if isinstance(row, dict) and "id" in row:
+                names[printable(str(row["id"]), 100)] = True
+        if not answer.get("has_more"):
             break
-        before, after = after, "?after_id=" + quote(str(answer.get("last_id")), safe="")
-    return list(dict.fromkeys(names))
+        after = "?after_id=" + quote(str(answer.get("last_id")), safe="")
+    return list(names)
 
 
-def _models(options: Any) -> int:
-    listed: list[str] = []
-    if options.live:
-        with MiniMaxProvider.from_config(**overrides_of(options)) as provider:
-            listed = listed_models(provider, provider.settings())
-    result: JSON = {"models": manifest()["models"]}
-    for row in result["models"]:
+def _models(options: Any, provider: MiniMaxProvider) -> int:
+    """Print the models with limits and prices; with --live, which ones are served."""
+    is_live = options.live
+    listed = listed_models(provider, provider.settings()) if is_live else []
+    others = [name for name in listed if name not in MODELS]
+    rows = manifest()["models"]
+    for row in rows:
         least, above = PRICES_ABOVE.get(row["id"], (None, None))
         row["status"] = MODELS[row["id"]].status
         row["prices_above"] = above and {"input_tokens": least, **above}
-        row.update({"listed": row["id"] in listed} if options.live else {})
-    others = [name for name in listed if name not in MODELS]
+        row.update({"listed": row["id"] in listed} if is_live else {})
     if options.json:
-        return out_json({**result, "others": others} if options.live else result)
+        return out_json({"models": rows, **({"others": others} if is_live else {})})
     heads = [name.replace("cache_", "") for name in PRICES]
-    last = "live" if options.live else "status"
-    table = [["model", "context", "output", *heads, last]]
-    for row in result["models"]:
-        sizes = [f"{row[name]:,}" for name in ("context_window", "max_output_tokens")]
-        last = {True: "listed", False: "not listed"}.get(
-            row.get("listed"), row["status"]
-        )
-        table.append([row["id"], *sizes, *price_cells(row["prices"]), last])
+    last = "live" if is_live else "status"
+    print_model("model", "context", "output", heads, last)
+    for row in rows:
+        context, output = f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"
+        mark = "listed" if row["id"] in listed else "not listed"
+        mark = mark if is_live else row["status"]
+        print_model(row["id"], context, output, row["prices"].values(), mark)
         if row["prices_above"]:
-            name = f"  above {row['prices_above']['input_tokens']:,} in"
-            table.append([name, "", "", *price_cells(row["prices_above"]), ""])
-    table += [[name, *[""] * 6, "listed"] for name in others]
-    for name, context, *cells, last in table:
-        text = f"{name:<22}{context:>10} " + "".join(f"{cell:>7}" for cell in cells)
-        out(paint(f"{text}  {last}".rstrip(), "bold" * (name == "model")) + "\n")
+            least, *prices = row["prices_above"].values()
+            print_model(f"  above {least:,} in", "", "", prices, "")
+    for name in others:
+        print_model(name, "", "", [""] * 4, "listed")
+    out("\n")
     text = "Prices are USD per million tokens; read and write are of the cache, and "
     text += "thinking is output. Context counts input and output together."
-    out("\n" + wrap(text) + "\n")
+    note("", text, "", 1)
     return EXIT_OK
 
 
-def price_cells(prices: JSON) -> list[str]:
-    return ["-" if prices[name] is None else f"{prices[name]:g}" for name in PRICES]
+def print_model(name: str, context: str, output: str, prices: Any, mark: str) -> None:
+    cells = "".join(f"{'-' if price is None else price:>7}" for price in prices)
+    text = f"{name:<22}{context:>10} {output:>7}{cells}  {mark}".rstrip()
+    out(paint(text, "bold" * (name == "model")) + "\n")
 
 
-def quota_windows(payload: JSON) -> list[JSON]:
-    """The windows of a plan, from the answer of QUOTA_PATH in any of its shapes.
+def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
+    """The windows of a plan, from any of the shapes in which servers send them."""
+    payload = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
+    data = payload.get("data")
+    inner = data.get("model_remains") if isinstance(data, dict) else data
+    rows = payload.get("model_remains", inner)
+    rows = rows if isinstance(rows, list) else [rows]
+    return [w for row in rows if isinstance(row, dict) for w in quota_windows(row)]
+
+
+def quota_windows(row: JSON) -> list[JSON]:
+    """The windows of one row of the answer.
 
     Each is {model, window, percent_left, unlimited, included, resets_at (epoch
     seconds), count, total}, with None for what is unknown.  What `count` counts is not
     documented.
     """
-    data = payload.get("data")
-    inner = data.get("model_remains") if isinstance(data, dict) else data
-    rows = payload.get("model_remains", inner)
-    windows: list[JSON] = []
-    for row in rows if isinstance(rows, list) else [rows]:
-        row = row if isinstance(row, dict) else {}
-        pair = [quota_window(row, "5 hours", "current_interval", "end_time")]
-        pair.append(quota_window(row, "week", "current_weekly", "weekly_end_time"))
-        # Of a model outside the plan, all of nothing is left, without limits.
-        nothing = {"percent_left": 100, "unlimited": True, "total": 0}
-        is_out = all({**window, **nothing} == window for window in pair)
-        for window in pair:
-            window.update(included=not is_out, total=window["total"] or None)
-            window.update({"unlimited": False, "percent_left": None} if is_out else {})
-            windows += [window] if window.pop("is_there") else []
-    return windows
-
-
-def quota_window(row: JSON, name: str, field: str, reset: str) -> JSON:
-    """One window of a row; `is_there` is whether it says anything of it."""
 
     def figure(key: str) -> float | None:
         """The number in a field that may be a string, None if there is none."""
         match = re.match(r"\s*(\d{1,15}(\.\d+)?)\s*%?\s*$", str(row.get(key)), re.ASCII)
         return float(match.group(1)) if match else None
 
-    percent, total = (
-        figure(field + "_remaining_percent"),
-        figure(field + "_total_count"),
-    )
-    most, moment = 100.0, figure(reset) or 0
-    if name == "week":
-        most = max(most, (figure("weekly_boost_permille") or 0) / 10)
-    return {
-        "model": printable(str(row.get("model_name") or "all models"), 60),
-        "window": name,
-        "percent_left": None if percent is None else min(percent, most),
-        "unlimited": figure(field + "_status") == 3,
-        # Milliseconds; a number so small that it must be seconds is taken for them.
-        "resets_at": (moment / 1000 if moment > 1e11 else moment) or None,
-        "count": figure(field + "_usage_count") if total else None,
-        "total": total,
-        "is_there": any(str(key).startswith(field) for key in row),
-    }
+    kinds = (("5 hours", "current_interval", ""), ("week", "current_weekly", "weekly_"))
+    # A model outside the plan has 100 % of nothing left, without a limit.
+    nothing = (("remaining_percent", 100), ("status", 3), ("total_count", 0))
+    fields = [(f"{kind[1]}_{key}", number) for kind in kinds for key, number in nothing]
+    is_outside = all(figure(field) == number for field, number in fields)
+    windows: list[JSON] = []
+    for name, field, prefix in kinds:
+        percent = figure(field + "_remaining_percent")
+        total = figure(field + "_total_count")
+        most = max(100.0, (figure(prefix + "boost_permille") or 0) / 10)
+        moment = figure(prefix + "end_time") or 0
+        # In milliseconds, unless the number is too small for that.
+        moment = moment / 1000 if moment > 1e11 else moment
+        window = {
+            "model": printable(str(row.get("model_name") or "all models"), 60),
+            "window": name,
+            "percent_left": None
+            if is_outside or percent is None
+            else min(percent, most),
+            "unlimited": figure(field + "_status") == 3 and not is_outside,
+            "included": not is_outside,
+            "resets_at": moment if 0 < moment < 3e10 else None,
+            "count": figure(field + "_usage_count") if total else None,
+            "total": total or None,
+        }
+        windows += [window] if any(str(key).startswith(field) for key in row) else []
+    return windows
 
 
 def quota_text(window: JSON) -> tuple[str, str]:
-    """The status of a window, and what is left of it until when."""
-    left = window["percent_left"]
+    """The status of a window, and how much of it is left until when."""
+    left, moment = window["percent_left"], window["resets_at"]
     if not window["included"]:
         return OK, "not in your plan"
     text = "unknown" if left is None else f"{left:g} % left"
     text = "unlimited" if window["unlimited"] else text
     if window["total"] and window["count"] is not None:
         text += f", count {window['count']:g} of {window['total']:g}"
-    if window["resets_at"]:
-        text += f", resets {local_time(window['resets_at'])}"
+    if moment:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+        days, seconds = divmod(int(moment - time.time()), 86400)
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        span = f"in {days} d {hours} h" if days else f"in {hours} h {minutes} min"
+        text += f", resets {when} ({'now past' if days < 0 else span})"
     is_enough = window["unlimited"] or left is None or left >= 10
     return OK if is_enough else WARNING if left else PROBLEM, text
 
 
-def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
-    return quota_windows(
-        provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
-    )
-
-
-def _quota(options: Any) -> int:
-    with MiniMaxProvider.from_config(**overrides_of(options)) as provider:
-        values = provider.settings()
-        _, kind, wallet, _ = key_kind(values["api_key"])
-        try:
-            windows = read_quota(provider, values)
-        except ProviderError as error:
-            if kind != PLAN_KEY:
-                error.hint = f"Only plans have a quota; a {kind} spends {wallet}."
-            raise
+def _quota(options: Any, provider: MiniMaxProvider) -> int:
+    """Print what is left of a plan, with one row for each window."""
+    values = provider.settings()
+    _, kind, wallet, _ = key_kind(values["api_key"])
+    try:
+        windows = read_quota(provider, values)
+    except ProviderError as error:
+        if kind != PLAN_KEY:
+            error.hint = f"Only plans have a quota; a {kind} spends {wallet}."
+        raise
     if options.json:
         return out_json({"key": kind, "quota": windows})
     for window in windows:
         status, text = quota_text(window)
-        head = f"{window['model']:<20} {window['window']:<8} "
-        out(head + paint(wrap(text, len(head)), status) + "\n")
+        note(f"{window['model']:<20} {window['window']:<8} ", text, status, 1)
     if not windows:
-        out(
-            wrap(f"There is no plan quota for this key; a {kind} spends {wallet}.")
-            + "\n"
-        )
+        text = f"There is no plan quota for this key; a {kind} spends {wallet}."
+        note("", text, "", 1)
     return EXIT_OK
 
 
-# --- check: everything that can be known without spending a token
+# --- check: all that can be found out without spending tokens
 
-# A result is {"check", "status", "text", "remedy"}, with "value" and "origin" for a
-# setting and, where another setting works, "settings" {name: value}, which install.sh
-# stores.  No value of a key is among them, and SECRETS masks what quotes one.
+# A result is {"check", "status", "text", "remedy"}.  Settings also have "value" and
+# "origin".  If another setting works, "settings" {name: value} holds it, and install.sh
+# stores it.  The key is in no result, and SECRETS masks what quotes it.
 
 
 class Checkup:
     """The checks: each adds results, and may leave something for the next.
 
-    A check that raises ProviderError has failed with its message and hint.
+    A ProviderError that a check raises becomes a problem with its message and hint.
     """
 
-    def __init__(self, provider: MiniMaxProvider, overrides: JSON) -> None:
-        self.provider = provider
-        self.settings = load_settings(overrides=overrides)
+    def __init__(self, provider: MiniMaxProvider) -> None:
+        self.provider, self.settings = provider, provider.load()
         self.values, self.origins = self.settings.values, self.settings.origins
         self.base = base_url_of(self.values)
         self.host = host_of(self.base)
+        self.key_kind, self.wallet = key_kind(self.values["api_key"])[1:3]
         self.results: list[JSON] = []
         self.failed: set[str] = set()  # checks and settings that cannot be relied on
         self.listed: list[str] = []  # ids that the endpoint lists
 
     def add(
-        self, status: str, check: str, text: str, hint: str = "", **more: Any
+        self, status: str, name: str, text: str, hint: str = "", **more: Any
     ) -> None:
-        row = {"check": check, "status": status, "text": text, "remedy": hint, **more}
+        row = {"check": name, "status": status, "text": text, "remedy": hint, **more}
         self.results.append(SECRETS.value(row))
-        self.failed |= {check} if status in (PROBLEM, SKIPPED) else set()
+        self.failed |= {name} if status in (PROBLEM, SKIPPED) else set()
 
     def run(self, is_offline: bool) -> None:
-        """Do the checks in order; what needs one that failed is skipped."""
-        steps: list[tuple[str, str, Callable[[], object]]] = [
-            ("requests", "", self.libraries),
-            ("config", "", self.config),
-            ("settings", "config", self.each_setting),
-            ("network", "requests config region base_url", self.network),
-            ("key", "network api_key", self.key),
-            ("plan", "key", self.plan),
-            ("demo", "requests", self.demo),
-            ("model used", "config model", self.model),
-        ]
-        for name, needs, step in steps:
-            if name in (("network", "key", "plan") if is_offline else ("demo",)):
-                continue
-            missing = [need for need in needs.split() if need in self.failed]
-            if missing:
-                self.add(SKIPPED, name, "needs " + ", ".join(missing))
-                continue
-            try:
-                step()
-            except ProviderError as error:
-                self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
-            except Exception as error:  # the last resort
+        """Do the checks in order."""
+        self.step("requests", "", self.libraries)
+        self.step("config", "", self.config)
+        self.step("settings", "config", self.each_setting)
+        if is_offline:
+            self.step("demo", "requests", self.demo)
+        else:
+            self.step("network", "requests config region base_url", self.network)
+            self.step("key", "network api_key", self.key)
+            self.step("plan", "key", self.plan)
+        self.step("model used", "config model", self.model)
+
+    def step(self, name: str, needs: str, check: Callable[[], object]) -> None:
+        """Do a check, or skip it if one that it needs has failed."""
+        missing = [need for need in needs.split() if need in self.failed]
+        if missing:
+            self.add(SKIPPED, name, "needs " + ", ".join(missing))
+            return
+        try:
+            check()
+        except Exception as error:
+            if not isinstance(error, ProviderError):  # the last resort
                 text = f"{type(error).__name__}: {printable(str(error), 200)}"
-                self.add(
-                    PROBLEM, name, text, "This is a defect of the plugin: report it."
-                )
+                hint = "This is a defect of the plugin: report it."
+                error = ProviderError("internal", text, hint)
+            self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
 
     def remedy(self, name: str, value: str) -> str:
-        """How to give a setting the value, where it is set now."""
+        """How to change a setting to `value`, in the place that sets it now."""
         origin = self.origins.get(name, self.settings.path)
         if origin == self.settings.path:
             return f'Set "{name}" to "{value}" in {origin}'
@@ -5788,7 +5710,7 @@ class Checkup:
             self.add(OK, name, str(version))
 
     def demo(self) -> None:
-        demo(0, lambda text: None)
+        _demo(None, self.provider, 0, lambda text: None)
         self.add(OK, "demo", "2 turns with a server of its own")
 
     def config(self) -> None:
@@ -5798,59 +5720,57 @@ class Checkup:
         text = f"{path}, mode {mode & 0o7777:04o}" if mode else f"{path} not found"
         if "config" not in self.failed:
             self.add(OK, "config", text)
-        key_path = self.origins.get("api_key", "")
-        is_file = os.name == "posix" and os.path.isfile(key_path)
-        if is_file and os.stat(key_path).st_mode & 0o077:
-            text = f"others can read the key in {key_path}"
-            self.add(WARNING, "config", text, f"Run chmod 600 {key_path}")
+        file = self.origins.get("api_key", "")
+        is_file = os.name == "posix" and os.path.isfile(file)
+        if is_file and os.stat(file).st_mode & 0o077:
+            text = f"others can read the key in {file}"
+            self.add(WARNING, "config", text, f"Run chmod 600 {file}")
         for name in self.settings.unknown:
             text = f"unknown setting: {name_unknown(name)}"
             self.add(WARNING, "config", text, f"Correct or remove it in {path}.")
 
     def each_setting(self) -> None:
-        """A result for each setting that matters or is set, and one for all defaults.
+        """Add a result for each setting that matters or is set, and one for the defaults.
 
         Where each comes from is half of what support asks for.
         """
         in_file = load_settings(self.settings.path, {}).origins
         defaults: JSON = {}
-        for name, value in self.values.items():
-            origin = self.origins.get(name, "default")
+        for name in [name for name in self.values if name not in self.failed]:
+            value, origin = self.values[name], self.origins.get(name, "default")
             if origin == self.settings.path:
                 origin = "config file"
             elif name in in_file and name in self.origins:
                 origin += ", which wins over the config file"
-            if name == "api_key" and name not in self.failed:
-                self.api_key(origin)
+            if name == "api_key":
+                self.api_key(value, origin)
             elif name in self.origins or name in ("region", "model"):
-                if name not in self.failed:
-                    text = f"{json.dumps(value)} ({origin})"
-                    self.add(OK, name, text, value=value, origin=origin)
+                text = f"{json.dumps(value)} ({origin})"
+                self.add(OK, name, text, value=value, origin=origin)
             else:
                 defaults[name] = value
-        region = HOSTS.get(self.host, self.values["region"])
-        if region != self.values["region"] and "region" in self.origins:
-            text = f"base_url is a host of region {region}, not {self.values['region']}"
+        region = self.values["region"]
+        if HOSTS.get(self.host, region) != region and "region" in self.origins:
+            text = f"base_url is a host of region {HOSTS[self.host]}, not {region}"
             self.add(WARNING, "base_url", text, "Remove the one that is wrong.")
         texts = [f"{name} {json.dumps(value)}" for name, value in defaults.items()]
         self.add(OK, "defaults", ", ".join(texts), values=defaults)
 
-    def api_key(self, origin: str) -> None:
-        """The kind of the key and its length, never a character of it."""
-        key = self.values["api_key"]
-        prefix, kind, _, _ = key_kind(key)
-        status, text, hint = OK, f"{kind}, {len(key)} characters ({origin})", ""
+    def api_key(self, key: str, origin: str) -> None:
+        """Add the kind of the key and its length, never a character of it."""
+        status, hint = OK, ""
+        text = f"{self.key_kind}, {len(key)} characters ({origin})"
         if not key:
             error = no_key(self.settings).to_dict()
             status, text, hint = PROBLEM, error["message"], error["hint"]
-        elif not prefix or len(key) < 20:
+        elif not key_kind(key)[0] or len(key) < 20:
             status, text = WARNING, text + ": unlike MiniMax's keys"
             hint = "Copy it again, whole, if it is not accepted."
         self.add(status, "api_key", text, hint, origin=origin)
 
     def network(self) -> None:
-        """Any HTTP answer, to a question without the key, shows that the way is open;
-        else the message tells DNS, TCP and TLS apart."""
+        """Ask without the key: any HTTP answer shows that the way is open, and a
+        failure tells DNS, TCP and TLS apart."""
         used, failure = ", ".join(routes()), proxy_failure(self.base)
         if failure is not None:
             failure.hint = f"Correct the variable ({used}) and restart the process."
@@ -5871,7 +5791,7 @@ class Checkup:
         self.add(OK, "network", f"{self.host} answers after {seconds:.1f} s, {how}")
 
     def key(self) -> None:
-        """List the models, with the key; if that is refused, find out what works."""
+        """List the models, with the key."""
         try:
             self.listed = listed_models(self.provider, self.values)
         except ProviderError as error:
@@ -5882,48 +5802,44 @@ class Checkup:
         self.add(OK, "key", text)
 
     def find_settings(self, error: ProviderError) -> None:
-        """Report the region or the base URL with which the models are listed.
+        """Find the region or the base URL with which the models are listed.
 
-        Only a host of MiniMax's is a reason to show the key to another of them.
+        The key goes to the other region only if it was meant for MiniMax's own host.
         """
-        changes: list[tuple[str, str]] = []
-        root, hint = root_of(self.base), error.hint
+        name, values, hint = "", [], error.hint
         if error.code == "auth":
-            changes = [("region", r) for r in REGIONS if r != HOSTS.get(self.host, r)]
-            origin = self.origins.get("api_key", self.settings.path)
-            hint = f"Copy the key again, whole, to {origin}."
+            name, hint = "region", f"Copy the key again to {self.origins['api_key']}."
+            values = [r for r in REGIONS if r != HOSTS.get(self.host, r)]
         if error.code == "not_found":
-            forms = (root + "/anthropic", self.base + "/anthropic", root)
-            changes = [("base_url", form) for form in forms]
-        for name, value in changes:
-            code = ""
+            name, root = "base_url", root_of(self.base)
+            values = [root + "/anthropic", self.base + "/anthropic", root]
+        for value in values:
+            changed = {**self.values, "base_url": "", name: value}
             try:
-                listed_models(
-                    self.provider, {**self.values, "base_url": "", name: value}
-                )
+                listed_models(self.provider, changed)
             except ProviderError as other:
-                code = other.code
-            if not code or (code == "auth" and name == "base_url"):
-                text = f"{error.message}; it works with {name} {value}"
-                has_both = name == "region" and "base_url" in self.origins
-                hint = self.remedy(name, value) + ", and remove base_url" * has_both
-                self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
-                return
+                if name == "region" or other.code != "auth":
+                    continue
+            text = f"{error.message}; it works with {name} {value}"
+            hint = self.remedy(name, value)
+            if name == "region" and "base_url" in self.origins:
+                hint += ", and remove base_url"
+            self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
+            return
         self.add(PROBLEM, "key", f"{self.host}: {error.message}", hint)
 
     def plan(self) -> None:
-        """What is left of the quota, for keys that may have one."""
-        _, kind, wallet, _ = key_kind(self.values["api_key"])
+        """Check what is left of the quota, for keys that may have one."""
         windows: list[JSON] = []
         try:
-            windows = [] if kind == PAYG_KEY else read_quota(self.provider, self.values)
+            if self.key_kind != PAYG_KEY:
+                windows = read_quota(self.provider, self.values)
         except ProviderError as error:
-            if kind == PLAN_KEY:
-                hint = "Look at the platform's page of your plan."
+            if self.key_kind == PLAN_KEY:
                 text = f"the quota cannot be read: {error.message}"
-                self.add(WARNING, "plan", text, hint)
-                return
-        self.add(OK, "plan", "a plan" if windows else f"spends {wallet}")
+                hint = "See the page of your plan on the platform."
+                return self.add(WARNING, "plan", text, hint)
+        self.add(OK, "plan", "a plan" if windows else f"spends {self.wallet}")
         for window in windows:
             status, text = quota_text(window)
             text = f"{window['model']}, {window['window']}: {text}"
@@ -5931,47 +5847,40 @@ class Checkup:
             self.add(status, "quota", text, hint)
 
     def model(self) -> None:
-        """Whether the default model is served, as far as a list of models shows it."""
+        """Check that the default model exists, and that the endpoint lists it."""
         name = canonical_model(self.values["model"])
         facts, is_listed = MODELS.get(name), name in self.listed
-        near = "" if facts else nearest(name, [*MODELS, *self.listed])
-        hint = self.remedy("model", near or CURRENT_MODELS[0])
-        hint += f" (current: {', '.join(CURRENT_MODELS)})."
-        status, text = WARNING, f"{name} is not part of the base plans"
-        is_plan = key_kind(self.values["api_key"])[1] == PLAN_KEY
+        status, text = WARNING, f"{name} is not in the table of models"
         if facts and facts.retired:
             status = WARNING if is_listed else PROBLEM
-            text = (
-                f"{name} was retired on {facts.retired}" + ", but is listed" * is_listed
-            )
+            text = f"{name} was retired on {facts.retired}"
+            text += ", but is listed" * is_listed
         elif self.listed and not is_listed:
             status = WARNING if facts else PROBLEM
             text = f"{self.host} does not list {name} for this key"
-        elif not facts and not is_listed:
-            text = f"{name} is not in the table of models"
-        elif not (is_plan and name.endswith("-highspeed")):
-            status, text, hint = (
-                OK,
-                f"{name}: {facts.status if facts else 'listed'}",
-                "",
-            )
-        self.add(status, "model used", text, hint)
+        elif self.key_kind == PLAN_KEY and name.endswith("-highspeed"):
+            text = f"{name} is not part of the base plans"
+        elif facts or is_listed:
+            status, text = OK, f"{name}: {facts.status if facts else 'listed'}"
+        hint = self.remedy("model", CURRENT_MODELS[0])
+        hint += f" (current: {', '.join(CURRENT_MODELS)})."
+        self.add(status, "model used", text, "" if status == OK else hint)
 
 
-def _check(options: Any) -> int:
+def _check(options: Any, provider: MiniMaxProvider) -> int:
+    """Print problems, then warnings, then a summary; with -v also all else."""
     stop = count_seconds(lambda: "checking")
     try:
-        with MiniMaxProvider.from_config(**overrides_of(options)) as provider:
-            checkup = Checkup(provider, overrides_of(options))
-            checkup.run(options.offline)
+        checkup = Checkup(provider)
+        checkup.run(options.offline)
     finally:
         stop()
     statuses = [result["status"] for result in checkup.results]
     counts = {status: statuses.count(status) for status in (PROBLEM, WARNING)}
-    code = EXIT_ERROR if counts[PROBLEM] else EXIT_OK
+    is_ok = not counts[PROBLEM]
     if options.json:
-        out_json({"ok": code == EXIT_OK, **counts, "checks": checkup.results})
-        return code
+        out_json({"ok": is_ok, **counts, "checks": checkup.results})
+        return EXIT_OK if is_ok else EXIT_ERROR
     for status in (PROBLEM, WARNING, *((OK, SKIPPED) if options.verbose else ())):
         for result in checkup.results:
             if result["status"] == status:
@@ -5981,30 +5890,31 @@ def _check(options: Any) -> int:
     if not any(counts.values()):
         model = canonical_model(checkup.values["model"])
         text = f"All is well: {checkup.host} accepts the key, and the model is {model}."
-        text = "All is well, as far as it shows offline." if options.offline else text
+        if options.offline:
+            text = "All is well, as far as can be checked offline."
     out(text + "\n")
-    return code
+    return EXIT_OK if is_ok else EXIT_ERROR
 
 
 def print_result(result: JSON) -> None:
-    """A result, and what to do about it, with `~` for the home directory."""
-    home = os.path.expanduser("~") + os.sep
-    text, hint = result["text"], result["remedy"]
-    text, hint = (visible(t).replace(home, "~" + os.sep) for t in (text, hint))
-    indent, label = 23, f"{result['check']:<14}"
+    """Print a result, and what to do about it, with `~` for the home directory."""
+    status, home = result["status"], os.path.expanduser("~") + os.sep
+    names = ("text", "remedy")
+    text, hint = (visible(result[n]).replace(home, "~" + os.sep) for n in names)
+    head = f"{status:<9}{result['check']:<14}"
     if width() < 60:
-        indent, label = 2, result["check"] + "\n  "
-    head = paint(f"{result['status']:<9}", result["status"])
-    out(head + label + wrap(text, indent) + "\n")
+        out(paint(head.rstrip(), status) + "\n")
+        head = "  "
+    note(head, text, status, 1)
     if hint:
-        hint = paint(wrap(hint, indent + 3), "bold")
-        out(" " * indent + f"-> {hint}\n")
+        note(" " * len(head) + "-> ", hint, "bold", 1)
 
 
 # --- replay
 
 
-def _replay(options: Any) -> int:
+def _replay(options: Any, provider: MiniMaxProvider) -> int:
+    """Print the events of a captured turn, and whether its outcome is the same."""
     hidden = ("type", "timing", "error", "message", "partial", "block")
 
     def show(seconds: float, event: JSON) -> None:
@@ -6012,18 +5922,18 @@ def _replay(options: Any) -> int:
             name = head["request"].get("id")
             out(dump_json(event if name is None else {"id": name, **event}) + "\n")
             return
-        facts = {k: v for k, v in event.items() if k not in hidden}
         error = event.get("error", {})
+        facts = {k: v for k, v in event.items() if k not in hidden}
         facts.update({k: error[k] for k in ("code", "message") if k in error})
         text = printable(key_values(facts), 50)
         out(f"{seconds:9.3f}  {event['type']:<14} {text}".rstrip() + "\n")
 
     try:
         head = read_capture(options.file)[0]
-        facts = [str(head.get(name)) for name in ("at", "plugin", "python", "system")]
         if not options.json:
-            text = "captured {} by version {}, Python {}, {}".format(*facts)
-            out(printable(text, 200) + "\n")
+            text = "captured {at} by version {plugin}, Python {python}, {system}"
+            facts = dict.fromkeys(("at", "plugin", "python", "system"))
+            out(printable(text.format(**{**facts, **head}), 200) + "\n")
         unlike = replay(options.file, show)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -6036,16 +5946,9 @@ def _replay(options: Any) -> int:
 
 # --- the commands and their options
 
-_EXAMPLES = """\
-examples:
-  {0} say "Say hello in Portuguese."
-  git diff | {0} say --thinking "Review this."
-  {0} say --chat --history talk.json
-"""
-
 
 def program_name() -> str:
-    """What starts this program, to be typed again: a command on PATH by its name."""
+    """How to start this program again: by its name alone, if that is on PATH."""
     path = sys.argv[0]
     folder, name = os.path.split(path)
     if name in ("", "-", "-c", "-m"):
@@ -6054,67 +5957,70 @@ def program_name() -> str:
     if not is_file and folder in os.environ.get("PATH", "").split(os.pathsep):
         path = name
     if not re.match(r"[\w@%+=:,./~-]+$", path):
-        import shlex
-
-        path = shlex.quote(path)
+        path = "'" + path.replace("'", "'\"'\"'") + "'"
     return "python3 " * is_file + path
 
 
-def make_parsers() -> dict[str, Any]:
-    """The parser of each command by name, and under "" the whole command line's."""
+def make_parser() -> Any:
+    """The parser of the command line."""
     import argparse
 
     start, name = re.findall("(python3 )?(.*)", MiniMaxProvider.command)[0]
     name = os.path.basename(name.strip("'"))
     text = "Serve MiniMax models to a Plexum gateway, and try them at a terminal."
-    usage, examples = "%(prog)s [options] COMMAND ...", _EXAMPLES.format(start + name)
+    examples = f"""\
+examples:
+  {start}{name} say "Say hello in Portuguese."
+  git diff | {start}{name} say --thinking "Review this."
+  {start}{name} say --chat --history talk.json
+"""
     look: JSON = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     look["allow_abbrev"] = False
-    root: Any = argparse.ArgumentParser(name, usage, text, examples, **look)
-    parsers = {"": root}
-    commands = root.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    usage = "%(prog)s [options] COMMAND ..."
+    root = argparse.ArgumentParser(name, usage, text, examples, **look)
+    add_options("", root)
+    words = {"title": "commands", "metavar": "COMMAND", "prog": name}
+    commands: Any = root.add_subparsers(dest="command", **words)
     for command, (_, usage, text) in COMMANDS.items():
-        words = {"prog": f"{name} {command}", "help": text, "description": text}
-        words["usage"] = f"%(prog)s {usage}"
-        parsers[command] = commands.add_parser(command, **words, **look)
-    for command, parser in parsers.items():
-        parser.set_defaults(parser=parser)
-        parser.print_help = lambda file=None, parser=parser: out(parser.format_help())
-        add_options(parser.add_argument, command, argparse.SUPPRESS)
-        # The options that may also stand after the command are listed before it only.
-        unseen = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
-        words = {"metavar": "DIR", "help": "write each turn into DIR, for replay"}
-        words.update(unseen if command else {})
-        parser.add_argument("--capture", dest="capture_dir", **words)
-        words.update(metavar="L", help="what is logged to stderr: " + ", ".join(LEVELS))
-        words.update(unseen if command else {})
-        parser.add_argument("--log-level", choices=LEVELS, **words)
-    return parsers
+        words = {"usage": f"%(prog)s {usage}", "help": text, "description": text}
+        add_options(command, commands.add_parser(command, **words, **look))
+    return root
 
 
-def add_options(add: Callable[..., Any], command: str, unseen: str) -> None:
-    """Add the options of a command; "" is the program itself."""
-    on: JSON = {"action": "store_true"}
+def add_options(command: str, parser: Any) -> None:
+    """Add the options of a command, or with "" those of the whole command line."""
+    from argparse import SUPPRESS
+
+    parser.set_defaults(parser=parser)
+    parser.print_help = lambda file=None: out(parser.format_help())
+    add, on = parser.add_argument, {"action": "store_true"}
     if command == "":
-        flag = {"action": "version", "version": f"{NAME} {__version__}"}
-        add("--version", **flag, help="print it and exit; so do --manifest, --schema")
-    if command == "say":
-        add_say_options(add, on, unseen)
-    if command in ("check", "models", "quota", "replay"):
+        words = {"action": "version", "version": f"{NAME} {__version__}"}
+        add("--version", **words, help="print it and exit; so do --manifest, --schema")
+    # These may also stand after a command, but only the general help lists them.
+    hidden = {"help": SUPPRESS} if command else {}
+    words = {"help": "write each turn into DIR, for replay", **hidden}
+    add("--capture", dest="capture_dir", metavar="DIR", default=SUPPRESS, **words)
+    words = {"help": "what is logged to stderr: " + ", ".join(LEVELS), **hidden}
+    add("--log-level", choices=LEVELS, metavar="L", default=SUPPRESS, **words)
+    if command in ("say", "check", "models", "quota", "replay"):
         add("--json", **on, help="print JSON, for scripts")
+    if command == "say":
+        add_say_options(add, on)
+        add("text", nargs="*", help=SUPPRESS)  # which the usage shows
     if command == "check":
-        add("--offline", **on, help="only what needs no network, and a demo")
+        add("--offline", **on, help="run the demo instead of asking MiniMax")
         add("-v", "--verbose", **on, help="show everything")
     if command == "models":
-        add("--live", **on, help="also ask the endpoint which ones it lists")
+        add("--live", **on, help="mark the models that the endpoint lists")
     if command == "replay":
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
-        add("topic", nargs="?", metavar="TOPIC", help='"settings", or a command')
+        add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
 
 
-def add_say_options(add: Callable[..., Any], on: JSON, unseen: str) -> None:
-    add("-m", "--model", metavar="M", help="id of the model, or m3 or flash, for short")
+def add_say_options(add: Callable[..., Any], on: JSON) -> None:
+    add("-m", "--model", metavar="M", help="id of the model, or m3 or flash for short")
     add("--system", metavar="TEXT", help="the system prompt")
     add("--max-tokens", type=int, metavar="N", help="limit of the answer")
     add("--thinking", **on, default=None, help="let the model think first")
@@ -6123,34 +6029,30 @@ def add_say_options(add: Callable[..., Any], on: JSON, unseen: str) -> None:
     add("--effort", choices=EFFORTS, metavar="E", help=", ".join(EFFORTS))
     add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
     add("--top-p", type=float, metavar="P", help="share of likely tokens, up to 1")
-    add("--image", action="append", metavar="FILE", help="a picture; may be a URL")
-    add("--chat", **on, help="have a conversation at a prompt; /quit leaves")
-    add("--history", metavar="FILE", help="keep the conversation there, and go on")
+    add("--image", action="append", metavar="FILE", help="a picture: a file or a URL")
+    add("--chat", **on, help="hold a conversation; /quit leaves")
+    add("--history", metavar="FILE", help="keep the conversation there; continue it")
     add("--hide-thinking", **on, help="do not show thinking")
     add("--raw", **on, help="show Markdown as it is")
-    add("--json", **on, help="print the events as JSON lines, for scripts")
     add("-q", "--quiet", **on, help="leave out tokens, cost and speed")
-    add("-v", "--verbose", **on, help="show them also if stderr is no terminal")
-    add("text", nargs="*", metavar="TEXT", help=unseen)  # the usage line names it
+    add("-v", "--verbose", **on, help="show them even if stderr is not a terminal")
 
 
-def _help(options: Any) -> int:
-    parsers = make_parsers()
+def _help(options: Any, provider: MiniMaxProvider) -> int:
+    """Print the settings, or the help of a command or of the program."""
     if options.topic != "settings":
-        if (options.topic or "") not in parsers:
-            options.parser.error("there is no help for that")
-        parsers[options.topic or ""].print_help()
-        return EXIT_OK
+        topic = [options.topic] if options.topic else []
+        make_parser().parse_args([*topic, "--help"])  # which exits
     out(f"settings, in {config_path(os.environ)}:\n\n")
     for name, option in OPTIONS.items():
-        text = f"{option.help} ({json.dumps(option.default)}"
-        text += f"; {option.env} wins over it)" if option.env else ")"
-        out(f"  {name:<22}{wrap(text, 24)}\n")
+        origin = f"; {option.env} wins over it" if option.env else ""
+        text = f"{option.help} ({json.dumps(option.default)}{origin})"
+        note(f"  {name:<22}", text, "", 1)
     return EXIT_OK
 
 
-# What runs with the parsed options and returns the exit code, its usage, what it does.
-COMMANDS: dict[str, tuple[Callable[[Any], int], str, str]] = {
+# The function that runs a command and returns its exit code, its usage and its help.
+COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
     "say": (_say, "[options] [TEXT ...] [-]", "ask a model; --chat for a conversation"),
     "check": (_check, "[--offline] [-v] [--json]", "find out if it works, or why not"),
     "models": (_models, "[--live] [--json]", "list the models with limits and prices"),
@@ -6159,35 +6061,35 @@ COMMANDS: dict[str, tuple[Callable[[Any], int], str, str]] = {
     "demo": (_demo, "", "stream two turns from a built-in server, no key"),
     "help": (_help, "[settings | COMMAND]", "help settings: list the settings"),
 }
-# What prints one thing.
-_PRINT_FLAGS: dict[str, Callable[[], str]] = {
-    "--version": lambda: f"{NAME} {__version__}",
-    "--manifest": lambda: json.dumps(manifest(), indent=2),
-    "--schema": lambda: json.dumps(schema(), indent=2),
-}
 
 
 def run_command(arguments: list[str], owns_process: bool) -> int:
     """Do what the command line asks for; returns the exit code."""
-    if arguments and arguments[0] in _PRINT_FLAGS:  # no need to import argparse
-        out(_PRINT_FLAGS[arguments[0]]() + "\n")
+    first = arguments[0] if arguments else ""  # these need no argparse
+    if first == "--version":
+        out(f"{NAME} {__version__}\n")
         return EXIT_OK
+    if first in ("--manifest", "--schema"):
+        return out_json(manifest() if first == "--manifest" else schema())
     if not arguments and not os.isatty(0):
         return run_plugin({}, owns_process)
-    root = make_parsers()[""]
+    root = make_parser()
     options, rest = root.parse_known_args(arguments)
     if options.command == "say" and not any(word.startswith("-") for word in rest):
         options.text += rest  # argparse takes TEXT from one place only
     elif rest:
         options.parser.error(f"unknown: {printable(' '.join(rest), 200)}")
+    names = ("capture_dir", "log_level")  # settings that win over all others
+    overrides = {name: value for name, value in vars(options).items() if name in names}
     if options.command is None and not os.isatty(0):
-        return run_plugin(overrides_of(options), owns_process)
+        return run_plugin(overrides, owns_process)
     if options.command is None:
         root.print_help()
         return EXIT_OK
     if owns_process:
         ignore_warnings()
-    return COMMANDS[options.command][0](options)
+    with MiniMaxProvider.from_config(**overrides) as provider:
+        return COMMANDS[options.command][0](options, provider)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -6200,7 +6102,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if owns_process:
             MiniMaxProvider.command = program_name()
-            # Only for what it does to descriptors that are closed.
+            # It opens standard descriptors that are closed, on the null device.
             wire = private_stdout()
             os.dup2(wire, 1)
             os.close(wire)
@@ -6219,12 +6121,11 @@ def main(argv: list[str] | None = None) -> int:
     if owns_process:
         for stream in (sys.stdout, sys.stderr):
             try:
-                if stream is not None:
-                    stream.flush()  # of argparse: before 3.9 stderr is buffered, too
-            except (OSError, ValueError):
-                pass
-        # Threads may be parked in system calls: nothing waits for them, nor for the
-        # interpreter to take itself apart, a tenth of the time of --version.
+                stream.flush()  # before 3.9 it holds argparse's errors
+            except (AttributeError, OSError, ValueError):
+                pass  # AttributeError: it was closed at the start
+        # Threads may hang in system calls, so nothing waits for them.  Skipping the
+        # interpreter's shutdown also saves a tenth of the time of --version.
         os._exit(code)
     return code
 

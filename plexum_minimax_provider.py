@@ -3211,21 +3211,6 @@ def http_failure(
 
 # --- answers, and what they mean
 
-# How an event stream may open, and what may precede that: white space and a byte order
-# mark.
-_SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
-_BLANK = b"\xef\xbb\xbf \t\r\n"
-
-
-def read_opening(exchange: Exchange) -> bytes:
-    """What arrives of a body until it shows what it is, without line breaks before it."""
-    opening = b""
-    while True:
-        chunk = exchange.read()
-        opening = (opening + chunk).lstrip(b"\r\n")
-        if not chunk or opening.strip(_BLANK) or len(opening) > 64:
-            return opening
-
 
 def encoding_of(exchange: Exchange) -> str:
     """The Content-Encoding of an answer, which no request asks for, or ""."""
@@ -3256,7 +3241,8 @@ def read_payloads(
 def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     """The JSON of an event, None if the event holds none that matters.
 
-    `is_last`: the body ended without a blank line, so the event may be cut short.
+    Of JSON outside of events only an error counts, or a whole message that was not
+    streamed.  `is_last`: the body ended without a blank line, so the event may be cut.
     """
     if sse.event == "ping":
         ping = parsed(sse.data)
@@ -3274,9 +3260,10 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
         if sse.event == "error":
             raise upstream_error(None, None, sse.data)
         raise ProviderError("protocol", f"the data of an event {problem}")
-    if sse.bare and not is_error_payload(payload):
-        return None
     kind = payload.get("type")
+    is_message = kind == "message" and isinstance(payload.get("content"), list)
+    if sse.bare and not is_message and not is_error_payload(payload):
+        return None
     if not isinstance(kind, str):
         payload["type"] = "error" if is_error_payload(payload) else sse.event
     elif sse.event == "error" and kind not in _ON and not is_error_payload(payload):
@@ -3286,7 +3273,7 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
 
 def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderError:
     """The error that an answer means which is not the one wanted."""
-    text = body.lstrip(_BLANK).decode("utf-8", "replace")
+    text = body.decode("utf-8-sig", "replace").strip()
     if encoding_of(exchange):
         text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
     payload = parsed(text)
@@ -3363,8 +3350,6 @@ class Capture:
 
     def __init__(self, values: JSON, request: Any, world: World) -> None:
         """Create the file.  Raises OSError."""
-        from io import FileIO
-
         folder, now = values["capture_dir"], time.time_ns() // 1000
         os.makedirs(folder, 0o700, exist_ok=True)
         make_room(folder, self.MAX_FILE)
@@ -3373,12 +3358,9 @@ class Capture:
         thread = threading.get_ident()
         name = f"{stamp}.{now % 10**6:06d}Z-{os.getpid()}-{thread}.jsonl"
         self.path = os.path.join(folder, name)
-
-        def create(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)
-
-        # "x": never a file, or a link, that is there already.
-        self._file = FileIO(self.path, "x", opener=create)
+        # O_EXCL: never a file, or a link, that is there already.
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+        self._fd = os.open(self.path, flags, 0o600)
         self._began = time.monotonic()
         self._size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
@@ -3452,15 +3434,15 @@ class Capture:
             for line in lines:
                 rest = memoryview(line)
                 while rest:
-                    rest = rest[self._file.write(rest) :]
+                    rest = rest[os.write(self._fd, rest) :]
                 size += len(line)
         except Exception as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             text = f"{self.path}: the capture of this turn ends here: {reason}"
             log(text, "warning", level)
         try:
-            self._file.truncate(size)  # no half row stays
-            self._file.close()
+            os.ftruncate(self._fd, size)  # no half row stays
+            os.close(self._fd)
         except OSError:
             pass
 
@@ -3654,16 +3636,14 @@ class Turn:
     def _stream(self, exchange: Exchange) -> Iterator[Batch]:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
-        opening = b""
-        is_stream = exchange.status == 200 and not encoding_of(exchange)
-        if is_stream:
-            opening = read_opening(exchange)
-            is_stream = opening.lstrip(_BLANK)[:1] not in (b"{", b"<")  # JSON, a page
-        if not is_stream:
-            self._translate([self._whole_message(exchange, opening)])
-            return
-        chunk = opening
-        while True:
+        if exchange.status != 200 or encoding_of(exchange):
+            body = exchange.read_rest(MAX_ERROR_BODY, 10.0)  # seconds: not worth more
+            raise refusal(exchange, body, self._url, "an event stream")
+        opening = b""  # for the error of a body that is no stream
+        chunk = b"\n"
+        while chunk and not translator.stopped:
+            chunk = exchange.read()
+            opening += chunk if len(opening) < 8192 else b""
             self._facts["bytes"] += len(chunk)
             payloads, failure = read_payloads(decoder, chunk)
             self._translate(payloads)
@@ -3674,32 +3654,16 @@ class Turn:
                 yield self._take_ready()
                 scope.resume()
             scope.check()
-            if translator.stopped or not chunk:
-                break
-            chunk = exchange.read()
         if translator.stopped or translator.complete:
             return
-        head, kind = opening.lstrip(_BLANK), exchange.header("Content-Type")
-        could_be_one = any(o.startswith(head[: len(o)]) for o in _SSE_OPENINGS)
-        if not head and kind:
-            could_be_one = "event-stream" in kind.lower()
-        if self._first_event is None and not could_be_one:
-            text = printable(opening.decode("utf-8", "replace") or kind, 200)
-            raise ProviderError("protocol", f"not an event stream but {text}")
+        kind = exchange.header("Content-Type").lower() or "event-stream"
+        # It begins as one of the fields of an event, or with a byte order mark.
+        is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
+        if self._first_event is None and not is_stream:
+            raise refusal(exchange, opening, self._url, "an event stream")
         has_reason = translator.stop_reason is not None
         place = "inside a block" if has_reason else "before its stop reason"
         raise ProviderError("stream_cut", f"the answer ended {place}")
-
-    def _whole_message(self, exchange: Exchange, opening: bytes) -> JSON:
-        """The message of an answer that is not streamed; raises what others mean."""
-        limit = 16 * MIB if exchange.status == 200 else MAX_ERROR_BODY
-        # 10 seconds: an error is worth no longer wait.
-        body = opening + exchange.read_rest(limit, 10.0)
-        payload = parsed(body.lstrip(_BLANK).decode("utf-8", "replace"))
-        if exchange.status == 200 and isinstance(payload, dict):
-            if payload.get("type") == "message" and "content" in payload:
-                return payload
-        raise refusal(exchange, body, self._url, "an event stream")
 
     def _translate(self, payloads: list[JSON]) -> None:
         """Make the events of one read ready, and begin the limit of the next one."""
@@ -3875,7 +3839,7 @@ def no_key(settings: Settings) -> ProviderError:
     if settings.unknown:
         names = ", ".join(map(name_unknown, settings.unknown))
         text = f"No API key; {settings.path} has the unknown settings {names}."
-    return ProviderError("config", text, advice="no_key")
+    return ProviderError("config", text, ADVICE["no_key"])
 
 
 # --- the provider
@@ -4017,9 +3981,7 @@ class MiniMaxProvider:
         if settings.problems:
             raise settings.problems[0][1]
         if not settings.values["api_key"]:
-            error = no_key(settings)
-            error.explain({"command": self.command})
-            raise error
+            raise no_key(settings)
         return dict(settings.values)
 
     def get(self, url: str, values: JSON, seconds: float = 30.0) -> JSON:

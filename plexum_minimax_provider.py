@@ -3244,18 +3244,14 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     Of JSON outside of events only an error counts, or a whole message that was not
     streamed.  `is_last`: the body ended without a blank line, so the event may be cut.
     """
-    if sse.event == "ping":
-        ping = parsed(sse.data)
-        return {**(ping if isinstance(ping, dict) else {}), "type": "ping"}
-    if not sse.data.strip() or sse.data == "[DONE]":
-        return None
-    problem = "is not an object"
     try:
-        payload = load_json(sse.data, MAX_UPSTREAM_DEPTH)
+        payload, problem = load_json(sse.data, MAX_UPSTREAM_DEPTH), "is not an object"
     except ValueError as error:
         payload, problem = None, f"is not JSON: {error}"
-    if not isinstance(payload, dict):
-        if is_last or sse.bare:
+    if sse.event == "ping":
+        payload = {**(payload if isinstance(payload, dict) else {}), "type": "ping"}
+    elif not isinstance(payload, dict):
+        if is_last or sse.bare or sse.data.strip() in ("", "[DONE]"):
             return None
         if sse.event == "error":
             raise upstream_error(None, None, sse.data)
@@ -3381,9 +3377,6 @@ class Capture:
         }
         self._rows = [self.head]
 
-    def _add(self, kind: str, **fields: Any) -> None:
-        self._rows.append({"t": self._seconds(), "kind": kind, **fields})
-
     def _seconds(self) -> float:
         return round(time.monotonic() - self._began, 6)
 
@@ -3402,28 +3395,24 @@ class Capture:
 
     def add_attempt(self, exchange: Exchange | None, failure: JSON) -> None:
         """Add an attempt that is over; `exchange` is None if there was no answer."""
-        status, arrived, headers = 0, 0.0, {}
+        row: JSON = {"t": self._seconds(), "kind": "attempt"}
+        row.update(status=0, arrived=0, headers={}, failure=failure)
         if exchange is not None:
-            status, arrived = exchange.status, exchange.arrived
-            values = {name: exchange.header(name) for name in self.HEADERS}
-            headers = {name: value for name, value in values.items() if value}
+            headers = {name: exchange.header(name) for name in self.HEADERS}
+            row["headers"] = {name: value for name, value in headers.items() if value}
+            row.update(status=exchange.status, arrived=exchange.arrived)
         whole = b"".join(data for _, data in self._reads)
-        self._add(
-            "attempt",
-            status=status,
-            arrived=arrived,
-            headers=headers,
-            # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
-            data=whole.decode("utf-8", "surrogateescape"),
-            reads=[(moment, len(data)) for moment, data in self._reads],
-            failure=failure,
-        )
+        # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
+        row["data"] = whole.decode("utf-8", "surrogateescape")
+        row["reads"] = [(moment, len(data)) for moment, data in self._reads]
+        self._rows.append(row)
         self._reads = []
 
     def write(self, event: JSON, level: str) -> None:
         """Write the rows, the last one for `event` if it ends the turn; never raises."""
         if event.get("type") in TERMINAL:
-            self._add("end", event=event, libraries=library_versions())
+            row = {"t": self._seconds(), "kind": "end", "event": event}
+            self._rows.append({**row, "libraries": library_versions()})
         size = 0
         try:
             lines = [json_line(row) for row in self._rows]
@@ -3585,7 +3574,7 @@ class Turn:
         asked = body["model"] if isinstance(body["model"], str) else model
         self._asked = printable(asked, 200)
         if self._capture is not None:
-            self._capture.head.update(url=self._url, body=body)
+            self._capture.head["sent"] = {"url": self._url, "body": body}
         return data, warnings
 
     def _image(self, path: str) -> JSON:
@@ -3695,14 +3684,14 @@ class Turn:
 
     def _end_attempt(self, error: BaseException | None) -> None:
         """Note how the attempt ended; close it if it failed or was dropped."""
-        exchange, failure = self._exchange, {}
-        if isinstance(error, (Cancelled, GeneratorExit)):
-            failure = {"code": CANCELLED}
-        elif isinstance(error, ProviderError):
-            names = ("code", "message", "hint", "retryable", "advice", "cause")
-            failure = {name: getattr(error, name) for name in names}
-        elif error is not None:
-            failure = {"code": "internal", "message": type(error).__name__}
+        exchange = self._exchange
+        failure: JSON = {}
+        if error is not None:
+            was_cancelled = isinstance(error, (Cancelled, GeneratorExit))
+            code = CANCELLED if was_cancelled else "internal"
+            failure = {"code": getattr(error, "code", code)}
+            for name in ("message", "hint", "retryable", "advice", "cause"):
+                failure[name] = getattr(error, name, "")
         if self._capture is not None:
             self._capture.add_attempt(exchange, failure)
         # Only these have a message that quotes no content.
@@ -3968,8 +3957,7 @@ class MiniMaxProvider:
     def load(self) -> Settings:
         """The settings that the next turn will have, with their problems."""
         if self._file is not None:
-            path, overrides = self._file
-            return load_settings(path, overrides=overrides)
+            return load_settings(self._file[0], overrides=self._file[1])
         settings = Settings(dict(self._values), {}, [], "", 0, [])
         _load_key_file(settings, {})
         return settings
@@ -4062,18 +4050,18 @@ class Recording(Exchange):
             raise Cancelled  # as it was then
 
     def post(self, url: str, body: bytes, values: JSON) -> Exchange:
+        from io import BytesIO
+
         sent = {"url": url, "body": parsed(body.decode())}
-        recorded = {name: self._head.get(name) for name in sent}
-        self.difference = difference(recorded, sent)
+        self.difference = difference(self._head.get("sent"), sent)
         if not self.attempts:
             self.difference = "the recording has no further attempt"
             raise Cancelled
         self._row = row = self.attempts.popleft()
         self.status, self.headers = row["status"], row["headers"]
         self.arrived, self.ended = row["arrived"], False
-        self._data = row["data"].encode("utf-8", "surrogateescape")
-        self._at = 0  # how far it is read
-        self._reads = deque(row["reads"])
+        whole = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
+        self._reads = deque((moment, whole.read(size)) for moment, size in row["reads"])
         if not self.status:
             self.read()  # raises why there was no answer
         return self
@@ -4083,17 +4071,16 @@ class Recording(Exchange):
 
         A cancel takes effect with the last piece, another failure after it.
         """
-        failure, size = self._row["failure"], 0
+        failure, data = self._row["failure"], b""
         if self._reads:
-            self.seconds, size = self._reads.popleft()
+            self.seconds, data = self._reads.popleft()
         elif failure and not self.ended:
             self.seconds = self._row["t"]
             raise recorded_error(failure)
         if not self._reads and failure.get("code") == CANCELLED:
             self._scope.cancel()
-        self._at += size
-        self.ended = not size
-        return bytes(self._data[self._at - size : self._at])
+        self.ended = not data
+        return data
 
     def drain(self, seconds: float = 0) -> None:
         pass
@@ -4140,15 +4127,13 @@ def read_capture(path: str) -> list[JSON]:
     """The rows of a capture, checked.  Raises ValueError or OSError."""
     data, _ = read_file(path, Capture.MAX_FILE)
     rows: list[JSON] = []
-    number = 0
-    try:
-        for line in data.split(b"\n")[:-1]:
-            number += 1
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        try:
             rows.append(read_row(line, number))
-        if not rows or rows[-1]["kind"] != "end":
-            raise ValueError("the capture stops before the turn's end")
-    except ValueError as error:
-        raise ValueError(f"line {number}: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    if not rows or rows[-1]["kind"] != "end":
+        raise ValueError(f"line {len(rows)}: the capture stops before the turn's end")
     return rows
 
 

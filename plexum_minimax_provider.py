@@ -3218,24 +3218,18 @@ def encoding_of(exchange: Exchange) -> str:
     return "" if encoding.lower() == "identity" else encoding
 
 
-def read_payloads(
-    decoder: SSEDecoder, chunk: bytes
-) -> tuple[list[JSON], ProviderError | None]:
-    """The payloads that `chunk` completes, up to the first bad one, and its error.
+def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
+    """Append the payloads that `chunk` completes; b"" is the end of the body.
 
-    b"" is the end of the body, which completes what a blank line did not.
+    Raises ProviderError for what is no payload, after all that precede it.
     """
-    payloads: list[JSON] = []
     try:
         for sse in decoder.feed(chunk) if chunk else decoder.close():
             payload = read_payload(sse, is_last=not chunk)
             if payload is not None:
                 payloads.append(payload)
-    except ProviderError as error:
-        return payloads, error
     except ValueError as error:
-        return payloads, ProviderError("protocol", str(error))
-    return payloads, None
+        raise ProviderError("protocol", str(error)) from None
 
 
 def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
@@ -3380,18 +3374,11 @@ class Capture:
     def _seconds(self) -> float:
         return round(time.monotonic() - self._began, 6)
 
-    def listen(self, exchange: Exchange) -> None:
-        """Note what is read from `exchange`."""
-        read = exchange.read
-
-        def noted_read() -> bytes:
-            data = read()
-            if self._size <= self.MAX_FILE:  # more would not be written
-                self._size += len(data)
-                self._reads.append((self._seconds(), data))
-            return data
-
-        exchange.read = noted_read  # type: ignore[method-assign]
+    def note(self, data: bytes) -> None:
+        """Keep what was just read, for the row of the attempt."""
+        if self._size <= self.MAX_FILE:  # more is not written
+            self._size += len(data)
+            self._reads.append((self._seconds(), data))
 
     def add_attempt(self, exchange: Exchange | None, failure: JSON) -> None:
         """Add an attempt that is over; `exchange` is None if there was no answer."""
@@ -3598,8 +3585,6 @@ class Turn:
         try:
             exchange = self._world.post(self._url, data, self._values)
             self._exchange = exchange
-            if self._capture is not None:
-                self._capture.listen(exchange)
             status, is_new = exchange.status, not exchange.is_kept
             self._facts.update(status=status, new_connection=is_new)
             self._facts["headers_ms"] = self._ms_since(self._began)
@@ -3608,7 +3593,7 @@ class Turn:
             try:
                 yield from self._stream(exchange)
             except ProviderError:  # nothing that follows a whole message fails it
-                if not self._translator.complete:
+                if not (self._translator.complete or self._translator.stopped):
                     raise
             self._ready.extend(self._translator.conclude())
             # The host's next turn may come at once: if possible, it finds the
@@ -3627,17 +3612,19 @@ class Turn:
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
         if exchange.status != 200 or encoding_of(exchange):
             body = exchange.read_rest(MAX_ERROR_BODY, 10.0)  # seconds: not worth more
+            self._note(body)
             raise refusal(exchange, body, self._url, "an event stream")
         opening = b""  # for the error of a body that is no stream
         chunk = b"\n"
         while chunk and not translator.stopped:
             chunk = exchange.read()
+            self._note(chunk)
             opening += chunk if len(opening) < 8192 else b""
-            self._facts["bytes"] += len(chunk)
-            payloads, failure = read_payloads(decoder, chunk)
-            self._translate(payloads)
-            if failure is not None and not translator.stopped:
-                raise failure
+            payloads: Batch = []
+            try:
+                read_payloads(decoder, chunk, payloads)
+            finally:
+                self._translate(payloads)
             if self._ready:
                 scope.pause()  # while the host takes them
                 yield self._take_ready()
@@ -3654,7 +3641,12 @@ class Turn:
         place = "inside a block" if has_reason else "before its stop reason"
         raise ProviderError("stream_cut", f"the answer ended {place}")
 
-    def _translate(self, payloads: list[JSON]) -> None:
+    def _note(self, data: bytes) -> None:
+        self._facts["bytes"] += len(data)
+        if self._capture is not None:
+            self._capture.note(data)
+
+    def _translate(self, payloads: Batch) -> None:
         """Make the events of one read ready, and begin the limit of the next one."""
         translator, facts, is_news = self._translator, self._facts, False
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):

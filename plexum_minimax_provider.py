@@ -3219,9 +3219,10 @@ def encoding_of(exchange: Exchange) -> str:
 
 
 def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
-    """Append the payloads that `chunk` completes; b"" is the end of the body.
+    """Append the payloads that `chunk` completes to `payloads`.
 
-    Raises ProviderError for what is no payload, after all that precede it.
+    An empty chunk is the end of the body.  Raises ProviderError at the first event that
+    is not valid, after the payloads before it.
     """
     try:
         for sse in decoder.feed(chunk) if chunk else decoder.close():
@@ -3233,10 +3234,11 @@ def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
 
 
 def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
-    """The JSON of an event, None if the event holds none that matters.
+    """The JSON of an event, or None if the event can be ignored.
 
-    Of JSON outside of events only an error counts, or a whole message that was not
-    streamed.  `is_last`: the body ended without a blank line, so the event may be cut.
+    JSON that stands in no event counts if it is an error, or a whole message that was
+    not streamed.  With `is_last` the body ended without a blank line, so that the event
+    may be cut short.
     """
     try:
         payload, problem = load_json(sse.data, MAX_UPSTREAM_DEPTH), "is not an object"
@@ -3262,16 +3264,16 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
 
 
 def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderError:
-    """The error that an answer means which is not the one wanted."""
+    """The error for an answer that is not `wanted`, such as "an event stream"."""
     text = body.decode("utf-8-sig", "replace").strip()
     if encoding_of(exchange):
         text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
     payload = parsed(text)
-    if payload is None:  # the error may be an event of a stream
+    if payload is None:  # the error may be framed as an event
         data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
         payloads = (parsed(event.data) for event in SSEDecoder().feed(data))
         payload = next(filter(is_error_payload, payloads), None)
-    if payload is None:  # or the text of a page, without its markup
+    if payload is None:  # or the answer is the page of a proxy or web server
         text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text[:8192])
         text = re.sub(r"<[^<>]*>", " ", text)
     is_good = exchange.status == 200
@@ -3293,9 +3295,9 @@ def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderE
 
 
 def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), None if it has none.
+    """The seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3), or None.
 
-    `now` is the time of day in seconds since the epoch; fractions are understood.
+    `now` is the time of day in seconds since the epoch.  Fractions are accepted.
     """
     value = value.strip()
     if re.match(r"\d+(\.\d+)?$", value, re.ASCII):
@@ -3312,21 +3314,22 @@ def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
     return round(min(max(seconds, 0.0), longest), 3)
 
 
-# --- a turn
+# --- capture: a file for each turn
 
-# What a turn needs of the world outside, so that a replay can take its place: `load()`
-# returns the Settings, `post(url, body, values)` an open Exchange, `read_image(path)`
-# the source of an image or {"problem": why there is none}; `now()` and
-# `sleep(seconds)` are the clock.  `routes` names the variables that change the way to
-# the host, and `command` is what starts this program, for hints.
+# What a turn needs from outside: a capture notes it, and a replay takes its place.
+# `load()` returns the Settings, `post(url, body, values)` an open Exchange, and
+# `read_image(path)` the source of an image or {"problem": why it cannot be read};
+# `now()` and `sleep(seconds)` are the clock.  `routes` names the environment variables
+# that change the way to the host, and `command` is what starts this program, for hints.
 World = namedtuple("World", "load post read_image now sleep routes command")
 
 
 class Capture:
     """One turn's file of JSON lines, without keys, that only its owner can read.
 
-    The first row, `head`, holds the request and the settings; one follows for each
-    attempt, and one for the turn's last event.  All are written when the turn is over.
+    The first row, `head`, holds the request and the settings.  A row for each attempt
+    follows, and one for the turn's last event.  They are written when the turn is over,
+    and whatever fails then costs a line of log, never the turn.
     """
 
     VERSION = 3
@@ -3396,7 +3399,7 @@ class Capture:
         self._reads = []
 
     def write(self, event: JSON, level: str) -> None:
-        """Write the rows, the last one for `event` if it ends the turn; never raises."""
+        """Write the rows, and one for `event` if it ended the turn; never raises."""
         if event.get("type") in TERMINAL:
             row = {"t": self._seconds(), "kind": "end", "event": event}
             self._rows.append({**row, "libraries": library_versions()})
@@ -3451,11 +3454,18 @@ def json_line(row: JSON) -> bytes:
 
 
 def without_large(fields: JSON, limit: int = 64 * 1024) -> JSON:
+    """`fields` without those that are larger than `limit` as JSON."""
     return {k: v for k, v in fields.items() if len(dump_json(v)) < limit}
 
 
+# --- a turn
+
+
 class Turn:
-    """One TurnRequest: its attempts, and the events they yield."""
+    """One TurnRequest: its attempts, and the events they yield.
+
+    Take `batches()`, then `close()` it, also when not all were taken.
+    """
 
     def __init__(self, request: Any, scope: Scope, world: World) -> None:
         self._request, self._scope, self._world = request, scope, world
@@ -3491,19 +3501,22 @@ class Turn:
         yield self._ready
 
     def close(self, last: JSON) -> None:
-        """Release what the turn holds; `last` is the last event that was taken."""
+        """Release the connection and write the capture.
+
+        `last` is the last event that the host took.
+        """
         if self._exchange is not None:
             try:
                 if last.get("type") == TURN_END:
                     self._exchange.drain()
             except Cancelled:
-                pass  # too late
+                pass  # the turn has ended already
             self._exchange.close()
         if self._capture is not None:
             self._capture.write(last, self._values["log_level"])
 
     def _serve(self) -> Iterator[Batch]:
-        """Try until an attempt succeeds."""
+        """Yield the events until an attempt succeeds; raise the error of the turn."""
         self._scope.check()
         settings = self._world.load()
         self._values = values = settings.values
@@ -3536,6 +3549,7 @@ class Turn:
         return batch
 
     def _start_capture(self) -> None:
+        """Open the file of a capture, unless the directory hangs."""
         self._scope.arm("files", 0.5)  # seconds: the turn must not wait for long
         values, request, world = self._values, self._request, self._world
         try:
@@ -3592,12 +3606,11 @@ class Turn:
             self._request_id = printable(request_id, 200) or None
             try:
                 yield from self._stream(exchange)
-            except ProviderError:  # nothing that follows a whole message fails it
+            except ProviderError:  # nothing can spoil a message once it is complete
                 if not (self._translator.complete or self._translator.stopped):
                     raise
             self._ready.extend(self._translator.conclude())
-            # The host's next turn may come at once: if possible, it finds the
-            # connection free.
+            # The host's next turn may come at once, and should find the connection free.
             if exchange.is_whole or exchange.has_data():
                 exchange.drain()
             if exchange.ended:
@@ -3611,12 +3624,12 @@ class Turn:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
         if exchange.status != 200 or encoding_of(exchange):
-            body = exchange.read_rest(MAX_ERROR_BODY, 10.0)  # seconds: not worth more
+            # 10 seconds: an error is worth no longer wait.
+            body = exchange.read_rest(MAX_ERROR_BODY, 10.0)
             self._note(body)
             raise refusal(exchange, body, self._url, "an event stream")
-        opening = b""  # for the error of a body that is no stream
-        chunk = b"\n"
-        while chunk and not translator.stopped:
+        opening = b""  # quoted by the error of an answer that is not a stream
+        while True:
             chunk = exchange.read()
             self._note(chunk)
             opening += chunk if len(opening) < 8192 else b""
@@ -3630,10 +3643,12 @@ class Turn:
                 yield self._take_ready()
                 scope.resume()
             scope.check()
+            if translator.stopped or not chunk:
+                break
         if translator.stopped or translator.complete:
             return
         kind = exchange.header("Content-Type").lower() or "event-stream"
-        # It begins as one of the fields of an event, or with a byte order mark.
+        # A stream begins like a field of an event, or with a byte order mark.
         is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
         if self._first_event is None and not is_stream:
             raise refusal(exchange, opening, self._url, "an event stream")
@@ -3647,7 +3662,7 @@ class Turn:
             self._capture.note(data)
 
     def _translate(self, payloads: Batch) -> None:
-        """Make the events of one read ready, and begin the limit of the next one."""
+        """Add the events of one read to those that are ready, and time the next read."""
         translator, facts, is_news = self._translator, self._facts, False
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
             facts["last_event"] = payload["type"]
@@ -3675,7 +3690,7 @@ class Turn:
         return int((self._world.now() - moment) * 1000)
 
     def _end_attempt(self, error: BaseException | None) -> None:
-        """Note how the attempt ended; close it if it failed or was dropped."""
+        """Note how the attempt ended in capture and log; close it if it failed."""
         exchange = self._exchange
         failure: JSON = {}
         if error is not None:
@@ -3686,7 +3701,7 @@ class Turn:
                 failure[name] = getattr(error, name, "")
         if self._capture is not None:
             self._capture.add_attempt(exchange, failure)
-        # Only these have a message that quotes no content.
+        # The messages of these errors quote no content.
         codes = ("network", "timeout", "stream_cut", "empty_response", "config")
         cause = failure["message"] if failure.get("code") in codes else None
         last_event = printable(self._facts.pop("last_event", ""), 40) or None
@@ -3703,7 +3718,7 @@ class Turn:
             self._exchange = None
 
     def _retry(self, error: ProviderError, max_backoff: float = 60.0) -> JSON:
-        """The event of a retry; raises `error` if there is to be none."""
+        """The event of a retry.  Raises `error` if there is nothing to try again."""
         values, after = self._values, error.details.get("retry_after")
         is_final = not error.retryable or self._translator.any_block
         is_late = (after or 0) > values["retry_after_max"]
@@ -3779,7 +3794,7 @@ class Turn:
 
 
 def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) -> JSON:
-    """What hints may name: never the key itself, nor the values of variables."""
+    """The words that hints may use: no key, and of variables only the names."""
     host = host_of(url) if url else ""
     region = HOSTS.get(host, values["region"])
     other = "cn" if region == "global" else "global"
@@ -3805,7 +3820,7 @@ def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) 
 
 
 def key_values(facts: JSON) -> str:
-    """`facts` that are not None as key=value, in quotes where it is not one word."""
+    """The facts that are not None as key=value; what is not one word is quoted."""
     pairs = []
     for name, value in facts.items():
         is_word = isinstance(value, str) and re.match(r"[\w.,:/+-]+$", value, re.ASCII)
@@ -3815,7 +3830,7 @@ def key_values(facts: JSON) -> str:
 
 
 def no_key(settings: Settings) -> ProviderError:
-    """The error of a turn that has no key to send."""
+    """The error of a turn when no key is set."""
     text = "No API key."
     if settings.unknown:
         names = ", ".join(map(name_unknown, settings.unknown))
@@ -3947,7 +3962,7 @@ class MiniMaxProvider:
             turn.close(last)
 
     def load(self) -> Settings:
-        """The settings that the next turn will have, with their problems."""
+        """The settings that the next turn will use, with their problems."""
         if self._file is not None:
             return load_settings(self._file[0], overrides=self._file[1])
         settings = Settings(dict(self._values), {}, [], "", 0, [])
@@ -3955,8 +3970,8 @@ class MiniMaxProvider:
         return settings
 
     def settings(self) -> JSON:
-        """The values that the next turn will have.  Raises ProviderError (`config`) for
-        the first problem, or without a key."""
+        """The values that the next turn will use.  Raises ProviderError (`config`) for
+        the first problem, or if no key is set."""
         settings = self.load()
         if settings.problems:
             raise settings.problems[0][1]
@@ -3986,7 +4001,7 @@ class MiniMaxProvider:
             finally:
                 exchange.close()
         except ProviderError as error:
-            if error.code == "timeout":  # the limits need not be those of the settings
+            if error.code == "timeout":  # the limit may not be that of the setting
                 error.message = error.message.rpartition(" (")[0]
                 error.advice = "query"
             if error.code == "auth" and scope.host not in HOSTS:
@@ -3995,7 +4010,7 @@ class MiniMaxProvider:
             raise redacted(error) from None
 
     def _load(self, scope: Scope) -> Settings:
-        """The settings for a turn; the files may hang."""
+        """The settings for a turn, read in a thread of their own: a disk may hang."""
         if self._file is None and not self._values["api_key_file"]:
             return self.load()
         scope.arm("files", FILE_SECONDS)
@@ -4004,7 +4019,7 @@ class MiniMaxProvider:
         return settings
 
     def _client(self) -> Client:
-        """The connections of this process: a fork must not share its parent's."""
+        """The connections of this process: a child must not use its parent's."""
         pid, clients = os.getpid(), self._clients
         if pid not in clients:
             clients.setdefault(pid, Client(self._values["max_concurrent_turns"]))
@@ -4015,7 +4030,7 @@ class MiniMaxProvider:
 
 # --- replay: a captured turn again, without network
 
-# The rows of a capture, and the types of what a replay needs of each.
+# The rows of a capture, and the fields that a replay needs, with their types.
 _ROWS: dict[str, dict[str, type]] = {
     "turn": {"request": dict, "settings": dict, "images": dict, "environment": list},
     "attempt": {"status": int, "headers": dict, "data": str, "failure": dict},
@@ -4024,7 +4039,7 @@ _ROWS: dict[str, dict[str, type]] = {
 
 
 class Recording(Exchange):
-    """The attempts of a capture, in place of the network and the clock.
+    """The attempts of a capture, in the place of the network and the clock.
 
     It is also the Exchange of the attempt that `post()` returned last.
     """
@@ -4042,8 +4057,6 @@ class Recording(Exchange):
             raise Cancelled  # as it was then
 
     def post(self, url: str, body: bytes, values: JSON) -> Exchange:
-        from io import BytesIO
-
         sent = {"url": url, "body": parsed(body.decode())}
         self.difference = difference(self._head.get("sent"), sent)
         if not self.attempts:
@@ -4052,8 +4065,7 @@ class Recording(Exchange):
         self._row = row = self.attempts.popleft()
         self.status, self.headers = row["status"], row["headers"]
         self.arrived, self.ended = row["arrived"], False
-        whole = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
-        self._reads = deque((moment, whole.read(size)) for moment, size in row["reads"])
+        self._reads = deque(row["reads"])
         if not self.status:
             self.read()  # raises why there was no answer
         return self
@@ -4072,7 +4084,7 @@ class Recording(Exchange):
         if not self._reads and failure.get("code") == CANCELLED:
             self._scope.cancel()
         self.ended = not data
-        return data
+        return bytes(data)
 
     def drain(self, seconds: float = 0) -> None:
         pass
@@ -4130,7 +4142,10 @@ def read_capture(path: str) -> list[JSON]:
 
 
 def read_row(line: bytes, number: int) -> JSON:
-    try:  # the values of a turn are some levels deeper in a row
+    """Row `number` of a capture; `reads` become pairs of a time and bytes."""
+    from io import BytesIO
+
+    try:  # the values of a turn stand some levels deeper in a row
         row = load_json(line.decode("utf-8"), MAX_DEPTH + 20)
     except ValueError as error:
         raise ValueError(f"it cannot be read: {error}") from None
@@ -4147,9 +4162,10 @@ def read_row(line: bytes, number: int) -> JSON:
         raise ValueError(f"its {wrong[0]} is missing or wrong")
     try:
         row["t"], row["arrived"] = float(row["t"]), float(row.get("arrived", 0))
-        row["reads"] = [(float(t), int(size)) for t, size in row.get("reads", ())]
+        body = BytesIO(str(row.get("data", "")).encode("utf-8", "surrogateescape"))
+        row["reads"] = [(float(t), body.read(size)) for t, size in row.get("reads", ())]
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise ValueError("its numbers are missing or wrong") from None
+        raise ValueError("its times or reads are missing or wrong") from None
     return dict(row)
 
 
@@ -4165,20 +4181,21 @@ def recorded_settings(head: JSON) -> Settings:
 
 
 def recorded_error(failure: JSON) -> Exception:
-    """The error that ended a recorded attempt; nothing in it is taken as a template.
+    """The error that ended a recorded attempt.
 
     It has no details: those come from answers, which are replayed themselves.
     """
-    if failure.get("code") not in tuple(ERRORS):
+    code = str(failure.get("code"))
+    if code not in ERRORS:
         return Cancelled()
     names = ("message", "hint", "advice")
     texts = {name: str(failure.get(name, "")) for name in names}
     is_retryable = bool(failure.get("retryable"))
-    return ProviderError(failure["code"], retryable=is_retryable, **texts)
+    return ProviderError(code, retryable=is_retryable, **texts)
 
 
 def difference(before: Any, now: Any) -> str:
-    """The first place where two JSON values differ, masked keys aside, or ""."""
+    """Where two JSON values differ first, apart from masked keys, or ""."""
     path: list[str] = []
     while not is_alike(before, now):
         names: Any = ()
@@ -4196,7 +4213,7 @@ def difference(before: Any, now: Any) -> str:
 
 
 def is_alike(before: Any, now: Any) -> bool:
-    """Whether two values are the same JSON, but for what a capture masks."""
+    """Whether two values are the same JSON, apart from what a capture masks."""
     one, other = dump_json(before), dump_json(now)
     if one == other or "****" not in one:
         return one == other

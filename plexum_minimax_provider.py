@@ -3486,7 +3486,20 @@ class Turn:
     def batches(self) -> Generator[Batch, None, None]:
         """Yield the events, in lists of what one read of the network gave."""
         try:
-            yield from self._serve()
+            data, warnings = self._prepare()
+            if warnings:
+                yield warnings
+            while True:
+                self._attempts += 1
+                try:
+                    yield from self._attempt(data)
+                    break
+                except ProviderError as error:
+                    forget(error)
+                    retry = self._retry(error)
+                yield [*self._ready, retry]
+                self._ready = []
+                self._world.sleep(retry["delay"])
         except Cancelled as error:
             forget(error)
             self._translator.stop_reason = CANCELLED
@@ -3515,8 +3528,8 @@ class Turn:
         if self._capture is not None:
             self._capture.write(last, self._values["log_level"])
 
-    def _serve(self) -> Iterator[Batch]:
-        """Yield the events until an attempt succeeds; raise the error of the turn."""
+    def _prepare(self) -> tuple[bytes, Batch]:
+        """The body of the request, and the warnings about it."""
         self._scope.check()
         settings = self._world.load()
         self._values = values = settings.values
@@ -3530,39 +3543,8 @@ class Turn:
             raise no_key(settings)
         if values["capture_dir"]:
             self._start_capture()
-        data, warnings = self._body()
-        if warnings:
-            yield warnings
-        while True:
-            self._attempts += 1
-            try:
-                yield from self._attempt(data)
-                return
-            except ProviderError as error:
-                forget(error)
-                retry = self._retry(error)
-            yield [*self._take_ready(), retry]
-            self._world.sleep(retry["delay"])
-
-    def _take_ready(self) -> Batch:
-        batch, self._ready = self._ready, []
-        return batch
-
-    def _start_capture(self) -> None:
-        """Open the file of a capture, unless the directory hangs."""
-        self._scope.arm("files", 0.5)  # seconds: the turn must not wait for long
-        values, request, world = self._values, self._request, self._world
-        try:
-            self._capture = self._scope.call(lambda: Capture(values, request, world))
-        except (ProviderError, OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            text = f"{values['capture_dir']}: this turn is not captured: {why}"
-            log(text, "warning", values["log_level"])
-
-    def _body(self) -> tuple[bytes, list[JSON]]:
-        """The body of the request, and the warnings about it."""
         names = ("model", "max_tokens_default", "effort")
-        model, tokens, effort = (self._values[name] for name in names)
+        model, tokens, effort = (values[name] for name in names)
         request = self._request
         body, warnings = build_request(request, model, tokens, effort, self._image)
         try:
@@ -3577,6 +3559,17 @@ class Turn:
         if self._capture is not None:
             self._capture.head["sent"] = {"url": self._url, "body": body}
         return data, warnings
+
+    def _start_capture(self) -> None:
+        """Open the file of a capture, unless the directory hangs."""
+        self._scope.arm("files", 0.5)  # seconds: the turn must not wait for long
+        values, request, world = self._values, self._request, self._world
+        try:
+            self._capture = self._scope.call(lambda: Capture(values, request, world))
+        except (ProviderError, OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            text = f"{values['capture_dir']}: this turn is not captured: {why}"
+            log(text, "warning", values["log_level"])
 
     def _image(self, path: str) -> JSON:
         if not self._values["allow_image_paths"]:
@@ -3640,8 +3633,9 @@ class Turn:
                 self._translate(payloads)
             if self._ready:
                 scope.pause()  # while the host takes them
-                yield self._take_ready()
+                yield self._ready
                 scope.resume()
+                self._ready = []
             scope.check()
             if translator.stopped or not chunk:
                 break
@@ -3737,7 +3731,7 @@ class Turn:
     # The end
 
     def _end(self) -> JSON:
-        """The last event: `turn_end`, or `error` if the turn failed."""
+        """The last event, `turn_end` or `error`, which is also logged."""
         translator, first = self._translator, self._first_event
         accepted, message = self._scope.accepted, translator.message()
         usage: JSON = {"usage": dict(translator.usage) or None}
@@ -3756,7 +3750,18 @@ class Turn:
             event.update(model=translator.model or self._asked or None, **usage)
             event["partial"] = message
         event["timing"] = timing
-        self._log_end(event)
+        error = event.get("error") or {}
+        fields = {**translator.usage, **event, **error, **timing}
+        names = "http_status provider_code model first_event_ms total_ms attempts "
+        names += (
+            "input_tokens cache_read_input_tokens output_tokens cost_usd request_id"
+        )
+        self._log(
+            "turn",
+            outcome=error.get("code") or event.get("stop_reason"),
+            **{name: fields.get(name) for name in names.split()},
+            capture=self._capture and self._capture.path,
+        )
         return event
 
     def _explained(self, error: ProviderError) -> JSON:
@@ -3770,21 +3775,6 @@ class Turn:
         facts = (self._values, self._url, self._asked, world.routes, world.command)
         error.explain(hint_facts(*facts))
         return error.to_dict()
-
-    def _log_end(self, event: JSON) -> None:
-        error = event.get("error") or {}
-        fields = {**(event["usage"] or {}), **event, **error, **event["timing"]}
-        names = (
-            *("http_status", "provider_code", "model", "first_event_ms", "total_ms"),
-            *("attempts", "input_tokens", "cache_read_input_tokens", "output_tokens"),
-            *("cost_usd", "request_id"),
-        )
-        self._log(
-            "turn",
-            outcome=error.get("code") or event.get("stop_reason"),
-            **{name: fields.get(name) for name in names},
-            capture=self._capture and self._capture.path,
-        )
 
     def _log(self, what: str, **facts: Any) -> None:
         if self._values["log_level"] == "info":

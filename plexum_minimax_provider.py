@@ -3403,24 +3403,22 @@ class Capture:
         if event.get("type") in TERMINAL:
             row = {"t": self._seconds(), "kind": "end", "event": event}
             self._rows.append({**row, "libraries": library_versions()})
-        size = 0
+        data, written = b"", 0
         try:
-            lines = [json_line(row) for row in self._rows]
-            if sum(map(len, lines)) > self.MAX_FILE:
+            data = b"".join(json_line(row) for row in self._rows)
+            if len(data) > self.MAX_FILE:
                 self.head["full"] = True
                 self._rows[-1]["event"] = without_large(event)
-                lines = [json_line(without_large(row)) for row in self._rows]
-            for line in lines:
-                rest = memoryview(line)
-                while rest:
-                    rest = rest[os.write(self._fd, rest) :]
-                size += len(line)
+                data = b"".join(json_line(without_large(row)) for row in self._rows)
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
         except Exception as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             text = f"{self.path}: the capture of this turn ends here: {reason}"
             log(text, "warning", level)
         try:
-            os.ftruncate(self._fd, size)  # no half row stays
+            # No half row stays.
+            os.ftruncate(self._fd, data.rfind(b"\n", 0, written) + 1)
             os.close(self._fd)
         except OSError:
             pass
@@ -3981,15 +3979,13 @@ class MiniMaxProvider:
         scope.start(2 * seconds)
         try:
             exchange = send(self._client(), scope, url, values["api_key"], None, values)
-            try:
-                body = exchange.read_rest(4 * MIB, seconds)
-                payload = parsed(body.decode("utf-8", "replace"))
-                is_answer = isinstance(payload, dict) and not is_error_payload(payload)
-                if exchange.status == 200 and is_answer:
-                    return dict(SECRETS.value(payload))
-                raise refusal(exchange, body, url, "JSON")
-            finally:
-                exchange.close()
+            body = exchange.read_rest(4 * MIB, seconds)
+            exchange.close()
+            payload = parsed(body.decode("utf-8", "replace"))
+            is_answer = isinstance(payload, dict) and not is_error_payload(payload)
+            if exchange.status == 200 and is_answer:
+                return dict(SECRETS.value(payload))
+            raise refusal(exchange, body, url, "JSON")
         except ProviderError as error:
             if error.code == "timeout":  # the limit may not be that of the setting
                 error.message = error.message.rpartition(" (")[0]

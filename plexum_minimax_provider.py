@@ -3460,10 +3460,7 @@ def without_large(fields: JSON, limit: int = 64 * 1024) -> JSON:
 
 
 class Turn:
-    """One TurnRequest: its attempts, and the events they yield.
-
-    Take `batches()`, then `close()` it, also when not all were taken.
-    """
+    """One TurnRequest: its attempts, and the events they yield."""
 
     def __init__(self, request: Any, scope: Scope, world: World) -> None:
         self._request, self._scope, self._world = request, scope, world
@@ -3473,6 +3470,7 @@ class Turn:
         self._capture: Capture | None = None
         self._translator = EventTranslator()
         self._ready: Batch = []  # the events of the next batch
+        self._last: JSON = {}  # the last event that was yielded
         self._failure: ProviderError | None = None
         self._attempts = 0
         self._facts: JSON = {}  # about the attempt, for the log
@@ -3484,50 +3482,55 @@ class Turn:
     def batches(self) -> Generator[Batch, None, None]:
         """Yield the events, in lists of what one read of the network gave."""
         try:
-            data, warnings = self._prepare()
-            if warnings:
-                yield warnings
-            while True:
-                self._attempts += 1
-                try:
-                    yield from self._attempt(data)
-                    break
-                except ProviderError as error:
-                    forget(error)
-                    retry = self._retry(error)
-                yield [*self._ready, retry]
-                self._ready = []
-                self._world.sleep(retry["delay"])
-        except Cancelled as error:
-            forget(error)
-            self._translator.stop_reason = CANCELLED
-        except ProviderError as error:
-            forget(error)
-            self._failure = error
-        except Exception as error:
-            self._failure = internal_error(error)
-            forget(error)
-        self._ready.extend(self._translator.close())
-        self._ready.append(self._end())
-        yield self._ready
-
-    def close(self, last: JSON) -> None:
-        """Release the connection and write the capture.
-
-        `last` is the last event that the host took.
-        """
-        if self._exchange is not None:
             try:
-                if last.get("type") == TURN_END:
-                    self._exchange.drain()
-            except Cancelled:
-                pass  # the turn has ended already
-            self._exchange.close()
-        if self._capture is not None:
-            self._capture.write(last, self._values["log_level"])
+                yield from self._serve()
+            except Cancelled as error:
+                forget(error)
+                self._translator.stop_reason = CANCELLED
+            except ProviderError as error:
+                forget(error)
+                self._failure = error
+            except Exception as error:
+                self._failure = internal_error(error)
+                forget(error)
+            self._ready.extend(self._translator.close())
+            self._ready.append(self._end())
+            yield self._take_ready()
+            if self._exchange is not None:
+                self._exchange.drain()
+        except Cancelled:
+            pass  # the turn has ended already
+        finally:
+            if self._exchange is not None:
+                self._exchange.close()
+            if self._capture is not None:
+                self._capture.write(self._last, self._values["log_level"])
 
-    def _prepare(self) -> tuple[bytes, Batch]:
-        """The body of the request, and the warnings about it."""
+    def _take_ready(self) -> Batch:
+        """The events that are ready, as they may leave."""
+        batch, self._ready = [outgoing(event) for event in self._ready], []
+        self._last = batch[-1]
+        return batch
+
+    def _serve(self) -> Iterator[Batch]:
+        """Yield the events until an attempt succeeds; raise the error of the turn."""
+        data = self._prepare()
+        if self._ready:
+            yield self._take_ready()
+        while True:
+            self._attempts += 1
+            try:
+                yield from self._attempt(data)
+                return
+            except ProviderError as error:
+                forget(error)
+                retry = self._retry(error)
+            self._ready.append(retry)
+            yield self._take_ready()
+            self._world.sleep(retry["delay"])
+
+    def _prepare(self) -> bytes:
+        """The body of the request; warnings about it are ready events."""
         self._scope.check()
         settings = self._world.load()
         self._values = values = settings.values
@@ -3545,6 +3548,7 @@ class Turn:
         model, tokens, effort = (values[name] for name in names)
         request = self._request
         body, warnings = build_request(request, model, tokens, effort, self._image)
+        self._ready.extend(warnings)
         try:
             data = dump_json(body).encode("ascii")
         except (ValueError, TypeError, RecursionError) as error:
@@ -3556,7 +3560,7 @@ class Turn:
         self._asked = printable(asked, 200)
         if self._capture is not None:
             self._capture.head["sent"] = {"url": self._url, "body": body}
-        return data, warnings
+        return data
 
     def _start_capture(self) -> None:
         """Open the file of a capture, unless the directory hangs."""
@@ -3631,9 +3635,8 @@ class Turn:
                 self._translate(payloads)
             if self._ready:
                 scope.pause()  # while the host takes them
-                yield self._ready
+                yield self._take_ready()
                 scope.resume()
-                self._ready = []
             scope.check()
             if translator.stopped or not chunk:
                 break
@@ -3917,7 +3920,7 @@ class MiniMaxProvider:
                 yield event["text"]
 
     def batches(self, request: JSON, scope: Scope) -> Iterator[Batch]:
-        """Yield the events of one turn, in lists of what one read of the network gave."""
+        """The events of one turn, in lists of what one read of the network gave."""
 
         def read_image(path: str) -> Any:
             scope.arm("files", FILE_SECONDS)
@@ -3937,17 +3940,7 @@ class MiniMaxProvider:
             routes=routes(),
             command=self.command,
         )
-        turn = Turn(request, scope, world)
-        batches = turn.batches()
-        last: JSON = {}
-        try:
-            for batch in batches:
-                batch = [outgoing(event) for event in batch]
-                last = batch[-1]
-                yield batch
-        finally:
-            batches.close()
-            turn.close(last)
+        return Turn(request, scope, world).batches()
 
     def load(self) -> Settings:
         """The settings that the next turn will use, with their problems."""
@@ -4104,7 +4097,7 @@ def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
     )
     event: JSON = {}
     for batch in Turn(head["request"], scope, world).batches():
-        for event in map(outgoing, batch):
+        for event in batch:
             emit(recording.seconds, event)
     ends = [{**end, "timing": None} for end in (rows[-1]["event"], event)]
     differences = [recording.difference, difference(*ends)]

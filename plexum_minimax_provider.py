@@ -4099,8 +4099,8 @@ def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
     for batch in Turn(head["request"], scope, world).batches():
         for event in batch:
             emit(recording.seconds, event)
-    ends = [{**end, "timing": None} for end in (rows[-1]["event"], event)]
-    differences = [recording.difference, difference(*ends)]
+    before, now = ({**end, "timing": None} for end in (rows[-1]["event"], event))
+    differences = [recording.difference, difference(before, now)]
     if recording.attempts:
         differences.append("fewer attempts were made")
     return "; ".join(filter(None, differences))
@@ -4173,30 +4173,25 @@ def recorded_error(failure: JSON) -> Exception:
     return ProviderError(code, retryable=is_retryable, **texts)
 
 
-def difference(before: Any, now: Any) -> str:
-    """Where two JSON values differ first, apart from masked keys, or ""."""
-    path: list[str] = []
-    while not is_alike(before, now):
-        names: Any = ()
-        if isinstance(before, dict) and isinstance(now, dict):
-            names = before if list(before) == list(now) else ()
-        elif isinstance(before, list) and isinstance(now, list):
-            names = range(len(before) if len(before) == len(now) else 0)
-        name = next((n for n in names if not is_alike(before[n], now[n])), None)
-        if name is None:
-            texts = [printable(dump_json(value)[:200], 60) for value in (before, now)]
-            return f"{printable('.'.join(path))} was {texts[0]} and is {texts[1]}"
-        path.append(str(name))
-        before, now = before[name], now[name]
-    return ""
-
-
-def is_alike(before: Any, now: Any) -> bool:
-    """Whether two values are the same JSON, apart from what a capture masks."""
+def difference(before: Any, now: Any, path: str = "") -> str:
+    """Where two JSON values differ first, apart from what a capture masks, or ""."""
+    names: Any = ()
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = before if list(before) == list(now) else ()
+    elif isinstance(before, list) and isinstance(now, list):
+        names = range(len(before) if len(before) == len(now) else 0)
+    for name in names:
+        found = difference(before[name], now[name], f"{path}.{name}")
+        if found:
+            return found
     one, other = dump_json(before), dump_json(now)
-    if one == other or "****" not in one:
-        return one == other
-    return len(one) == len(other) and all(a in ("*", b) for a, b in zip(one, other))
+    is_alike = one == other or len(names) > 0
+    if not is_alike and "****" in one and len(one) == len(other):
+        is_alike = all(a in ("*", b) for a, b in zip(one, other))
+    if is_alike:
+        return ""
+    texts = [printable(text[:200], 60) for text in (one, other)]
+    return f"{printable(path[1:])} was {texts[0]} and is {texts[1]}"
 
 
 # ---------------------------------------------------------------------------

@@ -2966,231 +2966,583 @@ def http_failure(
 # Turn: attempts, retries, capture, replay
 # ---------------------------------------------------------------------------
 
+# --- answers, and what they mean
+
+
+def encoding_of(exchange: Exchange) -> str:
+    """The Content-Encoding of an answer, which no request asks for, or ""."""
+    encoding = printable(exchange.header("Content-Encoding"), 40)
+    return "" if encoding.lower() == "identity" else encoding
+
+
+def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
+    """Append the payloads that `chunk` completes to `payloads`.
+
+    An empty chunk is the end of the body.  Raises ProviderError at the first event that
+    is not valid, after the payloads before it.
+    """
+    try:
+        for sse in decoder.feed(chunk) if chunk else decoder.close():
+            payload = read_payload(sse, is_last=not chunk)
+            if payload is not None:
+                payloads.append(payload)
+    except ValueError as error:
+        raise ProviderError("protocol", str(error)) from None
+
+
+def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
+    """The JSON of an event, or None if the event can be ignored.
+
+    JSON that stands in no event counts if it is an error, or a whole message that was
+    not streamed.  With `is_last` the body ended without a blank line, so that the event
+    may be cut short.
+    """
+    try:
+        payload, problem = load_json(sse.data, MAX_UPSTREAM_DEPTH), "is not an object"
+    except ValueError as error:
+        payload, problem = None, f"is not JSON: {error}"
+    if sse.event == "ping":
+        payload = {**(payload if isinstance(payload, dict) else {}), "type": "ping"}
+    elif not isinstance(payload, dict):
+        if is_last or sse.bare or sse.data.strip() in ("", "[DONE]"):
+            return None
+        if sse.event == "error":
+            raise upstream_error(None, None, sse.data)
+        raise ProviderError("protocol", f"the data of an event {problem}")
+    kind = payload.get("type")
+    is_message = kind == "message" and isinstance(payload.get("content"), list)
+    if sse.bare and not is_message and not is_error_payload(payload):
+        return None
+    if not isinstance(kind, str):
+        payload["type"] = "error" if is_error_payload(payload) else sse.event
+    elif sse.event == "error" and kind not in _ON and not is_error_payload(payload):
+        payload["type"] = "error"
+    return payload
+
+
+def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderError:
+    """The error for an answer that is not `wanted`, such as "an event stream"."""
+    text = body.decode("utf-8-sig", "replace").strip()
+    if encoding_of(exchange):
+        text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
+    payload = parsed(text)
+    if payload is None:  # the error may be framed as an event
+        data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
+        payloads = (parsed(event.data) for event in SSEDecoder().feed(data))
+        payload = next(filter(is_error_payload, payloads), None)
+    if payload is None:  # or the answer is the page of a proxy or web server
+        text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text[:8192])
+        text = re.sub(r"<[^<>]*>", " ", text)
+    is_good = exchange.status == 200
+    error = upstream_error(payload, None if is_good else exchange.status, text)
+    if is_good and not is_error_payload(payload):
+        kind = exchange.header("Content-Type") or "no content type"
+        text = printable(f"{kind}: {text}", 200)
+        error = ProviderError("protocol", f"not {wanted} but {text}")
+    elif exchange.status // 100 == 3:
+        where = printable(exchange.header("Location") or "nowhere", 200)
+        error.message += f"; a redirect to {where}, which is not followed"
+        error.advice = "redirect"
+    elif error.code == "not_found":
+        error.message = f"HTTP 404 from {url}: {printable(text, 200)}"
+    after = retry_after(exchange.header("Retry-After"), exchange.arrived)
+    if after is not None:
+        error.details["retry_after"] = after
+    return error
+
+
+def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
+    """The seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3), or None.
+
+    `now` is the time of day in seconds since the epoch.  Fractions are accepted.
+    """
+    value = value.strip()
+    if re.match(r"\d+(\.\d+)?$", value, re.ASCII):
+        return min(float(value), longest)
+    from datetime import timezone
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(value)  # without a zone, it is GMT
+        moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc)
+        seconds = moment.timestamp() - now
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return round(min(max(seconds, 0.0), longest), 3)
+
+
+# --- capture: a file for each turn
+
+# What a turn needs from outside: a capture notes it, and a replay takes its place.
+# `load()` returns the Settings, `post(url, body, values)` an open Exchange, and
+# `read_image(path)` the source of an image or {"problem": why it cannot be read};
+# `now()` and `sleep(seconds)` are the clock.  `routes` names the environment variables
+# that change the way to the host, and `command` is what starts this program, for hints.
+World = namedtuple("World", "load post read_image now sleep routes command")
+
 
 class Capture:
-    """One turn's file of JSON lines: without keys, for its owner only.
+    """One turn's file of JSON lines, without keys, that only its owner can read.
 
-    It wraps `post` and `read_image` of a turn and writes the request, then for each
-    attempt what was sent and received, and how the turn ended.  A failure of any kind
-    ends it with a line in the log; it never harms the turn.
+    The first row, `head`, holds the request and the settings.  A row for each attempt
+    follows, and one for the turn's last event.  They are written when the turn is over,
+    and whatever fails then costs a line of log, never the turn.
     """
 
-    VERSION = 2
-    MAX_FILE = 32 * MIB  # one turn: what a bug report can bear
-    MAX_DIRECTORY = 512 * MIB  # before the oldest captures go
-    MAX_COUNT = 500  # likewise
-    PRIVATE = ("api_key", "api_key_file", "capture_dir")  # settings that stay out
-    END_SIZE = 64 * 1024  # of a file, kept for how the turn ended
-    # What a replay looks at and a bug report needs, none of them a credential.
+    VERSION = 3
+    MAX_FILE = 32 * MIB  # a larger file is too much for a bug report
+    PRIVATE = ("api_key", "api_key_file", "capture_dir")  # settings left out
+    # Headers that a replay needs or a bug report should have, none of them a credential.
     HEADERS = (
         *("Content-Type", "Content-Encoding", "Location", "Retry-After"),
         *("Date", "Server", "Via", *REQUEST_ID_HEADERS),
     )
 
-    def __init__(self, values: JSON, request: Any, routes: list[str]) -> None:
-        self.path = values["capture_dir"]  # of the file, as soon as there is one
-        self._level = values["log_level"]
-        self._began = time.monotonic()
-        self._fd = -1
-        self._size = 0
-        self._is_full = False
-        self._held = 0  # bytes of an answer that wait to be written
-        self._has_body = False  # the body of the request was written
-        try:
-            self._create(self.path)
-        except Exception as error:
-            self._give_up(error)
-        self.write(
-            "turn",
-            capture=self.VERSION,
-            plugin=__version__,
-            python=sys.version.split()[0],
-            system=sys.platform,
-            at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            key=key_kind(values["api_key"])[0],
-            environment=routes,
-            settings={k: v for k, v in values.items() if k not in self.PRIVATE},
-            request=request,
-        )
-
-    def _create(self, folder: str) -> None:
+    def __init__(self, values: JSON, request: Any, world: World) -> None:
+        """Create the file.  Raises OSError."""
+        folder, now = values["capture_dir"], time.time_ns() // 1000
         os.makedirs(folder, 0o700, exist_ok=True)
-        self._make_room(folder)
-        now = time.time_ns() // 1000
+        make_room(folder, self.MAX_FILE)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**6))
         # No two threads that live at the same time have the same number.
         thread = threading.get_ident()
         name = f"{stamp}.{now % 10**6:06d}Z-{os.getpid()}-{thread}.jsonl"
-        path = os.path.join(folder, name)
+        self.path = os.path.join(folder, name)
+        # O_EXCL: never a file, or a link, that is there already.
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-        self._fd = os.open(path, flags, 0o600)
-        self.path = path
+        self._fd = os.open(self.path, flags, 0o600)
+        self._began = time.monotonic()
+        self._size = 0  # bytes read so far
+        self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
+        self.head: JSON = {
+            "t": 0,
+            "kind": "turn",
+            "capture": self.VERSION,
+            "plugin": __version__,
+            "python": sys.version.split()[0],
+            "system": sys.platform,
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "key": key_kind(values["api_key"])[0],
+            "environment": world.routes,
+            "command": world.command,
+            "settings": {k: v for k, v in values.items() if k not in self.PRIVATE},
+            "request": request,
+            "images": {},  # what `read_image()` returned, by path
+        }
+        self._rows = [self.head]
 
-    def _make_room(self, folder: str) -> None:
-        """Remove the oldest captures until there is room for one more."""
-        pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
-        files = []
-        for name in filter(re.compile(pattern).match, os.listdir(folder)):
-            path = os.path.join(folder, name)
-            try:
-                state = os.lstat(path)
-            except FileNotFoundError:
-                continue  # another process was faster
-            if os.path.isfile(path) and not os.path.islink(path):
-                files.append((path, state))
-        files.sort(key=lambda file: file[1].st_mtime_ns, reverse=True)
-        total = sum(state.st_size for _, state in files)
-        limit = self.MAX_DIRECTORY - self.MAX_FILE
-        while files and (len(files) >= self.MAX_COUNT or total > limit):
-            path, state = files.pop()
-            total -= state.st_size
-            try:
-                os.unlink(path)
-            except OSError:
-                pass  # likewise, or it is another user's
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._began, 6)
 
-    def post(self, post: Callable[..., Exchange]) -> Callable[..., Exchange]:
-        """`post`, with what it sends and receives written down."""
+    def note(self, data: bytes) -> None:
+        """Keep what was just read, for the row of the attempt."""
+        if self._size <= self.MAX_FILE:  # more is not written
+            self._size += len(data)
+            self._reads.append((self._seconds(), data))
 
-        def recorded(url: str, body: bytes, *args: Any) -> Exchange:
-            sent: JSON = {"url": url}
-            if not self._has_body:
-                sent["body"] = parsed(body.decode("ascii"))
-                self._has_body = True
-            self.write("attempt", **sent)
-            try:
-                exchange = post(url, body, *args)
-            except Exception as error:
-                self.write("failure", **describe_error(error))
-                raise
-            values = {name: exchange.header(name) for name in self.HEADERS}
-            headers = {name: value for name, value in values.items() if value}
-            status, at = exchange.status, exchange.arrived
-            self.write("response", status=status, at=at, headers=headers)
-            self._tap(exchange)
-            return exchange
+    def add_attempt(self, exchange: Exchange | None, failure: JSON) -> None:
+        """Add an attempt that is over; `exchange` is None if there was no answer."""
+        row: JSON = {"t": self._seconds(), "kind": "attempt"}
+        row.update(status=0, arrived=0, headers={}, failure=failure)
+        if exchange is not None:
+            headers = {name: exchange.header(name) for name in self.HEADERS}
+            row["headers"] = {name: value for name, value in headers.items() if value}
+            row.update(status=exchange.status, arrived=exchange.arrived)
+        whole = b"".join(data for _, data in self._reads)
+        # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
+        row["data"] = whole.decode("utf-8", "surrogateescape")
+        row["reads"] = [(moment, len(data)) for moment, data in self._reads]
+        self._rows.append(row)
+        self._reads = []
 
-        return recorded
-
-    def _tap(self, exchange: Any) -> None:
-        """Write what `exchange` reads as soon as it is closed."""
-        read, close = exchange.read, exchange.close
-        reads: list[tuple[float, bytes]] = []  # the last one is empty: the body's end
-        failures: list[JSON] = []
-
-        def tapped_read() -> bytes:
-            try:
-                data: bytes = read()
-            except Exception as error:
-                failures.append(describe_error(error))
-                raise
-            if self._held <= self.MAX_FILE:  # of one that is larger, "full" is written
-                self._held += len(data)
-                reads.append((time.monotonic() - self._began, data))
-            return data
-
-        def tapped_close() -> None:
-            self._write_reads(reads)
-            for failure in failures:
-                self.write("failure", **failure)
-            reads.clear()
-            failures.clear()
-            close()
-
-        self._held = 0
-        exchange.read, exchange.close = tapped_read, tapped_close
-
-    def read_image(self, read: Callable[[str], JSON]) -> Callable[[str], JSON]:
-        """`read`, with what it returns written down."""
-
-        def recorded(path: str) -> JSON:
-            try:
-                source = read(path)
-            except ValueError as error:
-                self.write("image", problem=str(error))
-                raise
-            self.write("image", source=source)
-            return source
-
-        return recorded
-
-    def end(self, event: JSON) -> None:
-        """Write how the turn ended, if it did; nothing follows."""
+    def write(self, event: JSON, level: str) -> None:
+        """Write the rows, and one for `event` if it ended the turn; never raises."""
         if event.get("type") in TERMINAL:
-            self.write("end", event=event, libraries=library_versions())
-        self._close()
-
-    def _close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def _write_reads(self, reads: list[tuple[float, bytes]]) -> None:
-        """Write the pieces of a body: masked as a whole, then cut where they were."""
-        whole = b"".join(data for _, data in reads)
-        masked = SECRETS.text(whole.decode("latin-1")).encode("latin-1")
-        at = 0
-        for moment, data in reads:
-            # Bytes that are not UTF-8 become lone surrogates, which JSON has a form for.
-            piece = masked[at : at + len(data)].decode("utf-8", "surrogateescape")
-            self.write("read", moment, data=piece)
-            at += len(data)
-
-    def write(self, kind: str, moment: float | None = None, **fields: Any) -> None:
-        """Write a row; `moment` is in seconds since the turn began."""
-        moment = time.monotonic() - self._began if moment is None else moment
-        row: JSON = {"t": round(moment, 6), "kind": kind}
+            row = {"t": self._seconds(), "kind": "end", "event": event}
+            self._rows.append({**row, "libraries": library_versions()})
+        data, written = b"", 0
         try:
-            row.update(fields if kind == "read" else SECRETS.value(fields))
-            room = self.MAX_FILE - self.END_SIZE
-            if not self._is_full and not self._append(row, room):
-                self._append({"t": row["t"], "kind": "full"}, self.MAX_FILE)
-                self._is_full = True
-            if self._is_full and kind == "end":
-                content = ("message", "partial")
-                event = {k: v for k, v in row["event"].items() if k not in content}
-                self._append({**row, "event": event}, self.MAX_FILE)
+            data = b"".join(json_line(row) for row in self._rows)
+            if len(data) > self.MAX_FILE:
+                self.head["full"] = True
+                self._rows[-1]["event"] = without_large(event)
+                data = b"".join(json_line(without_large(row)) for row in self._rows)
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
         except Exception as error:
-            self._give_up(error)
-
-    def _append(self, row: JSON, limit: int) -> bool:
-        """Write `row` if the file stays within `limit` bytes."""
-        text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-        data = text.encode("utf-8", "backslashreplace") + b"\n"
-        if self._size + len(data) > limit:
-            return False
-        view = memoryview(data)
-        while view and self._fd >= 0:
-            view = view[os.write(self._fd, view) :]
-        self._size += len(data)
-        return True
-
-    def _give_up(self, error: Exception) -> None:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        text = f"{self.path}: the capture of this turn ends here: {reason}"
-        log(text, "warning", self._level)
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            text = f"{self.path}: the capture of this turn ends here: {reason}"
+            log(text, "warning", level)
         try:
-            os.ftruncate(self._fd, self._size)  # no half line stays
+            # No half row stays.
+            os.ftruncate(self._fd, data.rfind(b"\n", 0, written) + 1)
+            os.close(self._fd)
         except OSError:
-            pass  # it was never open
-        self._close()
+            pass
 
 
-def describe_error(error: Exception) -> JSON:
-    """An error as a row of a capture holds it, to be raised again by a replay."""
-    if isinstance(error, Cancelled):
-        return {"code": CANCELLED}
-    if not isinstance(error, ProviderError):
-        error = ProviderError("internal", type(error).__name__)
-    names = ("code", "message", "hint", "retryable", "advice", "cause")
-    return {name: getattr(error, name) for name in names}
+def make_room(
+    folder: str, size: int, max_count: int = 500, max_size: int = 512 * MIB
+) -> None:
+    """Remove the oldest captures in `folder` until one more of `size` bytes has room."""
+    from contextlib import suppress
+
+    pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
+    sizes: dict[str, int] = {}
+    for entry in os.scandir(folder):
+        if re.match(pattern, entry.name) and entry.is_file(follow_symlinks=False):
+            with suppress(FileNotFoundError):  # another process removed it
+                sizes[entry.path] = entry.stat(follow_symlinks=False).st_size
+    total = sum(sizes.values())
+    for path in sorted(sizes):  # the names begin with the time
+        if len(sizes) < max_count and total <= max_size - size:
+            return
+        total -= sizes.pop(path)
+        with suppress(OSError):  # likewise, or another user owns it
+            os.unlink(path)
+
+
+def json_line(row: JSON) -> bytes:
+    """A row of a capture, masked, as UTF-8."""
+    text = json.dumps(SECRETS.value(row), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def without_large(fields: JSON, limit: int = 64 * 1024) -> JSON:
+    """`fields` without those that are larger than `limit` as JSON."""
+    return {k: v for k, v in fields.items() if len(dump_json(v)) < limit}
 
 
 # --- a turn
 
 
+class Turn:
+    """One TurnRequest: its attempts, and the events they yield."""
+
+    def __init__(self, request: Any, scope: Scope, world: World) -> None:
+        self._request, self._scope, self._world = request, scope, world
+        self._values = default_values()
+        self._url = ""
+        self._asked = ""  # the model asked for
+        self._capture: Capture | None = None
+        self._translator = EventTranslator()
+        self._ready: Batch = []  # the events of the next batch
+        self._last: JSON = {}  # the last event that was yielded
+        self._failure: ProviderError | None = None
+        self._attempts = 0
+        self._facts: JSON = {}  # about the attempt, for the log
+        self._exchange: Exchange | None = None
+        self._first_event: float | None = None
+        self._request_id: str | None = None
+        self._last_heartbeat = -_NEVER
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """Yield the events, in lists of what one read of the network gave."""
+        try:
+            try:
+                yield from self._serve()
+            except Cancelled as error:
+                forget(error)
+                self._translator.stop_reason = CANCELLED
+            except ProviderError as error:
+                forget(error)
+                self._failure = error
+            except Exception as error:
+                self._failure = internal_error(error)
+                forget(error)
+            self._ready.extend(self._translator.close())
+            self._ready.append(self._end())
+            yield self._take_ready()
+            if self._exchange is not None:
+                self._exchange.drain()
+        except Cancelled:
+            pass  # the turn has ended already
+        finally:
+            if self._exchange is not None:
+                self._exchange.close()
+            if self._capture is not None:
+                self._capture.write(self._last, self._values["log_level"])
+
+    def _take_ready(self) -> Batch:
+        """The events that are ready, as they may leave."""
+        batch, self._ready = [outgoing(event) for event in self._ready], []
+        self._last = batch[-1]
+        return batch
+
+    def _serve(self) -> Iterator[Batch]:
+        """Yield the events until an attempt succeeds; raise the error of the turn."""
+        data = self._prepare()
+        if self._ready:
+            yield self._take_ready()
+        while True:
+            self._attempts += 1
+            try:
+                yield from self._attempt(data)
+                return
+            except ProviderError as error:
+                forget(error)
+                retry = self._retry(error)
+            self._ready.append(retry)
+            yield self._take_ready()
+            self._world.sleep(retry["delay"])
+
+    def _prepare(self) -> bytes:
+        """The body of the request; warnings about it are ready events."""
+        self._scope.check()
+        settings = self._world.load()
+        self._values = values = settings.values
+        base = base_url_of(values)
+        self._url = base + MESSAGES_PATH
+        self._scope.host = host_of(base)
+        self._scope.start(values["turn_timeout"])
+        if settings.problems:
+            raise settings.problems[0][1]
+        if not values["api_key"]:
+            raise no_key(settings)
+        if values["capture_dir"]:
+            self._start_capture()
+        names = ("model", "max_tokens_default", "effort")
+        model, tokens, effort = (values[name] for name in names)
+        request = self._request
+        body, warnings = build_request(request, model, tokens, effort, self._image)
+        self._ready.extend(warnings)
+        try:
+            data = dump_json(body).encode("ascii")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ProviderError("invalid_request", f"not JSON: {error}") from None
+        if len(data) > MAX_BODY:
+            text = f"the request is larger than {MAX_BODY // MIB} MB"
+            raise ProviderError("invalid_request", text)
+        asked = body["model"] if isinstance(body["model"], str) else model
+        self._asked = printable(asked, 200)
+        if self._capture is not None:
+            self._capture.head["sent"] = {"url": self._url, "body": body}
+        return data
+
+    def _start_capture(self) -> None:
+        """Open the file of a capture, unless the directory hangs."""
+        self._scope.arm("files", 0.5)  # seconds: the turn must not wait for long
+        values, request, world = self._values, self._request, self._world
+        try:
+            self._capture = self._scope.call(lambda: Capture(values, request, world))
+        except (ProviderError, OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            text = f"{values['capture_dir']}: this turn is not captured: {why}"
+            log(text, "warning", values["log_level"])
+
+    def _image(self, path: str) -> JSON:
+        if not self._values["allow_image_paths"]:
+            raise ValueError("allow_image_paths is off")
+        source = self._world.read_image(path)
+        if self._capture is not None:
+            self._capture.head["images"][path] = source
+        if "problem" in source:
+            raise ValueError(source["problem"])
+        return dict(source)
+
+    # Attempts
+
+    def _attempt(self, data: bytes) -> Iterator[Batch]:
+        """Send the request, and yield events until its message is complete."""
+        self._translator = EventTranslator(self._asked)
+        self._request_id = self._first_event = self._exchange = None
+        self._began = self._world.now()
+        self._facts = {"bytes": 0, "events": 0}
+        try:
+            exchange = self._world.post(self._url, data, self._values)
+            self._exchange = exchange
+            status, is_new = exchange.status, not exchange.is_kept
+            self._facts.update(status=status, new_connection=is_new)
+            self._facts["headers_ms"] = self._ms_since(self._began)
+            request_id = exchange.header(*REQUEST_ID_HEADERS)
+            self._request_id = printable(request_id, 200) or None
+            try:
+                yield from self._stream(exchange)
+            except ProviderError:  # nothing can spoil a message once it is complete
+                if not (self._translator.complete or self._translator.stopped):
+                    raise
+            self._ready.extend(self._translator.conclude())
+            # The host's next turn may come at once, and should find the connection free.
+            if exchange.is_whole or exchange.has_data():
+                exchange.drain()
+            if exchange.ended:
+                exchange.close()
+        except BaseException as error:
+            self._end_attempt(error)
+            raise
+        self._end_attempt(None)
+
+    def _stream(self, exchange: Exchange) -> Iterator[Batch]:
+        """Yield the events of the body, until its message is complete."""
+        translator, scope, decoder = self._translator, self._scope, SSEDecoder()
+        if exchange.status != 200 or encoding_of(exchange):
+            # 10 seconds: an error is worth no longer wait.
+            body = exchange.read_rest(MAX_ERROR_BODY, 10.0)
+            self._note(body)
+            raise refusal(exchange, body, self._url, "an event stream")
+        opening = b""  # quoted by the error of an answer that is not a stream
+        while True:
+            chunk = exchange.read()
+            self._note(chunk)
+            opening += chunk if len(opening) < 8192 else b""
+            payloads: Batch = []
+            try:
+                read_payloads(decoder, chunk, payloads)
+            finally:
+                self._translate(payloads)
+            if self._ready:
+                scope.pause()  # while the host takes them
+                yield self._take_ready()
+                scope.resume()
+            scope.check()
+            if translator.stopped or not chunk:
+                break
+        if translator.stopped or translator.complete:
+            return
+        kind = exchange.header("Content-Type").lower() or "event-stream"
+        # A stream begins like a field of an event, or with a byte order mark.
+        is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
+        if self._first_event is None and not is_stream:
+            raise refusal(exchange, opening, self._url, "an event stream")
+        has_reason = translator.stop_reason is not None
+        place = "inside a block" if has_reason else "before its stop reason"
+        raise ProviderError("stream_cut", f"the answer ended {place}")
+
+    def _note(self, data: bytes) -> None:
+        self._facts["bytes"] += len(data)
+        if self._capture is not None:
+            self._capture.note(data)
+
+    def _translate(self, payloads: Batch) -> None:
+        """Add the events of one read to those that are ready, and time the next read."""
+        translator, facts, is_news = self._translator, self._facts, False
+        for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
+            facts["last_event"] = payload["type"]
+            facts["events"] += 1
+            if payload["type"] != "ping" and not translator.complete:
+                is_news = True
+                if self._first_event is None:
+                    self._first_event = self._world.now()
+                    facts["first_event_ms"] = self._ms_since(self._began)
+            for event in translator.translate(payload):
+                if event["type"] == HEARTBEAT:
+                    now = self._world.now()
+                    if now - self._last_heartbeat < 5.0:  # seconds, by the contract
+                        continue
+                    self._last_heartbeat = now
+                self._ready.append(event)
+            if translator.stopped:
+                return
+        if is_news:
+            # Once the message is complete, only message_stop is worth a wait.
+            longest = 5.0 if translator.complete else _NEVER
+            self._scope.arm("idle", min(self._values["idle_timeout"], longest))
+
+    def _ms_since(self, moment: float) -> int:
+        return int((self._world.now() - moment) * 1000)
+
+    def _end_attempt(self, error: BaseException | None) -> None:
+        """Note how the attempt ended in capture and log; close it if it failed."""
+        exchange = self._exchange
+        failure: JSON = {}
+        if error is not None:
+            was_cancelled = isinstance(error, (Cancelled, GeneratorExit))
+            code = CANCELLED if was_cancelled else "internal"
+            failure = {"code": getattr(error, "code", code)}
+            for name in ("message", "hint", "retryable", "advice", "cause"):
+                failure[name] = getattr(error, name, "")
+        if self._capture is not None:
+            self._capture.add_attempt(exchange, failure)
+        # The messages of these errors quote no content.
+        codes = ("network", "timeout", "stream_cut", "empty_response", "config")
+        cause = failure["message"] if failure.get("code") in codes else None
+        last_event = printable(self._facts.pop("last_event", ""), 40) or None
+        self._log(
+            "attempt",
+            outcome=failure.get("code") or self._translator.stop_reason,
+            **self._facts,
+            last_event=last_event,
+            end_ms=self._ms_since(self._began),
+            cause=failure.get("cause") or cause,
+        )
+        if error is not None and exchange is not None:
+            exchange.close()
+            self._exchange = None
+
+    def _retry(self, error: ProviderError, max_backoff: float = 60.0) -> JSON:
+        """The event of a retry.  Raises `error` if there is nothing to try again."""
+        values, after = self._values, error.details.get("retry_after")
+        is_final = not error.retryable or self._translator.any_block
+        is_late = (after or 0) > values["retry_after_max"]
+        if is_final or is_late or self._attempts > values["max_retries"]:
+            raise error
+        pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
+        jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
+        backoff = min(values["retry_base_delay"] * pace, max_backoff) * jitter
+        delay = float(round(after or backoff, 3))
+        if delay >= self._scope.turn_seconds_left:
+            raise error
+        event = {"type": RETRY, "attempt": self._attempts}
+        event.update(max_attempts=values["max_retries"] + 1, delay=delay)
+        return {**event, "error": self._explained(error)}
+
+    # The end
+
+    def _end(self) -> JSON:
+        """The last event, `turn_end` or `error`, which is also logged."""
+        translator, first = self._translator, self._first_event
+        accepted, message = self._scope.accepted, translator.message()
+        usage: JSON = {"usage": dict(translator.usage) or None}
+        cost = cost_usd(translator.model, translator.usage)
+        if cost is not None and translator.is_charged:
+            usage["cost_usd"] = cost
+        first_ms = None if first is None else int((first - accepted) * 1000)
+        timing = {"first_event_ms": first_ms, "total_ms": self._ms_since(accepted)}
+        timing["attempts"] = self._attempts
+        if self._failure is None:
+            ids = {"model": translator.model, "message_id": translator.message_id}
+            event: JSON = {"type": TURN_END, "stop_reason": translator.stop_reason}
+            event.update(message=message, **ids, **usage, request_id=self._request_id)
+        else:
+            event = {"type": ERROR, "error": self._explained(self._failure)}
+            event.update(model=translator.model or self._asked or None, **usage)
+            event["partial"] = message
+        event["timing"] = timing
+        error = event.get("error") or {}
+        fields = {**translator.usage, **event, **error, **timing}
+        names = "http_status provider_code model first_event_ms total_ms attempts "
+        names += (
+            "input_tokens cache_read_input_tokens output_tokens cost_usd request_id"
+        )
+        self._log(
+            "turn",
+            outcome=error.get("code") or event.get("stop_reason"),
+            **{name: fields.get(name) for name in names.split()},
+            capture=self._capture and self._capture.path,
+        )
+        return event
+
+    def _explained(self, error: ProviderError) -> JSON:
+        """`error` as events hold it, with the hint for this host, model and key."""
+        if self._request_id is not None:
+            error.details.setdefault("request_id", self._request_id)
+        is_ours = not self._url or host_of(self._url) in HOSTS
+        if error.code == "auth" and not is_ours and not error.advice:
+            error.advice = "auth_elsewhere"
+        world = self._world
+        facts = (self._values, self._url, self._asked, world.routes, world.command)
+        error.explain(hint_facts(*facts))
+        return error.to_dict()
+
+    def _log(self, what: str, **facts: Any) -> None:
+        if self._values["log_level"] == "info":
+            name = self._request.get("id") if isinstance(self._request, dict) else None
+            name = None if name is None else printable(str(name), 80)
+            log(f"{what} {key_values({'id': name, **facts})}", "info", "info")
+
+
 def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) -> JSON:
-    """What hints may name: never the key itself, nor the values of variables."""
+    """The words that hints may use: no key, and of variables only the names."""
     host = host_of(url) if url else ""
     region = HOSTS.get(host, values["region"])
     other = "cn" if region == "global" else "global"
@@ -3215,383 +3567,8 @@ def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) 
     }
 
 
-class Turn:
-    """One TurnRequest on its way: its attempts, and what is known of it.
-
-    The world outside comes as arguments, so that a replay can take its place: `load()`
-    returns the Settings, `post(url, body, values)` an open Exchange, `read_image(path)`
-    the source of an image; `now()` and `sleep(seconds)` are the clock.
-    """
-
-    LAST_EVENT_SECONDS = 5.0  # after a stop reason, for message_stop to come
-    ERROR_BODY_SECONDS = 10.0  # an error is worth no longer wait
-    HEARTBEAT_SECONDS = 5.0
-
-    def __init__(
-        self,
-        request: Any,
-        scope: Scope,
-        load: Callable[[], Settings],
-        post: Callable[[str, bytes, JSON], Exchange],
-        read_image: Callable[[str], JSON],
-        used: list[str],
-        command: str = "",
-        now: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] | None = None,
-    ) -> None:
-        self.failure: ProviderError | None = None
-        self.capture: Capture | None = None
-        self._request = request
-        self._scope = scope
-        self._load = load
-        self._post = post
-        self._read_image = read_image
-        self._used = used  # variables that change the way to the host
-        self._command = command
-        self._now = now
-        self._sleep = sleep or scope.sleep
-        self._values = default_values()
-        self._url = ""
-        self._asked = ""
-        self._translator = EventTranslator()
-        self._attempts = 0
-        self._first_event: float | None = None
-        self._request_id: str | None = None
-        self._last_heartbeat = -_NEVER
-        self._exchange: Exchange | None = None  # of the attempt under way
-        self._began = 0.0  # when it began, 0 if it is in the log already
-
-    def batches(self) -> Generator[Batch, None, None]:
-        """The events, in lists of what one read of the network gave."""
-        try:
-            yield from self._serve()
-            return
-        except Cancelled as error:
-            forget(error)
-            self._translator.stop_reason = CANCELLED
-        except ProviderError as error:
-            forget(error)
-            self.failure = error
-        except Exception as error:
-            self.failure = internal_error(error)
-            forget(error)
-        events = list(self._translator.close())  # what it holds goes into the end
-        yield [*events, self._end()]
-
-    def _serve(self) -> Iterator[Batch]:
-        self._scope.check()
-        settings = self._load()
-        self._values = values = settings.values
-        base = base_url_of(values)
-        self._url = base + MESSAGES_PATH
-        self._scope.host = host_of(base)
-        self._scope.start(values["turn_timeout"])
-        if settings.problems:
-            raise settings.problems[0][1]
-        if not values["api_key"]:
-            raise no_key(settings)
-        if values["capture_dir"]:
-            self._start_capture()
-        data, warnings = self._body()
-        if warnings:
-            yield warnings
-        while True:
-            self._attempts += 1
-            try:
-                yield from self._attempt(data)
-                return
-            except ProviderError as error:
-                forget(error)
-                failure = error
-            delay = self._delay(failure)
-            yield [self._retry(failure, delay)]
-            self._sleep(delay)
-
-    def _start_capture(self) -> None:
-        """Record what leads out of here, unless the directory hangs."""
-        self._scope.arm("files", 0.5)  # seconds: the turn must not wait for long
-        values, request, used = self._values, self._request, self._used
-        try:
-            capture = self._scope.call(lambda: Capture(values, request, used))
-        except ProviderError as error:
-            path, why = values["capture_dir"], error.message
-            text = f"{path}: this turn is not captured: {why}"
-            log(text, "warning", values["log_level"])
-            return
-        self.capture = capture
-        self._post = capture.post(self._post)
-        self._read_image = capture.read_image(self._read_image)
-
-    def _body(self) -> tuple[bytes, list[JSON]]:
-        names = ("model", "max_tokens_default", "effort")
-        model, tokens, effort = (self._values[name] for name in names)
-        request = self._request
-        body, warnings = build_request(request, model, tokens, effort, self._image)
-        try:
-            data = dump_json(body).encode("ascii")
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ProviderError("invalid_request", f"not JSON: {error}") from None
-        if len(data) > MAX_BODY:
-            text = f"the request is larger than {MAX_BODY // MIB} MB"
-            raise ProviderError("invalid_request", text)
-        asked = body["model"]
-        asked = asked if isinstance(asked, str) else self._values["model"]
-        self._asked = printable(asked, 200)
-        return data, warnings
-
-    def _image(self, path: str) -> JSON:
-        if not self._values["allow_image_paths"]:
-            raise ValueError("allow_image_paths is off")
-        return self._read_image(path)
-
-    # Attempts
-
-    def _attempt(self, data: bytes) -> Iterator[Batch]:
-        self._request_id = self._first_event = self._exchange = None
-        self._translator = EventTranslator(self._asked)
-        self._size = self._events_seen = 0
-        self._last_event = ""
-        self._began = self._opened = self._now()
-        exchange = self._post(self._url, data, self._values)
-        try:
-            self._exchange, self._opened = exchange, self._now()
-            request_id = exchange.header(*REQUEST_ID_HEADERS)
-            self._request_id = printable(request_id, 200) or None
-            try:
-                yield from self._stream(exchange)
-            except ProviderError:  # whatever comes after a whole message
-                if not self._translator.complete:
-                    raise
-            yield from self._batch(self._translator.conclude())
-            # The host's next turn may come at once: if possible, it finds the
-            # connection free.
-            if exchange.is_whole or exchange.has_data():
-                exchange.drain()
-            if exchange.ended:
-                exchange.close()
-            yield [self._end()]
-            exchange.drain()
-        finally:
-            exchange.close()
-
-    def _stream(self, exchange: Exchange) -> Iterator[Batch]:
-        """The events of the body, until the message is complete."""
-        translator, decoder = self._translator, SSEDecoder()
-        chunk, message = self._opening(exchange)
-        if message is not None:
-            yield from self._batch(self._events([message], None))
-            return
-        opening = chunk
-        while chunk:
-            self._size += len(chunk)
-            yield from self._batch(self._events(*read_payloads(decoder, chunk)))
-            if translator.stopped:
-                return
-            chunk = exchange.read()
-        yield from self._batch(self._events(*read_payloads(decoder, b"")))
-        if translator.stopped or translator.complete:
-            return
-        if self._first_event is None and not opens_stream(opening):
-            text = printable(opening.decode("utf-8", "replace"), 200)
-            raise ProviderError("protocol", f"not an event stream but {text}")
-        has_reason = translator.stop_reason is not None
-        place = "inside a block" if has_reason else "before its stop reason"
-        raise ProviderError("stream_cut", f"the answer ended {place}")
-
-    def _batch(self, source: Iterator[JSON]) -> Iterator[Batch]:
-        """All that `source` yields as one batch, also when it fails on the way."""
-        events: list[JSON] = []
-        failure = None
-        try:
-            events.extend(source)
-        except ProviderError as error:
-            failure = error
-        if events:
-            self._scope.pause()  # the host has the word
-            yield events
-            self._scope.resume()
-        self._scope.check()
-        if failure is not None:
-            raise failure
-
-    def _events(
-        self, payloads: list[JSON], failure: ProviderError | None
-    ) -> Iterator[JSON]:
-        """The TurnEvents of what one read brought, up to its failure."""
-        translator, seconds = self._translator, self._values["idle_timeout"]
-        is_news = False
-        for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
-            was_complete = translator.complete
-            self._last_event = payload["type"]
-            self._events_seen += 1
-            if payload["type"] != "ping" and not was_complete:
-                is_news = True
-                if self._first_event is None:
-                    self._first_event = self._now()
-            for event in translator.translate(payload):
-                if event["type"] != HEARTBEAT or self._is_heartbeat_due():
-                    yield event
-            if translator.stopped:
-                return
-            is_news = is_news or translator.complete != was_complete
-        if is_news:
-            if translator.complete:
-                seconds = min(seconds, self.LAST_EVENT_SECONDS)
-            self._scope.arm("idle", seconds)
-        if failure is not None:
-            raise failure
-
-    def _is_heartbeat_due(self) -> bool:
-        now = self._now()
-        is_due = now - self._last_heartbeat >= self.HEARTBEAT_SECONDS
-        self._last_heartbeat = now if is_due else self._last_heartbeat
-        return is_due
-
-    def _opening(self, exchange: Exchange) -> tuple[bytes, JSON | None]:
-        """The first bytes of an event stream, or a whole message that was not streamed;
-        raises what another answer means."""
-        kind = exchange.header("Content-Type").lower()
-        is_announced = not kind or "event-stream" in kind
-        opening, is_decided = b"", False
-        while exchange.status == 200 and not encoding_of(exchange) and not is_decided:
-            chunk = exchange.read()
-            opening = (opening + chunk).lstrip(b"\r\n")
-            head = opening.lstrip(_BLANK)
-            is_other = head[:1] in (b"{", b"<")  # JSON, or a page
-            is_decided = is_other or not chunk or len(opening) > 64
-            is_stream = is_announced and not is_other and (head or is_decided)
-            if is_stream or head.startswith(_SSE_OPENINGS):
-                return opening, None
-        limit = 16 * MIB if exchange.status == 200 else MAX_ERROR_BODY
-        body = opening + exchange.read_rest(limit, self.ERROR_BODY_SECONDS)
-        payload = parsed(body.lstrip(_BLANK).decode("utf-8", "replace"))
-        is_message = isinstance(payload, dict) and payload.get("type") == "message"
-        has_content = is_message and isinstance(payload.get("content"), list)
-        if exchange.status == 200 and has_content:
-            return b"", payload
-        raise refusal(exchange, body, self._url, "an event stream")
-
-    def _delay(self, error: ProviderError, max_backoff: float = 60.0) -> float:
-        """Seconds before the next attempt; raises `error` if there is to be none."""
-        values, after = self._values, error.details.get("retry_after")
-        is_final = not error.retryable or self._translator.any_block
-        is_late = (after or 0) > values["retry_after_max"]
-        if is_final or is_late or self._attempts > values["max_retries"]:
-            raise error
-        pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
-        jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
-        backoff = min(values["retry_base_delay"] * pace, max_backoff) * jitter
-        delay = float(round(after or backoff, 3))
-        if delay >= self._scope.turn_seconds_left:
-            raise error
-        return delay
-
-    # Events that are ours
-
-    def _retry(self, error: ProviderError, delay: float) -> JSON:
-        self._explain(error)
-        self._log_attempt(error)
-        return {
-            "type": RETRY,
-            "attempt": self._attempts,
-            "max_attempts": self._values["max_retries"] + 1,
-            "delay": delay,
-            "error": error.to_dict(),
-        }
-
-    def _end(self) -> JSON:
-        """The last event: `turn_end`, or `error` if there is a failure."""
-        translator, failure = self._translator, self.failure
-        message, accepted = translator.message(), self._scope.accepted
-        usage: JSON = {"usage": dict(translator.usage) or None}
-        cost = cost_usd(translator.model, translator.usage)
-        if cost is not None and translator.is_charged:
-            usage["cost_usd"] = cost
-        first = self._first_event
-        timing = {
-            "first_event_ms": None if first is None else int((first - accepted) * 1000),
-            "total_ms": int((self._now() - accepted) * 1000),
-            "attempts": self._attempts,
-        }
-        if failure is None:
-            event = {
-                "type": TURN_END,
-                "stop_reason": translator.stop_reason,
-                "message": message,
-                "model": translator.model,
-                "message_id": translator.message_id,
-                **usage,
-                "request_id": self._request_id,
-                "timing": timing,
-            }
-        else:
-            self._explain(failure)
-            model, error = translator.model or self._asked or None, failure.to_dict()
-            event = {"type": ERROR, "error": error, "model": model, **usage}
-            event.update(partial=message, timing=timing)
-        self._log_attempt(failure)
-        self._log_turn(event)
-        return event
-
-    def _explain(self, error: ProviderError) -> None:
-        """Fill in the hint, for this host, model and key."""
-        if self._request_id is not None:
-            error.details.setdefault("request_id", self._request_id)
-        is_ours = not self._url or host_of(self._url) in HOSTS
-        if error.code == "auth" and not is_ours and not error.advice:
-            error.advice = "auth_elsewhere"
-        facts = (self._values, self._url, self._asked, self._used, self._command)
-        error.explain(hint_facts(*facts))
-
-    # The log
-
-    def _log_attempt(self, error: ProviderError | None) -> None:
-        if self._values["log_level"] != "info" or not self._began:
-            return
-        # Errors whose message is all ours may stand in the log.
-        own = ("network", "timeout", "stream_cut", "empty_response", "config")
-        cause = error and (error.cause or (error.code in own and error.message))
-        exchange, first = self._exchange, self._first_event
-        self._log_line(
-            "attempt",
-            outcome=error.code if error else self._translator.stop_reason,
-            status=exchange and exchange.status,
-            new_connection=exchange and not exchange.is_kept,
-            headers_ms=exchange and int((self._opened - self._began) * 1000),
-            first_event_ms=first and int((first - self._began) * 1000),
-            end_ms=int((self._now() - self._began) * 1000),
-            bytes=self._size,
-            events=self._events_seen,
-            last_event=printable(self._last_event, 40) or None,
-            cause=cause or None,
-        )
-        self._began = 0.0
-
-    def _log_turn(self, event: JSON) -> None:
-        error, usage = event.get("error") or {}, event["usage"] or {}
-        counts = ("input_tokens", "cache_read_input_tokens", "output_tokens")
-        self._log_line(
-            "turn",
-            outcome=error.get("code") or event.get("stop_reason"),
-            http_status=error.get("http_status"),
-            provider_code=error.get("provider_code"),
-            model=event["model"],
-            **event["timing"],
-            **{name: usage.get(name) for name in counts},
-            cost_usd=event.get("cost_usd"),
-            request_id=event.get("request_id") or error.get("request_id"),
-            capture=self.capture and self.capture.path,
-        )
-
-    def _log_line(self, what: str, **facts: Any) -> None:
-        name = self._request.get("id") if isinstance(self._request, dict) else None
-        name = None if name is None else printable(str(name), 80)
-        text = key_values({"id": name, **facts})
-        log(f"{what} {text}", "info", self._values["log_level"])
-
-
 def key_values(facts: JSON) -> str:
-    """`facts` that are not None as key=value, in quotes where it is not one word."""
+    """The facts that are not None as key=value; what is not one word is quoted."""
     pairs = []
     for name, value in facts.items():
         is_word = isinstance(value, str) and re.match(r"[\w.,:/+-]+$", value, re.ASCII)
@@ -3601,138 +3578,12 @@ def key_values(facts: JSON) -> str:
 
 
 def no_key(settings: Settings) -> ProviderError:
-    """The error of a turn that has no key to send."""
+    """The error of a turn when no key is set."""
     text = "No API key."
     if settings.unknown:
         names = ", ".join(map(name_unknown, settings.unknown))
         text = f"No API key; {settings.path} has the unknown settings {names}."
-    return ProviderError("config", text, advice="no_key")
-
-
-# --- answers, and what they mean
-
-# How an event stream may open that its Content-Type does not announce, and what may
-# stand before that: a byte order mark, too.
-_SSE_OPENINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
-_BLANK = b"\xef\xbb\xbf \t\r\n"
-
-
-def opens_stream(opening: bytes) -> bool:
-    """Whether `opening` could be the beginning of an event stream, or is nothing."""
-    head = opening.lstrip(_BLANK)
-    return any(o.startswith(head[: len(o)]) for o in _SSE_OPENINGS)
-
-
-def encoding_of(exchange: Exchange) -> str:
-    """The Content-Encoding of an answer that has one, though none was asked for."""
-    encoding = printable(exchange.header("Content-Encoding"), 40)
-    return "" if encoding.lower() == "identity" else encoding
-
-
-def read_payloads(
-    decoder: SSEDecoder, chunk: bytes
-) -> tuple[list[JSON], ProviderError | None]:
-    """The upstream payloads that `chunk` completes (b"": that the end completes), up to
-    the first that is none, and the error of that."""
-    payloads: list[JSON] = []
-    try:
-        for sse in decoder.feed(chunk) if chunk else decoder.close():
-            payload = read_payload(sse, is_last=not chunk)
-            if payload is not None:
-                payloads.append(payload)
-    except ProviderError as error:
-        return payloads, error
-    except ValueError as error:
-        return payloads, ProviderError("protocol", str(error))
-    return payloads, None
-
-
-def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
-    """The JSON of an event, None if there is nothing in it for us.
-
-    `is_last`: the body ended without the event's last line, so it may be half of one.
-    """
-    if sse.event == "ping":
-        ping = parsed(sse.data)
-        return {**(ping if isinstance(ping, dict) else {}), "type": "ping"}
-    if not sse.data.strip() or sse.data == "[DONE]":
-        return None
-    problem = "is not an object"
-    try:
-        payload = load_json(sse.data, MAX_UPSTREAM_DEPTH)
-    except ValueError as error:
-        payload, problem = None, f"is not JSON: {error}"
-    if not isinstance(payload, dict):
-        if is_last or sse.bare:
-            return None
-        if sse.event == "error":
-            raise upstream_error(None, None, sse.data)
-        raise ProviderError("protocol", f"the data of an event {problem}")
-    if sse.bare and not is_error_payload(payload):
-        return None
-    kind = payload.get("type")
-    is_event = isinstance(kind, str) and (kind in _ON or sse.event != "error")
-    if not isinstance(kind, str) or not (is_event or is_error_payload(payload)):
-        is_error = is_error_payload(payload)
-        payload["type"] = "error" if is_error else sse.event
-    return payload
-
-
-def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderError:
-    """The error that an answer other than the one wanted stands for."""
-    text = body.lstrip(_BLANK).decode("utf-8", "replace")
-    if encoding_of(exchange):
-        text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
-    payload = parsed(text)
-    if payload is None:  # it may be framed as a stream all the same, or precede one
-        data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
-        events = SSEDecoder().feed(data)
-        payloads = (parsed(event.data) for event in events)
-        payload = next(filter(is_error_payload, payloads), None)
-    if payload is None:
-        text = strip_html(text[:8192])
-    is_good = exchange.status == 200
-    error = upstream_error(payload, None if is_good else exchange.status, text)
-    if is_good and not is_error_payload(payload):
-        kind = exchange.header("Content-Type") or "no content type"
-        text = printable(f"{kind}: {text}", 200)
-        error = ProviderError("protocol", f"not {wanted} but {text}")
-    elif exchange.status // 100 == 3:
-        where = printable(exchange.header("Location") or "nowhere", 200)
-        error.message += f"; a redirect to {where}, which is not followed"
-        error.advice = "redirect"
-    elif error.code == "not_found":
-        error.message = f"HTTP 404 from {url}: {printable(text, 200)}"
-    after = retry_after(exchange.header("Retry-After"), exchange.arrived)
-    if after is not None:
-        error.details["retry_after"] = after
-    return error
-
-
-def strip_html(text: str) -> str:
-    """The text of a page that a proxy or a web server sent."""
-    text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text)
-    return re.sub(r"<[^<>]*>", " ", text)
-
-
-def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), None if it has none.
-
-    `now` is the time of day in seconds since the epoch; fractions are understood.
-    """
-    value = value.strip()
-    if re.match(r"\d+(\.\d+)?$", value, re.ASCII):
-        return min(float(value), longest)
-    from datetime import timezone
-    from email.utils import parsedate_to_datetime
-
-    try:
-        moment = parsedate_to_datetime(value)  # without a zone, it is GMT
-        moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc)
-        seconds = moment.timestamp() - now
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return round(min(max(seconds, 0.0), longest), 3)
+    return ProviderError("config", text, ADVICE["no_key"])
 
 
 # --- the provider
@@ -3742,9 +3593,9 @@ class MiniMaxProvider:
     """MiniMax's models: TurnRequests in, TurnEvents out.
 
     The keywords are the keys of OPTIONS; a wrong one raises ProviderError (`config`).
-    Reads no configuration file, and of the environment the proxy and CA variables only;
-    `from_config()` reads both.  Any number of threads may run turns on one provider,
-    and a forked child may go on with it.
+    The constructor reads no configuration file, and of the environment the proxy and
+    CA variables only; `from_config()` reads both.  Any number of threads may run turns
+    on one provider, and a forked child may go on with it.
     """
 
     command = "plexum-minimax"  # what starts this program at a prompt, for hints
@@ -3802,9 +3653,13 @@ class MiniMaxProvider:
         ProviderError instead of yielding the `error` event.
         """
         name = request.get("id") if isinstance(request, dict) else None
-        for batch in self.batches(request, Scope(cancel), raise_errors):
+        event: JSON = {"type": ""}
+        for batch in self.batches(request, Scope(cancel)):
             for event in batch:
-                yield event if name is None else {"id": name, **event}
+                if not raise_errors or event["type"] != ERROR:
+                    yield event if name is None else {"id": name, **event}
+        if raise_errors and event["type"] == ERROR:
+            raise ProviderError(**event["error"])
 
     def complete(self, request: JSON, cancel: Any = None) -> JSON:
         """Run one turn and return its `turn_end` event: {"stop_reason", "message",
@@ -3815,66 +3670,51 @@ class MiniMaxProvider:
         return event
 
     def text(self, request: JSON, cancel: Any = None) -> Iterator[str]:
-        """Yield the text of one turn as it comes, without thinking or tool calls.
+        """Yield the text of one turn as it arrives, without thinking or tool calls.
         Raises the ProviderError of a turn that failed."""
         for event in self.turn(request, cancel, raise_errors=True):
             if event["type"] == TEXT_DELTA:
                 yield event["text"]
 
-    def batches(
-        self, request: JSON, scope: Scope, raise_errors: bool = False
-    ) -> Iterator[Batch]:
+    def batches(self, request: JSON, scope: Scope) -> Iterator[Batch]:
         """The events of one turn, in lists of what one read of the network gave."""
 
-        def read_image(path: str) -> JSON:
+        def read_image(path: str) -> Any:
             scope.arm("files", FILE_SECONDS)
-            return dict(scope.call(lambda: read_image_file(path)))
+            try:
+                return scope.call(lambda: read_image_file(path))
+            except ValueError as error:
+                return {"problem": str(error)}
 
-        turn = Turn(
-            request,
-            scope,
-            load=lambda: self._settings_for(scope),
+        world = World(
+            load=lambda: self._load(scope),
             post=lambda url, body, values: send(
                 self._client(), scope, url, values["api_key"], body, values
             ),
             read_image=read_image,
-            used=routes(),
+            now=time.monotonic,
+            sleep=scope.sleep,
+            routes=routes(),
             command=self.command,
         )
-        batches = turn.batches()
-        last: JSON = {}
-        try:
-            for batch in batches:
-                batch = [outgoing(event) for event in batch]
-                last = batch[-1]
-                if raise_errors and turn.failure is not None:
-                    yield batch[:-1]
-                    raise redacted(turn.failure) from None
-                yield batch
-        finally:
-            batches.close()  # now, so that the attempt is written before the end
-            if turn.capture is not None:
-                turn.capture.end(last)
+        return Turn(request, scope, world).batches()
 
     def load(self) -> Settings:
-        """The settings that the next turn will have, with their problems."""
+        """The settings that the next turn will use, with their problems."""
         if self._file is not None:
-            path, overrides = self._file
-            return load_settings(path, overrides=overrides)
+            return load_settings(self._file[0], overrides=self._file[1])
         settings = Settings(dict(self._values), {}, [], "", 0, [])
         _load_key_file(settings, {})
         return settings
 
     def settings(self) -> JSON:
-        """The values that the next turn will have.  Raises ProviderError (`config`) for
-        the first problem, or without a key."""
+        """The values that the next turn will use.  Raises ProviderError (`config`) for
+        the first problem, or if no key is set."""
         settings = self.load()
         if settings.problems:
             raise settings.problems[0][1]
         if not settings.values["api_key"]:
-            error = no_key(settings)
-            error.explain({"command": self.command})
-            raise error
+            raise no_key(settings)
         return dict(settings.values)
 
     def get(self, url: str, values: JSON, seconds: float = 30.0) -> JSON:
@@ -3889,17 +3729,15 @@ class MiniMaxProvider:
         scope.start(2 * seconds)
         try:
             exchange = send(self._client(), scope, url, values["api_key"], None, values)
-            try:
-                body = exchange.read_rest(4 * MIB, seconds)
-                payload = parsed(body.decode("utf-8", "replace"))
-                is_answer = isinstance(payload, dict) and not is_error_payload(payload)
-                if exchange.status == 200 and is_answer:
-                    return dict(SECRETS.value(payload))
-                raise refusal(exchange, body, url, "JSON")
-            finally:
-                exchange.close()
+            body = exchange.read_rest(4 * MIB, seconds)
+            exchange.close()
+            payload = parsed(body.decode("utf-8", "replace"))
+            is_answer = isinstance(payload, dict) and not is_error_payload(payload)
+            if exchange.status == 200 and is_answer:
+                return dict(SECRETS.value(payload))
+            raise refusal(exchange, body, url, "JSON")
         except ProviderError as error:
-            if error.code == "timeout":  # the limits need not be those of the settings
+            if error.code == "timeout":  # the limit may not be that of the setting
                 error.message = error.message.rpartition(" (")[0]
                 error.advice = "network"
             if error.code == "auth" and scope.host not in HOSTS:
@@ -3907,8 +3745,8 @@ class MiniMaxProvider:
             error.explain(hint_facts(values, url, "", routes(), self.command))
             raise redacted(error) from None
 
-    def _settings_for(self, scope: Scope) -> Settings:
-        """The settings for a turn, whose files may hang."""
+    def _load(self, scope: Scope) -> Settings:
+        """The settings for a turn, read in a thread of their own: a disk may hang."""
         if self._file is None and not self._values["api_key_file"]:
             return self.load()
         scope.arm("files", FILE_SECONDS)
@@ -3917,7 +3755,7 @@ class MiniMaxProvider:
         return settings
 
     def _client(self) -> Client:
-        """The connections of this process: a fork must not share its parent's."""
+        """The connections of this process: a child must not use its parent's."""
         pid, clients = os.getpid(), self._clients
         if pid not in clients:
             clients.setdefault(pid, Client(self._values["max_concurrent_turns"]))
@@ -3928,88 +3766,71 @@ class MiniMaxProvider:
 
 # --- replay: a captured turn again, without network
 
-# The rows of a capture, and the types of what each must have for a replay.
-_ROWS: dict[str, dict[str, str]] = {
-    "turn": {"settings": "object", "request": "object", "environment": "list"},
-    "image": {},
-    "attempt": {"url": "string"},
-    "response": {"status": "integer", "headers": "object", "at": "number"},
-    "read": {"data": "string"},
-    "failure": {"code": "string"},
-    "full": {},
-    "end": {"event": "object"},
+# The rows of a capture, and the fields that a replay needs, with their types.
+_ROWS: dict[str, dict[str, type]] = {
+    "turn": {"request": dict, "settings": dict, "images": dict, "environment": list},
+    "attempt": {"status": int, "headers": dict, "data": str, "failure": dict},
+    "end": {"event": dict},
 }
 
 
 class Recording(Exchange):
-    """The rows of a capture in place of the network, the files and the clock.
+    """The attempts of a capture, in the place of the network and the clock.
 
-    It is also the Exchange of the attempt that `post()` has returned last.
+    It is also the Exchange of the attempt that `post()` returned last.
     """
 
-    is_whole = True  # no socket is asked for more
-    _body = None  # likewise
+    is_whole, is_kept = True, False  # no socket is asked for more
 
     def __init__(self, rows: list[JSON], scope: Scope) -> None:
         self.seconds = 0.0  # the clock of the recording
-        self.differences: list[str] = []
-        self._scope = scope
-        self._rows = deque(rows[1:-1])
-        self._is_cancelled = rows[-1]["event"].get("stop_reason") == CANCELLED
+        self.difference = ""  # of what is sent
+        self.attempts = deque(rows[1:-1])  # those to come
+        self._head, self._end, self._scope = rows[0], rows[-1]["event"], scope
 
-    def take(self, *kinds: str) -> JSON:
-        """The next row, which has to be of one of `kinds`."""
-        if not self._rows or self._rows[0]["kind"] not in kinds:
-            text = f"the recording has no {' or '.join(kinds)} here"
-            self.differences.append(text)
-            raise Cancelled
-        row = self._rows.popleft()
-        self.seconds = row["t"]
-        if row["kind"] == "failure":
-            raise recorded_error(row)
-        return row
+    def sleep(self, seconds: float) -> None:
+        if not self.attempts and self._end.get("stop_reason") == CANCELLED:
+            raise Cancelled  # as it was then
 
     def post(self, url: str, body: bytes, values: JSON) -> Exchange:
-        while self._rows and self._rows[0]["kind"] != "attempt":
-            self._rows.popleft()  # of the attempt before, and not looked at any more
-        row, sent = self.take("attempt"), {"url": url, "body": parsed(body.decode())}
-        recorded = {name: row.get(name, sent[name]) for name in sent}
-        self.differences.append(difference(recorded, sent))
-        row = self.take("response", "failure")
-        self.status, self.headers, self.arrived = (
-            row["status"],
-            row["headers"],
-            row["at"],
-        )
-        self.ended = False
+        sent = {"url": url, "body": parsed(body.decode())}
+        self.difference = difference(self._head.get("sent"), sent)
+        if not self.attempts:
+            self.difference = "the recording has no further attempt"
+            raise Cancelled
+        self._row = row = self.attempts.popleft()
+        self.status, self.headers = row["status"], row["headers"]
+        self.arrived, self.ended = row["arrived"], False
+        self._reads = deque(row["reads"])
+        if not self.status:
+            self.read()  # raises why there was no answer
         return self
 
     def read(self) -> bytes:
-        if self.ended:
-            return b""
-        text = str(self.take("read", "failure")["data"])
-        self.ended = not text
-        return text.encode("utf-8", "surrogateescape")
+        """The next piece, as the network cut it.
+
+        A cancel takes effect with the last piece, another failure after it.
+        """
+        failure, data = self._row["failure"], b""
+        if self._reads:
+            self.seconds, data = self._reads.popleft()
+        elif failure and not self.ended:
+            self.seconds = self._row["t"]
+            raise recorded_error(failure)
+        if not self._reads and failure.get("code") == CANCELLED:
+            self._scope.cancel()
+        self.ended = not data
+        return bytes(data)
+
+    def drain(self, seconds: float = 0) -> None:
+        pass
 
     def close(self) -> None:
         pass
 
-    def read_image(self, path: str) -> JSON:
-        row = self.take("image")
-        if isinstance(row.get("source"), dict):
-            return dict(row["source"])
-        raise ValueError(printable(str(row.get("problem"))))
-
-    def now(self) -> float:
-        return self._scope.accepted + self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        if not self._rows and self._is_cancelled:
-            raise Cancelled
-
 
 def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
-    """Run a captured turn again; `emit` takes the seconds since its start and events.
+    """Run a captured turn again; `emit` takes each event with its time in seconds.
 
     Returns how the outcome differs from the recording, "" if it is the same.  Raises
     ValueError that names the line, or OSError.
@@ -4017,61 +3838,71 @@ def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
     rows = read_capture(path)
     head, scope = rows[0], Scope()
     recording = Recording(rows, scope)
-    turn = Turn(
-        head["request"],
-        scope,
+
+    def read_image(path: str) -> Any:
+        source = head["images"].get(path)
+        return source if isinstance(source, dict) else {"problem": "not recorded"}
+
+    world = World(
         load=lambda: recorded_settings(head),
         post=recording.post,
-        read_image=recording.read_image,
-        used=[printable(str(name), 40) for name in head["environment"]],
-        now=recording.now,
+        read_image=read_image,
+        now=lambda: scope.accepted + recording.seconds,
         sleep=recording.sleep,
+        routes=[printable(str(name), 40) for name in head["environment"]],
+        command=printable(str(head.get("command", "")), 80),
     )
     event: JSON = {}
-    for batch in turn.batches():
-        for event in map(outgoing, batch):
+    for batch in Turn(head["request"], scope, world).batches():
+        for event in batch:
             emit(recording.seconds, event)
-    outcomes = map(comparable, (rows[-1]["event"], event))
-    return "; ".join(filter(None, [*recording.differences, difference(*outcomes)]))
+    before, now = ({**end, "timing": None} for end in (rows[-1]["event"], event))
+    differences = [recording.difference, difference(before, now)]
+    if recording.attempts:
+        differences.append("fewer attempts were made")
+    return "; ".join(filter(None, differences))
 
 
 def read_capture(path: str) -> list[JSON]:
     """The rows of a capture, checked.  Raises ValueError or OSError."""
     data, _ = read_file(path, Capture.MAX_FILE)
-    *lines, rest = data.split(b"\n")
     rows: list[JSON] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
-            row = load_json(line.decode("utf-8"), MAX_DEPTH + 20)  # of a turn's values
-            problem = _row_problem(row, number)
+            rows.append(read_row(line, number))
         except ValueError as error:
-            problem = f"it cannot be read: {error}"
-        if problem:
-            raise ValueError(f"line {number}: {problem}")
-        rows.append(row)
+            raise ValueError(f"line {number}: {error}") from None
     if not rows or rows[-1]["kind"] != "end":
-        number = len(rows) + bool(rest)
-        raise ValueError(f"line {number}: the capture stops before the turn's end")
+        raise ValueError(f"line {len(rows)}: the capture stops before the turn's end")
     return rows
 
 
-def _row_problem(row: Any, number: int) -> str:
-    """What is wrong with a row of a capture, "" if nothing is."""
-    at = row.get("t", -1) if isinstance(row, dict) else -1
-    if not TYPES["number"][0](at) or not 0 <= at <= 1e9:  # seconds, some 30 years
-        return "it is not a row of a capture"
-    kind = row.get("kind")
+def read_row(line: bytes, number: int) -> JSON:
+    """Row `number` of a capture; `reads` become pairs of a time and bytes."""
+    from io import BytesIO
+
+    try:  # the values of a turn stand some levels deeper in a row
+        row = load_json(line.decode("utf-8"), MAX_DEPTH + 20)
+    except ValueError as error:
+        raise ValueError(f"it cannot be read: {error}") from None
+    kind = row.get("kind") if isinstance(row, dict) else None
     fields = _ROWS.get(kind) if isinstance(kind, str) else None
     if fields is None or (kind == "turn") is not (number == 1):
-        return f"a row of kind {printable(str(kind), 40)} cannot stand here"
+        raise ValueError(f"a row of kind {printable(str(kind), 40)} cannot stand here")
     if kind == "turn" and row.get("capture") != Capture.VERSION:
-        return f"this program reads version {Capture.VERSION} of the format"
-    if kind == "full":
-        return f"the file reached its limit of {Capture.MAX_FILE // MIB} MiB here"
-    if kind == "failure" and row["code"] not in (*ERRORS, CANCELLED):
-        return "its code is unknown"
-    wrong = [name for name in fields if not TYPES[fields[name]][0](row.get(name))]
-    return f"its {wrong[0]} is missing or wrong" if wrong else ""
+        raise ValueError(f"this program reads version {Capture.VERSION} of the format")
+    if row.get("full"):
+        raise ValueError(f"the turn is larger than {Capture.MAX_FILE // MIB} MiB")
+    wrong = [name for name in fields if not isinstance(row.get(name), fields[name])]
+    if wrong:
+        raise ValueError(f"its {wrong[0]} is missing or wrong")
+    try:
+        row["t"], row["arrived"] = float(row["t"]), float(row.get("arrived", 0))
+        body = BytesIO(str(row.get("data", "")).encode("utf-8", "surrogateescape"))
+        row["reads"] = [(float(t), body.read(size)) for t, size in row.get("reads", ())]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise ValueError("its times or reads are missing or wrong") from None
+    return dict(row)
 
 
 def recorded_settings(head: JSON) -> Settings:
@@ -4085,50 +3916,39 @@ def recorded_settings(head: JSON) -> Settings:
     return Settings(values, {}, [], "", 0, [])
 
 
-def recorded_error(row: JSON) -> Exception:
-    """The error of a row; nothing in it is taken as a template.
+def recorded_error(failure: JSON) -> Exception:
+    """The error that ended a recorded attempt.
 
     It has no details: those come from answers, which are replayed themselves.
     """
-    if row["code"] == CANCELLED:
+    code = str(failure.get("code"))
+    if code not in ERRORS:
         return Cancelled()
-    message, hint, advice = (str(row.get(n)) for n in ("message", "hint", "advice"))
-    advice = advice if advice in ADVICE else ""
-    return ProviderError(row["code"], message, hint, bool(row.get("retryable")), advice)
+    names = ("message", "hint", "advice")
+    texts = {name: str(failure.get(name, "")) for name in names}
+    is_retryable = bool(failure.get("retryable"))
+    return ProviderError(code, retryable=is_retryable, **texts)
 
 
-def comparable(event: JSON) -> JSON:
-    """A last line without what is never the same twice."""
-    timing = event.get("timing")
-    attempts = timing.get("attempts") if isinstance(timing, dict) else None
-    return {**event, "timing": {"attempts": attempts}}
-
-
-def difference(before: Any, now: Any) -> str:
-    """The first place where two JSON values differ, masked keys aside, or ""."""
-    if _is_alike(before, now):
-        return ""
-    names: list[str] = []
-    while True:
-        keys: Any = ()
-        if isinstance(before, dict) and isinstance(now, dict):
-            keys = before if list(before) == list(now) else ()
-        elif isinstance(before, list) and isinstance(now, list):
-            keys = range(len(before) if len(before) == len(now) else 0)
-        name = next((k for k in keys if not _is_alike(before[k], now[k])), None)
-        if name is None:
-            texts = [printable(dump_json(value)[:200], 60) for value in (before, now)]
-            return f"{printable('.'.join(names))} was {texts[0]} and is {texts[1]}"
-        names.append(str(name))
-        before, now = before[name], now[name]
-
-
-def _is_alike(before: Any, now: Any) -> bool:
-    """Whether two values are the same JSON, but for what a capture masks."""
+def difference(before: Any, now: Any, path: str = "") -> str:
+    """Where two JSON values differ first, apart from what a capture masks, or ""."""
+    names: Any = ()
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = before if list(before) == list(now) else ()
+    elif isinstance(before, list) and isinstance(now, list):
+        names = range(len(before) if len(before) == len(now) else 0)
+    for name in names:
+        found = difference(before[name], now[name], f"{path}.{name}")
+        if found:
+            return found
     one, other = dump_json(before), dump_json(now)
-    if one == other or "****" not in one:
-        return one == other
-    return len(one) == len(other) and all(a in ("*", b) for a, b in zip(one, other))
+    is_alike = one == other or len(names) > 0
+    if not is_alike and "****" in one and len(one) == len(other):
+        is_alike = all(a in ("*", b) for a, b in zip(one, other))
+    if is_alike:
+        return ""
+    texts = [printable(text[:200], 60) for text in (one, other)]
+    return f"{printable(path[1:])} was {texts[0]} and is {texts[1]}"
 
 
 # ---------------------------------------------------------------------------

@@ -2413,22 +2413,22 @@ _STEPS = {
 class Scope:
     """The limits of one turn, its cancel, and the one place where it waits.
 
-    `arm(step, seconds)` begins a limit and `pause()` stops it while the host has the
-    word.  `call(work)` waits for work in another thread; reads of a body are watched by
-    the client's ticker.  `cancel()` may be called from any thread.
+    `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
+    `call(work)` waits for another thread; the client's ticker watches the reads of a
+    body.  Any thread may call `cancel()`.
     """
 
     def __init__(self, cancel: Any = None) -> None:
         self.accepted = time.monotonic()
         self.host = ""
-        self.exchange: Exchange | None = None  # whose socket is shut down at the end
+        self.exchange: Exchange | None = None  # the attempt under way
         self.late: Exception | None = None  # why the ticker ended the read under way
-        self.is_cancelled = False
-        self._caller = cancel  # an event of the caller's; our host calls `cancel()`
+        self.news = threading.Event()  # ends a wait
+        self._is_cancelled = False
+        self._caller = cancel  # an event of the caller; our host calls `cancel()`
         self._step, self._seconds, self._due = "turn", 0.0, _NEVER
-        self._left = _NEVER  # of the limit, while it is paused
+        self._left = _NEVER  # of this limit, while it is paused
         self._turn_seconds, self._turn_due = 0.0, _NEVER
-        self._news = threading.Event()
 
     def start(self, turn_timeout: float) -> None:
         self._turn_seconds = turn_timeout
@@ -2438,7 +2438,6 @@ class Scope:
         self._step, self._seconds = step, seconds
         self._due = time.monotonic() + seconds
         self.late = None
-        self._news.set()  # for a thread that waits in `call()`
 
     def pause(self) -> None:
         self._left = self._due - time.monotonic()
@@ -2452,48 +2451,44 @@ class Scope:
         return self._turn_due - time.monotonic()
 
     def cancel(self) -> None:
-        self.is_cancelled = True
-        self._shut_down()
+        self._is_cancelled = True
+        self.look()
+        self.news.set()
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
-        if self._caller is not None and self._caller.is_set():
-            self.is_cancelled = True
-        if self.is_cancelled:
+        if self._is_cancelled or (self._caller is not None and self._caller.is_set()):
             raise Cancelled
 
     def overdue(self) -> ProviderError | None:
         """The error of the limit that is over, None if none is."""
-        now, due = time.monotonic(), min(self._due, self._turn_due)
+        now = time.monotonic()
+        due, step, seconds = min(
+            (self._due, self._step, self._seconds),
+            (self._turn_due, "turn", self._turn_seconds),
+        )
         if now < due:
             return None
-        if now - due > 5 * _TICK:  # else it would have been noticed before
-            # The process was stopped, and what it waits for may have come meanwhile.
+        if now - due > 5 * _TICK:
+            # The process was stopped, or it would have noticed before.  What it waits
+            # for may have arrived meanwhile.
             self._due = max(self._due, now + 1)
             self._turn_due = max(self._turn_due, now + 1)
             return None
-        step, seconds = self._step, self._seconds
-        if due == self._turn_due:
-            step, seconds = "turn", self._turn_seconds
         setting, words = _STEPS[step]
         words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
         return ProviderError("timeout", f"{words} ({setting})")
 
     def look(self) -> None:
-        """Called by the ticker: end the read under way if it has to end."""
+        """End the read under way if it has to end.  The ticker calls this."""
         try:
             self.check()
             self.late = self.overdue()
-        except Exception as error:  # also of a caller's event
+        except Exception as error:  # the caller's event may raise anything
             self.late = error
-        if self.late is not None:
-            self._shut_down()
-
-    def _shut_down(self) -> None:
         exchange = self.exchange
-        if exchange is not None:
+        if self.late is not None and exchange is not None:
             exchange.shut_down()
-        self._news.set()
 
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -2501,30 +2496,26 @@ class Scope:
             self._wait(until)
 
     def call(self, work: Callable[[], Any]) -> Any:
-        """What `work()` returns or raises.  It runs in a thread of its own, since nothing
-        interrupts it: if the wait ends first, the thread is left behind."""
-        outcome: list[Any] = []  # what it returned, or its exception
-        waiting = [True]
+        """What `work()` returns or raises; it may also return an error to be raised.
+
+        It runs in a thread of its own, since nothing can interrupt it.  A limit or a
+        cancel ends the wait and leaves that thread behind.
+        """
+        outcome: list[Any] = []
 
         def run() -> None:
             try:
                 outcome.append(work())
             except Exception as error:
-                if waiting:
-                    outcome.append(error)
-                else:
-                    forget(error)
-            self._news.set()
+                outcome.append(error)
+            self.news.set()
 
         spawn(run)
-        try:
-            while not outcome:
-                self._wait(min(self._due, self._turn_due))
-                late = self.overdue()
-                if late is not None and not outcome:
-                    raise late
-        finally:
-            waiting.clear()
+        while not outcome:
+            self._wait(min(self._due, self._turn_due))
+            late = self.overdue()
+            if late is not None and not outcome:
+                raise late
         result = outcome.pop()
         if isinstance(result, Exception):
             raise result
@@ -2532,11 +2523,10 @@ class Scope:
 
     def _wait(self, until: float) -> None:
         """Wait until then, or until there is news.  Raises Cancelled."""
-        seconds = max(until - time.monotonic(), 0)
-        if self._caller is not None:
-            seconds = min(seconds, _TICK)
-        self._news.wait(min(seconds, 3600))  # larger ones overflow on some systems
-        self._news.clear()
+        # A caller's event wakes nobody; some systems cannot wait for much longer.
+        longest = 3600.0 if self._caller is None else _TICK
+        self.news.wait(min(max(until - time.monotonic(), 0), longest))
+        self.news.clear()
         self.check()
 
 
@@ -2555,62 +2545,60 @@ _LOCAL = threading.local()
 
 
 class WatchedConnection:
-    """What our connection classes add to urllib3's, whichever those are."""
+    """What our connection classes add to those of urllib3."""
 
-    line: Any = None  # a duplicate of the socket, to be shut down by other threads
-    idle_since = 0.0  # when it was kept for a further turn; 0: an exchange has it
+    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
+
+    idle_since = 0.0
 
     def connect(self: Any) -> None:
+        self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
-        import socket
-
-        # Not os.dup(), which cannot duplicate sockets on Windows.
-        self.line = socket.socket(fileno=socket.dup(self.sock.fileno()))
-        self.sock.settimeout(None)  # that was for connecting: the scope limits the rest
         _LOCAL.exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
         if self.sock is not None and exchange.connection is None:
-            exchange.is_kept = True
-            exchange.connected(self)
-        self.response_class = exchange.new_body
+            exchange.connected(self, is_kept=True)
         try:
             super().request(*args, **kwargs)  # type: ignore[misc]
-        except OSError as error:
+        except OSError:
+            # A server may refuse a request that it has not read to the end: its answer
+            # counts.  If there is none, reading it fails, too.
             if exchange.connection is None:
                 raise
-            # The server may have refused the request before it had read all of it: its
-            # answer counts, and only if there is none, this error does.
-            exchange.send_error = error.with_traceback(None)  # it leads to the request
+        self.response_class = exchange.new_body
 
-    def close(self: Any) -> None:
-        # http.client closes before it reads a body that ends with the connection: the
-        # exchange still needs the line then, and drops it.
-        if self.idle_since:
-            self.drop_line()
-        super().close()  # type: ignore[misc]
+    def look(self: Any) -> bool:
+        """Close it if it was idle for too long; whether it is closed.
 
-    def drop_line(self) -> None:
-        self.shut_down()
-        self.line.close()
+        The ticker calls this while no turn uses the connection.  A turn that takes it
+        at the same moment sends its request again, as with any that died while idle.
+        """
+        if time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS:
+            close_quietly(self)
+        return self.sock is None
 
-    def shut_down(self) -> None:
-        """End every call that blocks on the socket, in any thread."""
-        try:
-            self.line.shutdown(2)
-        except OSError:
-            pass  # the server was faster, or the line was dropped
+
+def watch_pool(pool: Any) -> None:
+    """Make a pool of urllib3 open connections that report to the exchange."""
+    base = type(pool).ConnectionCls  # at each request: recorders replace it for a while
+    if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
+        pool.ConnectionCls = base  # another program's, whose insides may be different
+        _LOCAL.exchange.connected(None)
+    elif getattr(pool.ConnectionCls, "base", None) is not base:
+        name, bases = "Connection", (WatchedConnection, base)
+        pool.ConnectionCls = type(name, bases, {"base": base})
 
 
 def import_requests() -> Any:
-    """The `requests` module.  Raises ProviderError (`config`) where there is none."""
+    """The `requests` module.  Raises ProviderError (`config`) if it is missing."""
     from importlib import import_module
 
     try:
         # By name, so that mypy is satisfied without stubs of requests, too.
         return import_module("requests")
-    except (Exception, SystemExit) as error:  # whatever a broken one may raise
+    except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
                 del sys.modules[name]
@@ -2628,25 +2616,22 @@ def import_requests() -> Any:
 
 
 class Client:
-    """The connections of one provider in one process, and the ticker of its reads.
+    """The connections of one provider in one process, and the ticker.
 
     A child process makes its own: it must share no connection, thread or lock.
     """
 
-    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
-
     def __init__(self, size: int) -> None:
         self._size = size  # connections that may be kept
-        self._lock = threading.Lock()  # of the sets below
         self._opening = threading.Lock()  # of the session: an import may hang in it
         self._session: Any = None
-        self._classes: dict[Any, Any] = {}  # watched ones by urllib3's
-        self._reading: set[Scope] = set()
-        self._idle: set[Any] = set()  # connections that wait for a further turn
+        self._lock = threading.Lock()  # of what follows
+        self._watched: set[Any] = set()  # scopes that read, connections that are idle
         self._is_ticking = False
 
     def session(self) -> Any:
-        """A requests.Session that follows nothing and keeps no cookie."""
+        """A requests.Session that follows nothing, keeps no cookie, and ignores the
+        environment and ~/.netrc."""
         with self._opening:
             if self._session is None:
                 requests = import_requests()
@@ -2655,85 +2640,54 @@ class Client:
                 adapter = requests.adapters.HTTPAdapter(4, self._size)
                 cert_verify = adapter.cert_verify
 
-                def watch_pool(pool: Any, *args: Any) -> None:
-                    # The class's at each request: recorders replace it for a while.
-                    pool.ConnectionCls = self._class_for(type(pool).ConnectionCls)
+                def prepare_pool(pool: Any, *args: Any) -> None:
+                    watch_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with each pool, however it got it, before its use.
-                adapter.cert_verify = watch_pool
+                adapter.cert_verify = prepare_pool
                 session = requests.Session()
+                session.trust_env = False
                 session.headers = {
                     "Accept-Encoding": "identity",
                     "User-Agent": f"{NAME}/{__version__}",
                     "anthropic-version": "2023-06-01",
                 }
-                session.auth = lambda request: request  # so that ~/.netrc is ignored
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-                # Without it requests reads the whole body of a redirect.
+                # Without this, requests reads the whole body of a redirect.
                 session.get_redirect_target = lambda response: None
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
                 self._session = session
             return self._session
 
-    def _class_for(self, base: Any) -> Any:
-        """urllib3's connection class `base`, watched; that of another program as it is,
-        since nothing is known of its insides."""
-        if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
-            _LOCAL.exchange.connected(None)
-            return base
-        if base not in self._classes:
-            self._classes[base] = type("Connection", (WatchedConnection, base), {})
-        return self._classes[base]
-
     def close(self) -> None:
         """Close the connections that are kept; later turns open new ones."""
-        with self._lock:
-            self._idle.clear()
         if self._session is not None:
             self._session.close()
 
-    def watch(self, scope: Scope) -> None:
-        """Hold the limits of `scope` while its turn reads."""
+    def watch(self, target: Any) -> None:
+        """Have the ticker call `target.look()` until that is true."""
         with self._lock:
-            self._start_ticker()
-            self._reading.add(scope)
+            if not self._is_ticking:
+                spawn(self._tick)
+                self._is_ticking = True
+            self._watched.add(target)
 
-    def unwatch(self, scope: Scope) -> None:
+    def unwatch(self, target: Any) -> None:
         with self._lock:
-            self._reading.discard(scope)
-
-    def keep(self, connection: Any) -> None:
-        with self._lock:
-            self._start_ticker()
-            connection.idle_since = time.monotonic()
-            self._idle.add(connection)
-
-    def take(self, connection: Any) -> None:
-        with self._lock:
-            self._idle.discard(connection)
-            connection.idle_since = 0.0
-
-    def _start_ticker(self) -> None:
-        if not self._is_ticking:
-            spawn(self._tick)
-            self._is_ticking = True
+            self._watched.discard(target)
 
     def _tick(self) -> None:
         while True:
             with self._lock:
-                if not self._reading and not self._idle:
-                    self._is_ticking = False
-                    return
-                scopes = list(self._reading)
-                oldest = time.monotonic() - self.MAX_IDLE_SECONDS
-                # One that was shut down is seen to be dead by the pool.
-                for connection in [c for c in self._idle if c.idle_since < oldest]:
-                    self._idle.discard(connection)
-                    connection.shut_down()
-            for scope in scopes:
-                scope.look()
+                targets = list(self._watched)
+                self._is_ticking = bool(targets)
+            if not targets:
+                return
+            for target in targets:
+                if target.look():
+                    self.unwatch(target)
             time.sleep(_TICK)
 
 
@@ -2743,32 +2697,34 @@ class Client:
 class Exchange:
     """One attempt on the wire: opened in a thread of its own, read by the turn's.
 
-    `status`, `headers` (their names in any case) and `arrived` (seconds since the
-    epoch) are there once it is open.  `read()` returns bytes, b"" at the body's end, or
-    raises ProviderError or Cancelled.
+    Once it is open it has `status`, `headers` (their names in any case) and `arrived`
+    (seconds since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
+    ProviderError or Cancelled.
+
+    An exchange that is not its scope's any more has been closed.  A thread that is left
+    behind with it sees that when it has connected, and when it is done.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
     MAX_BYTES = 512 * MIB  # of one body: memory must end somewhere
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
-        self.ended = False
-        self.is_whole = False  # the body's end has come, though it may not be read yet
-        self.connection: Any = None  # the one that serves it, once it is connected
+        self.connection: Any = None  # once it is connected
         self.is_kept = False  # that connection has served an earlier turn
-        self.send_error: OSError | None = None
+        self.is_whole = False  # the body's end has arrived, though it may be unread
+        self.ended = False  # the body's end was read
         self._client, self._scope, self._values = client, scope, values
-        self._lock = threading.Lock()  # of the connection: it may serve another turn
-        self._connected_at = -_NEVER
-        self._has_begun = False  # a byte of the answer has come
-        self._is_closed = False
+        self._line: Any = (
+            None  # a duplicate of the socket, for other threads to shut down
+        )
+        self._connected_at = 0.0
         self._response: Any = None
         self._body: Any = None  # http.client's response, None if another class has it
         self._chunks: Iterator[bytes] = iter(())
         self._size = 0
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
-        """POST `body`, or GET if it is None; return when the headers are there."""
+        """POST `body`, or GET if it is None; return when the headers have arrived."""
         scope = self._scope
         scope.exchange = self
         scope.arm("connect", self._values["connect_timeout"])
@@ -2779,71 +2735,97 @@ class Exchange:
         self._chunks = self._read_body()
         self._client.watch(scope)
 
-    def _request(self, url: str, key: str, body: bytes | None) -> None:
-        """The part of `open()` that nothing can interrupt."""
+    def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
+        """The part of `open()` that nothing can interrupt.  It returns its error: one
+        that is raised would keep the request in memory if nobody waits for it."""
         values, _LOCAL.exchange = self._values, self
-        session = self._client.session()
-        failure = proxy_failure(url)
-        if failure is not None:
-            raise failure
         method, headers = "GET", {"Accept": "application/json"}
         if body is not None:
             method, headers = "POST", {"Accept": "text/event-stream"}
             headers["Content-Type"] = "application/json"
         if key:
             headers["Authorization"] = "Bearer " + key
-        self._response = session.request(
-            method,
-            url,
-            data=body,
-            headers=headers,
-            verify=ca_file(url),
-            # Plain http only leads to this machine: a proxy would see the key.
-            proxies={"http": ""},
-            stream=True,
-            allow_redirects=False,
-            # The scope is earlier: these end a thread that was left behind.
-            timeout=(values["connect_timeout"] + 1, values["first_event_timeout"] + 1),
-        )
-        if self._is_closed:  # the turn has gone on without it
-            close_response(self._response)
+        failure: Exception | None = None
+        try:
+            session = self._client.session()
+            failure = proxy_failure(url)
+            if failure is None:
+                self._response = session.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=headers,
+                    verify=ca_file(url) or True,
+                    proxies={"all": proxy_of(url)},
+                    stream=True,
+                    allow_redirects=False,
+                    # The scope's limits are shorter: these end a thread left behind.
+                    timeout=(
+                        values["connect_timeout"] + 1,
+                        values["first_event_timeout"] + 1,
+                    ),
+                )
+        except Exception as error:
+            failure = http_failure(error, self._scope.host)
+            if failure is not error:
+                forget(error)
+        if self._scope.exchange is not self:
+            self.close()
+        return failure
 
-    def connected(self, connection: Any) -> None:
-        """Called in the thread that opens it, by the connection; None: of another
-        class, which reports nothing later either."""
+    def connected(self, connection: Any, is_kept: bool = False) -> None:
+        """Called by the thread that opens it.  None: a connection of another class,
+        which reports nothing more."""
+        scope = self._scope
         if connection is not None:
-            self._client.take(connection)
-        with self._lock:
+            import socket
+
+            self._client.unwatch(connection)
+            connection.sock.settimeout(None)  # that was for connecting
+            # Not os.dup(), which cannot duplicate sockets on Windows.
+            self._line = socket.socket(fileno=socket.dup(connection.sock.fileno()))
+            self.connection, self.is_kept = connection, is_kept
             self._connected_at = time.monotonic()
-            if not self._is_closed:
-                self.connection = connection
-                self._scope.arm("first", self._values["first_event_timeout"])
-            elif connection is not None:
-                connection.drop_line()
+        if scope.exchange is self:
+            scope.arm("first", self._values["first_event_timeout"])
+            scope.news.set()
+        else:
+            self.shut_down()
 
     def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
-        """Called by the connection for each response that it reads."""
+        """Called by the connection to read the response."""
         from http.client import HTTPResponse
 
         sock.settimeout(None)  # the scope limits the reads
-        self._body = HTTPResponse(sock, *args, **kwargs)
-        self._has_begun = bool(self._body.fp.peek(1))
-        return self._body
+        body = HTTPResponse(sock, *args, **kwargs)
+        if body.fp.peek(1):  # a byte of the answer has arrived
+            self._body = body
+        return body
+
+    def has_died_idle(self, failure: Exception) -> bool:
+        """Whether a kept connection was lost before a byte of the answer arrived."""
+        is_network = getattr(failure, "code", "") == "network"
+        is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
+        return is_network and self.is_kept and is_soon and self._body is None
+
+    def header(self, *names: str) -> str:
+        """The first of these headers that is not empty, "" if all are."""
+        values = (self.headers.get(name) for name in names)
+        return next((str(value) for value in values if value), "")
 
     def read(self) -> bytes:
         if self.ended:
             return b""
-        handled = sys.exc_info()[1]  # the caller's own
+        chunk, failure = b"", None
         try:
             chunk = next(self._chunks, b"")
         except Exception as error:
-            failure = http_failure(error, self._scope, handled, (_TLS_END, *_FAULTS))
-            if failure is not error:
-                forget(error)
-            raise failure from None
+            failure = http_failure(error, self._scope.host, in_body=True)
         self._scope.check()
-        if self._scope.late is not None:
-            raise self._scope.late  # a body without a length ends when it is shut down
+        # A body without a length just ends when the ticker shuts it down.
+        failure = self._scope.late or failure
+        if failure is not None:
+            raise failure
         self._size += len(chunk)
         if self._size > self.MAX_BYTES:
             size = self.MAX_BYTES // MIB
@@ -2860,31 +2842,24 @@ class Exchange:
             return
         if body.chunked:
             yield from dechunk(self._read_framed)
-            body.close()
-            return
-        left = _NEVER if body.length is None else body.length
-        while left > 0:
-            data = body.fp.read1(min(65536, left))
-            if not data and left < _NEVER:
-                raise EOFError("the body ended before its length")
-            left = left - len(data) if data else 0
-            self.is_whole = left == 0
-            yield data
+        else:
+            left = _NEVER if body.length is None else body.length
+            while left > 0:
+                data = body.fp.read1(min(65536, left))
+                if not data and left < _NEVER:
+                    raise EOFError("the body ended before its length")
+                left = left - len(data) if data else 0
+                self.is_whole = left == 0
+                yield data
         body.close()
 
     def _read_framed(self) -> bytes:
-        data = bytes(self._body.fp.read1(65536))
+        data: bytes = self._body.fp.read1(65536)
         self.is_whole = data.endswith(b"\n0\r\n\r\n")  # if not, the end may wait
         return data
 
-    def drain(self, seconds: float = 0.3) -> None:
-        """Read the body's end if it comes soon: the connection can serve again."""
-        if self._body is not None:  # else nothing could end the read
-            self.read_rest(1, seconds)
-            self._release()
-
     def read_rest(self, limit: int, seconds: float) -> bytes:
-        """What comes of the body within `limit` bytes and `seconds`."""
+        """What arrives of the body within `limit` bytes and `seconds`."""
         chunks, size = [], 0
         self._scope.arm("idle", seconds)
         try:
@@ -2892,71 +2867,63 @@ class Exchange:
                 chunks.append(self.read())
                 size += len(chunks[-1])
         except ProviderError:
-            pass  # what came is all there is to know
+            pass  # what arrived is all there is to know
         return b"".join(chunks)[:limit]
+
+    def drain(self, seconds: float = 0.3) -> None:
+        """Read the body's end if it comes soon: the connection can serve again."""
+        if self._body is not None:  # else nothing could end the read
+            self.read_rest(1, seconds)
 
     def has_data(self) -> bool:
         """Whether something waits in the socket."""
-        with self._lock:
-            connection = self.connection
-            return connection is not None and is_ready(connection.line.fileno(), True)
+        return self._line is not None and is_ready(self._line.fileno(), True)
 
     def shut_down(self) -> None:
-        """End whatever blocks on the connection."""
-        with self._lock:
-            if self.connection is not None:
-                self.connection.shut_down()
-
-    def has_died_idle(self, failure: Exception) -> bool:
-        """Whether a kept connection was lost before a byte of the answer had come."""
-        is_network = getattr(failure, "code", "") == "network"
-        is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
-        return is_network and self.is_kept and is_soon and not self._has_begun
-
-    def header(self, *names: str) -> str:
-        """The first of these headers that is there, "" if none is."""
-        values = (self.headers.get(name) for name in names)
-        return next((str(value) for value in values if value), "")
-
-    def _release(self) -> None:
-        """Let the connection serve another turn, if the body's end was read."""
-        connection, body = self.connection, self._body
-        is_read = self.ended and body is not None and body.isclosed()
-        if not is_read or self.status < 200 or connection is None:
-            return
-        with self._lock:
-            self.connection = None
-        response, self._response = self._response, None
+        """End whatever blocks on the connection, in any thread."""
+        line = self._line
         try:
-            del connection.response_class  # it leads to the request
-            self._client.keep(connection)
-            response.raw.release_conn()
-        except Exception:  # no ticker, or a urllib3 that does not do as documented
-            connection.drop_line()
-            close_response(response)
+            if line is not None:
+                line.shutdown(2)
+        except OSError:
+            pass  # the server was faster, or the line is closed
 
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
-        self._client.unwatch(self._scope)
-        self._scope.exchange = None
-        self._release()
-        with self._lock:
-            self._is_closed = True
-            connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.drop_line()
+        client, scope = self._client, self._scope
+        if scope.exchange is self:
+            client.unwatch(scope)
+            scope.exchange = None
+        connection, line = self.connection, self._line
         response, body = self._response, self._body
+        is_read = self.ended and body is not None and body.isclosed()
+        can_serve = is_read and self.status >= 200
+        if line is not None:
+            if not can_serve:
+                self.shut_down()
+            # From here on, nobody who still wants to end this exchange can shut down a
+            # connection that may serve another turn.
+            line.close()
         # Nothing that lives on leads to the request, which may be large.
-        self._chunks, self._response, self._body = iter(()), None, None
-        if response is not None and body is not None:
-            close_response(response)
-        elif response is not None:  # a thread that was left behind may read it
-            spawn(close_response, response)
+        self.connection = self._line = self._response = self._body = None
+        self._chunks = iter(())
+        if can_serve:
+            try:
+                connection.idle_since = time.monotonic()
+                client.watch(connection)
+                response.raw.release_conn()
+                return
+            except Exception:
+                pass  # no ticker, or a urllib3 that does not do as documented
+        if response is not None and body is None:
+            spawn(close_quietly, response)  # a thread left behind may be reading it
+        elif response is not None:
+            close_quietly(response)
 
 
-def close_response(response: Any) -> None:
+def close_quietly(target: Any) -> None:
     try:
-        response.close()
+        target.close()
     except Exception:  # a socket that was shut down closes in many ways
         pass
 
@@ -2968,18 +2935,15 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    handled = sys.exc_info()[1]  # the caller's own
     for _ in range(2):
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
             return exchange
         except Exception as error:
-            failure = http_failure(exchange.send_error or error, scope, handled)
-            if failure is not error:
-                forget(error)
+            failure, has_died_idle = error, exchange.has_died_idle(error)
             exchange.close()
-        if not exchange.has_died_idle(failure):
+        if not has_died_idle:
             break
         client.close()  # what died while idle costs nothing: once more, on a new one
     raise failure
@@ -2988,9 +2952,9 @@ def send(
 def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
     """Yield the content of a chunked body (RFC 9112, section 7.1), a piece for a read.
 
-    http.client gives one chunk a read, and a stream of small events has one chunk for
-    each.  Raises ValueError for what is no such framing, after all content before it,
-    and EOFError if the body ends early.
+    http.client returns one chunk a read, and a stream of small events has one chunk for
+    each.  Raises ValueError for broken framing, after all content before it, and
+    EOFError if the body ends early.
     """
     data, at = b"", 0  # what was read, and how far it is parsed
     left = trailers = 0  # bytes left of the chunk, bytes of trailers
@@ -3015,9 +2979,12 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
             continue
         line, at = data[at : end + 1], end + 1
         if line_is == "size":
-            left = _chunk_size(line)
+            digits = line.split(b";")[0].strip()
+            # int() alone would take -5, 0x10 and 1_0.
+            is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
+            left = int(digits, 16) if is_hex and len(digits) <= 16 else -1
             line_is = "end" if left else "trailer"
-            problem = "" if left >= 0 else "a chunk has no size"
+            problem = "a chunk has no size" if left < 0 else ""
         elif line_is == "end":
             line_is = "size"
             problem = "" if line == b"\r\n" else "a chunk is longer than its size"
@@ -3032,19 +2999,11 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
         raise ValueError(problem)
 
 
-def _chunk_size(line: bytes) -> int:
-    """The size of a chunk, -1 if the line has none."""
-    digits = line.split(b";")[0].strip()
-    # int() alone would take -5, 0x10 and 1_0.
-    is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
-    return int(digits, 16) if is_hex and len(digits.lstrip(b"0")) <= 15 else -1
-
-
 # --- certificates, proxies, faults
 
 # Variables that name a file, or a directory, of CA certificates; the first that is set
 # counts.  All programs with OpenSSL read the last, but requests does not.
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def routes() -> list[str]:
@@ -3052,20 +3011,18 @@ def routes() -> list[str]:
     messages."""
     upper = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
     names = [form for name in upper for form in (name, name.lower())]
-    ca = [name for name in CA_VARIABLES if os.environ.get(name)]
+    ca = [name for name in _CA_VARIABLES if os.environ.get(name)]
     return [name for name in names if os.environ.get(name)] + ca[:1]
 
 
 def ca_file(url: str) -> str:
-    """The certificates that requests is to verify `url` with.
+    """The CA certificates that a variable names for `url`, "" if none does.
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
-    names = [name for name in CA_VARIABLES if os.environ.get(name)]
+    names = [name for name in _CA_VARIABLES if os.environ.get(name)]
     if not names or not url.startswith("https:"):
-        # Its own, by name: for True, requests before 2.28 looks at CURL_CA_BUNDLE once
-        # more, and verifies nothing if that is empty.
-        return str(import_requests().certs.where())
+        return ""
     path = os.environ[names[0]]
     if not os.access(path, os.R_OK):
         text = f"{names[0]} names a file of CA certificates that cannot be read"
@@ -3076,14 +3033,13 @@ def ca_file(url: str) -> str:
 def proxy_of(url: str) -> str:
     """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
     if url.startswith("http:"):
-        return ""
-    requests = import_requests()
-    proxies = requests.utils.get_environ_proxies(url)
-    return str(requests.utils.select_proxy(url, proxies) or "")
+        return ""  # it only leads to this machine, and a proxy would see the key
+    utils = import_requests().utils
+    return str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
 
 
 def proxy_failure(url: str) -> ProviderError | None:
-    """The error of a way to `url` that leads through a proxy whose URL is not valid.
+    """The error of a proxy on the way to `url` whose own URL is not valid.
 
     requests and urllib3 report it in many ways, some of them with its password.
     """
@@ -3107,17 +3063,16 @@ def library_versions() -> dict[str, str | None]:
     return {n: getattr(sys.modules.get(n), "__version__", None) for n in names}
 
 
-def _causes(
-    error: BaseException, in_context: bool = True, handled: BaseException | None = None
-) -> list[BaseException]:
+def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
     """`error` and everything it was raised from or wraps, outermost first.
 
-    `in_context`: also what was being handled when it was raised, but for `handled`.
+    `in_context`: also what was being handled when it was raised.  In the thread of the
+    caller, that may be an error that is no concern of ours.
     """
     causes: list[BaseException] = []
     queue: list[Any] = [error]
     for item in queue:  # which grows meanwhile
-        if isinstance(item, BaseException) and item not in (*causes, handled):
+        if isinstance(item, BaseException) and item not in causes:
             causes.append(item)
             queue += [item.__cause__, getattr(item, "reason", None), *item.args]
             queue += [item.__context__] if in_context else []
@@ -3140,67 +3095,60 @@ def forget(error: BaseException) -> None:
             trace = trace.tb_next
 
 
+_BAD_URL = "the URL is not valid: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} broke HTTP: {reason}"
-# What the exceptions of requests, urllib3, http.client and ssl mean, by class name (so
+_LOST = "the connection to {host} failed: {reason}"
+# What the exceptions of requests, urllib3, http.client and ssl mean, by class names (so
 # that none has to be imported) and a text in it: code, message, advice.  The first row
-# that fits any cause counts.
+# that fits any cause counts.  The first of all is for bodies alone: there, the end of
+# TLS is the end of the body.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
+    ("SSLEOFError", "", "stream_cut", "the connection ended before the body", ""),
     ("SSLCertVerificationError", "", "network", "{host}: {reason}", "certificate"),
     ("CertificateError", "", "network", "{host}: {reason}", "certificate"),
     ("OSError", "CA certificate bundle", "config", "{reason}", "ca_file"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
-    ("InvalidSchema", "", "config", "a SOCKS proxy is set: {reason}", "socks"),
-    ("InvalidURL", "", "config", "the URL is not valid: {reason}", ""),
-    ("LocationParseError", "", "config", "the URL is not valid: {reason}", ""),
+    ("InvalidSchema", "SOCKS", "config", "a SOCKS proxy is set: {reason}", "socks"),
+    ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, ""),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
-    ("EOFError", "", "stream_cut", "{reason}", ""),
-    ("IncompleteRead", "", "stream_cut", "the body ended too early", ""),
+    ("EOFError IncompleteRead", "", "stream_cut", "{reason}", ""),
     ("gaierror", "", "network", "the address of {host} cannot be found: {reason}", ""),
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
-    ("HTTPException", "", "protocol", _BROKEN_HTTP, ""),
-    ("InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
-    ("OSError", "", "network", "the connection to {host} failed: {reason}", ""),
-    ("HTTPError", "", "network", "the connection to {host} failed: {reason}", ""),
+    ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
+    ("OSError HTTPError", "", "network", _LOST, ""),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
-# In a body, the end of TLS is the end of the body.
-_TLS_END = ("SSLEOFError", "", "stream_cut", "the connection ended before the body", "")
 
 
-def http_failure(
-    error: Exception, scope: Scope, handled: BaseException | None, faults: Any = _FAULTS
-) -> Exception:
-    """Ours for an error from `requests`: why the wait ended, or what it means."""
-    if scope.is_cancelled:
-        return Cancelled()
-    if scope.late is not None:
-        return scope.late
+def http_failure(error: Exception, host: str, in_body: bool = False) -> Exception:
+    """Our error for one of `requests`, or of a read of a body; `error` itself if it is
+    ours, or a defect."""
     if isinstance(error, (ProviderError, Cancelled)):
         return error
-    causes = _causes(error, handled=handled)
+    causes = _causes(error, in_context=not in_body)
     systems = [c for c in causes if isinstance(c, OSError) and c.errno]
-    for name, needle, code, text, advice in faults:
+    for names, needle, code, text, advice in _FAULTS if in_body else _FAULTS[1:]:
         for cause in reversed(causes):
-            names = [kind.__name__ for kind in type(cause).__mro__]
-            if name not in names or needle not in str(cause):
+            kinds = [kind.__name__ for kind in type(cause).__mro__]
+            if not set(kinds).intersection(names.split()) or needle not in str(cause):
                 continue
-            reason = str(cause) or names[0]
+            reason = str(cause) or kinds[0]
             if systems and "object at 0x" in reason:
                 reason = str(systems[-1].strerror)  # the others only wrap it
             reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
-            is_final = advice in ("certificate", "proxy_login")  # a retry is no use
             # For the log: of a text only the system's own, others may quote content.
             deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""
             return ProviderError(
                 code,
-                text.format(host=scope.host, reason=reason),
-                retryable=False if is_final else None,
+                text.format(host=host, reason=reason),
+                # Neither a certificate nor a login changes with a retry.
+                retryable=False if advice in ("certificate", "proxy_login") else None,
                 advice=advice,
-                cause=deepest or names[0],
+                cause=deepest or kinds[0],
             )
     return error
 

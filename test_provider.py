@@ -4145,7 +4145,7 @@ def test_request_that_a_kept_connection_loses_is_sent_again(
 
 @needs_linux
 def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(provider.Client, "MAX_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(provider.WatchedConnection, "MAX_IDLE_SECONDS", 0.0)
     emulator.queue.extend([kept(OK), [*kept(OK), close], kept(OK)])
     end = f" 0100007F:{emulator.port:04X} "  # and then its state
 

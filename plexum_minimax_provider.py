@@ -4880,9 +4880,8 @@ def read_fd(fd: int) -> bytes:
     while True:
         try:
             return os.read(fd, 65536)
-        except BlockingIOError:  # somebody made it non-blocking
-            if not is_ready(fd, True, None):
-                time.sleep(0.01)
+        except BlockingIOError:  # another process made it non-blocking
+            is_ready(fd, True, None)
         except OSError as error:
             log(f"stdin cannot be read: {error.strerror}")
             return b""
@@ -4895,24 +4894,21 @@ def write_fd(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            if not is_ready(fd, False, None):
-                time.sleep(0.01)
+            is_ready(fd, False, None)
 
 
 def private_stdout() -> int:
-    """A descriptor for the wire alone: what anybody prints goes to stderr.
+    """A descriptor for the wire alone: whatever else is printed goes to stderr.
 
     Standard descriptors that are closed are opened on the null device first, so that
     no socket takes their numbers.  Raises OSError if stdout was closed.
     """
-    closed = []
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            closed.append(fd)
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
-    if 1 in closed:
+    fd, was_closed = -1, False
+    while fd <= 2:
+        fd = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+        was_closed = was_closed or fd == 1
+    os.close(fd)
+    if was_closed:
         raise OSError("stdout is closed")
     wire = os.dup(1)
     os.dup2(2, 1)
@@ -4930,7 +4926,7 @@ def ignore_warnings() -> None:
 
 
 def _set_interpreter() -> None:
-    """What suits a process that is all ours."""
+    """Tune an interpreter that serves nothing but turns."""
     import gc
 
     ignore_warnings()
@@ -4941,38 +4937,30 @@ def _set_interpreter() -> None:
         sys.set_int_max_str_digits(4300)  # whatever the environment says
 
 
-_WORDS = {"done": 128, "closed": 129, "failed": 130}  # signals have lower numbers
+def _receive_signals(
+    writer: int, on_sigterm: Callable[..., None]
+) -> Callable[[], None]:
+    """Call `on_sigterm` at SIGTERM and ignore SIGINT; returns what undoes that.
 
-
-def _receive_signals(writer: int) -> Callable[[], None]:
-    """Have SIGTERM come as a byte to `writer`, ignore SIGINT; returns what undoes it.
-
-    A Python handler runs when the main thread comes to it, which may be never if the
-    signal came just before it began to wait; the byte is always read.
+    Python calls it when the main thread is not waiting.  A signal may arrive just
+    before a wait begins, so each also writes its number, which ends the wait, to
+    `writer`.
     """
     import signal
 
-    has_wakeup = hasattr(os, "set_blocking")  # Windows has it since 3.12
-
-    if has_wakeup:
-        os.set_blocking(writer, False)
-
-    def on_sigterm(*_: Any) -> None:
-        if not has_wakeup:
-            os.write(writer, bytes([signal.SIGTERM]))
-
     try:
-        before = signal.signal(signal.SIGTERM, on_sigterm)
-    except ValueError:  # not in the main thread: signals are somebody else's
+        terminate = signal.signal(signal.SIGTERM, on_sigterm)
+    except ValueError:  # not in the main thread: signals belong to the host program
         return lambda: None
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     wakeup = -1
-    if has_wakeup:
+    if hasattr(os, "set_blocking"):  # Windows has it since 3.12
+        os.set_blocking(writer, False)
         wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def undo() -> None:
         signal.set_wakeup_fd(wakeup)
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, terminate)
         signal.signal(signal.SIGINT, interrupt)
 
     return undo
@@ -4981,31 +4969,29 @@ def _receive_signals(writer: int) -> Callable[[], None]:
 def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; returns the process's exit code.
 
-    `overrides` are settings that win over file and environment.  A process that is
-    another program's gets its descriptors and signals back.
+    `overrides` are settings that win over file and environment.  Another program that
+    runs this gets its descriptors and signals back.
     """
     try:
         wire = private_stdout()  # before all else that opens a descriptor
     except OSError as error:
         log(f"nothing can be written: {error.strerror or error}")
         return EXIT_FATAL
-    # What the main thread waits on: words of the loop, and signals, as bytes.
-    reader, writer = os.pipe()
+    reader, writer = os.pipe()  # the first letters of words, for the main thread
 
     def notify(word: str) -> None:
         try:
-            os.write(writer, bytes([_WORDS[word]]))
+            os.write(writer, word[:1].encode())
         except OSError:
             pass  # full of words that say enough
 
-    undo = _receive_signals(writer)
+    undo = _receive_signals(writer, lambda *_: notify("terminate"))
     if owns_process:
         _set_interpreter()
-    provider = MiniMaxProvider.from_config(**(overrides or {}))
     loop = PluginLoop(
         read=lambda: read_fd(0),
         write=lambda data: write_fd(wire, data),
-        run=provider.batches,
+        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
         limits=_process_limits(overrides),
         notify=notify,
     )
@@ -5022,22 +5008,18 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
             os.close(wire)
 
 
-def _process_limits(overrides: JSON | None, seconds: float = 1.0) -> JSON:
+def _process_limits(overrides: JSON | None) -> JSON:
     """The settings of PROCESS_OPTIONS, or their defaults if the file hangs or is wrong:
     each turn reads it again and reports that."""
-    values: list[JSON] = []
-
-    def load() -> None:
-        names = PROCESS_OPTIONS
-        values.append(load_settings(overrides=overrides, names=names).values)
-
-    thread = threading.Thread(target=load, daemon=True)
+    scope = Scope()
+    scope.arm("files", 1.0)
     try:
-        thread.start()
-        thread.join(seconds)
-    except RuntimeError:
-        pass  # the loop will say so
-    return values[0] if values else default_values()
+        values: JSON = scope.call(
+            lambda: load_settings(overrides=overrides, names=PROCESS_OPTIONS).values
+        )
+    except ProviderError:
+        return default_values()
+    return values
 
 
 def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) -> int:
@@ -5051,29 +5033,25 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) 
     until = None  # when a process that was terminated has to end
     while True:
         left = None if until is None else max(until - time.monotonic(), 0) * 1000
-        happened = poll.poll(left) if poll is not None else [(reader, 0)]
-        if not happened:
+        ready = {reader: 0} if poll is None else dict(poll.poll(left))
+        if not ready:
             return EXIT_OK
-        for fd, what in happened:
-            if poll is not None and fd == wire:
-                poll.unregister(wire)
-                if not what & select.POLLNVAL:
-                    loop.lose()
-                    return EXIT_OK
-                continue
-            for byte in os.read(reader, 4096):
-                if byte < 128 and until is not None and owns_process:
+        words = os.read(reader, 4096) if reader in ready else b""
+        if poll is not None and wire in ready:
+            poll.unregister(wire)
+            words += b"" if ready[wire] & select.POLLNVAL else b"c"
+        for word in words.decode("latin-1"):  # or the number of a signal
+            if word == "t":
+                if until is not None and owns_process:
                     os._exit(EXIT_OK)  # a second SIGTERM
-                if byte < 128:
-                    until = time.monotonic() + 1.0  # for the turns to report their end
-                    loop.stop()
-                if byte == _WORDS["done"]:
-                    failed = until is None and loop.failed_alone
-                    return EXIT_ERROR if failed else EXIT_OK
-                if byte > _WORDS["done"]:
-                    loop.lose()
-                    gone = byte == _WORDS["closed"]
-                    return EXIT_OK if gone else EXIT_FATAL
+                until = time.monotonic() + 1.0  # for the turns to report their end
+                loop.stop()
+            elif word == "d":  # done
+                failed = until is None and loop.failed_alone
+                return EXIT_ERROR if failed else EXIT_OK
+            elif word in "cf":  # closed, or failed
+                loop.lose()
+                return EXIT_FATAL if word == "f" else EXIT_OK
 
 
 # ---------------------------------------------------------------------------

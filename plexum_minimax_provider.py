@@ -2548,8 +2548,7 @@ class WatchedConnection:
     """What our connection classes add to those of urllib3."""
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
-
-    idle_since = 0.0
+    idle_since = 0.0  # when it was last given back
 
     def connect(self: Any) -> None:
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
@@ -2602,16 +2601,11 @@ def import_requests() -> Any:
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
                 del sys.modules[name]
-        import sysconfig
-
-        marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
-        command = f"{sys.executable} -m pip install requests"
-        if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip refuses
-            command = "apt install python3-requests"
         raise ProviderError(
             "config",
             f"{sys.executable} cannot import requests: {error or type(error).__name__}",
-            f"Run {command}, or ./install.sh, which installs it privately.",
+            f"Run {sys.executable} -m pip install requests, or ./install.sh, which "
+            "installs it privately.",
         ) from None
 
 
@@ -2648,13 +2642,14 @@ class Client:
                 adapter.cert_verify = prepare_pool
                 session = requests.Session()
                 session.trust_env = False
+                session.stream = True
                 session.headers = {
                     "Accept-Encoding": "identity",
                     "User-Agent": f"{NAME}/{__version__}",
                     "anthropic-version": "2023-06-01",
                 }
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-                # Without this, requests reads the whole body of a redirect.
+                # allow_redirects=False would still read the whole body of a redirect.
                 session.get_redirect_target = lambda response: None
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
@@ -2714,9 +2709,7 @@ class Exchange:
         self.is_whole = False  # the body's end has arrived, though it may be unread
         self.ended = False  # the body's end was read
         self._client, self._scope, self._values = client, scope, values
-        self._line: Any = (
-            None  # a duplicate of the socket, for other threads to shut down
-        )
+        self._line: Any = None  # a duplicate of its socket, for `shut_down()`
         self._connected_at = 0.0
         self._response: Any = None
         self._body: Any = None  # http.client's response, None if another class has it
@@ -2738,32 +2731,28 @@ class Exchange:
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.  It returns its error: one
         that is raised would keep the request in memory if nobody waits for it."""
-        values, _LOCAL.exchange = self._values, self
-        method, headers = "GET", {"Accept": "application/json"}
+        _LOCAL.exchange = self
+        headers = {"Accept": "application/json"}
         if body is not None:
-            method, headers = "POST", {"Accept": "text/event-stream"}
+            headers["Accept"] = "text/event-stream"
             headers["Content-Type"] = "application/json"
         if key:
             headers["Authorization"] = "Bearer " + key
+        # The scope's limits are shorter: these end a thread that was left behind.
+        names = ("connect_timeout", "first_event_timeout")
         failure: Exception | None = None
         try:
             session = self._client.session()
             failure = proxy_failure(url)
             if failure is None:
                 self._response = session.request(
-                    method,
+                    "GET" if body is None else "POST",
                     url,
                     data=body,
                     headers=headers,
+                    timeout=tuple(self._values[name] + 1 for name in names),
                     verify=ca_file(url) or True,
                     proxies={"all": proxy_of(url)},
-                    stream=True,
-                    allow_redirects=False,
-                    # The scope's limits are shorter: these end a thread left behind.
-                    timeout=(
-                        values["connect_timeout"] + 1,
-                        values["first_event_timeout"] + 1,
-                    ),
                 )
         except Exception as error:
             failure = http_failure(error, self._scope.host)
@@ -2872,8 +2861,11 @@ class Exchange:
 
     def drain(self, seconds: float = 0.3) -> None:
         """Read the body's end if it comes soon: the connection can serve again."""
-        if self._body is not None:  # else nothing could end the read
-            self.read_rest(1, seconds)
+        try:
+            if self._body is not None:  # else nothing could end the read
+                self.read_rest(1, seconds)
+        except Exception:
+            pass  # a cancel, for example: the message is complete
 
     def has_data(self) -> bool:
         """Whether something waits in the socket."""
@@ -3095,6 +3087,7 @@ def forget(error: BaseException) -> None:
             trace = trace.tb_next
 
 
+_BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
 _BAD_URL = "the URL is not valid: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} broke HTTP: {reason}"
@@ -3105,8 +3098,7 @@ _LOST = "the connection to {host} failed: {reason}"
 # TLS is the end of the body.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("SSLEOFError", "", "stream_cut", "the connection ended before the body", ""),
-    ("SSLCertVerificationError", "", "network", "{host}: {reason}", "certificate"),
-    ("CertificateError", "", "network", "{host}: {reason}", "certificate"),
+    (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("OSError", "CA certificate bundle", "config", "{reason}", "ca_file"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
     ("InvalidSchema", "SOCKS", "config", "a SOCKS proxy is set: {reason}", "socks"),

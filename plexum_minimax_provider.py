@@ -2400,7 +2400,7 @@ def read_image_file(path: str) -> JSON:
 _NEVER = float("inf")
 _TICK = 0.1  # seconds between two looks at the turns that read
 FILE_SECONDS = 10.0  # for files that settings name: their file system may hang
-# What a turn may wait for: the setting that limits it, and the words for people.
+# What a turn may wait for: the setting that limits it, and how messages name it.
 _STEPS = {
     "files": ("the fixed limit", "reading the configuration"),
     "connect": ("connect_timeout", "connecting to {host}"),
@@ -2535,12 +2535,12 @@ def spawn(work: Callable[..., object], *args: Any) -> None:
     try:
         threading.Thread(target=work, args=args, daemon=True).start()
     except RuntimeError as error:
-        raise ProviderError("busy", f"no thread can be started: {error}") from None
+        raise ProviderError("busy", f"cannot start a thread: {error}") from None
 
 
 # --- connections
 
-# The exchange that a thread opens: urllib3 takes no argument for it.
+# urllib3 takes no argument for it, so the exchange that a thread opens travels here.
 _LOCAL = threading.local()
 
 
@@ -2690,14 +2690,14 @@ class Client:
 
 
 class Exchange:
-    """One attempt on the wire: opened in a thread of its own, read by the turn's.
+    """One attempt on the wire: a thread of its own opens it, the turn's thread reads it.
 
     Once it is open it has `status`, `headers` (their names in any case) and `arrived`
     (seconds since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
     ProviderError or Cancelled.
 
-    An exchange that is not its scope's any more has been closed.  A thread that is left
-    behind with it sees that when it has connected, and when it is done.
+    `close()` takes it from its scope.  A thread that was left behind opening it checks
+    that once it has connected, and at its end, and closes what it has opened.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
@@ -2729,8 +2729,11 @@ class Exchange:
         self._client.watch(scope)
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
-        """The part of `open()` that nothing can interrupt.  It returns its error: one
-        that is raised would keep the request in memory if nobody waits for it."""
+        """The part of `open()` that nothing can interrupt.
+
+        It returns its error: a raised one that nobody waits for any more would keep the
+        request in memory.
+        """
         _LOCAL.exchange = self
         headers = {"Accept": "application/json"}
         if body is not None:
@@ -2763,8 +2766,8 @@ class Exchange:
         return failure
 
     def connected(self, connection: Any, is_kept: bool = False) -> None:
-        """Called by the thread that opens it.  None: a connection of another class,
-        which reports nothing more."""
+        """Limit the wait for the answer.  The connection calls this; None stands for
+        one of another program's class, which calls nothing else."""
         scope = self._scope
         if connection is not None:
             import socket
@@ -2782,7 +2785,7 @@ class Exchange:
             self.shut_down()
 
     def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
-        """Called by the connection to read the response."""
+        """Make http.client's response.  The connection calls this to read the answer."""
         from http.client import HTTPResponse
 
         sock.settimeout(None)  # the scope limits the reads
@@ -2825,7 +2828,7 @@ class Exchange:
     def _read_body(self) -> Iterator[bytes]:
         """The content, as it arrives."""
         body = self._body
-        if body is None:  # slow and right, in threads that can be left behind
+        if body is None:  # slow, but it works with every class and can be left behind
             pieces = self._response.iter_content(1)
             yield from iter(lambda: self._scope.call(lambda: next(pieces, b"")), b"")
             return
@@ -2836,7 +2839,7 @@ class Exchange:
             while left > 0:
                 data = body.fp.read1(min(65536, left))
                 if not data and left < _NEVER:
-                    raise EOFError("the body ended before its length")
+                    raise EOFError("the body is shorter than its Content-Length")
                 left = left - len(data) if data else 0
                 self.is_whole = left == 0
                 yield data
@@ -2848,7 +2851,7 @@ class Exchange:
         return data
 
     def read_rest(self, limit: int, seconds: float) -> bytes:
-        """What arrives of the body within `limit` bytes and `seconds`."""
+        """The part of the body that arrives within `limit` bytes and `seconds`."""
         chunks, size = [], 0
         self._scope.arm("idle", seconds)
         try:
@@ -2856,7 +2859,7 @@ class Exchange:
                 chunks.append(self.read())
                 size += len(chunks[-1])
         except ProviderError:
-            pass  # what arrived is all there is to know
+            pass  # the part that arrived has to do
         return b"".join(chunks)[:limit]
 
     def drain(self, seconds: float = 0.3) -> None:
@@ -2868,11 +2871,11 @@ class Exchange:
             pass  # a cancel, for example: the message is complete
 
     def has_data(self) -> bool:
-        """Whether something waits in the socket."""
+        """Whether unread bytes wait in the socket."""
         return self._line is not None and is_ready(self._line.fileno(), True)
 
     def shut_down(self) -> None:
-        """End whatever blocks on the connection, in any thread."""
+        """End every call that blocks on the connection, in any thread."""
         line = self._line
         try:
             if line is not None:
@@ -2893,10 +2896,10 @@ class Exchange:
         if line is not None:
             if not can_serve:
                 self.shut_down()
-            # From here on, nobody who still wants to end this exchange can shut down a
-            # connection that may serve another turn.
+            # From here on, a late cancel of this turn cannot shut down a connection
+            # that serves another one.
             line.close()
-        # Nothing that lives on leads to the request, which may be large.
+        # Whoever still holds this exchange does not hold the request, too.
         self.connection = self._line = self._response = self._body = None
         self._chunks = iter(())
         if can_serve:
@@ -2906,7 +2909,7 @@ class Exchange:
                 response.raw.release_conn()
                 return
             except Exception:
-                pass  # no ticker, or a urllib3 that does not do as documented
+                pass  # no thread for the ticker, or a urllib3 with other insides
         if response is not None and body is None:
             spawn(close_quietly, response)  # a thread left behind may be reading it
         elif response is not None:
@@ -2963,10 +2966,10 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
                 yield b"".join(content)
                 content = []
             if not left and len(data) - at > max_line:
-                raise ValueError("a line of its chunks is too long")
+                raise ValueError("the line with a chunk's size is too long")
             more = read()
             if not more:
-                raise EOFError("the body ended inside its chunks")
+                raise EOFError("the body ended before its last chunk")
             data, at = data[at:] + more, 0
             continue
         line, at = data[at : end + 1], end + 1
@@ -2976,7 +2979,7 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
             is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
             left = int(digits, 16) if is_hex and len(digits) <= 16 else -1
             line_is = "end" if left else "trailer"
-            problem = "a chunk has no size" if left < 0 else ""
+            problem = "a chunk has no valid size" if left < 0 else ""
         elif line_is == "end":
             line_is = "size"
             problem = "" if line == b"\r\n" else "a chunk is longer than its size"
@@ -2994,7 +2997,7 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
 # --- certificates, proxies, faults
 
 # Variables that name a file, or a directory, of CA certificates; the first that is set
-# counts.  All programs with OpenSSL read the last, but requests does not.
+# counts.  Programs with OpenSSL read the last one, but requests does not.
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -3008,7 +3011,7 @@ def routes() -> list[str]:
 
 
 def ca_file(url: str) -> str:
-    """The CA certificates that a variable names for `url`, "" if none does.
+    """The path of the CA certificates that a variable names, "" if none does.
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
@@ -3017,7 +3020,7 @@ def ca_file(url: str) -> str:
         return ""
     path = os.environ[names[0]]
     if not os.access(path, os.R_OK):
-        text = f"{names[0]} names a file of CA certificates that cannot be read"
+        text = f"{names[0]} names a CA certificate file that cannot be read"
         raise ProviderError("config", text, advice="ca_file")
     return path
 
@@ -3031,9 +3034,9 @@ def proxy_of(url: str) -> str:
 
 
 def proxy_failure(url: str) -> ProviderError | None:
-    """The error of a proxy on the way to `url` whose own URL is not valid.
+    """The error of a proxy on the way to `url` whose own URL is not valid, else None.
 
-    requests and urllib3 report it in many ways, some of them with its password.
+    requests and urllib3 report that in many ways, and some show the password.
     """
     from urllib.parse import urlsplit
 
@@ -3046,7 +3049,7 @@ def proxy_failure(url: str) -> ProviderError | None:
             return None
     except ValueError:
         pass
-    return ProviderError("config", "the URL of the proxy is not valid", advice="proxy")
+    return ProviderError("config", "the proxy URL is not valid", advice="proxy")
 
 
 def library_versions() -> dict[str, str | None]:
@@ -3072,10 +3075,10 @@ def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
 
 
 def forget(error: BaseException) -> None:
-    """Let go of what the frames hold that `error` came through.
+    """Clear the frames that `error` passed through.
 
-    The request and the answer would stay, in cycles, until a collection, and those
-    are rare where little else is cyclic.
+    The error and its frames form cycles, which would keep the request and the answer
+    until the next garbage collection, and those are rare.
     """
     for cause in _causes(error, in_context=False):
         trace, cause.__traceback__ = cause.__traceback__, None
@@ -3083,25 +3086,26 @@ def forget(error: BaseException) -> None:
             try:
                 trace.tb_frame.clear()
             except RuntimeError:
-                pass  # it still runs
+                pass  # this one still runs
             trace = trace.tb_next
 
 
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
 _BAD_URL = "the URL is not valid: {reason}"
+_SOCKS = "requests cannot use the SOCKS proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
-_BROKEN_HTTP = "{host} broke HTTP: {reason}"
+_BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 _LOST = "the connection to {host} failed: {reason}"
-# What the exceptions of requests, urllib3, http.client and ssl mean, by class names (so
-# that none has to be imported) and a text in it: code, message, advice.  The first row
-# that fits any cause counts.  The first of all is for bodies alone: there, the end of
-# TLS is the end of the body.
+# What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
+# their classes (so that none has to be imported) and a text in them: code, message,
+# advice.  The first row that fits any cause counts.  The top row is for bodies alone,
+# which end where TLS ends.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("SSLEOFError", "", "stream_cut", "the connection ended before the body", ""),
+    ("SSLEOFError", "", "stream_cut", "the connection ended inside the body", ""),
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("OSError", "CA certificate bundle", "config", "{reason}", "ca_file"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
-    ("InvalidSchema", "SOCKS", "config", "a SOCKS proxy is set: {reason}", "socks"),
+    ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
     ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, ""),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
@@ -4967,7 +4971,7 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     try:
         wire = private_stdout()  # before all else that opens a descriptor
     except OSError as error:
-        log(f"nothing can be written: {error.strerror or error}")
+        log(f"stdout cannot be written: {error.strerror or error}")
         return EXIT_FATAL
     reader, writer = os.pipe()  # the first letters of words, for the main thread
 

@@ -2551,12 +2551,14 @@ class WatchedConnection:
     idle_since = 0.0  # when it was last given back
 
     def connect(self: Any) -> None:
+        _LOCAL.exchange.client.unwatch(self)
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
         _LOCAL.exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
+        exchange.client.unwatch(self)
         if self.sock is not None and exchange.connection is None:
             exchange.connected(self, is_kept=True)
         try:
@@ -2568,12 +2570,8 @@ class WatchedConnection:
                 raise
         self.response_class = exchange.new_body
 
-    def look(self: Any) -> bool:
-        """Close it if it was idle for too long; whether it is closed.
-
-        The ticker calls this while no turn uses the connection.  A turn that takes it
-        at the same moment sends its request again, as with any that died while idle.
-        """
+    def close_if_old(self: Any) -> bool:
+        """Close it if it has been idle for too long; whether it is closed."""
         if time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS:
             close_quietly(self)
         return self.sock is None
@@ -2662,7 +2660,7 @@ class Client:
             self._session.close()
 
     def watch(self, target: Any) -> None:
-        """Have the ticker call `target.look()` until that is true."""
+        """Have the ticker look at a scope, or at a connection, until `unwatch()`."""
         with self._lock:
             if not self._is_ticking:
                 spawn(self._tick)
@@ -2675,14 +2673,15 @@ class Client:
 
     def _tick(self) -> None:
         while True:
-            with self._lock:
-                targets = list(self._watched)
-                self._is_ticking = bool(targets)
-            if not targets:
-                return
-            for target in targets:
-                if target.look():
-                    self.unwatch(target)
+            with self._lock:  # so that no turn can take a connection while it closes
+                scopes = [each for each in self._watched if isinstance(each, Scope)]
+                idle = self._watched.difference(scopes)
+                self._watched -= {each for each in idle if each.close_if_old()}
+                self._is_ticking = bool(self._watched)
+                if not self._is_ticking:
+                    return
+            for scope in scopes:
+                scope.look()
             time.sleep(_TICK)
 
 
@@ -2708,7 +2707,7 @@ class Exchange:
         self.is_kept = False  # that connection has served an earlier turn
         self.is_whole = False  # the body's end has arrived, though it may be unread
         self.ended = False  # the body's end was read
-        self._client, self._scope, self._values = client, scope, values
+        self.client, self._scope, self._values = client, scope, values
         self._line: Any = None  # a duplicate of its socket, for `shut_down()`
         self._connected_at = 0.0
         self._response: Any = None
@@ -2726,7 +2725,7 @@ class Exchange:
         self.headers = self._response.headers
         self.arrived = time.time()
         self._chunks = self._read_body()
-        self._client.watch(scope)
+        self.client.watch(scope)
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
@@ -2745,7 +2744,7 @@ class Exchange:
         names = ("connect_timeout", "first_event_timeout")
         failure: Exception | None = None
         try:
-            session = self._client.session()
+            session = self.client.session()
             failure = proxy_failure(url)
             if failure is None:
                 self._response = session.request(
@@ -2772,7 +2771,6 @@ class Exchange:
         if connection is not None:
             import socket
 
-            self._client.unwatch(connection)
             connection.sock.settimeout(None)  # that was for connecting
             # Not os.dup(), which cannot duplicate sockets on Windows.
             self._line = socket.socket(fileno=socket.dup(connection.sock.fileno()))
@@ -2885,7 +2883,7 @@ class Exchange:
 
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
-        client, scope = self._client, self._scope
+        client, scope = self.client, self._scope
         if scope.exchange is self:
             client.unwatch(scope)
             scope.exchange = None
@@ -3103,7 +3101,6 @@ _LOST = "the connection to {host} failed: {reason}"
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("SSLEOFError", "", "stream_cut", "the connection ended inside the body", ""),
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
-    ("OSError", "CA certificate bundle", "config", "{reason}", "ca_file"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
     ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
     ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, ""),

@@ -2483,12 +2483,12 @@ class Scope:
         """End the read under way if it has to end.  The ticker calls this."""
         try:
             self.check()
-            self.late = self.overdue()
+            self.late = self.late or self.overdue()
         except Exception as error:  # the caller's event may raise anything
             self.late = error
         exchange = self.exchange
         if self.late is not None and exchange is not None:
-            exchange.shut_down()
+            shut_down(exchange.line)
 
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -2548,17 +2548,18 @@ class WatchedConnection:
     """What our connection classes add to those of urllib3."""
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
-    idle_since = 0.0  # when it was last given back
+    idle_since = 0.0
+    line: Any = None  # a duplicate of the socket, while no turn uses it
 
     def connect(self: Any) -> None:
-        _LOCAL.exchange.client.unwatch(self)
+        self.take()
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
         _LOCAL.exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
-        exchange.client.unwatch(self)
+        self.take()
         if self.sock is not None and exchange.connection is None:
             exchange.connected(self, is_kept=True)
         try:
@@ -2570,11 +2571,30 @@ class WatchedConnection:
                 raise
         self.response_class = exchange.new_body
 
-    def close_if_old(self: Any) -> bool:
-        """Close it if it has been idle for too long; whether it is closed."""
-        if time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS:
-            close_quietly(self)
-        return self.sock is None
+    def take(self) -> None:
+        _LOCAL.exchange.client.unwatch(self)
+        if self.line is not None:
+            self.line.close()
+
+    def end_if_old(self: Any) -> bool:
+        """Shut it down if it has been idle for too long; whether it has ended.
+
+        The pool, which may be looking at it, sees that and closes it.
+        """
+        is_old = time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS
+        if is_old or self.sock is None:
+            shut_down(self.line)
+            self.line.close()
+        return is_old or self.sock is None
+
+
+def shut_down(line: Any) -> None:
+    """End every call that blocks on a connection, in any thread."""
+    try:
+        if line is not None:
+            line.shutdown(2)
+    except OSError:
+        pass  # the server was faster, or the line is closed
 
 
 def watch_pool(pool: Any) -> None:
@@ -2673,10 +2693,10 @@ class Client:
 
     def _tick(self) -> None:
         while True:
-            with self._lock:  # so that no turn can take a connection while it closes
+            with self._lock:  # so that no turn takes a connection meanwhile
                 scopes = [each for each in self._watched if isinstance(each, Scope)]
                 idle = self._watched.difference(scopes)
-                self._watched -= {each for each in idle if each.close_if_old()}
+                self._watched -= {each for each in idle if each.end_if_old()}
                 self._is_ticking = bool(self._watched)
                 if not self._is_ticking:
                     return
@@ -2708,7 +2728,7 @@ class Exchange:
         self.is_whole = False  # the body's end has arrived, though it may be unread
         self.ended = False  # the body's end was read
         self.client, self._scope, self._values = client, scope, values
-        self._line: Any = None  # a duplicate of its socket, for `shut_down()`
+        self.line: Any = None  # a duplicate of its socket, once there is one
         self._connected_at = 0.0
         self._response: Any = None
         self._body: Any = None  # http.client's response, None if another class has it
@@ -2773,14 +2793,14 @@ class Exchange:
 
             connection.sock.settimeout(None)  # that was for connecting
             # Not os.dup(), which cannot duplicate sockets on Windows.
-            self._line = socket.socket(fileno=socket.dup(connection.sock.fileno()))
+            self.line = socket.socket(fileno=socket.dup(connection.sock.fileno()))
             self.connection, self.is_kept = connection, is_kept
             self._connected_at = time.monotonic()
         if scope.exchange is self:
             scope.arm("first", self._values["first_event_timeout"])
             scope.news.set()
         else:
-            self.shut_down()
+            shut_down(self.line)
 
     def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         """Make http.client's response.  The connection calls this to read the answer."""
@@ -2870,16 +2890,7 @@ class Exchange:
 
     def has_data(self) -> bool:
         """Whether unread bytes wait in the socket."""
-        return self._line is not None and is_ready(self._line.fileno(), True)
-
-    def shut_down(self) -> None:
-        """End every call that blocks on the connection, in any thread."""
-        line = self._line
-        try:
-            if line is not None:
-                line.shutdown(2)
-        except OSError:
-            pass  # the server was faster, or the line is closed
+        return self.line is not None and is_ready(self.line.fileno(), True)
 
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
@@ -2887,27 +2898,27 @@ class Exchange:
         if scope.exchange is self:
             client.unwatch(scope)
             scope.exchange = None
-        connection, line = self.connection, self._line
+        connection, line = self.connection, self.line
         response, body = self._response, self._body
         is_read = self.ended and body is not None and body.isclosed()
         can_serve = is_read and self.status >= 200
-        if line is not None:
-            if not can_serve:
-                self.shut_down()
-            # From here on, a late cancel of this turn cannot shut down a connection
-            # that serves another one.
-            line.close()
         # Whoever still holds this exchange does not hold the request, too.
-        self.connection = self._line = self._response = self._body = None
+        self.connection = self.line = self._response = self._body = None
         self._chunks = iter(())
         if can_serve:
             try:
-                connection.idle_since = time.monotonic()
+                connection.idle_since, connection.line = time.monotonic(), line.dup()
+                # From here on, a late cancel of this turn cannot shut down a connection
+                # that serves another one.
+                line.close()
                 client.watch(connection)
                 response.raw.release_conn()
                 return
             except Exception:
-                pass  # no thread for the ticker, or a urllib3 with other insides
+                pass  # no descriptor, no thread, or a urllib3 with other insides
+        if line is not None:
+            shut_down(line)
+            line.close()
         if response is not None and body is None:
             spawn(close_quietly, response)  # a thread left behind may be reading it
         elif response is not None:

@@ -4981,7 +4981,7 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     except OSError as error:
         log(f"stdout cannot be written: {error.strerror or error}")
         return EXIT_FATAL
-    reader, writer = os.pipe()  # the first letters of words, for the main thread
+    reader, writer = os.pipe()  # signals, and the first letters of words
 
     def notify(word: str) -> None:
         try:

@@ -2983,10 +2983,7 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
             continue
         line, at = data[at : end + 1], end + 1
         if line_is == "size":
-            digits = line.split(b";")[0].strip()
-            # int() alone would take -5, 0x10 and 1_0.
-            is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
-            left = int(digits, 16) if is_hex and len(digits) <= 16 else -1
+            left = _chunk_size(line)
             line_is = "end" if left else "trailer"
             problem = "a chunk has no valid size" if left < 0 else ""
         elif line_is == "end":
@@ -3001,6 +2998,14 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
         yield b"".join(content)
     if problem:
         raise ValueError(problem)
+
+
+def _chunk_size(line: bytes) -> int:
+    """The size of a chunk, -1 if the line has none."""
+    digits = line.split(b";")[0].strip()
+    # int() alone would take -5, 0x10 and 1_0.
+    is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
+    return int(digits, 16) if is_hex and len(digits) <= 16 else -1
 
 
 # --- certificates, proxies, faults

@@ -2157,7 +2157,7 @@ def read_image_file(path: str) -> JSON:
 _NEVER = float("inf")
 _TICK = 0.1  # seconds between two looks at the turns that read
 FILE_SECONDS = 10.0  # for files that settings name: their file system may hang
-# What a turn may wait for: the setting that limits it, and the words for people.
+# What a turn may wait for: the setting that limits it, and how messages name it.
 _STEPS = {
     "files": ("the fixed limit", "reading the configuration"),
     "connect": ("connect_timeout", "connecting to {host}"),
@@ -2170,22 +2170,22 @@ _STEPS = {
 class Scope:
     """The limits of one turn, its cancel, and the one place where it waits.
 
-    `arm(step, seconds)` begins a limit and `pause()` stops it while the host has the
-    word.  `call(work)` waits for work in another thread; reads of a body are watched by
-    the client's ticker.  `cancel()` may be called from any thread.
+    `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
+    `call(work)` waits for another thread; the client's ticker watches the reads of a
+    body.  Any thread may call `cancel()`.
     """
 
     def __init__(self, cancel: Any = None) -> None:
         self.accepted = time.monotonic()
         self.host = ""
-        self.exchange: Exchange | None = None  # whose socket is shut down at the end
+        self.exchange: Exchange | None = None  # the attempt under way
         self.late: Exception | None = None  # why the ticker ended the read under way
-        self.is_cancelled = False
-        self._caller = cancel  # an event of the caller's; our host calls `cancel()`
+        self.news = threading.Event()  # ends a wait
+        self._is_cancelled = False
+        self._caller = cancel  # an event of the caller; our host calls `cancel()`
         self._step, self._seconds, self._due = "turn", 0.0, _NEVER
-        self._left = _NEVER  # of the limit, while it is paused
+        self._left = _NEVER  # of this limit, while it is paused
         self._turn_seconds, self._turn_due = 0.0, _NEVER
-        self._news = threading.Event()
 
     def start(self, turn_timeout: float) -> None:
         self._turn_seconds = turn_timeout
@@ -2195,7 +2195,6 @@ class Scope:
         self._step, self._seconds = step, seconds
         self._due = time.monotonic() + seconds
         self.late = None
-        self._news.set()  # for a thread that waits in `call()`
 
     def pause(self) -> None:
         self._left = self._due - time.monotonic()
@@ -2209,48 +2208,44 @@ class Scope:
         return self._turn_due - time.monotonic()
 
     def cancel(self) -> None:
-        self.is_cancelled = True
-        self._shut_down()
+        self._is_cancelled = True
+        self.look()
+        self.news.set()
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
-        if self._caller is not None and self._caller.is_set():
-            self.is_cancelled = True
-        if self.is_cancelled:
+        if self._is_cancelled or (self._caller is not None and self._caller.is_set()):
             raise Cancelled
 
     def overdue(self) -> ProviderError | None:
         """The error of the limit that is over, None if none is."""
-        now, due = time.monotonic(), min(self._due, self._turn_due)
+        now = time.monotonic()
+        due, step, seconds = min(
+            (self._due, self._step, self._seconds),
+            (self._turn_due, "turn", self._turn_seconds),
+        )
         if now < due:
             return None
-        if now - due > 5 * _TICK:  # else it would have been noticed before
-            # The process was stopped, and what it waits for may have come meanwhile.
+        if now - due > 5 * _TICK:
+            # The process was stopped, or it would have noticed before.  What it waits
+            # for may have arrived meanwhile.
             self._due = max(self._due, now + 1)
             self._turn_due = max(self._turn_due, now + 1)
             return None
-        step, seconds = self._step, self._seconds
-        if due == self._turn_due:
-            step, seconds = "turn", self._turn_seconds
         setting, words = _STEPS[step]
         words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
         return ProviderError("timeout", f"{words} ({setting})")
 
     def look(self) -> None:
-        """Called by the ticker: end the read under way if it has to end."""
+        """End the read under way if it has to end.  The ticker calls this."""
         try:
             self.check()
-            self.late = self.overdue()
-        except Exception as error:  # also of a caller's event
+            self.late = self.late or self.overdue()
+        except Exception as error:  # the caller's event may raise anything
             self.late = error
-        if self.late is not None:
-            self._shut_down()
-
-    def _shut_down(self) -> None:
         exchange = self.exchange
-        if exchange is not None:
-            exchange.shut_down()
-        self._news.set()
+        if self.late is not None and exchange is not None:
+            shut_down(exchange.line)
 
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -2258,30 +2253,26 @@ class Scope:
             self._wait(until)
 
     def call(self, work: Callable[[], Any]) -> Any:
-        """What `work()` returns or raises.  It runs in a thread of its own, since nothing
-        interrupts it: if the wait ends first, the thread is left behind."""
-        outcome: list[Any] = []  # what it returned, or its exception
-        waiting = [True]
+        """What `work()` returns or raises; it may also return an error to be raised.
+
+        It runs in a thread of its own, since nothing can interrupt it.  A limit or a
+        cancel ends the wait and leaves that thread behind.
+        """
+        outcome: list[Any] = []
 
         def run() -> None:
             try:
                 outcome.append(work())
             except Exception as error:
-                if waiting:
-                    outcome.append(error)
-                else:
-                    forget(error)
-            self._news.set()
+                outcome.append(error)
+            self.news.set()
 
         spawn(run)
-        try:
-            while not outcome:
-                self._wait(min(self._due, self._turn_due))
-                late = self.overdue()
-                if late is not None and not outcome:
-                    raise late
-        finally:
-            waiting.clear()
+        while not outcome:
+            self._wait(min(self._due, self._turn_due))
+            late = self.overdue()
+            if late is not None and not outcome:
+                raise late
         result = outcome.pop()
         if isinstance(result, Exception):
             raise result
@@ -2289,11 +2280,10 @@ class Scope:
 
     def _wait(self, until: float) -> None:
         """Wait until then, or until there is news.  Raises Cancelled."""
-        seconds = max(until - time.monotonic(), 0)
-        if self._caller is not None:
-            seconds = min(seconds, _TICK)
-        self._news.wait(min(seconds, 3600))  # larger ones overflow on some systems
-        self._news.clear()
+        # A caller's event wakes nobody; some systems cannot wait for much longer.
+        longest = 3600.0 if self._caller is None else _TICK
+        self.news.wait(min(max(until - time.monotonic(), 0), longest))
+        self.news.clear()
         self.check()
 
 
@@ -2302,108 +2292,115 @@ def spawn(work: Callable[..., object], *args: Any) -> None:
     try:
         threading.Thread(target=work, args=args, daemon=True).start()
     except RuntimeError as error:
-        raise ProviderError("busy", f"no thread can be started: {error}") from None
+        raise ProviderError("busy", f"cannot start a thread: {error}") from None
 
 
 # --- connections
 
-# The exchange that a thread opens: urllib3 takes no argument for it.
+# urllib3 takes no argument for it, so the exchange that a thread opens travels here.
 _LOCAL = threading.local()
 
 
 class WatchedConnection:
-    """What our connection classes add to urllib3's, whichever those are."""
+    """What our connection classes add to those of urllib3."""
 
-    line: Any = None  # a duplicate of the socket, to be shut down by other threads
-    idle_since = 0.0  # when it was kept for a further turn; 0: an exchange has it
+    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
+    idle_since = 0.0
+    line: Any = None  # a duplicate of the socket, while no turn uses it
 
     def connect(self: Any) -> None:
+        self.take()
+        self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
-        import socket
-
-        # Not os.dup(), which cannot duplicate sockets on Windows.
-        self.line = socket.socket(fileno=socket.dup(self.sock.fileno()))
-        self.sock.settimeout(None)  # that was for connecting: the scope limits the rest
         _LOCAL.exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
+        self.take()
         if self.sock is not None and exchange.connection is None:
-            exchange.is_kept = True
-            exchange.connected(self)
-        self.response_class = exchange.new_body
+            exchange.connected(self, is_kept=True)
         try:
             super().request(*args, **kwargs)  # type: ignore[misc]
-        except OSError as error:
+        except OSError:
+            # A server may refuse a request that it has not read to the end: its answer
+            # counts.  If there is none, reading it fails, too.
             if exchange.connection is None:
                 raise
-            # The server may have refused the request before it had read all of it: its
-            # answer counts, and only if there is none, this error does.
-            exchange.send_error = error.with_traceback(None)  # it leads to the request
+        self.response_class = exchange.new_body
 
-    def close(self: Any) -> None:
-        # http.client closes before it reads a body that ends with the connection: the
-        # exchange still needs the line then, and drops it.
-        if self.idle_since:
-            self.drop_line()
-        super().close()  # type: ignore[misc]
+    def take(self) -> None:
+        _LOCAL.exchange.client.unwatch(self)
+        if self.line is not None:
+            self.line.close()
 
-    def drop_line(self) -> None:
-        self.shut_down()
-        self.line.close()
+    def end_if_old(self: Any) -> bool:
+        """Shut it down if it has been idle for too long; whether it has ended.
 
-    def shut_down(self) -> None:
-        """End every call that blocks on the socket, in any thread."""
-        try:
-            self.line.shutdown(2)
-        except OSError:
-            pass  # the server was faster, or the line was dropped
+        The pool, which may be looking at it, sees that and closes it.
+        """
+        is_old = time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS
+        if is_old or self.sock is None:
+            shut_down(self.line)
+            self.line.close()
+        return is_old or self.sock is None
+
+
+def shut_down(line: Any) -> None:
+    """End every call that blocks on a connection, in any thread."""
+    try:
+        if line is not None:
+            line.shutdown(2)
+    except OSError:
+        pass  # the server was faster, or the line is closed
+
+
+def watch_pool(pool: Any) -> None:
+    """Make a pool of urllib3 open connections that report to the exchange."""
+    base = type(pool).ConnectionCls  # at each request: recorders replace it for a while
+    if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
+        pool.ConnectionCls = base  # another program's, whose insides may be different
+        _LOCAL.exchange.connected(None)
+    elif getattr(pool.ConnectionCls, "base", None) is not base:
+        name, bases = "Connection", (WatchedConnection, base)
+        pool.ConnectionCls = type(name, bases, {"base": base})
 
 
 def import_requests() -> Any:
-    """The `requests` module.  Raises ProviderError (`config`) where there is none."""
+    """The `requests` module.  Raises ProviderError (`config`) if it is missing."""
     from importlib import import_module
 
     try:
         # By name, so that mypy is satisfied without stubs of requests, too.
         return import_module("requests")
-    except (Exception, SystemExit) as error:  # whatever a broken one may raise
+    except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
                 del sys.modules[name]
-        import sysconfig
-
-        marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
-        command = f"{sys.executable} -m pip install requests"
-        if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip refuses
-            command = "apt install python3-requests"
         raise ProviderError(
             "config",
             f"{sys.executable} cannot import requests: {error or type(error).__name__}",
-            f"Run {command}, or ./install.sh, which installs it privately.",
+            f"Run {sys.executable} -m pip install requests, or ./install.sh, which "
+            "installs it privately.",
         ) from None
 
 
 class Client:
-    """The connections of one provider in one process, and the ticker of its reads.
+    """The connections of one provider in one process, and the ticker.
 
     A child process makes its own: it must share no connection, thread or lock.
     """
 
-    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
-
     def __init__(self, size: int) -> None:
         self._size = size  # connections that may be kept
-        self._lock = threading.Lock()  # of the sets below
         self._opening = threading.Lock()  # of the session: an import may hang in it
         self._session: Any = None
-        self._classes: dict[Any, Any] = {}  # watched ones by urllib3's
-        self._reading: set[Scope] = set()
-        self._idle: set[Any] = set()  # connections that wait for a further turn
+        self._lock = threading.Lock()  # of what follows
+        self._watched: set[Any] = set()  # scopes that read, connections that are idle
         self._is_ticking = False
 
     def session(self) -> Any:
-        """A requests.Session that follows nothing and keeps no cookie."""
+        """A requests.Session that follows nothing, keeps no cookie, and ignores the
+        environment and ~/.netrc."""
         with self._opening:
             if self._session is None:
                 requests = import_requests()
@@ -2412,83 +2409,54 @@ class Client:
                 adapter = requests.adapters.HTTPAdapter(4, self._size)
                 cert_verify = adapter.cert_verify
 
-                def watch_pool(pool: Any, *args: Any) -> None:
-                    # The class's at each request: recorders replace it for a while.
-                    pool.ConnectionCls = self._class_for(type(pool).ConnectionCls)
+                def prepare_pool(pool: Any, *args: Any) -> None:
+                    watch_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with each pool, however it got it, before its use.
-                adapter.cert_verify = watch_pool
+                adapter.cert_verify = prepare_pool
                 session = requests.Session()
+                session.trust_env = False
+                session.stream = True
                 session.headers = {
                     "Accept-Encoding": "identity",
                     "User-Agent": f"{NAME}/{__version__}",
                     "anthropic-version": "2023-06-01",
                 }
-                session.auth = lambda request: request  # so that ~/.netrc is ignored
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-                # Without it requests reads the whole body of a redirect.
+                # allow_redirects=False would still read the whole body of a redirect.
                 session.get_redirect_target = lambda response: None
                 session.mount("https://", adapter)
                 session.mount("http://", adapter)
                 self._session = session
             return self._session
 
-    def _class_for(self, base: Any) -> Any:
-        """urllib3's connection class `base`, watched; that of another program as it is,
-        since nothing is known of its insides."""
-        if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
-            _LOCAL.exchange.connected(None)
-            return base
-        if base not in self._classes:
-            self._classes[base] = type("Connection", (WatchedConnection, base), {})
-        return self._classes[base]
-
     def close(self) -> None:
         """Close the connections that are kept; later turns open new ones."""
-        with self._lock:
-            self._idle.clear()
         if self._session is not None:
             self._session.close()
 
-    def watch(self, scope: Scope) -> None:
-        """Hold the limits of `scope` while its turn reads."""
+    def watch(self, target: Any) -> None:
+        """Have the ticker look at a scope, or at a connection, until `unwatch()`."""
         with self._lock:
-            self._start_ticker()
-            self._reading.add(scope)
+            if not self._is_ticking:
+                spawn(self._tick)
+                self._is_ticking = True
+            self._watched.add(target)
 
-    def unwatch(self, scope: Scope) -> None:
+    def unwatch(self, target: Any) -> None:
         with self._lock:
-            self._reading.discard(scope)
-
-    def keep(self, connection: Any) -> None:
-        with self._lock:
-            self._start_ticker()
-            connection.idle_since = time.monotonic()
-            self._idle.add(connection)
-
-    def take(self, connection: Any) -> None:
-        with self._lock:
-            self._idle.discard(connection)
-            connection.idle_since = 0.0
-
-    def _start_ticker(self) -> None:
-        if not self._is_ticking:
-            spawn(self._tick)
-            self._is_ticking = True
+            self._watched.discard(target)
 
     def _tick(self) -> None:
         while True:
-            with self._lock:
-                if not self._reading and not self._idle:
-                    self._is_ticking = False
+            with self._lock:  # so that no turn takes a connection meanwhile
+                scopes = [each for each in self._watched if isinstance(each, Scope)]
+                idle = self._watched.difference(scopes)
+                self._watched -= {each for each in idle if each.end_if_old()}
+                self._is_ticking = bool(self._watched)
+                if not self._is_ticking:
                     return
-                scopes = list(self._reading)
-                oldest = time.monotonic() - self.MAX_IDLE_SECONDS
-                # One that was shut down is seen to be dead by the pool.
-                for connection in [c for c in self._idle if c.idle_since < oldest]:
-                    self._idle.discard(connection)
-                    connection.shut_down()
             for scope in scopes:
                 scope.look()
             time.sleep(_TICK)
@@ -2498,34 +2466,34 @@ class Client:
 
 
 class Exchange:
-    """One attempt on the wire: opened in a thread of its own, read by the turn's.
+    """One attempt on the wire: a thread of its own opens it, the turn's thread reads it.
 
-    `status`, `headers` (their names in any case) and `arrived` (seconds since the
-    epoch) are there once it is open.  `read()` returns bytes, b"" at the body's end, or
-    raises ProviderError or Cancelled.
+    Once it is open it has `status`, `headers` (their names in any case) and `arrived`
+    (seconds since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
+    ProviderError or Cancelled.
+
+    `close()` takes it from its scope.  A thread that was left behind opening it checks
+    that once it has connected, and at its end, and closes what it has opened.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
     MAX_BYTES = 512 * MIB  # of one body: memory must end somewhere
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
-        self.ended = False
-        self.is_whole = False  # the body's end has come, though it may not be read yet
-        self.connection: Any = None  # the one that serves it, once it is connected
+        self.connection: Any = None  # once it is connected
         self.is_kept = False  # that connection has served an earlier turn
-        self.send_error: OSError | None = None
-        self._client, self._scope, self._values = client, scope, values
-        self._lock = threading.Lock()  # of the connection: it may serve another turn
-        self._connected_at = -_NEVER
-        self._has_begun = False  # a byte of the answer has come
-        self._is_closed = False
+        self.is_whole = False  # the body's end has arrived, though it may be unread
+        self.ended = False  # the body's end was read
+        self.client, self._scope, self._values = client, scope, values
+        self.line: Any = None  # a duplicate of its socket, once there is one
+        self._connected_at = 0.0
         self._response: Any = None
         self._body: Any = None  # http.client's response, None if another class has it
         self._chunks: Iterator[bytes] = iter(())
         self._size = 0
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
-        """POST `body`, or GET if it is None; return when the headers are there."""
+        """POST `body`, or GET if it is None; return when the headers have arrived."""
         scope = self._scope
         scope.exchange = self
         scope.arm("connect", self._values["connect_timeout"])
@@ -2534,73 +2502,97 @@ class Exchange:
         self.headers = self._response.headers
         self.arrived = time.time()
         self._chunks = self._read_body()
-        self._client.watch(scope)
+        self.client.watch(scope)
 
-    def _request(self, url: str, key: str, body: bytes | None) -> None:
-        """The part of `open()` that nothing can interrupt."""
-        values, _LOCAL.exchange = self._values, self
-        session = self._client.session()
-        failure = proxy_failure(url)
-        if failure is not None:
-            raise failure
-        method, headers = "GET", {"Accept": "application/json"}
+    def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
+        """The part of `open()` that nothing can interrupt.
+
+        It returns its error: a raised one that nobody waits for any more would keep the
+        request in memory.
+        """
+        _LOCAL.exchange = self
+        headers = {"Accept": "application/json"}
         if body is not None:
-            method, headers = "POST", {"Accept": "text/event-stream"}
+            headers["Accept"] = "text/event-stream"
             headers["Content-Type"] = "application/json"
         if key:
             headers["Authorization"] = "Bearer " + key
-        self._response = session.request(
-            method,
-            url,
-            data=body,
-            headers=headers,
-            verify=ca_file(url),
-            # Plain http only leads to this machine: a proxy would see the key.
-            proxies={"http": ""},
-            stream=True,
-            allow_redirects=False,
-            # The scope is earlier: these end a thread that was left behind.
-            timeout=(values["connect_timeout"] + 1, values["first_event_timeout"] + 1),
-        )
-        if self._is_closed:  # the turn has gone on without it
-            close_response(self._response)
+        # The scope's limits are shorter: these end a thread that was left behind.
+        names = ("connect_timeout", "first_event_timeout")
+        failure: Exception | None = None
+        try:
+            session = self.client.session()
+            failure = proxy_failure(url)
+            if failure is None:
+                self._response = session.request(
+                    "GET" if body is None else "POST",
+                    url,
+                    data=body,
+                    headers=headers,
+                    timeout=tuple(self._values[name] + 1 for name in names),
+                    verify=ca_file(url) or True,
+                    proxies={"all": proxy_of(url)},
+                )
+        except Exception as error:
+            failure = http_failure(error, self._scope.host)
+            if failure is not error:
+                forget(error)
+        if self._scope.exchange is not self:
+            self.close()
+        return failure
 
-    def connected(self, connection: Any) -> None:
-        """Called in the thread that opens it, by the connection; None: of another
-        class, which reports nothing later either."""
+    def connected(self, connection: Any, is_kept: bool = False) -> None:
+        """Limit the wait for the answer.  The connection calls this; None stands for
+        one of another program's class, which calls nothing else."""
+        scope = self._scope
         if connection is not None:
-            self._client.take(connection)
-        with self._lock:
+            import socket
+
+            connection.sock.settimeout(None)  # that was for connecting
+            # Not os.dup(), which cannot duplicate sockets on Windows.
+            self.line = socket.socket(fileno=socket.dup(connection.sock.fileno()))
+            self.connection, self.is_kept = connection, is_kept
             self._connected_at = time.monotonic()
-            if not self._is_closed:
-                self.connection = connection
-                self._scope.arm("first", self._values["first_event_timeout"])
-            elif connection is not None:
-                connection.drop_line()
+        if scope.exchange is self:
+            scope.arm("first", self._values["first_event_timeout"])
+            scope.news.set()
+        else:
+            shut_down(self.line)
 
     def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
-        """Called by the connection for each response that it reads."""
+        """Make http.client's response.  The connection calls this to read the answer."""
         from http.client import HTTPResponse
 
         sock.settimeout(None)  # the scope limits the reads
-        self._body = HTTPResponse(sock, *args, **kwargs)
-        self._has_begun = bool(self._body.fp.peek(1))
-        return self._body
+        body = HTTPResponse(sock, *args, **kwargs)
+        if body.fp.peek(1):  # a byte of the answer has arrived
+            self._body = body
+        return body
+
+    def has_died_idle(self, failure: Exception) -> bool:
+        """Whether a kept connection was lost before a byte of the answer arrived."""
+        is_network = getattr(failure, "code", "") == "network"
+        is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
+        return is_network and self.is_kept and is_soon and self._body is None
+
+    def header(self, *names: str) -> str:
+        """The first of these headers that is not empty, "" if all are."""
+        values = (self.headers.get(name) for name in names)
+        return next((str(value) for value in values if value), "")
 
     def read(self) -> bytes:
         if self.ended:
             return b""
-        handled = sys.exc_info()[1]  # the caller's own
+        chunk, failure = b"", None
         try:
             chunk = next(self._chunks, b"")
         except Exception as error:
-            failure = http_failure(error, self._scope, handled, (_TLS_END, *_FAULTS))
-            if failure is not error:
-                forget(error)
-            raise failure from None
+            failure = http_failure(error, self._scope.host, in_body=True)
         self._scope.check()
-        if self._scope.late is not None:
-            raise self._scope.late  # a body without a length ends when it is shut down
+        # A body without a length just ends when the ticker shuts it down.
+        failure = self._scope.late or failure
+        if failure is not None:
+            raise failure
         self._size += len(chunk)
         if self._size > self.MAX_BYTES:
             size = self.MAX_BYTES // MIB
@@ -2611,37 +2603,30 @@ class Exchange:
     def _read_body(self) -> Iterator[bytes]:
         """The content, as it arrives."""
         body = self._body
-        if body is None:  # slow and right, in threads that can be left behind
+        if body is None:  # slow, but it works with every class and can be left behind
             pieces = self._response.iter_content(1)
             yield from iter(lambda: self._scope.call(lambda: next(pieces, b"")), b"")
             return
         if body.chunked:
             yield from dechunk(self._read_framed)
-            body.close()
-            return
-        left = _NEVER if body.length is None else body.length
-        while left > 0:
-            data = body.fp.read1(min(65536, left))
-            if not data and left < _NEVER:
-                raise EOFError("the body ended before its length")
-            left = left - len(data) if data else 0
-            self.is_whole = left == 0
-            yield data
+        else:
+            left = _NEVER if body.length is None else body.length
+            while left > 0:
+                data = body.fp.read1(min(65536, left))
+                if not data and left < _NEVER:
+                    raise EOFError("the body is shorter than its Content-Length")
+                left = left - len(data) if data else 0
+                self.is_whole = left == 0
+                yield data
         body.close()
 
     def _read_framed(self) -> bytes:
-        data = bytes(self._body.fp.read1(65536))
+        data: bytes = self._body.fp.read1(65536)
         self.is_whole = data.endswith(b"\n0\r\n\r\n")  # if not, the end may wait
         return data
 
-    def drain(self, seconds: float = 0.3) -> None:
-        """Read the body's end if it comes soon: the connection can serve again."""
-        if self._body is not None:  # else nothing could end the read
-            self.read_rest(1, seconds)
-            self._release()
-
     def read_rest(self, limit: int, seconds: float) -> bytes:
-        """What comes of the body within `limit` bytes and `seconds`."""
+        """The part of the body that arrives within `limit` bytes and `seconds`."""
         chunks, size = [], 0
         self._scope.arm("idle", seconds)
         try:
@@ -2649,71 +2634,57 @@ class Exchange:
                 chunks.append(self.read())
                 size += len(chunks[-1])
         except ProviderError:
-            pass  # what came is all there is to know
+            pass  # the part that arrived has to do
         return b"".join(chunks)[:limit]
 
-    def has_data(self) -> bool:
-        """Whether something waits in the socket."""
-        with self._lock:
-            connection = self.connection
-            return connection is not None and is_ready(connection.line.fileno(), True)
-
-    def shut_down(self) -> None:
-        """End whatever blocks on the connection."""
-        with self._lock:
-            if self.connection is not None:
-                self.connection.shut_down()
-
-    def has_died_idle(self, failure: Exception) -> bool:
-        """Whether a kept connection was lost before a byte of the answer had come."""
-        is_network = getattr(failure, "code", "") == "network"
-        is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
-        return is_network and self.is_kept and is_soon and not self._has_begun
-
-    def header(self, *names: str) -> str:
-        """The first of these headers that is there, "" if none is."""
-        values = (self.headers.get(name) for name in names)
-        return next((str(value) for value in values if value), "")
-
-    def _release(self) -> None:
-        """Let the connection serve another turn, if the body's end was read."""
-        connection, body = self.connection, self._body
-        is_read = self.ended and body is not None and body.isclosed()
-        if not is_read or self.status < 200 or connection is None:
-            return
-        with self._lock:
-            self.connection = None
-        response, self._response = self._response, None
+    def drain(self, seconds: float = 0.3) -> None:
+        """Read the body's end if it comes soon: the connection can serve again."""
         try:
-            del connection.response_class  # it leads to the request
-            self._client.keep(connection)
-            response.raw.release_conn()
-        except Exception:  # no ticker, or a urllib3 that does not do as documented
-            connection.drop_line()
-            close_response(response)
+            if self._body is not None:  # else nothing could end the read
+                self.read_rest(1, seconds)
+        except Exception:
+            pass  # a cancel, for example: the message is complete
+
+    def has_data(self) -> bool:
+        """Whether unread bytes wait in the socket."""
+        return self.line is not None and is_ready(self.line.fileno(), True)
 
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
-        self._client.unwatch(self._scope)
-        self._scope.exchange = None
-        self._release()
-        with self._lock:
-            self._is_closed = True
-            connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.drop_line()
+        client, scope = self.client, self._scope
+        if scope.exchange is self:
+            client.unwatch(scope)
+            scope.exchange = None
+        connection, line = self.connection, self.line
         response, body = self._response, self._body
-        # Nothing that lives on leads to the request, which may be large.
-        self._chunks, self._response, self._body = iter(()), None, None
-        if response is not None and body is not None:
-            close_response(response)
-        elif response is not None:  # a thread that was left behind may read it
-            spawn(close_response, response)
+        is_read = self.ended and body is not None and body.isclosed()
+        can_serve = is_read and self.status >= 200
+        # Whoever still holds this exchange does not hold the request, too.
+        self.connection = self.line = self._response = self._body = None
+        self._chunks = iter(())
+        if can_serve:
+            try:
+                connection.idle_since, connection.line = time.monotonic(), line.dup()
+                # From here on, a late cancel of this turn cannot shut down a connection
+                # that serves another one.
+                line.close()
+                client.watch(connection)
+                response.raw.release_conn()
+                return
+            except Exception:
+                pass  # no descriptor, no thread, or a urllib3 with other insides
+        if line is not None:
+            shut_down(line)
+            line.close()
+        if response is not None and body is None:
+            spawn(close_quietly, response)  # a thread left behind may be reading it
+        elif response is not None:
+            close_quietly(response)
 
 
-def close_response(response: Any) -> None:
+def close_quietly(target: Any) -> None:
     try:
-        response.close()
+        target.close()
     except Exception:  # a socket that was shut down closes in many ways
         pass
 
@@ -2725,18 +2696,15 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    handled = sys.exc_info()[1]  # the caller's own
     for _ in range(2):
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
             return exchange
         except Exception as error:
-            failure = http_failure(exchange.send_error or error, scope, handled)
-            if failure is not error:
-                forget(error)
+            failure, has_died_idle = error, exchange.has_died_idle(error)
             exchange.close()
-        if not exchange.has_died_idle(failure):
+        if not has_died_idle:
             break
         client.close()  # what died while idle costs nothing: once more, on a new one
     raise failure
@@ -2745,9 +2713,9 @@ def send(
 def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
     """Yield the content of a chunked body (RFC 9112, section 7.1), a piece for a read.
 
-    http.client gives one chunk a read, and a stream of small events has one chunk for
-    each.  Raises ValueError for what is no such framing, after all content before it,
-    and EOFError if the body ends early.
+    http.client returns one chunk a read, and a stream of small events has one chunk for
+    each.  Raises ValueError for broken framing, after all content before it, and
+    EOFError if the body ends early.
     """
     data, at = b"", 0  # what was read, and how far it is parsed
     left = trailers = 0  # bytes left of the chunk, bytes of trailers
@@ -2764,17 +2732,17 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
                 yield b"".join(content)
                 content = []
             if not left and len(data) - at > max_line:
-                raise ValueError("a line of its chunks is too long")
+                raise ValueError("the line with a chunk's size is too long")
             more = read()
             if not more:
-                raise EOFError("the body ended inside its chunks")
+                raise EOFError("the body ended before its last chunk")
             data, at = data[at:] + more, 0
             continue
         line, at = data[at : end + 1], end + 1
         if line_is == "size":
             left = _chunk_size(line)
             line_is = "end" if left else "trailer"
-            problem = "" if left >= 0 else "a chunk has no size"
+            problem = "a chunk has no valid size" if left < 0 else ""
         elif line_is == "end":
             line_is = "size"
             problem = "" if line == b"\r\n" else "a chunk is longer than its size"
@@ -2794,14 +2762,14 @@ def _chunk_size(line: bytes) -> int:
     digits = line.split(b";")[0].strip()
     # int() alone would take -5, 0x10 and 1_0.
     is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
-    return int(digits, 16) if is_hex and len(digits.lstrip(b"0")) <= 15 else -1
+    return int(digits, 16) if is_hex and len(digits) <= 16 else -1
 
 
 # --- certificates, proxies, faults
 
 # Variables that name a file, or a directory, of CA certificates; the first that is set
-# counts.  All programs with OpenSSL read the last, but requests does not.
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+# counts.  Programs with OpenSSL read the last one, but requests does not.
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def routes() -> list[str]:
@@ -2809,23 +2777,21 @@ def routes() -> list[str]:
     messages."""
     upper = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
     names = [form for name in upper for form in (name, name.lower())]
-    ca = [name for name in CA_VARIABLES if os.environ.get(name)]
+    ca = [name for name in _CA_VARIABLES if os.environ.get(name)]
     return [name for name in names if os.environ.get(name)] + ca[:1]
 
 
 def ca_file(url: str) -> str:
-    """The certificates that requests is to verify `url` with.
+    """The path of the CA certificates that a variable names, "" if none does.
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
-    names = [name for name in CA_VARIABLES if os.environ.get(name)]
+    names = [name for name in _CA_VARIABLES if os.environ.get(name)]
     if not names or not url.startswith("https:"):
-        # Its own, by name: for True, requests before 2.28 looks at CURL_CA_BUNDLE once
-        # more, and verifies nothing if that is empty.
-        return str(import_requests().certs.where())
+        return ""
     path = os.environ[names[0]]
     if not os.access(path, os.R_OK):
-        text = f"{names[0]} names a file of CA certificates that cannot be read"
+        text = f"{names[0]} names a CA certificate file that cannot be read"
         raise ProviderError("config", text, advice="ca_file")
     return path
 
@@ -2833,16 +2799,15 @@ def ca_file(url: str) -> str:
 def proxy_of(url: str) -> str:
     """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
     if url.startswith("http:"):
-        return ""
-    requests = import_requests()
-    proxies = requests.utils.get_environ_proxies(url)
-    return str(requests.utils.select_proxy(url, proxies) or "")
+        return ""  # it only leads to this machine, and a proxy would see the key
+    utils = import_requests().utils
+    return str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
 
 
 def proxy_failure(url: str) -> ProviderError | None:
-    """The error of a way to `url` that leads through a proxy whose URL is not valid.
+    """The error of a proxy on the way to `url` whose own URL is not valid, else None.
 
-    requests and urllib3 report it in many ways, some of them with its password.
+    requests and urllib3 report that in many ways, and some show the password.
     """
     from urllib.parse import urlsplit
 
@@ -2855,7 +2820,7 @@ def proxy_failure(url: str) -> ProviderError | None:
             return None
     except ValueError:
         pass
-    return ProviderError("config", "the URL of the proxy is not valid", advice="proxy")
+    return ProviderError("config", "the proxy URL is not valid", advice="proxy")
 
 
 def library_versions() -> dict[str, str | None]:
@@ -2864,17 +2829,16 @@ def library_versions() -> dict[str, str | None]:
     return {n: getattr(sys.modules.get(n), "__version__", None) for n in names}
 
 
-def _causes(
-    error: BaseException, in_context: bool = True, handled: BaseException | None = None
-) -> list[BaseException]:
+def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
     """`error` and everything it was raised from or wraps, outermost first.
 
-    `in_context`: also what was being handled when it was raised, but for `handled`.
+    `in_context`: also what was being handled when it was raised.  In the thread of the
+    caller, that may be an error that is no concern of ours.
     """
     causes: list[BaseException] = []
     queue: list[Any] = [error]
     for item in queue:  # which grows meanwhile
-        if isinstance(item, BaseException) and item not in (*causes, handled):
+        if isinstance(item, BaseException) and item not in causes:
             causes.append(item)
             queue += [item.__cause__, getattr(item, "reason", None), *item.args]
             queue += [item.__context__] if in_context else []
@@ -2882,10 +2846,10 @@ def _causes(
 
 
 def forget(error: BaseException) -> None:
-    """Let go of what the frames hold that `error` came through.
+    """Clear the frames that `error` passed through.
 
-    The request and the answer would stay, in cycles, until a collection, and those
-    are rare where little else is cyclic.
+    The error and its frames form cycles, which would keep the request and the answer
+    until the next garbage collection, and those are rare.
     """
     for cause in _causes(error, in_context=False):
         trace, cause.__traceback__ = cause.__traceback__, None
@@ -2893,71 +2857,64 @@ def forget(error: BaseException) -> None:
             try:
                 trace.tb_frame.clear()
             except RuntimeError:
-                pass  # it still runs
+                pass  # this one still runs
             trace = trace.tb_next
 
 
+_BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
+_BAD_URL = "the URL is not valid: {reason}"
+_SOCKS = "requests cannot use the SOCKS proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
-_BROKEN_HTTP = "{host} broke HTTP: {reason}"
-# What the exceptions of requests, urllib3, http.client and ssl mean, by class name (so
-# that none has to be imported) and a text in it: code, message, advice.  The first row
-# that fits any cause counts.
+_BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
+_LOST = "the connection to {host} failed: {reason}"
+# What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
+# their classes (so that none has to be imported) and a text in them: code, message,
+# advice.  The first row that fits any cause counts.  The top row is for bodies alone,
+# which end where TLS ends.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("SSLCertVerificationError", "", "network", "{host}: {reason}", "certificate"),
-    ("CertificateError", "", "network", "{host}: {reason}", "certificate"),
-    ("OSError", "CA certificate bundle", "config", "{reason}", "ca_file"),
+    ("SSLEOFError", "", "stream_cut", "the connection ended inside the body", ""),
+    (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
-    ("InvalidSchema", "", "config", "a SOCKS proxy is set: {reason}", "socks"),
-    ("InvalidURL", "", "config", "the URL is not valid: {reason}", ""),
-    ("LocationParseError", "", "config", "the URL is not valid: {reason}", ""),
+    ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
+    ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, ""),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
-    ("EOFError", "", "stream_cut", "{reason}", ""),
-    ("IncompleteRead", "", "stream_cut", "the body ended too early", ""),
+    ("EOFError IncompleteRead", "", "stream_cut", "{reason}", ""),
     ("gaierror", "", "network", "the address of {host} cannot be found: {reason}", ""),
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
-    ("HTTPException", "", "protocol", _BROKEN_HTTP, ""),
-    ("InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
-    ("OSError", "", "network", "the connection to {host} failed: {reason}", ""),
-    ("HTTPError", "", "network", "the connection to {host} failed: {reason}", ""),
+    ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
+    ("OSError HTTPError", "", "network", _LOST, ""),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
-# In a body, the end of TLS is the end of the body.
-_TLS_END = ("SSLEOFError", "", "stream_cut", "the connection ended before the body", "")
 
 
-def http_failure(
-    error: Exception, scope: Scope, handled: BaseException | None, faults: Any = _FAULTS
-) -> Exception:
-    """Ours for an error from `requests`: why the wait ended, or what it means."""
-    if scope.is_cancelled:
-        return Cancelled()
-    if scope.late is not None:
-        return scope.late
+def http_failure(error: Exception, host: str, in_body: bool = False) -> Exception:
+    """Our error for one of `requests`, or of a read of a body; `error` itself if it is
+    ours, or a defect."""
     if isinstance(error, (ProviderError, Cancelled)):
         return error
-    causes = _causes(error, handled=handled)
+    causes = _causes(error, in_context=not in_body)
     systems = [c for c in causes if isinstance(c, OSError) and c.errno]
-    for name, needle, code, text, advice in faults:
+    for names, needle, code, text, advice in _FAULTS if in_body else _FAULTS[1:]:
         for cause in reversed(causes):
-            names = [kind.__name__ for kind in type(cause).__mro__]
-            if name not in names or needle not in str(cause):
+            kinds = [kind.__name__ for kind in type(cause).__mro__]
+            if not set(kinds).intersection(names.split()) or needle not in str(cause):
                 continue
-            reason = str(cause) or names[0]
+            reason = str(cause) or kinds[0]
             if systems and "object at 0x" in reason:
                 reason = str(systems[-1].strerror)  # the others only wrap it
             reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
-            is_final = advice in ("certificate", "proxy_login")  # a retry is no use
             # For the log: of a text only the system's own, others may quote content.
             deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""
             return ProviderError(
                 code,
-                text.format(host=scope.host, reason=reason),
-                retryable=False if is_final else None,
+                text.format(host=host, reason=reason),
+                # Neither a certificate nor a login changes with a retry.
+                retryable=False if advice in ("certificate", "proxy_login") else None,
                 advice=advice,
-                cause=deepest or names[0],
+                cause=deepest or kinds[0],
             )
     return error
 
@@ -4458,9 +4415,8 @@ def read_fd(fd: int) -> bytes:
     while True:
         try:
             return os.read(fd, 65536)
-        except BlockingIOError:  # somebody made it non-blocking
-            if not is_ready(fd, True, None):
-                time.sleep(0.01)
+        except BlockingIOError:  # another process made it non-blocking
+            is_ready(fd, True, None)
         except OSError as error:
             log(f"stdin cannot be read: {error.strerror}")
             return b""
@@ -4473,24 +4429,21 @@ def write_fd(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            if not is_ready(fd, False, None):
-                time.sleep(0.01)
+            is_ready(fd, False, None)
 
 
 def private_stdout() -> int:
-    """A descriptor for the wire alone: what anybody prints goes to stderr.
+    """A descriptor for the wire alone: whatever else is printed goes to stderr.
 
     Standard descriptors that are closed are opened on the null device first, so that
     no socket takes their numbers.  Raises OSError if stdout was closed.
     """
-    closed = []
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            closed.append(fd)
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
-    if 1 in closed:
+    fd, was_closed = -1, False
+    while fd <= 2:
+        fd = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+        was_closed = was_closed or fd == 1
+    os.close(fd)
+    if was_closed:
         raise OSError("stdout is closed")
     wire = os.dup(1)
     os.dup2(2, 1)
@@ -4508,7 +4461,7 @@ def ignore_warnings() -> None:
 
 
 def _set_interpreter() -> None:
-    """What suits a process that is all ours."""
+    """Tune an interpreter that serves nothing but turns."""
     import gc
 
     ignore_warnings()
@@ -4519,38 +4472,30 @@ def _set_interpreter() -> None:
         sys.set_int_max_str_digits(4300)  # whatever the environment says
 
 
-_WORDS = {"done": 128, "closed": 129, "failed": 130}  # signals have lower numbers
+def _receive_signals(
+    writer: int, on_sigterm: Callable[..., None]
+) -> Callable[[], None]:
+    """Call `on_sigterm` at SIGTERM and ignore SIGINT; returns what undoes that.
 
-
-def _receive_signals(writer: int) -> Callable[[], None]:
-    """Have SIGTERM come as a byte to `writer`, ignore SIGINT; returns what undoes it.
-
-    A Python handler runs when the main thread comes to it, which may be never if the
-    signal came just before it began to wait; the byte is always read.
+    Python calls it when the main thread is not waiting.  A signal may arrive just
+    before a wait begins, so each also writes its number, which ends the wait, to
+    `writer`.
     """
     import signal
 
-    has_wakeup = hasattr(os, "set_blocking")  # Windows has it since 3.12
-
-    if has_wakeup:
-        os.set_blocking(writer, False)
-
-    def on_sigterm(*_: Any) -> None:
-        if not has_wakeup:
-            os.write(writer, bytes([signal.SIGTERM]))
-
     try:
-        before = signal.signal(signal.SIGTERM, on_sigterm)
-    except ValueError:  # not in the main thread: signals are somebody else's
+        terminate = signal.signal(signal.SIGTERM, on_sigterm)
+    except ValueError:  # not in the main thread: signals belong to the host program
         return lambda: None
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     wakeup = -1
-    if has_wakeup:
+    if hasattr(os, "set_blocking"):  # Windows has it since 3.12
+        os.set_blocking(writer, False)
         wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def undo() -> None:
         signal.set_wakeup_fd(wakeup)
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, terminate)
         signal.signal(signal.SIGINT, interrupt)
 
     return undo
@@ -4559,31 +4504,29 @@ def _receive_signals(writer: int) -> Callable[[], None]:
 def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; returns the process's exit code.
 
-    `overrides` are settings that win over file and environment.  A process that is
-    another program's gets its descriptors and signals back.
+    `overrides` are settings that win over file and environment.  Another program that
+    runs this gets its descriptors and signals back.
     """
     try:
         wire = private_stdout()  # before all else that opens a descriptor
     except OSError as error:
-        log(f"nothing can be written: {error.strerror or error}")
+        log(f"stdout cannot be written: {error.strerror or error}")
         return EXIT_FATAL
-    # What the main thread waits on: words of the loop, and signals, as bytes.
-    reader, writer = os.pipe()
+    reader, writer = os.pipe()  # signals, and the first letters of words
 
     def notify(word: str) -> None:
         try:
-            os.write(writer, bytes([_WORDS[word]]))
+            os.write(writer, word[:1].encode())
         except OSError:
             pass  # full of words that say enough
 
-    undo = _receive_signals(writer)
+    undo = _receive_signals(writer, lambda *_: notify("terminate"))
     if owns_process:
         _set_interpreter()
-    provider = MiniMaxProvider.from_config(**(overrides or {}))
     loop = PluginLoop(
         read=lambda: read_fd(0),
         write=lambda data: write_fd(wire, data),
-        run=provider.batches,
+        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
         limits=_process_limits(overrides),
         notify=notify,
     )
@@ -4600,22 +4543,18 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
             os.close(wire)
 
 
-def _process_limits(overrides: JSON | None, seconds: float = 1.0) -> JSON:
+def _process_limits(overrides: JSON | None) -> JSON:
     """The settings of PROCESS_OPTIONS, or their defaults if the file hangs or is wrong:
     each turn reads it again and reports that."""
-    values: list[JSON] = []
-
-    def load() -> None:
-        names = PROCESS_OPTIONS
-        values.append(load_settings(overrides=overrides, names=names).values)
-
-    thread = threading.Thread(target=load, daemon=True)
+    scope = Scope()
+    scope.arm("files", 1.0)
     try:
-        thread.start()
-        thread.join(seconds)
-    except RuntimeError:
-        pass  # the loop will say so
-    return values[0] if values else default_values()
+        values: JSON = scope.call(
+            lambda: load_settings(overrides=overrides, names=PROCESS_OPTIONS).values
+        )
+    except ProviderError:
+        return default_values()
+    return values
 
 
 def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) -> int:
@@ -4629,29 +4568,25 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) 
     until = None  # when a process that was terminated has to end
     while True:
         left = None if until is None else max(until - time.monotonic(), 0) * 1000
-        happened = poll.poll(left) if poll is not None else [(reader, 0)]
-        if not happened:
+        ready = {reader: 0} if poll is None else dict(poll.poll(left))
+        if not ready:
             return EXIT_OK
-        for fd, what in happened:
-            if poll is not None and fd == wire:
-                poll.unregister(wire)
-                if not what & select.POLLNVAL:
-                    loop.lose()
-                    return EXIT_OK
-                continue
-            for byte in os.read(reader, 4096):
-                if byte < 128 and until is not None and owns_process:
+        words = os.read(reader, 4096) if reader in ready else b""
+        if poll is not None and wire in ready:
+            poll.unregister(wire)
+            words += b"" if ready[wire] & select.POLLNVAL else b"c"
+        for word in words.decode("latin-1"):  # or the number of a signal
+            if word == "t":
+                if until is not None and owns_process:
                     os._exit(EXIT_OK)  # a second SIGTERM
-                if byte < 128:
-                    until = time.monotonic() + 1.0  # for the turns to report their end
-                    loop.stop()
-                if byte == _WORDS["done"]:
-                    failed = until is None and loop.failed_alone
-                    return EXIT_ERROR if failed else EXIT_OK
-                if byte > _WORDS["done"]:
-                    loop.lose()
-                    gone = byte == _WORDS["closed"]
-                    return EXIT_OK if gone else EXIT_FATAL
+                until = time.monotonic() + 1.0  # for the turns to report their end
+                loop.stop()
+            elif word == "d":  # done
+                failed = until is None and loop.failed_alone
+                return EXIT_ERROR if failed else EXIT_OK
+            elif word in "cf":  # closed, or failed
+                loop.lose()
+                return EXIT_FATAL if word == "f" else EXIT_OK
 
 
 # ---------------------------------------------------------------------------

@@ -4149,9 +4149,20 @@ def test_request_that_a_kept_connection_loses_is_sent_again(
     assert two_turns(emulator) == (code, [1, 1] if code else [1, 1, 2])
 
 
+def test_cancel_after_the_end_ends_nothing_again(emulator: Emulator) -> None:
+    emulator.queue.append(unfinished(OK, hold))
+    cancel, kinds = threading.Event(), []
+    with python_client(emulator) as client:
+        for event in client.turn(ask(), cancel):
+            kinds.append(event["type"])
+            if kinds[-1] == "turn_end":
+                cancel.set()
+    assert kinds.count("turn_end") == 1 and kinds[-1] == "turn_end"
+
+
 @needs_linux
 def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(provider.Client, "MAX_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(provider.WatchedConnection, "MAX_IDLE_SECONDS", 0.0)
     emulator.queue.extend([kept(OK), [*kept(OK), close], kept(OK)])
     end = f" 0100007F:{emulator.port:04X} "  # and then its state
 

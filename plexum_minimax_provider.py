@@ -2179,7 +2179,7 @@ class Scope:
         self.accepted = time.monotonic()
         self.host = ""
         self.exchange: Exchange | None = None  # the attempt under way
-        self.late: Exception | None = None  # why the ticker ended the read under way
+        self.late: Exception | None = None  # why the ticker ended the attempt
         self.news = threading.Event()  # ends a wait
         self._is_cancelled = False
         self._caller = cancel  # an event of the caller; our host calls `cancel()`
@@ -2194,7 +2194,6 @@ class Scope:
     def arm(self, step: str, seconds: float) -> None:
         self._step, self._seconds = step, seconds
         self._due = time.monotonic() + seconds
-        self.late = None
 
     def pause(self) -> None:
         self._left = self._due - time.monotonic()
@@ -2376,11 +2375,17 @@ def import_requests() -> Any:
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
                 del sys.modules[name]
+        import sysconfig
+
+        command = f"{sys.executable} -m pip install requests"
+        marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+        if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip refuses
+            command = "apt install python3-requests"
+        reason = str(error) or type(error).__name__
         raise ProviderError(
             "config",
-            f"{sys.executable} cannot import requests: {error or type(error).__name__}",
-            f"Run {sys.executable} -m pip install requests, or ./install.sh, which "
-            "installs it privately.",
+            f"{sys.executable} cannot import requests: {reason}",
+            f"Run {command}, or ./install.sh, which installs it privately.",
         ) from None
 
 
@@ -2495,7 +2500,7 @@ class Exchange:
     def open(self, url: str, key: str, body: bytes | None) -> None:
         """POST `body`, or GET if it is None; return when the headers have arrived."""
         scope = self._scope
-        scope.exchange = self
+        scope.exchange, scope.late = self, None
         scope.arm("connect", self._values["connect_timeout"])
         scope.call(lambda: self._request(url, key, body))
         self.status = int(self._response.status_code)
@@ -2903,8 +2908,9 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
             if not set(kinds).intersection(names.split()) or needle not in str(cause):
                 continue
             reason = str(cause) or kinds[0]
-            if systems and "object at 0x" in reason:
-                reason = str(systems[-1].strerror)  # the others only wrap it
+            if systems and re.search(r"object at 0x|Error\(", reason):
+                reason = str(systems[-1])  # the others only wrap it
+            reason = re.sub(r"\[Errno -?\d+\] ", "", reason)
             reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
             # For the log: of a text only the system's own, others may quote content.
             deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""

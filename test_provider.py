@@ -4852,7 +4852,7 @@ FORKING = """
 import os, threading, traceback
 url, when = sys.argv[1:]
 options = dict(api_key="k" * 20, base_url=url, max_retries=0)
-client = plugin.MiniMaxProvider(first_event_timeout=2, **options)
+client = plugin.MiniMaxProvider(idle_timeout=2, **options)
 
 def turn(words, cancel=None):
     return client.turn({"messages": [{"role": "user", "content": words}]}, cancel)
@@ -4867,14 +4867,14 @@ def answers(words):
     assert ends(words) == ("end_turn", [{"type": "text", "text": words}]), words
 
 def cancelled(cancel, begun):
-    for event in turn("begun", cancel):
+    for event in turn("dripping", cancel):
         begun.set()
     assert event["stop_reason"] == "cancelled", event
     print("cancelled", flush=True)
 
 def child(number):
     answers("child %d" % number)
-    assert when == "before" or ends("silent") == "timeout"
+    assert when == "before" or ends("held") == "timeout"
     cancel = threading.Event()
     cancelled(cancel, cancel)
     answers("child %d" % number)
@@ -4926,7 +4926,9 @@ def test_forked_child_has_the_settings_and_nothing_else(
         return kept(words(request.text))
 
     server.answer = lambda request: server.routes.get(request.text) or script(request)
-    server.routes = {"silent": [hold], "begun": unfinished(BEGUN, hold)}
+    more = drip(chunk(sse(text(0, "x"))))
+    server.routes["held"] = unfinished(BEGUN, hold)
+    server.routes["dripping"] = unfinished(BEGUN, more)
     env: Env = {"SSL_CERT_FILE": str(certificate)}
     done = launch(server.base_url, when, program=as_library(FORKING), env=env)
     assert done.stdout.split()[-1:] == [b"done"], done.stderr.decode()
@@ -5257,6 +5259,7 @@ def test_internal_error_is_survived(emulator: Emulator, tmp_path: Path) -> None:
 
 AS_NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 LIMITED = "umask 077; ulimit -f 0; ulimit -n 32; ulimit -c 0; ulimit -l 0;"
+NO_CONFIG: Env = {"PLEXUM_MINIMAX_CONFIG": None}
 REMOUNT = "mount -o remount,ro,bind / && ! (: >x) 2>&-"
 # Variables, and how sh starts the plugin.
 SURROUNDINGS: dict[str, tuple[Env, str | None]] = {
@@ -5268,14 +5271,12 @@ SURROUNDINGS: dict[str, tuple[Env, str | None]] = {
     "interactive": ({"PYTHONINSPECT": "1", "PYTHONSTARTUP": "/nonexistent"}, None),
     "small digit limit": ({"PYTHONINTMAXSTRDIGITS": "640"}, None),
     "no digit limit": ({"PYTHONINTMAXSTRDIGITS": "0"}, None),
-    "nothing": ({"HOME": None, "PATH": None, "PLEXUM_MINIMAX_CONFIG": None}, None),
+    "nothing": ({"HOME": None, "PATH": None, **NO_CONFIG}, None),
     "empty proxies": ({"HTTP_PROXY": "", "HTTPS_PROXY": "", "NO_PROXY": "*"}, None),
-    "no such home": ({"HOME": "/none", "PLEXUM_MINIMAX_CONFIG": None}, None),
+    "no such home": ({"HOME": "/none", **NO_CONFIG}, None),
     "few resources": ({"TMPDIR": "/nonexistent"}, LIMITED + 'exec "$@"'),
     "no privileges": ({}, 'umask 000; exec setpriv --no-new-privs "$@"'),
-    "nobody with a read-only home": (
-        {"PLEXUM_MINIMAX_CONFIG": None}, f'chmod 755 . && exec {AS_NOBODY} "$@"',
-    ),
+    "nobody's home": (NO_CONFIG, f'chmod 755 . && exec {AS_NOBODY} "$@"'),
     "read-only disk": ({}, f"""unshare -m sh -c '{REMOUNT} && exec "$@"' sh "$@" """),
     "no directory": ({}, 'mkdir d && cd d && rmdir "$PWD" && exec "$@"'),
 }  # fmt: skip
@@ -5289,10 +5290,8 @@ def test_surroundings_change_nothing(emulator: Emulator, name: str) -> None:
         if trial.returncode != 0:
             pytest.skip(f"cannot do that here: {trial.stderr.decode()}")
     digits = "3" * 4300
-    emulator.routes = {
-        "é😀": respond(*cut(RICH.data, "random")),
-        "call": respond(tool_stream(f'{{"n": {digits}}}')),
-    }
+    emulator.routes["é😀"] = respond(*cut(RICH.data, "random"))
+    emulator.routes["call"] = respond(tool_stream(f'{{"n": {digits}}}'))
     turns = [ask("é😀", id="rich"), ask("call", id="call")]
     stdin = b"oops\n" + b"".join(dump(turn).encode() + b"\n" for turn in turns)
     code, lines, errors = run(stdin, emulator.base_url, env=env, shell=shell)
@@ -6072,9 +6071,8 @@ def test_pip_obeys_no_setting_that_leads_elsewhere(installer: Installer) -> None
     )
     env: Obj = {f"PIP_{n}": bad for n in ("PREFIX", "ROOT", "TARGET", "CONSTRAINT")}
     env.update(PIP_DRY_RUN="1", PIP_USER="1", PIP_REQUIRE_VIRTUALENV="1")
-    env.update(
-        PIP_NO_BINARY=":all:", PIP_NO_INDEX="1", PIP_CONFIG_FILE=str(config_file)
-    )
+    env.update(PIP_NO_BINARY=":all:", PIP_NO_INDEX="1")
+    env["PIP_CONFIG_FILE"] = str(config_file)
     installer.run("", env={**env, "PYTHON": bare_python(installer.folder)})
     assert installer.names() == INSTALLED | {"lib"} and not os.path.exists(bad)
     assert list(installer.home.rglob("site-packages")) == []
@@ -6206,9 +6204,8 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         source = Path(SOURCE).read_text(encoding="utf-8")
         for region, server in (("global", first), ("cn", second)):
             base, url = provider.REGIONS[region], server.base_url
-            source = source.replace(f'"{base}"', f'"{url}"').replace(
-                f'"{provider.host_of(base)}"', f'"{provider.host_of(url)}"'
-            )
+            for form in (str, provider.host_of):
+                source = source.replace(f'"{form(base)}"', f'"{form(url)}"')
         installer.write_plugin(source)
         installer.env["PYTHON"] = sys.executable
         installer.env["PATH"] = f"{installer.link.parent}:{os.environ['PATH']}"
@@ -6916,15 +6913,14 @@ class AtTerminal:
         self._master, terminal = pty.openpty()
         size = struct.pack("HHHH", 24, columns, 0, 0)
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+        variables: Env = {"TERM": "xterm", **(env or {})}
         self.process = subprocess.Popen(
             [sys.executable, "-c", AT_TERMINAL, *program, *argv],
             stdin=terminal,
             stdout=subprocess.PIPE if piped else terminal,
             stderr=terminal,
             start_new_session=True,
-            env=environment(
-                self.home.name, base_url, env={"TERM": "xterm", **(env or {})}
-            ),
+            env=environment(self.home.name, base_url, env=variables),
         )
         os.close(terminal)
 
@@ -7520,10 +7516,7 @@ COSTS: list[tuple[Any, Any, float | None]] = [
     (used(0, 0, 0, 1000), "MiniMax-M2.7", 0.000375),
     (used(9, 9, 0, 1000), M3, None),  # no price for what was written to the cache
     (used(1000, 0, 0, 0), "minimax-m3", 0.0003),
-    *(
-        (used(1000, 0), name, None)
-        for name in ("MiniMax-M9", "MiniMax-M3-Preview", None)
-    ),
+    *((used(1000, 0), id, None) for id in ("MiniMax-M9", "MiniMax-M3-Preview", None)),
     (used(512000, 1000), M3, 0.1548),
     (used(1, 1000, 512000), M3, 0.0638406),  # the cache counts toward the limit
     (used(512001, 0), M31, 0.07680015),
@@ -8106,9 +8099,7 @@ def test_readme_example_in_sh_runs(
         if not INSTALLER.is_file():
             pytest.skip("a vendored copy has no install.sh")
         shutil.copy(str(INSTALLER), str(tmp_path))
-        (tmp_path / "test_provider.py").write_text(
-            "def test_stub() -> None:\n    pass\n"
-        )
+        (tmp_path / "test_provider.py").write_text("def test_stub(): pass\n")
         (tmp_path / "setup.cfg").touch()
         stage["env"]["PLEXUM_MINIMAX_CONFIG"] = None
     if "jq" in block:

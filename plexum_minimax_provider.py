@@ -2241,7 +2241,8 @@ class Scope:
             self.check()
             self.late = self.late or self.overdue()
         except Exception as error:  # the caller's event may raise anything
-            self.late = error
+            # Without its frames, which lead to this scope and to the request.
+            self.late = error.with_traceback(None)
         exchange = self.exchange
         if self.late is not None and exchange is not None:
             shut_down(exchange.line)

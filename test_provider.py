@@ -1206,10 +1206,9 @@ def run(
 class Bench:
     """A plugin and its upstream, shared by the tests, which configure it by its file."""
 
-    def __init__(self) -> None:
-        self.emulator = Emulator()
-        # Dates are of GMT, wherever the process is.
-        self.plugin = Plugin(env={"MINIMAX_API_KEY": None, "TZ": "Asia/Shanghai"})
+    def __init__(self, emulator: Emulator, plugin: Plugin) -> None:
+        self.emulator = emulator
+        self.plugin = plugin
 
     def configure(self, config: Obj | str) -> None:
         """Put a file in place: one that serves turns but for `config`, or that text."""
@@ -1237,31 +1236,21 @@ class Bench:
 
     def upstream(self, turn: Obj) -> tuple[Obj, Answer]:
         """What the turn became upstream, and its lines; the answer names its model."""
-        if not self.emulator.queue and self.emulator.answer is None:
-            model = provider.canonical_model(turn.get("model") or "MiniMax-M3")
-            self.emulator.queue.append(respond(words("ok", model)))
+        model = provider.canonical_model(turn.get("model") or "MiniMax-M3")
         seen = len(self.emulator.requests)
-        answer = self.ask(turn)
+        answer = self.ask(turn, *respond(words("ok", model)))
         assert answer.end["type"] == "turn_end", answer
         assert len(self.emulator.requests) == seen + 1
         body: Obj = self.emulator.requests[-1].json
         return body, answer
 
-    def close(self) -> None:
-        try:
-            with self.plugin:
-                pass
-        finally:
-            self.emulator.close()
-
 
 @pytest.fixture(scope="module")
 def long_bench() -> Iterator[Bench]:
-    made = Bench()
-    try:
-        yield made
-    finally:
-        made.close()
+    # Dates are of GMT, wherever the process is.
+    env: dict[str, str | None] = {"MINIMAX_API_KEY": None, "TZ": "Asia/Shanghai"}
+    with Emulator() as emulator, Plugin(env=env) as plugin:
+        yield Bench(emulator, plugin)
 
 
 @pytest.fixture
@@ -1314,7 +1303,7 @@ NO_CALL: Obj = {**NO_TEXT, "code": "no_tool_call"}
 PROBLEM = {"code": "config", "message": "m", "hint": "h", "retryable": False}
 FAILURE: Obj = {"type": "error", "error": PROBLEM, "model": "m", "partial": None}
 FAILURE.update(usage={}, timing=NO_TIME)
-NAMELESS = {**CALL, "name": ""}
+NAMELESS = [{**line, "block": {**CALL, "name": ""}} for line in (BEGIN, BLANK)]
 
 GRAMMATICAL: dict[str, Sequence[Obj]] = {
     "good": GOOD,
@@ -1345,30 +1334,20 @@ UNGRAMMATICAL: dict[str, Sequence[Obj]] = {
     "tool_use without a call": (*GOOD[:-1], turn_end([END["block"]], "tool_use")),
     "nothing, and no warning": (START, turn_end(None)),
     "blank, and no warning": (START, BEGIN, BLANK, turn_end([TEXT])),
-    "call without a name": (
-        *(START, {**BEGIN, "block": NAMELESS}, {**BLANK, "block": NAMELESS}),
-        turn_end([NAMELESS], "tool_use"),
-    ),
+    "no name": (START, *NAMELESS, turn_end([NAMELESS[1]["block"]], "tool_use")),
 }
-# No LF, not compact, no JSON, not ASCII, no object.
-NO_LINES = """{"type":"pong"}|{"type": "pong"}
-|{"type":"pong","id":NaN}
-|{"type":"pong","id":1e999}
-|{"type":"pong","id":"é"}
-|[]
-|stray
-|
-"""
+NO_LINES = [
+    *('{"type":"pong"}', '{"type": "pong"}\n', '{"type":"pong","id":NaN}\n', "[]\n"),
+    *('{"type":"pong","id":1e999}\n', '{"type":"pong","id":"é"}\n', "x\n", "\n"),
+]
 
 
 def test_grammar_takes_what_is_right_and_nothing_else() -> None:
     for lines in GRAMMATICAL.values():
         assert len(check_grammar(lines_of(*lines))) == len(lines)
     wrong = {name: lines_of(*lines) for name, lines in UNGRAMMATICAL.items()}
-    for name, raw in [
-        *wrong.items(),
-        *((line, line.encode()) for line in NO_LINES.split("|")),
-    ]:
+    wrong.update((line, line.encode()) for line in NO_LINES)
+    for name, raw in wrong.items():
         with pytest.raises((AssertionError, IndexError, ValueError)):
             check_grammar(raw)
             pytest.fail(f"{name} is taken")
@@ -1376,7 +1355,6 @@ def test_grammar_takes_what_is_right_and_nothing_else() -> None:
 
 # =====================================================================
 # Work, counted instead of timed
-# =====================================================================
 # =====================================================================
 
 
@@ -1460,12 +1438,12 @@ def work_of_a_turn(emulator: Emulator, reads: int, together: int) -> int:
     return int(plugin.errors)
 
 
-@pytest.mark.parametrize("reads, together", [(50, 1), (20, 20)])
-def test_work_for_each_delta_stays_the_same_as_the_turn_grows(
-    emulator: Emulator, reads: int, together: int
+def test_work_for_each_delta_stays_the_same_in_a_longer_turn(
+    emulator: Emulator,
 ) -> None:
-    costs = [work_of_a_turn(emulator, n * reads, together) for n in (1, 2, 4)]
-    assert 0 < costs[2] - costs[1] < 1.05 * 2 * (costs[1] - costs[0]), costs
+    for reads, together in ((50, 1), (20, 20)):
+        costs = [work_of_a_turn(emulator, n * reads, together) for n in (1, 2, 4)]
+        assert 0 < costs[2] - costs[1] < 1.05 * 2 * (costs[1] - costs[0]), costs
 
 
 # =====================================================================
@@ -1624,15 +1602,14 @@ def test_work_of_masking_is_that_of_the_text_whatever_the_keys() -> None:
 # Server-sent events
 # =====================================================================
 
+NO_ENDS = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
 # Data is written as it comes; another event name stands before it, in brackets; text
 # that stands in no field is marked with an exclamation mark.
 SSE_CASES: dict[str, tuple[bytes, list[str]]] = {
-    "LF": (b"data: a\n\ndata: b\n\n", ["a", "b"]),
     "CR": (b"data: a\r\rdata: b\r\r", ["a", "b"]),
     "CRLF": (b"data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
     "mixed": (b"data: a\r\n\ndata: b\n\rdata: c\r\r\n", ["a", "b", "c"]),
     "CRLF is one line end": (b"data: a\r\ndata: b\r\n\r\n", ["a\nb"]),
-    "event name": (b"event: x\ndata: a\n\n", ["[x]a"]),
     "name after data": (b"data: a\nevent: x\n\n", ["[x]a"]),
     "last name wins": (b"event: x\nevent: y\ndata: a\n\n", ["[y]a"]),
     "name is forgotten": (b"event: x\ndata: a\n\ndata: b\n\n", ["[x]a", "b"]),
@@ -1643,7 +1620,6 @@ SSE_CASES: dict[str, tuple[bytes, list[str]]] = {
     "colon in value": (b"data: a:b\n\n", ["a:b"]),
     "lines are joined": (b"data: a\ndata:\ndata: b\n\n", ["a\n\nb"]),
     "comment": (b": hello\ndata: a\n:\n: data: no\n\n", ["a"]),
-    "comment only": (b": hello\n\n: there\n\n", []),
     "unknown fields": (b"id: 1\nretry: 5\nfoo: x\ndata: a\nbar\n\n", ["a"]),
     "field names in another case": (b"Data: a\nDATA: b\ndata: c\n\n", ["c"]),
     "space before the name": (b" data: a\ndata: c\n\n", ["c"]),
@@ -1655,12 +1631,8 @@ SSE_CASES: dict[str, tuple[bytes, list[str]]] = {
     "multi-byte": ("data: é世😀\n\n".encode(), ["é世😀"]),
     "bad bytes": (b"data: a\xff\xc3(\n\n", ["a\ufffd\ufffd("]),
     "cut character": (b"data: \xf0\x9f\x98\n\n", ["\ufffd"]),
-    "other line separators": (
-        "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\n\n".encode(),
-        ["a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"],
-    ),
+    "no line ends": (f"data: {NO_ENDS}\n\n".encode(), [NO_ENDS]),
     "NUL": (b"data: a\0b\n\n", ["a\0b"]),
-    "no last blank line": (b"data: a\n\ndata: b\n", ["a", "b"]),
     "no last line end": (b"data: a\n\nevent: x\ndata: b", ["a", "[x]b"]),
     "nothing": (b"", []),
     "bare JSON": (b'{"a": 1}\n\ndata: b\n\n{"c": 2}', ['!{"a": 1}', "b", '!{"c": 2}']),
@@ -1698,25 +1670,15 @@ def test_sse_events_do_not_depend_on_the_cuts(parts: list[bytes], seed: int) -> 
     assert decode(cut(data, "random", seed)) == whole
 
 
-# A bit that repeats: the end of the stream.
-REPEATED = {
-    b"data:": b"\n\n",
-    b"data: x\n": b"\n",
-    b"data: x\r": b"",
-    b": comment\n": b"data: x\n\n",
-    b"event: x\n": b"data: x\n\n",
-    b"{\n": b"\n",
-    b"\n\r\n\r": b"data: x\n\n",
-    b"data: x\n\n": b"",
-    b'{"a": 1}\n': b"",
-}
+# Bits that repeat until the end of the stream.
+REPEATED = b"data:|data: x\n|data: x\r|: comment\n|event: x\n|{\n|\n\r\n\r|data: x\n\n"
 
 
-@pytest.mark.parametrize("bit", REPEATED)
+@pytest.mark.parametrize("bit", [*REPEATED.split(b"|"), b'{"a": 1}\n'])
 def test_decoder_is_linear_in_lines_and_pieces(bit: bytes) -> None:
     """Quadratic work would take hours here, not seconds."""
     for times, size in ((30000, 1), (150000, 65536)):
-        data = bit * times + REPEATED[bit]
+        data = bit * times + b"\n\ndata: x\n\n"
         whole = decode([data])
         assert whole
         assert decode(data[i : i + size] for i in range(0, len(data), size)) == whole
@@ -1866,10 +1828,11 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
     *[({"MaxTokens": 7}, MAX, ""), ({"maxTokens": 7, "max_tokens": 7}, MAX, "")],
     ({"TopP": 0.5, "Tools": [F]}, {"top_p": 0.5, "tools": [F]}, ""),
     ({"temperature": 1.0, "top_p": 1, "metadata": {"maxTokens": 1.0}}, ..., ""),
-    ({"service_tier": "auto"}, ..., ""),
-    ({"stream": False}, {"stream": True}, ""),
-    ({"top_k": 5}, ..., "ignored_field"),
-    ({"stop_sequences": ["a"]}, ..., "ignored_field"),
+    *[({"service_tier": "auto"}, ..., ""), ({"stream": False}, {"stream": True}, "")],
+    *(
+        (fields, ..., "ignored_field")
+        for fields in ({"top_k": 5}, {"stop_sequences": ["a"]})
+    ),
     ({"base_url": "http://x", "api_key": "no"}, {}, "unknown_field"),
     ({"extra_body": {"max_tokens": 3}, "max_tokens": 9}, {"max_tokens": 3}, ""),
     ({"extra_body": {"new": {"Deep": [1, 1.0]}}}, {"new": {"Deep": [1, 1.0]}}, ""),
@@ -1882,16 +1845,14 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("fields, expected, warnings", FIELD_CASES)
-def test_field_goes_upstream(
-    bench: Bench, fields: Obj, expected: Any, warnings: str
-) -> None:
+@pytest.mark.parametrize("fields, sent, codes", FIELD_CASES)
+def test_field_goes_upstream(bench: Bench, fields: Obj, sent: Any, codes: str) -> None:
     body, answer = bench.upstream(ask("hi", **fields))
-    expected = fields if expected is ... else expected
+    sent = fields if sent is ... else sent
     assert same(body["messages"], USER)
-    assert set(body) == {"model", "messages", "max_tokens", "stream", *expected}
-    assert all(same(body[field], value) for field, value in expected.items()), body
-    assert answer.warnings == warnings.split(), answer
+    assert set(body) == {"model", "messages", "max_tokens", "stream", *sent}
+    assert all(same(body[field], value) for field, value in sent.items()), body
+    assert answer.warnings == codes.split(), answer
 
 
 @pytest.mark.parametrize("content", ["a", "  ", HALF])
@@ -1934,7 +1895,9 @@ def test_names_of_a_line_are_known_in_any_spelling(bench: Bench) -> None:
 
 WHOLE_F = {"name": "f", "description": "d", "input_schema": SCHEMA}
 BARE_F = {"name": "f", "description": "d"}
-SCHEMA_KEYS = ("input_schema", "inputSchema", "parameters")
+FUNCTIONS = [
+    {**BARE_F, key: SCHEMA} for key in ("input_schema", "inputSchema", "parameters")
+]
 # (the tool, what is sent: ... as given, None nothing, with `ignored_field`)
 TOOL_CASES: list[tuple[Obj, Any]] = [
     ({**WHOLE_F, "x": {"a": None}}, ...),
@@ -1946,12 +1909,9 @@ TOOL_CASES: list[tuple[Obj, Any]] = [
     ({"name": "f", "parameters": {"properties": {}}}, F),
     ({**WHOLE_F, "inputSchema": SCHEMA, "parameters": None}, WHOLE_F),
     *[({"type": kind, **WHOLE_F}, WHOLE_F) for kind in ("function", "", None)],
-    *[({**BARE_F, key: SCHEMA}, WHOLE_F) for key in SCHEMA_KEYS],
-    *[({**BARE_F, "function": {key: SCHEMA}}, WHOLE_F) for key in SCHEMA_KEYS],
-    *[
-        ({"type": "function", "function": {**BARE_F, key: SCHEMA}}, WHOLE_F)
-        for key in SCHEMA_KEYS
-    ],
+    *[(tool, WHOLE_F) for tool in FUNCTIONS],
+    ({**BARE_F, "function": {"parameters": SCHEMA}}, WHOLE_F),
+    *[({"type": "function", "function": tool}, WHOLE_F) for tool in FUNCTIONS],
     ({"function": {"name": "f"}, "cache_control": MARK}, {**F, "cache_control": MARK}),
     ({**WHOLE_F, "cache_control": None, "x": None}, WHOLE_F),
     ({**F, "description": None}, F),
@@ -1982,14 +1942,12 @@ CHOICES: list[tuple[list[Obj], Any, Any, int]] = [
 ]
 
 
-@pytest.mark.parametrize("tools, choice, sent, ignored", CHOICES)
-def test_tool_choice_is_sent_if_its_tool_is(
-    bench: Bench, tools: list[Obj], choice: object, sent: object, ignored: int
-) -> None:
-    body, answer = bench.upstream(ask("hi", tools=tools, tool_choice=choice))
-    assert same(body.get("tool_choice"), sent), body
-    assert body.get("tools", []) == [tool for tool in tools if tool is not DATED]
-    assert answer.warnings == ["ignored_field"] * ignored
+def test_tool_choice_is_sent_if_its_tool_is(bench: Bench) -> None:
+    for tools, choice, sent, ignored in CHOICES:
+        body, answer = bench.upstream(ask("hi", tools=tools, tool_choice=choice))
+        assert same(body.get("tool_choice"), sent), (choice, body)
+        assert body.get("tools", []) == [tool for tool in tools if tool is not DATED]
+        assert answer.warnings == ["ignored_field"] * ignored, choice
 
 
 # --- thinking and effort: by the form of the id
@@ -2179,7 +2137,6 @@ ODD, GIF = source("image/x", ODD64), source("image/gif", GIF64)
 IMAGE_CASES: list[tuple[Obj, Obj]] = [
     ({"url": URL["url"]}, URL),
     ({"url": URL["url"], "source": None, "path": None, "data": None}, URL),
-    ({"data_base64": PNG64, "media_type": "image/png"}, source()),
     ({"data_base64": PNG64}, source()),
     ({"data": PNG64, "mimeType": "image/png"}, source()),
     ({"data_base64": PNG64, "media_type": "image/jpeg"}, source()),
@@ -2332,7 +2289,7 @@ HISTORIES: list[tuple[str, Any, str]] = [
     ("A c1 c2 | U b | A a | U r2 r1 c", "A c1 c2 | U r2 r1 b | A a | U c", "hh"),
     ("A c1 | U b | A c2 | U r1 r2", "A c1 | U r1 b | A c2 | U r2", "h"),
     # a result whose call is nowhere, or comes after it
-    *[("A a | U r9", "A a | U R9", "h"), ("A a | U r9 b", "A a | U R9 b", "h")],
+    ("A a | U r9", "A a | U R9", "h"),
     ("U a | A c1 | U r9 r1 b", "U a | A c1 | U r1 R9 b", "h+"),
     *[("U b r1-null", "U b a", "h"), ("U b r1-image", "U b image", "h")],
     ("U r1=early b | A c1 | U r1", "U early b | A c1 | U r1", "h"),
@@ -2428,10 +2385,8 @@ def histories() -> st.SearchStrategy[list[Obj]]:
 
 @settings(PROPERTY, max_examples=300)
 @given(messages=histories())
-def test_whatever_the_history_nothing_is_lost_and_it_is_sendable(
-    long_bench: Bench, messages: list[Obj]
-) -> None:
-    bench, fields = long_bench, {"tool_use": "input", "tool_result": "content"}
+def test_any_history_is_sent_and_loses_nothing(bench: Bench, messages: Any) -> None:
+    fields = {"tool_use": "input", "tool_result": "content"}
     bench.emulator.reset()
     marks: list[str] = []
     for block in [block for message in messages for block in message["content"]]:
@@ -2465,27 +2420,25 @@ def test_history_of_many_calls_is_paired_in_linear_work() -> None:
 # --- numbers and depths
 
 
-@pytest.mark.parametrize("depth, is_fine", [(480, True), (481, False)])
-def test_nesting_that_is_accepted_can_be_posted_back(
-    bench: Bench, depth: int, is_fine: bool
-) -> None:
+def test_nesting_that_is_accepted_can_be_posted_back(bench: Bench) -> None:
     """Of a call's input, and of a whole event."""
-    deep = {"a": json.loads("[" * (depth - 1) + "0" + "]" * (depth - 1))}
-    shallow = {"a": json.loads("[" * (depth - 2) + "0" + "]" * (depth - 2))}
-    unknown = whole(a_block(0, kind="new_kind", **shallow), a_block(1, "Hello"))
-    for data, expected in (
-        (tool_stream(json.dumps(deep)), [a_call(0, deep)]),
-        (unknown, [{"type": "new_kind", **shallow}, A_TEXT]),
-    ):
-        answer = bench.stream(data)
-        if not is_fine:
-            assert answer.code == "protocol"
-            continue
-        assert same(answer.content, expected)
-        results = [result("call_function_0")] if "id" in expected[0] else []
-        turn = [*USER, answer.end["message"], user(*results, block_text("on"))]
-        body, back = bench.upstream({"messages": turn})
-        assert same(body["messages"], turn) and back.warnings == []
+    for depth in (480, 481):
+        nested = [json.loads("[" * n + "0" + "]" * n) for n in (depth - 1, depth - 2)]
+        deep, shallow = [{"a": value} for value in nested]
+        unknown = whole(a_block(0, kind="new_kind", **shallow), a_block(1, "Hello"))
+        for data, expected in (
+            (tool_stream(json.dumps(deep)), a_call(0, deep)),
+            (unknown, new_kind(**shallow)),
+        ):
+            answer = bench.stream(data)
+            if depth == 481:
+                assert answer.code == "protocol"
+                continue
+            assert same(answer.content[0], expected)
+            results = [result("call_function_0")] if "id" in expected else []
+            turn = [*USER, answer.end["message"], user(*results, block_text("on"))]
+            body, back = bench.upstream({"messages": turn})
+            assert same(body["messages"], turn) and back.warnings == []
 
 
 # =====================================================================
@@ -2567,12 +2520,8 @@ def outcome(line: str) -> Outcome:
 
 # A name, a stream, how it ends.
 EVENTS = """
-pings: ping 0:text ping 0+Hel ping 0+lo 0. ping =end_turn ping ! -> +Hello
-no message_stop: 0:text 0+Hello 0. =end_turn -> +Hello
-no stop reason, text: 0:text 0+Hello 0. ! -> +Hello
 no stop reason, a call: 0:tool_use 0. ! -> 0={}
 empty stop reason, text: 0:text 0+Hello 0. = ! -> +Hello
-empty stop reason, a call: 0:tool_use '0={"a":1}' 0. = ! -> '0={"a":1}'
 new stop reason: 0:text 0+Hello 0. =paused ! -> +Hello =paused
 start, ping, stop: ping ! -> !empty_response
 empty stop reason, nothing: = ! -> !empty_response
@@ -2580,14 +2529,12 @@ signature in deltas: 0:thinking 0~H 0#ab 0#cd 0#ef 0. 1:text 1+a 1. ; -> ~H#abcd
 signature missing: 0:thinking 0~H 0. 1:text 1+a 1. ; -> ~H +a
 interleaved: 0:text 1:tool_use 0+Hel '1={"a"' 0+lo 1=:1} 1. 0. =tool_use !
     -> +Hello '1={"a":1}'
-gapped indexes: 3:text 3+Hello 3. 7:text 7+! 7. ; -> +Hello +!
 falling indexes: 5:text 5+Hello 5. 2:text 2+! 2. ; -> +Hello +!
 index used again: 0:text 0+Hello 0. 0:text 0+! 0. ; -> +Hello +!
 stop of no block: 4. 0:text 0+Hello 0. ; -> +Hello
 no block stop: 0:text 0+Hello ; -> +Hello
 message_start twice: 0:text 0+Hel start 0+lo 0. ; -> +Hello
 message_start of another: 0:text 0+Hel other 0+lo 0. ; -> !protocol +Hel
-max_tokens with text: 0:text 0+Hello 0. =max_tokens ! -> +Hello =max_tokens
 a call to the limit: 0:text 0+a 0. 1:tool_use 1={ 1. =max_tokens ! -> +a =max_tokens
 # deltas reach a block of their kind
 text before its block: 0+Hel 0+lo 0. ; -> +Hello
@@ -2620,8 +2567,6 @@ thinking for a call: 0:thinking 0~a 0. =tool_use !
     -> ~a =tool_use ?no_text ?no_tool_call
 a call, end_turn: 0:tool_use 0. ; -> 0={} =end_turn
 thinking alone: 0:thinking 0~a 0. ; -> ~a ?no_text
-thinking, refused: 0:thinking 0~a 0. =refusal ! -> ~a =refusal
-blank text: 0:text '0+ ' 0. ; -> '+ ' ?no_text
 thinking, blank text: 0:thinking 0~a 0. 1:text '1+\t' 1. ; -> ~a '+\t' ?no_text
 thinking to the limit: 0:thinking 0~a 0. =max_tokens !
     -> ~a =max_tokens ?thinking_used_all_tokens
@@ -2629,11 +2574,7 @@ thinking to the limit, blank: 0:thinking 0~a 0. 1:text 1. =max_tokens !
     -> ~a + =max_tokens ?thinking_used_all_tokens
 late error: 0:text 0+a 0. =end_turn error -> +a ?late_error
 late error, after message_stop: 0:text 0+a 0. ; error -> +a
-late junk: 0:text 0+a 0. =end_turn junk -> +a
-late list: 0:text 0+a 0. =end_turn list ! -> +a
-late message: 0:text 0+a 0. =end_turn other -> +a
 error before the block's end: 0:text 0+a =end_turn error -> !upstream +a
-error before the stop reason: 0:text 0+a 0. error -> !upstream +a
 # halves of surrogate pairs
 pair cut in two: 0:text 0+Hello\ud83d 0+\ude00! 0. ; -> +Hello😀!
 halves: 0:text 0+\ude00a\ud83d 0+b\ud83d 0. ; -> +\ufffda\ufffdb\ufffd
@@ -2644,7 +2585,6 @@ pair cut in an input: 0:tool_use '0={"a":"\ud83d' '0=\ude00"}' 0. =tool_use !
     -> '0={"a":"😀"}'
 half at the end: 0:text 0+Hello\ud83d -> !stream_cut +Hello\ufffd
 # the end marker
-end marker: 0:text 0+Hello[e~[ 0. ; -> +Hello
 end marker in bits: 0:text 0+Hel 0+lo 0+[ 0+e 0+~ 0+[ 0. ; -> +Hello
 end marker, no block stop: 0:text 0+Hello[e 0+~[ ; -> +Hello
 end marker, then a ping: 0:text 0+Hello[e~[ ping 0. ping =end_turn ping ! -> +Hello
@@ -2653,8 +2593,6 @@ half an end marker: 0:text 0+Hello[e 0+~ 0. ; -> +Hello[e~
 end marker in the middle: 0:text 0+a[e~[ 0+b 0. ; -> +a[e~[b
 brackets before the end marker: 0:text 0+a[[e~[e~[e~[ 0. ; -> +a[[e~[e~
 end marker before a call: 0:text 0+a[e~[ 0. 1:tool_use 1. =tool_use ! -> +a[e~[ 1={}
-end marker in both of two: 0:text 0+a[e~[ 0. 1:text 1+b[e~[ 1. ; -> +a[e~[ +b
-half a marker before a call: 0:text 0+a[e~ 0. 1:tool_use 1. =tool_use ! -> +a[e~ 1={}
 end marker cut by a call: 0:text 1:tool_use 0+a[e 1. 0+~[ 0. =tool_use ! -> +a[e~[ 1={}
 end marker before thinking: 0:text 0+a[e~[ 0~hm 0. ; -> +a[e~[ ~hm
 end marker, then cut: 0:text 0+a[e~ -> !stream_cut +a[e~
@@ -2716,8 +2654,8 @@ data: "content_block":{"type":"new","x":%s}}\n\n"""
 NO_PROTOCOL: list[Obj | bytes | list[Obj]] = [
     *[{**text(0, "a"), "index": None}, delta(0, "text_delta", text=5)],
     *(
-        {**opened(0), "content_block": b}
-        for b in (5, {"text": "a"}, {**TEXT, "text": 5})
+        {**opened(0), "content_block": odd}
+        for odd in (5, {"text": "a"}, {**TEXT, "text": 5})
     ),
     *((NOT_FINITE % word).encode() for word in ("NaN", "1e999")),
     b"data: " + b"[" * 10**5 + b"\n\n",
@@ -2728,8 +2666,10 @@ INPUTS: list[tuple[Sequence[str], Obj]] = [
         '{"a": "\\u00e9\\ud83d\\ude00", "b": [1e3, -0.0]}',
         {"a": "é😀", "b": [1e3, -0.0]},
     ),
-    ([' \n{\t"a"', ":\r1}\r\n "], {"a": 1}),
-    (['{"a": "x\ny\tz', '\x01"}'], {"a": "x\ny\tz\x01"}),
+    *[
+        ([' \n{\t"a"', ":\r1}\r\n "], {"a": 1}),
+        (['{"a": "\n\t', '\x01"}'], {"a": "\n\t\x01"}),
+    ],
     (['{"a": ' + "7" * 4300 + "}"], {"a": int("7" * 4300)}),
 ]
 HELLO = words("Hello")
@@ -2745,24 +2685,17 @@ HELLOS = [
 ]
 STREAMS: dict[str, tuple[bytes, Outcome]] = {
     "rich": (RICH.data, Outcome(RICH.content, "tool_use")),
-    "unknown delta": (
-        whole(delta(0, "new_delta"), a_block(0, "Hello")),
-        outcome("+Hello ?unknown_delta"),
-    ),
-    "late error without a frame": (
-        HELLO[: -len(sse(STOP))] + json.dumps(BOOM).encode(),
-        outcome("+Hello ?late_error"),
-    ),
-    "content in message_start": (
-        whole(content=[block_text("a[e~["), block_text("b[e~[")]),
-        outcome("+a[e~[ +b"),
-    ),
-    "delta before message_start with content": (
-        sse(text(0, "a"), started(content=[A_TEXT]), stopping(), STOP),
-        outcome("+a +Hello"),
-    ),
     "nothing at all": (b"", outcome("!empty_response|stream_cut|protocol")),
 }
+# How other streams end.
+ENDINGS = {
+    "+Hello ?unknown_delta": whole(delta(0, "new_delta"), a_block(0, "Hello")),
+    "+Hello ?late_error": HELLO[: -len(sse(STOP))] + json.dumps(BOOM).encode(),
+    "+a[e~[ +b": whole(content=[block_text("a[e~["), block_text("b[e~[")]),
+    "+a +Hello": sse(text(0, "a"), started(content=[A_TEXT]), stopping(), STOP),
+}
+for _end, _data in ENDINGS.items():
+    STREAMS[f"ends in {_end}"] = _data, outcome(_end)
 
 # --- errors in mid-stream
 
@@ -2875,15 +2808,12 @@ def test_upstream_pings_are_heartbeats_but_not_each(bench: Bench) -> None:
     assert 1 <= len(answer.of("heartbeat")) <= most
 
 
-WARNINGS_SAY = {
-    "0:thinking 0~a 0. =max_tokens !": "max_tokens",
-    "0:text 0+a 0. =end_turn error": "boom",
-    "0:text 0+a 0. 0#s ;": "signature_delta",
-}
-
-
 def test_warning_of_a_stream_says_what_it_is_about(bench: Bench) -> None:
-    for line, says in WARNINGS_SAY.items():
+    for line, says in (
+        ("0:thinking 0~a 0. =max_tokens !", "max_tokens"),
+        ("0:text 0+a 0. =end_turn error", "boom"),
+        ("0:text 0+a 0. 0#s ;", "signature_delta"),
+    ):
         [warning] = bench.stream(stream(line)).of("warning")
         assert says in warning["text"]
 
@@ -2924,17 +2854,15 @@ WHOLE: list[tuple[Obj, str]] = [
 ]
 
 
-@pytest.mark.parametrize("fields, code", WHOLE)
-def test_whole_message_is_read_like_a_stream(
-    bench: Bench, fields: Obj, code: str
-) -> None:
-    answer = bench.ask(ask(), *refuse(200, {**started()["message"], **fields}))
-    if code:
-        assert answer.code == code, answer
-        return
-    assert same(answer.content, RICH.content), answer
-    assert answer.end["stop_reason"] == "tool_use" and answer.warnings == []
-    assert len(answer.of("text_delta")) == len(answer.of("thinking_delta")) == 1
+def test_whole_message_is_read_like_a_stream(bench: Bench) -> None:
+    for fields, code in WHOLE:
+        answer = bench.ask(ask(), *refuse(200, {**started()["message"], **fields}))
+        if code:
+            assert answer.code == code, answer
+            continue
+        assert same(answer.content, RICH.content), answer
+        assert answer.end["stop_reason"] == "tool_use" and answer.warnings == []
+        assert len(answer.of("text_delta")) == len(answer.of("thinking_delta")) == 1
 
 
 WAITING = {
@@ -2995,36 +2923,35 @@ def test_bad_tool_input_is_no_call(bench: Bench, raw: str) -> None:
 # --- whatever comes, the grammar holds --------------------------------------
 
 ODD_EVENTS: list[Obj] = [
-    *(
-        {"type": kind}
-        for kind in ("content_block_delta", "message_start", "error", None)
-    ),
+    *({"type": kind} for kind in ("content_block_delta", "message_start", None)),
     *({**opened(0), "content_block": block} for block in (None, {"type": 5})),
     *[{**opened(0), "index": "0"}, {**text(0, "x"), "index": None}],
-    *[{}, delta(0, "text_delta"), {"type": "error", "error": "x"}],
+    *[{}, delta(0, "text_delta"), {"type": "error"}, {"type": "error", "error": "x"}],
     {"type": "message_start", "message": {"id": 5, "model": None, "usage": []}},
-    {"type": "message_delta"},
-    {"type": "message_delta", "delta": None, "usage": 5},
+    *({"type": "message_delta", "delta": odd, "usage": 5} for odd in (None, {})),
     {"type": "message_delta", "delta": {"stop_reason": 5}},
 ]
 USUAL_EVENTS = """0:text 0:thinking 0:tool_use 1:new_kind 1:text 2:tool_use 0. 1. 2.
     0+a 0+[e~[ 1+\ud83d 1+\ude00 2+{ 0~a 1~a 0#a 2#a 0= '0={"a":1}' 2={ 2=} 1={"""
+RARE_EVENTS = map("- {}".format, "start ping = =tool_use ; !".split())
 ANY_EVENT = st.one_of(
     *[st.sampled_from(shlex.split(USUAL_EVENTS)).map(lambda t: stream(f"- '{t}'"))] * 3,
-    st.sampled_from(
-        [stream(f"- {word}") for word in "start ping = =tool_use ; !".split()]
+    st.sampled_from([*map(stream, RARE_EVENTS), *map(sse, ODD_EVENTS)]),
+)
+ANY_STREAM = st.one_of(
+    st.lists(ANY_EVENT, max_size=16).map(b"".join),
+    st.lists(ANY_EVENT, max_size=16).map(lambda some: sse(started()) + b"".join(some)),
+    st.builds(
+        lambda place, junk, drop: RICH.data[:place] + junk + RICH.data[place + drop :],
+        *(st.integers(0, len(RICH.data)), st.binary(max_size=6), st.integers(0, 40)),
     ),
-    st.sampled_from([sse(event) for event in ODD_EVENTS]),
 )
 
 
-@settings(PROPERTY, max_examples=250)
-@given(st.lists(ANY_EVENT, max_size=16), st.booleans(), st.integers(0, 9))
-def test_whatever_events_come_the_grammar_holds(
-    bench: Bench, events: list[bytes], start: bool, seed: int
-) -> None:
+@settings(PROPERTY, max_examples=300)
+@given(data=ANY_STREAM, seed=st.integers(0, 9))
+def test_any_stream_keeps_the_grammar(bench: Bench, data: bytes, seed: int) -> None:
     bench.emulator.reset()
-    data = b"".join([sse(started())] * start + events)
     answer = bench.stream(*cut(data, "random", seed))
     check_grammar(lines_of(*answer.lines))
     if answer.end["type"] == "turn_end":
@@ -3033,26 +2960,11 @@ def test_whatever_events_come_the_grammar_holds(
         assert answer.code != "internal", answer
 
 
-@PROPERTY
-@given(st.integers(0, len(RICH.data) - 1), st.binary(max_size=6), st.integers(0, 40))
-def test_whatever_bytes_come_the_grammar_holds(
-    bench: Bench, place: int, junk: bytes, drop: int
-) -> None:
-    bench.emulator.reset()
-    answer = bench.stream(RICH.data[:place] + junk + RICH.data[place + drop :])
-    check_grammar(lines_of(*answer.lines))
-    assert answer.end["type"] == "turn_end" or answer.code != "internal", answer
-
-
 # --- what came may be sent back ----------------------------------------------
 
-ODD_WORDS = (
-    "\ud800 a\udfffb \ud83d\ude00 \u2028\x85 \0 [e~[ type id MaxTokens url".split(" ")
-)
-ODD_STRINGS = st.text(max_size=8) | st.sampled_from(["", *ODD_WORDS])
-NUMBERS_OF_JSON = st.integers(-(10**40), 10**40) | st.floats(
-    allow_nan=False, allow_infinity=False
-)
+ODD_WORDS = "\ud800 a\udfffb \ud83d\ude00 \u2028\x85 \0 [e~[ type id MaxTokens url"
+ODD_STRINGS = st.text(max_size=8) | st.sampled_from(["", *ODD_WORDS.split(" ")])
+NUMBERS_OF_JSON = st.integers(-(10**40), 10**40) | st.floats(-1e308, 1e308)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | NUMBERS_OF_JSON | ODD_STRINGS,
     lambda inner: st.lists(inner) | st.dictionaries(ODD_STRINGS, inner),
@@ -3086,9 +2998,7 @@ def in_small_deltas(index: int, block: Obj) -> list[Obj]:
 
 @settings(PROPERTY, max_examples=150)
 @given(st.lists(A_BLOCK_OF_ANY_KIND, min_size=1, max_size=4), st.integers())
-def test_message_sent_back_is_the_same_json_upstream(
-    bench: Bench, blocks: list[Obj], seed: int
-) -> None:
+def test_message_sent_back_is_the_same(bench: Bench, blocks: Any, seed: int) -> None:
     bench.emulator.reset()
     calls = [block for block in blocks if block["type"] == "tool_use"]
     for number, block in enumerate(calls):
@@ -3103,13 +3013,12 @@ def test_message_sent_back_is_the_same_json_upstream(
     results = [result(block["id"]) for block in calls]
     messages = [*USER, answer.end["message"], user(*results, block_text("go on"))]
     body, back = bench.upstream({"messages": messages})
-    sendable = [
-        {k: v for k, v in b.items() if v is not None or b["type"] == "new_kind"}
-        for b in blocks
-        if not is_blank(b)
-    ]
-    if sendable:
-        assert same(body["messages"][1]["content"], sendable)
+    sent = []
+    for block in blocks:
+        known = block["type"] != "new_kind"
+        row = {k: v for k, v in block.items() if v is not None or not known}
+        sent += [] if is_blank(block) else [row]
+    assert not sent or same(body["messages"][1]["content"], sent)
     assert back.warnings == []
 
 
@@ -3167,18 +3076,22 @@ BAD_CONFIGS: dict[str, tuple[Obj | str, str]] = {
 for _row in re.split(r"\n| \| ", WRONG_SETTINGS.strip()):
     _name, _value = _row.split(" ", 1)
     BAD_CONFIGS[_row] = ({_name: json.loads(_value)}, _name)
-# Keys as they are pasted, and what the message calls the mistake.
-PASTED_KEYS = {
-    **{f'"{KEY}"': "quot", f"'{KEY}": "quot", f"{KEY},": ",", f"{KEY[:9]} x": "space"},
-    **{f"<{KEY}>": "bracket|<", f"{{{KEY}}}": "bracket|{"},
-    **dict.fromkeys((f"Bearer {KEY}", f"bearer {KEY}"), "Bearer"),
-    **dict.fromkeys(
-        "${MINIMAX_API_KEY} $MINIMAX_API_KEY MINIMAX_API_KEY".split(), "variable"
-    ),
-    **dict.fromkeys(
-        ("<your key>", "sk-...", "sk-cp-...", "sk-api-\u2026"), "placeholder"
-    ),
-}
+PASTED_KEYS = [
+    *[
+        (f'"{KEY}"', "quot"),
+        (f"'{KEY}", "quot"),
+        (f"{KEY},", ","),
+        (KEY[:9] + " x", "space"),
+    ],
+    *[
+        (f"<{KEY}>", "bracket|<"),
+        (f"{{{KEY}}}", "bracket|{"),
+        ("<your key>", "placeholder"),
+    ],
+    *((f"{word} {KEY}", "Bearer") for word in ("Bearer", "bearer")),
+    *((form % "MINIMAX_API_KEY", "variable") for form in ("${%s}", "$%s", "%s")),
+    *((key, "placeholder") for key in ("sk-...", "sk-cp-...", "sk-api-\u2026")),
+]
 
 
 def check_unquoted(answer: Answer, value: object) -> None:
@@ -3201,12 +3114,14 @@ def test_bad_config_is_an_error_of_each_turn(bench: Bench, name: str) -> None:
     assert bench.plugin.turn(ask()).text == "ok"
 
 
-@pytest.mark.parametrize("pasted", PASTED_KEYS)
-def test_key_pasted_badly_is_not_sent(bench: Bench, pasted: str) -> None:
+@pytest.mark.parametrize("pasted, mistake", PASTED_KEYS)
+def test_bad_paste_of_a_key_is_not_sent(
+    bench: Bench, pasted: str, mistake: str
+) -> None:
     bench.configure({"api_key": pasted})
     answer = bench.plugin.turn(ask())
     assert answer.code == "config" and bench.emulator.requests == []
-    assert re.search(PASTED_KEYS[pasted], answer.error["message"]), answer
+    assert re.search(mistake, answer.error["message"]), answer
     assert pasted not in answer.error["message"]
     with pytest.raises(provider.ProviderError, match="api_key") as caught:
         provider.MiniMaxProvider(api_key=pasted)
@@ -3406,18 +3321,13 @@ def test_text_arrives_while_the_body_is_still_open(bench: Bench, framing: str) -
     assert same(bench.plugin.answer(ident).content, RICH.content)
 
 
-HEADS = (
-    "Content-Type: text/event-stream;charset=latin-1",
-    "content-type: TEXT/Event-Stream",
-    "No-Content-Type: at all",
+@pytest.mark.parametrize(
+    "kind", ["TEXT/Event-Stream", "text/event-stream;charset=x", ""]
 )
-OPENINGS = (b"", b": hi\n\n", b"\xef\xbb\xbf\n", b"\r\n" * 100000)
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_stream_is_utf8_whatever_head_and_opening(bench: Bench, head: str) -> None:
+def test_stream_is_utf8_whatever_head_and_opening(bench: Bench, kind: str) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\n"
-    for opening in OPENINGS:
+    head = f"content-type: {kind}" if kind else "No-Content-Type: at all"
+    for opening in (b"", b": hi\n\n", b"\xef\xbb\xbf\n", b"\r\n" * 100000):
         script = respond(opening, RICH.data, framing="close", headers=[head])
         assert same(bench.ask(ask(), interim * 2, *script).content, RICH.content)
 
@@ -3464,9 +3374,7 @@ def test_redirects_are_not_followed_nor_cookies_kept(bench: Bench) -> None:
     assert [r.header("cookie") for r in bench.emulator.requests] == [[]] * 7
 
 
-def test_netrc_and_variables_of_others_are_ignored(
-    emulator: Emulator, tmp_path: Path
-) -> None:
+def test_netrc_and_others_are_ignored(emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
     env: Env = {"HOME": str(tmp_path), "NETRC": str(tmp_path / ".netrc")}
     env.update(ANTHROPIC_BASE_URL="http://127.0.0.1:9", OPENAI_BASE_URL="http://x")
@@ -3518,12 +3426,10 @@ def tls_emulator(certificate: Path) -> Iterator[Emulator]:
 
 
 @needs_linux
-@pytest.mark.parametrize("variable", ["PATH", *CA_VARIABLES])
-def test_wrong_certificate(
-    tls_emulator: Emulator, certificate: Path, variable: str
-) -> None:
+@pytest.mark.parametrize("name", ["PATH", *CA_VARIABLES])
+def test_bad_certificate(tls_emulator: Emulator, certificate: Path, name: str) -> None:
     """A variable that is set, but empty, does not switch that off."""
-    answer = one_turn(tls_emulator.base_url, env={variable: ""})
+    answer = one_turn(tls_emulator.base_url, env={name: ""})
     assert answer.of("retry") == [] and tls_emulator.requests == []
     answer.says("certificate", "REQUESTS_CA_BUNDLE|SSL_CERT_FILE")
     with Emulator(tls_emulator.tls, host="127.0.0.2") as other:  # not its name
@@ -3533,18 +3439,16 @@ def test_wrong_certificate(
         assert error["code"] == "network" and error["retryable"] is False
 
 
-@pytest.mark.parametrize("variable", CA_VARIABLES)
-def test_named_certificates(
-    tls_emulator: Emulator, certificate: Path, variable: str
-) -> None:
-    env: Env = {variable: str(certificate)}
-    if variable == "REQUESTS_CA_BUNDLE":  # it wins over the one for all programs
-        env["SSL_CERT_FILE"] = "/nonexistent/ca.pem"
-    tls_emulator.queue.append(respond(*cut(RICH.data, "random")))
-    with Plugin(tls_emulator.base_url, env=env) as plugin:
-        assert same(plugin.turn(ask()).content, RICH.content)
-        assert plugin.turn(ask()).text == "ok"
-    assert tls_emulator.connections == 1
+def test_named_certificates_are_used(tls_emulator: Emulator, certificate: Path) -> None:
+    for number, name in enumerate(CA_VARIABLES, 1):
+        env: Env = {name: str(certificate)}
+        if name == "REQUESTS_CA_BUNDLE":  # it wins over the one for all programs
+            env["SSL_CERT_FILE"] = "/nonexistent/ca.pem"
+        tls_emulator.queue.append(respond(*cut(RICH.data, "random")))
+        with Plugin(tls_emulator.base_url, env=env) as plugin:
+            assert same(plugin.turn(ask()).content, RICH.content)
+            assert plugin.turn(ask()).text == "ok"
+        assert tls_emulator.connections == number
 
 
 # What stands in for PySocks: port 1 never answers, any other leads to the host.
@@ -3567,10 +3471,9 @@ def by_socks(folder: Path, port: int) -> Env:
     return {**planted(folder, socks=SOCKS), "all_proxy": f"socks5://127.0.0.1:{port}"}
 
 
-def test_turns_through_socks_share_a_connection_and_have_limits(
-    tls_emulator: Emulator, certificate: Path, tmp_path: Path
-) -> None:
-    env: Env = {**by_socks(tmp_path, 2), "SSL_CERT_FILE": str(certificate)}
+def test_socks_turns_have_limits(tls_emulator: Emulator, certificate: Path) -> None:
+    """And they share a connection."""
+    env = {**by_socks(certificate.parent, 2), "SSL_CERT_FILE": str(certificate)}
     tls_emulator.routes = {"held": [hold], "begun": unfinished(BEGUN, hold)}
     with Plugin(tls_emulator.base_url, {**ONCE, "idle_timeout": 0.5}, env) as plugin:
         for _ in range(2):
@@ -3598,13 +3501,11 @@ def test_socks_proxy_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
         wait_until(lambda: resources(plugin)[0] <= files + 2)
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_refusal_that_comes_while_the_body_is_sent_is_heard(
-    tls_emulator: Emulator, certificate: Path, scheme: str
-) -> None:
+def test_early_refusal_is_heard(tls_emulator: Emulator, certificate: Path) -> None:
+    """It comes while the body is sent, over TLS and in the clear."""
+
     def greet(sock: socket.socket) -> None:
         """Read the head alone, refuse, and close."""
-        tls = tls_emulator.tls if scheme == "https" else None
         with tls.wrap_socket(sock, server_side=True) if tls else sock as conn:
             head = b""
             while b"\r\n\r\n" not in head:
@@ -3612,12 +3513,13 @@ def test_refusal_that_comes_while_the_body_is_sent_is_heard(
             conn.sendall(at_once(refuse(413, HTML % "413 Request Entity Too Large")))
         raise Done
 
-    with Emulator(greeting=greet) as server:
-        url = server.base_url.replace("http:", scheme + ":")
-        with Plugin(url, env={"SSL_CERT_FILE": str(certificate)}) as plugin:
-            answer = plugin.turn(ask("x" * 20000000))
-        assert (answer.code, answer.error["http_status"]) == ("rejected", 413)
-        assert answer.of("retry") == [] and server.connections == 1
+    for tls in (tls_emulator.tls, None):
+        with Emulator(greeting=greet) as server:
+            url = server.base_url.replace("http:", "https:" if tls else "http:")
+            with Plugin(url, env={"SSL_CERT_FILE": str(certificate)}) as plugin:
+                answer = plugin.turn(ask("x" * 20000000))
+            assert (answer.code, answer.error["http_status"]) == ("rejected", 413)
+            assert answer.of("retry") == [] and server.connections == 1
 
 
 # --- errors ------------------------------------------------------------------
@@ -3663,9 +3565,6 @@ MESSAGES = """
 400 context_too_long 上下文窗口不足
 400 context_too_long 输入内容过长
 400 rejected invalid params, tokens (204800) over (196608) (2013)
-400 rejected invalid params, tool result's tool id(call_1) not found (2013)
-400 rejected invalid params, tool call result does not follow tool call (2013)
-400 rejected invalid thinking.type: "enabled" (allowed: adaptive, disabled) (2013)
 400 rejected invalid params, this model requires adaptive thinking (2013)
 400 rejected invalid params, does not support max tokens > 524288 (2013)
 """
@@ -3756,17 +3655,17 @@ HINTS: list[tuple[str, int, str, str | None, str]] = [
 ]
 
 
-@pytest.mark.parametrize("key, status, message, model, names", HINTS)
-def test_hint_names_what_is_involved(
-    bench: Bench, key: str, status: int, message: str, model: str | None, names: str
-) -> None:
-    bench.configure({"api_key": key})
-    script = refuse(status, api_error(message) if message else "404")
-    fields: Obj = {"model": model} if model else {"extra_body": {"model": None}}
-    error = bench.ask(ask(**fields), *script).error
-    for name in names.split():
-        assert re.search(name if name[0] != "(" else "^" + name, error["hint"]), error
-    assert model or "None" not in error["message"]
+def test_hint_names_what_is_involved(bench: Bench) -> None:
+    for key, status, message, model, names in HINTS:
+        bench.configure({"api_key": key})
+        script = refuse(status, api_error(message) if message else "404")
+        fields: Obj = {"model": model} if model else {"extra_body": {"model": None}}
+        error = bench.ask(ask(**fields), *script).error
+        for name in names.split():
+            assert re.search(name if name[0] != "(" else "^" + name, error["hint"]), (
+                error
+            )
+        assert model or "None" not in error["message"]
 
 
 @pytest.mark.parametrize("region", REGION_HOSTS)
@@ -3804,6 +3703,7 @@ def broken(*pieces: Step) -> Script:
 
 
 SOME_LINES = b"HTTP/1.1 200 OK\r\n"
+LENGTH = "Content-Length: "
 BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     "not HTTP": ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close], "protocol"),
     "head cut": ([b"HTTP/1.1 200 OK\r\nContent-Ty", close], "protocol|network|cut"),
@@ -3816,13 +3716,11 @@ BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     "negative size": (broken(chunk(BEGUN), b"-5\r\nabcde\r\n"), "protocol"),
     "huge chunk": (broken(b"7fffffffffffffff\r\n", BEGUN), "stream_cut|protocol"),
     "chunk cut": (broken(b"fff\r\n" + BEGUN), "stream_cut"),
-    **{
-        f"cut of {length} bytes": (
-            [response_head(200, f"Content-Length: {length}"), BEGUN, close],
-            code,
-        )
-        for length, code in ((5000, "stream_cut"), (10**18, "stream_cut|protocol"))
-    },
+    "length cut": ([response_head(200, LENGTH + "5000"), BEGUN, close], "stream_cut"),
+    "huge length": (
+        [response_head(200, LENGTH + "9" * 18), BEGUN, close],
+        "cut|protocol",
+    ),
     "reset inside text": (unfinished(BEGUN, reset), "stream_cut|network"),
 }
 
@@ -3878,26 +3776,26 @@ def test_bytes_after_a_response_never_answer_another_turn(emulator: Emulator) ->
     assert len(emulator.requests) == 12
 
 
-LOST: list[tuple[float, Script, str]] = [
-    (1e9, [close], ""),
-    (1e9, [reset], ""),
-    (-1.0, [close], "network"),  # so late it may have been served already
-    (1e9, [b"HTTP/1.1 200 O", reset], "network"),
-    (1e9, [b"HTTP/1.1 100 Continue\r\n\r\n", reset], "network"),
+# How a server loses it, how much later it may be, and the error.
+LOST: list[tuple[Script, float, str]] = [
+    *[([close], 1e9, ""), ([reset], 1e9, "")],
+    ([close], -1.0, "network"),  # so late it may have been served already
+    ([b"HTTP/1.1 200 O", reset], 1e9, "network"),
+    ([b"HTTP/1.1 100 Continue\r\n\r\n", reset], 1e9, "network"),
 ]
 
 
-@pytest.mark.parametrize("within, script, code", LOST)
-def test_request_that_a_kept_connection_loses_is_sent_again(
-    emulator: Emulator, monkeypatch: Patch, within: float, script: Script, code: str
-) -> None:
-    monkeypatch.setattr(provider.Exchange, "STALE_SECONDS", within)
-    emulator.queue.extend([kept(OK), script, kept(OK)])
-    with python_client(emulator) as client:
-        _, last = [list(client.turn(ask()))[-1] for _ in range(2)]
-    assert last.get("error", {"code": ""})["code"] == code
-    used = [request.connection for request in emulator.requests]
-    assert used == ([1, 1] if code else [1, 1, 2])
+def test_request_lost_is_sent_again(emulator: Emulator, monkeypatch: Patch) -> None:
+    """Once, if a kept connection loses it without a byte of an answer."""
+    for script, within, code in LOST:
+        before, _ = emulator.connections, emulator.reset()
+        monkeypatch.setattr(provider.Exchange, "STALE_SECONDS", within)
+        emulator.queue.extend([kept(OK), script, kept(OK)])
+        with python_client(emulator) as client:
+            _, last = [list(client.turn(ask()))[-1] for _ in range(2)]
+        assert last.get("error", {"code": ""})["code"] == code
+        used = [request.connection - before for request in emulator.requests]
+        assert used == ([1, 1] if code else [1, 1, 2])
 
 
 @needs_linux
@@ -3921,10 +3819,7 @@ def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
 
 # A body in chunks, and its content (None: no such framing).
 CHUNK_CASES: dict[str, tuple[bytes, bytes | None]] = {
-    "several": (
-        b"a\r\n0123456789\r\n00B\r\nabcdefghijk\r\n0\r\n\r\n",
-        b"0123456789abcdefghijk",
-    ),
+    "several": (b"3\r\n012\r\n00B\r\nabcdefghijk\r\n0\r\n\r\n", b"012abcdefghijk"),
     "line ends in the content": (b"4\r\n\r\n\r\n\r\n0\r\n\r\n", b"\r\n\r\n"),
     "space around the size": (b" 2 \r\nab\r\n0\r\n\r\n", b"ab"),
     "trailers": (b"1\r\na\r\n0\r\nA: 1\r\nB: 2\r\n\r\n", b"a"),
@@ -3956,14 +3851,6 @@ def test_chunked_framing_gives(name: str, how: str) -> None:
                 dechunked(cut(data, how, seed))
         else:
             assert b"".join(dechunked(cut(data, how, seed))) == expected
-
-
-@PROPERTY
-@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.integers(0, 9))
-def test_chunks_do_not_depend_on_the_cuts(parts: list[bytes], seed: int) -> None:
-    data = b"".join(map(chunk, parts)) + LAST_CHUNK
-    for how in CUTS:
-        assert b"".join(dechunked(cut(data, how, seed))) == b"".join(parts)
 
 
 def test_chunks_are_linear_work_and_one_read_is_one_piece() -> None:
@@ -4077,12 +3964,10 @@ def test_back_off_doubles(bench: Bench) -> None:
             assert most / 2 <= delay <= most + 0.0005, delays
 
 
+BLOCK_BEGUN = sse(started(), opened(0))
 NOT_RETRIED: list[Script] = [
     *(refuse(500, base_resp(n, "no")) for n in (1004, 1008, 2061, 2056, 2013, 1026)),
-    *(
-        respond(sse(started(), opened(0)) + end)
-        for end in (b"", sse(LOAD), b"data: {\n\n")
-    ),
+    *(respond(BLOCK_BEGUN + end) for end in (b"", sse(LOAD), b"data: {oops\n\n")),
 ]
 
 
@@ -4138,7 +4023,7 @@ def test_retry_after_beyond_the_turns_end_is_no_retry(bench: Bench) -> None:
 # --- limits: each case a turn of its own, all at the same time --------------------
 
 FIRST, IDLE, WHOLE_TURN = "first_event_timeout", "idle_timeout", "turn_timeout"
-TEXT_BEGUN = CHUNKED + chunk(BEGUN)
+TEXT_BEGUN, DRIPPING = CHUNKED + chunk(BEGUN), drip(chunk(b"a"))
 # A script, the limit that the message names, and what is partial then.
 LIMITS: dict[str, tuple[Script, str]] = {
     "silence instead of headers": ([hold], FIRST),
@@ -4147,21 +4032,18 @@ LIMITS: dict[str, tuple[Script, str]] = {
     "silence instead of a body": ([CHUNKED, hold], FIRST),
     "silence until it closes": ([response_head(200, "Connection: close"), hold], FIRST),
     "dripping pings first": ([CHUNKED, drip(chunk(sse(PING)))], FIRST),
-    "dripping line": ([CHUNKED, chunk(b"data: "), drip(chunk(b"a"))], FIRST),
+    "dripping line": ([CHUNKED, chunk(b"data: "), DRIPPING], FIRST),
     "dripping chunk size": ([CHUNKED, drip(b"0")], FIRST),
     "silence after message_start": ([CHUNKED, chunk(sse(started(), PING)), hold], IDLE),
     "silence after text": ([TEXT_BEGUN, hold], IDLE),
     "dripping comments": ([TEXT_BEGUN, drip(chunk(b": x\n\n"))], IDLE),
-    "dripping line after text": (
-        [TEXT_BEGUN, chunk(b"data: "), drip(chunk(b"a"))],
-        IDLE,
-    ),
+    "dripping line after text": ([TEXT_BEGUN, chunk(b"data: "), DRIPPING], IDLE),
     "dripping chunk extension": ([TEXT_BEGUN, b"5;", drip(b"a")], IDLE),
     "endless progress": ([TEXT_BEGUN, drip(chunk(sse(text(0, "a"))), 0.1)], WHOLE_TURN),
     "empty progress": ([TEXT_BEGUN, drip(chunk(sse(text(0, ""))), 0.1)], WHOLE_TURN),
 }
 LIMIT_CONFIG: Obj = {**ONCE, FIRST: 1.5, IDLE: 1.5, WHOLE_TURN: 3}
-SLOW_ERROR = [response_head(500, "Transfer-Encoding: chunked"), drip(chunk(b"a"))]
+SLOW_ERROR = [response_head(500, "Transfer-Encoding: chunked"), DRIPPING]
 
 
 def test_limit_is_named(emulator: Emulator) -> None:

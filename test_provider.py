@@ -1313,6 +1313,7 @@ UNGRAMMATICAL: dict[str, Sequence[Obj]] = {
     "index does not start at 0": (START, {**BEGIN, "index": 1}),
     "message misses a block": (START, BEGIN, SAY, END, NO_TEXT, turn_end(None)),
     "message is not null": (START, NO_TEXT, turn_end([])),
+    "success without turn_start": (NO_TEXT, turn_end(None)),
     "unknown key": ({**START, "extra": 1}, *GOOD[1:]),
     "unknown type": ({"type": "surprise"}, *GOOD),
     "unknown warning": ({**NO_TEXT, "code": "surprise"}, *GOOD),
@@ -2306,8 +2307,6 @@ def test_call_of_the_users_is_sent_as_text(bench: Bench) -> None:
 
 
 JSON_RESULTS: list[Any] = [{"n": 41.5}, 41.5, [{"n": 41.5}], ["x", 41.5]]
-
-
 BLANKS: list[Any] = ["", "  ", [], [block_text(" ")], None, ...]
 
 
@@ -3047,22 +3046,19 @@ BAD_CONFIGS: dict[str, tuple[Obj | str, str]] = {
 for _row in re.split(r"\n| \| ", WRONG_SETTINGS.strip()):
     _name, _value = _row.split(" ", 1)
     BAD_CONFIGS[_row] = ({_name: json.loads(_value)}, _name)
-PASTED_KEYS = [
-    *[
-        (f'"{KEY}"', "quot"),
-        (f"'{KEY}", "quot"),
-        (f"{KEY},", ","),
-        (KEY[:9] + " x", "space"),
-    ],
-    *[
-        (f"<{KEY}>", "bracket|<"),
-        (f"{{{KEY}}}", "bracket|{"),
-        ("<your key>", "placeholder"),
-    ],
-    *((f"{word} {KEY}", "Bearer") for word in ("Bearer", "bearer")),
-    *((form % "MINIMAX_API_KEY", "variable") for form in ("${%s}", "$%s", "%s")),
-    *((key, "placeholder") for key in ("sk-...", "sk-cp-...", "sk-api-\u2026")),
-]
+BAD_CONFIGS.update((url, ({"base_url": url}, "base_url")) for url in WRONG_URLS.split())
+
+# What the message calls the mistake, and keys as they are pasted.
+PASTED_KEYS = {
+    "quot": [f'"{KEY}"', f"'{KEY}"],
+    ",": [f"{KEY},"],
+    "space": [f"{KEY[:20]} {KEY[20:]}"],
+    "bracket|[<{]": [f"<{KEY}>", f"{{{KEY}}}"],
+    "Bearer": [f"Bearer {KEY}", f"bearer {KEY}"],
+    "variable": ["${MINIMAX_API_KEY}", "$MINIMAX_API_KEY", "MINIMAX_API_KEY"],
+    "placeholder": ["<your key>", "sk-...", "sk-cp-...", "sk-api-\u2026"],
+}
+PASTED = [(key, mistake) for mistake, keys in PASTED_KEYS.items() for key in keys]
 
 
 def check_unquoted(answer: Answer, value: object) -> None:
@@ -3085,10 +3081,8 @@ def test_bad_config_is_an_error_of_each_turn(bench: Bench, name: str) -> None:
     assert bench.plugin.turn(ask()).text == "ok"
 
 
-@pytest.mark.parametrize("pasted, mistake", PASTED_KEYS)
-def test_bad_paste_of_a_key_is_not_sent(
-    bench: Bench, pasted: str, mistake: str
-) -> None:
+@pytest.mark.parametrize("pasted, mistake", PASTED)
+def test_bad_paste_of_a_key_is_no_key(bench: Bench, pasted: str, mistake: str) -> None:
     bench.configure({"api_key": pasted})
     answer = bench.plugin.turn(ask())
     assert answer.code == "config" and bench.emulator.requests == []
@@ -3231,10 +3225,11 @@ def test_region_decides_the_host_and_a_proxy_sees_no_key(emulator: Emulator) -> 
 CA_VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
 
 
-@pytest.mark.parametrize("name", CA_VARIABLES)
-def test_useless_certificates_are_a_config_error(emulator: Emulator, name: str) -> None:
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", *CA_VARIABLES])
+def test_useless_proxy_or_certificates(emulator: Emulator, name: str) -> None:
     url = emulator.base_url.replace("http:", "https:")
-    for value in (SOURCE, "/no/ca.pem"):
+    useless = {"HTTPS_PROXY": ["ftp://127.0.0.1:9"]}
+    for value in useless.get(name, [SOURCE, "/no/ca.pem"]):
         answer = one_turn(url, ONCE, {name: value})
         assert answer.code == "config" and answer.error["retryable"] is False
         assert "base_url" not in answer.error["message"]
@@ -3292,9 +3287,10 @@ def test_text_arrives_while_the_body_is_still_open(bench: Bench, framing: str) -
     assert same(bench.plugin.answer(ident).content, RICH.content)
 
 
-@pytest.mark.parametrize(
-    "kind", ["TEXT/Event-Stream", "text/event-stream;charset=x", ""]
-)
+KINDS = ["TEXT/Event-Stream", "text/event-stream;charset=latin-1", ""]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_stream_is_utf8_whatever_head_and_opening(bench: Bench, kind: str) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\n"
     head = f"content-type: {kind}" if kind else "No-Content-Type: at all"
@@ -3886,8 +3882,6 @@ def test_deltas_of_one_read_leave_as_one_line_for_each_text(bench: Bench) -> Non
 
 QUICK = {"max_retries": 3, "retry_base_delay": 0.01}
 BUSY = refuse(529, LOAD)
-
-
 RETRIED: dict[str, tuple[Script, str]] = {
     "overloaded": (BUSY, "overloaded"),
     "rate limited": (refuse(429, api_error("slow (1002)")), "rate_limited"),

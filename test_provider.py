@@ -2165,16 +2165,14 @@ def placeholder(bench: Bench, model: str = "MiniMax-M3", **fields: Any) -> list[
     return [text["text"], answer.of("warning")[0]["text"]]
 
 
+SOURCES: list[Obj] = [{"source": source()}, {"data": PNG64}]
 BAD_DATA: list[Obj] = [
     *[{"data_base64": ODD64}, {"data_base64": PNG64[:32] + "A" * (14 << 20)}],
     *[{"data": "no base64!", "mimeType": "image/png"}, {"data": "\xff~~~"}],
     *[{"url": "data:image/png,%89PNG"}, {"url": "data:image/png;base64,???"}],
     {"source": source(data="no base64!")},
     *[{"url": "a", "model": model} for model in ("MiniMax-M2.1", "x/MiniMax-M2.9")],
-    *[
-        {**row, "model": "MiniMax-M2"}
-        for row in ({"source": source()}, {"data": PNG64})
-    ],
+    *({**fields, "model": "MiniMax-M2"} for fields in SOURCES),
 ]
 
 
@@ -2346,17 +2344,14 @@ def test_second_call_of_an_id_gets_the_same_new_id(bench: Bench) -> None:
     assert [b["id"] for b in body["messages"][1]["content"]][3:] == ids[1:]
 
 
-def histories() -> st.SearchStrategy[list[Obj]]:
-    tokens = [f"{kind}{n}" for kind in "cr" for n in range(1, 5)] + ["b", ""]
-    blocks = st.lists(st.sampled_from(tokens), max_size=4).map(" ".join)
-    one = st.builds("{} {}".format, st.sampled_from("UA"), blocks)
-    lines = st.lists(one, max_size=6).map(lambda some: " | ".join(["U a", *some]))
-    return lines.map(history)
+SOME_BLOCKS = st.lists(st.sampled_from("c1 c2 c3 r1 r2 r3 r4 b".split())).map(" ".join)
+A_MESSAGE = st.builds("{} {}".format, st.sampled_from("UA"), SOME_BLOCKS)
 
 
 @settings(PROPERTY, max_examples=300)
-@given(messages=histories())
-def test_any_history_is_sent_and_loses_nothing(bench: Bench, messages: Any) -> None:
+@given(lines=st.lists(A_MESSAGE, max_size=6))
+def test_any_history_is_sent_and_loses_nothing(bench: Bench, lines: list[str]) -> None:
+    messages = history(" | ".join(["U a", *lines]))
     fields = {"tool_use": "input", "tool_result": "content"}
     bench.emulator.reset()
     marks: list[str] = []
@@ -2386,9 +2381,6 @@ def test_history_of_many_calls_is_paired_in_linear_work() -> None:
 
     for same_id, late in itertools.product((False, True), repeat=2):
         check_linear(functools.partial(pair, same_id, late))
-
-
-# --- numbers and depths
 
 
 def test_nesting_that_is_accepted_can_be_posted_back(bench: Bench) -> None:
@@ -2625,18 +2617,15 @@ data: "content_block":{"type":"new","x":%s}}\n\n"""
 NO_PROTOCOL: list[Obj | bytes | list[Obj]] = [
     *[{**text(0, "a"), "index": None}, delta(0, "text_delta", text=5)],
     *(
-        {**opened(0), "content_block": odd}
-        for odd in (5, {"text": "a"}, {**TEXT, "text": 5})
+        {**opened(0), "content_block": b}
+        for b in (5, {"text": "a"}, {**TEXT, "text": 5})
     ),
     *((NOT_FINITE % word).encode() for word in ("NaN", "1e999")),
     b"data: " + b"[" * 10**5 + b"\n\n",
 ]
 NO_CALLS: list[Obj] = [{"name": ""}, {"name": None}, {"id": ""}, {"id": 5}]
 INPUTS: list[tuple[Sequence[str], Obj]] = [
-    (
-        '{"a": "\\u00e9\\ud83d\\ude00", "b": [1e3, -0.0]}',
-        {"a": "é😀", "b": [1e3, -0.0]},
-    ),
+    ('{"a": "\\u00e9\\ud83d\\ude00", "b": -0.0}', {"a": "é😀", "b": -0.0}),
     ([' \n{\t"a"', ":\r1}\r\n "], {"a": 1}),
     (['{"a": "\n\t', '\x01"}'], {"a": "\n\t\x01"}),
     (['{"a": ' + "7" * 4300 + "}"], {"a": int("7" * 4300)}),
@@ -3535,15 +3524,12 @@ MESSAGES = """
 400 rejected invalid params, this model requires adaptive thinking (2013)
 400 rejected invalid params, does not support max tokens > 524288 (2013)
 """
+NOT_FOUND: list[str | Obj] = [HTML % "404", "404 page not found", '["model"]']
+NOT_FOUND += [{"error": "Not Found"}, {"detail": "Not Found"}]
+NO_STREAM: list[str | Obj] = [HTML % "Sign in", "404 page not found", {"hello": 1}]
 UNLIKE_API: list[tuple[int, str | Obj, str, int | None]] = [
-    *((404, body, "not_found", None) for body in (HTML % "404", "404 page not found")),
-    *((404, body, "not_found", None) for body in ('["model"]', {"error": "Not Found"})),
-    (404, {"detail": "Not Found"}, "not_found", None),
-    *(
-        (200, body, "protocol", None)
-        for body in (HTML % "Sign in", "404 page not found")
-    ),
-    *((200, body, "protocol", None) for body in ({"hello": 1}, base_resp(0, "ok"))),
+    *((404, body, "not_found", None) for body in NOT_FOUND),
+    *((200, body, "protocol", None) for body in [*NO_STREAM, base_resp(0, "ok")]),
     *((status, "", "protocol|empty_response", None) for status in (200, 204)),
     (200, {"error": {"message": "high load (2064)"}}, "overloaded", 2064),
     (200, {"type": "overloaded_error", "message": "busy"}, "overloaded", None),
@@ -3555,10 +3541,8 @@ def error_cases() -> Iterator[tuple[int, str | Obj, str, int | None]]:
     for code, number in [(code, n) for code, row in NUMBERS.items() for n in row]:
         telling = "" if number == 2013 else "unknown model, context window exceeded, "
         message = f"{telling}(204800) tokens, was (1024), now ({number}) of (99999)"
-        in_text, in_field = (
-            api_error("long " * 500 + message),
-            base_resp(number, "余额不足"),
-        )
+        in_text = api_error("long " * 500 + message)
+        in_field = base_resp(number, "余额不足")
         for status in (400, 401, 404, 429, 500, 529):
             yield status, in_text, code, number
         odd = {"type": "odd", "message": message, "http_code": "500"}
@@ -3781,8 +3765,6 @@ def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
             wait_until(has_ended)
     assert [request.connection for request in emulator.requests] == [1, 2, 3]
 
-
-# --- framing, and the ways of reading ---------------------------------------------
 
 # A body in chunks, and its content (None: no such framing).
 CHUNK_CASES: dict[str, tuple[bytes, bytes | None]] = {
@@ -4113,9 +4095,6 @@ def test_every_phase_has_its_limit_and_cancel(tmp_path: Path, phase: str) -> Non
             plugin.ping()
             plugin.cancel(ident)
             check_cancelled(plugin.answer(ident))
-
-
-# --- cancelling in every phase ----------------------------------------------------
 
 
 def check_cancelled(answer: Answer) -> None:

@@ -82,6 +82,7 @@ KEY = "sk-cp-Zq8Rw3Lk7Vt1Xb5Nc9Md2Ps6Hf4Jg0Ty"
 PREFIX = "sk-cp-"
 
 Obj = Dict[str, Any]
+Env = Dict[str, Union[str, None]]
 
 PROPERTY = settings(
     deadline=None,
@@ -905,22 +906,14 @@ def write_config(path: Path, config: Obj | str) -> None:
 
 
 def environment(
-    home: str,
-    base_url: str | None,
-    config: Obj | str | None = None,
-    env: dict[str, str | None] | None = None,
+    home: str, base_url: str | None = None, config: Any = None, env: Env | None = None
 ) -> dict[str, str]:
     """A minimal environment; None in `env` removes a variable."""
     path = Path(home) / "config.json"
     write_config(path, {} if config is None else config)
-    result: dict[str, str | None] = {
-        "HOME": home,
-        "PATH": os.environ.get("PATH", os.defpath),
-        "MINIMAX_API_KEY": KEY,
-        "MINIMAX_BASE_URL": base_url,
-        "PLEXUM_MINIMAX_CONFIG": str(path),
-    }
-    result.update(env or {})
+    result: Env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home}
+    result.update(MINIMAX_API_KEY=KEY, MINIMAX_BASE_URL=base_url)
+    result.update({"PLEXUM_MINIMAX_CONFIG": str(path), **(env or {})})
     return {name: value for name, value in result.items() if value is not None}
 
 
@@ -979,7 +972,7 @@ class Plugin:
         self,
         base_url: str | None = None,
         config: Obj | str | None = None,
-        env: dict[str, str | None] | None = None,
+        env: Env | None = None,
         cwd: str | None = None,
         reading: bool = True,
         check_key: bool = True,
@@ -1158,19 +1151,17 @@ class Plugin:
 def launch(
     *argv: str,
     stdin: bytes = b"",
-    base_url: str | None = None,
-    config: Obj | str | None = None,
-    env: dict[str, str | None] | None = None,
     shell: str | None = None,
     cwd: str | None = None,
     program: Sequence[str] = (SOURCE,),
+    **session: Any,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the program to its end; `shell` is a command for sh, its "$@" the program."""
     command = [sys.executable, *program, *argv]
     if shell is not None:
         command = ["sh", "-c", shell, "sh", *command]
     with tempfile.TemporaryDirectory() as home:
-        variables = environment(home, base_url, config, env)
+        variables = environment(home, **session)
         done = subprocess.run(
             command,
             input=stdin,
@@ -1238,7 +1229,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def long_bench() -> Iterator[Bench]:
     # Dates are of GMT, wherever the process is.
-    env: dict[str, str | None] = {"MINIMAX_API_KEY": None, "TZ": "Asia/Shanghai"}
+    env: Env = {"MINIMAX_API_KEY": None, "TZ": "Asia/Shanghai"}
     with Emulator() as emulator, Plugin(env=env) as plugin:
         yield Bench(emulator, plugin)
 
@@ -2985,7 +2976,6 @@ def test_message_sent_back_is_the_same(bench: Bench, blocks: Any, seed: int) -> 
 # Settings
 # =====================================================================
 
-Env = Dict[str, Union[str, None]]
 Patch = pytest.MonkeyPatch
 
 
@@ -4034,20 +4024,6 @@ def test_flood_cannot_outrun_the_time_limit(bench: Bench) -> None:
         assert limit in answer.error["message"] or answer.code == "protocol"
 
 
-@contextlib.contextmanager
-def listener(backlog: int) -> Iterator[int]:
-    """A port that takes no connection (backlog 0), or takes it and stays silent."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.socket())
-        server.bind(("127.0.0.1", 0))
-        server.listen(backlog)
-        for _ in range(0 if backlog else 4):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.connect_ex(server.getsockname())
-        yield int(server.getsockname()[1])
-
-
 NO_ANSWER = "import threading\nthreading.Event().wait()"
 NO_NAMES = """
 import socket, threading
@@ -4063,19 +4039,24 @@ socket.getaddrinfo = hanging
 @contextlib.contextmanager
 def stuck_in(phase: str, folder: Path) -> Iterator[tuple[str, Env]]:
     """A base URL and an environment with which no turn gets beyond a phase."""
-    url = "https://nowhere.invalid"
-    env: Env = {}
-    with listener(0 if phase == "tcp" else 16) as port:
-        if phase == "dns":
-            env = planted(folder, sitecustomize=NO_NAMES)
-        elif phase == "socks":
-            env = by_socks(folder, 1)
+    nowhere = "https://nowhere.invalid"
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0 if phase == "tcp" else 16)
+        for _ in range(4 if phase == "tcp" else 0):  # then there is no room for more
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(server.getsockname())
+        url = f"://127.0.0.1:{server.getsockname()[1]}"
+        if phase in ("dns", "socks"):
+            no_names = planted(folder, sitecustomize=NO_NAMES) if phase == "dns" else {}
+            yield nowhere, no_names or by_socks(folder, 1)
         elif phase == "proxy":
-            env = {"HTTPS_PROXY": f"http://127.0.0.1:{port}"}
+            yield nowhere, {"HTTPS_PROXY": "http" + url}
         else:
-            url = f"http{'s' * (phase == 'tls')}://127.0.0.1:{port}"
-            env = planted(folder, requests=NO_ANSWER) if phase == "import" else env
-        yield url, env
+            no_import = planted(folder, requests=NO_ANSWER) if phase == "import" else {}
+            yield ("https" if phase == "tls" else "http") + url, no_import
 
 
 PHASES = ["dns", "tcp", "tls", "proxy", "socks", "import", "upload"]

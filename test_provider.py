@@ -1983,7 +1983,11 @@ WRONG_VALUES: dict[str, list[Any]] = {
         [*USER, {"role": "assistant", "content": " "}],
         *[history("U a | U blank | S blank"), history("U a | A | S")],
     ],
-    "messages[2].content": [history("U a | A b | U blank"), history("U a | U b | U")],
+    "messages[2].content": [
+        history("U a | S be | U blank"),
+        history("U a | A b | U blank"),
+        history("U a | U b | U"),
+    ],
     "messages[0].content[0]": [
         *([user({"type": "text", "text": value})] for value in (5, None)),
         *([user({"type": "image", "url": value})] for value in (5, None)),
@@ -4160,9 +4164,19 @@ def test_stopped_process_reads_what_waits(emulator: Emulator, begun: bool) -> No
         os.waitpid(plugin.process.pid, os.WUNTRACED)
         go.set()
         assert sent.wait(DEADLINE)
-        emulator.stopping.wait(1)  # no speed is measured: only the limit is outlived
+        emulator.stopping.wait(0.6)  # no speed is measured: only the limit is outlived
         plugin.process.send_signal(signal.SIGCONT)
         assert plugin.answer(ident).text == "Hello"
+
+
+def test_reason_that_ended_an_attempt_outlives_the_next_limit() -> None:
+    scope = provider.Scope()
+    scope.start(-0.001)
+    scope.look()
+    scope.arm("idle", 60)
+    scope.look()
+    assert isinstance(scope.late, provider.ProviderError)
+    assert scope.late.code == "timeout" and "turn_timeout" in scope.late.message
 
 
 # =====================================================================

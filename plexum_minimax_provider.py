@@ -4441,11 +4441,10 @@ def write_fd(fd: int, data: bytes) -> None:
             is_ready(fd, False, None)
 
 
-def private_stdout() -> int:
-    """A descriptor for the wire alone: whatever else is printed goes to stderr.
+def open_descriptors() -> None:
+    """Open standard descriptors that are closed, on the null device.
 
-    Standard descriptors that are closed are opened on the null device first, so that
-    no socket takes their numbers.  Raises OSError if stdout was closed.
+    Else a socket would take their numbers.  Raises OSError if stdout was closed.
     """
     fd, was_closed = -1, False
     while fd <= 2:
@@ -4454,9 +4453,6 @@ def private_stdout() -> int:
     os.close(fd)
     if was_closed:
         raise OSError("stdout is closed")
-    wire = os.dup(1)
-    os.dup2(2, 1)
-    return wire
 
 
 def ignore_warnings() -> None:
@@ -4469,9 +4465,15 @@ def ignore_warnings() -> None:
         sys.modules["warnings"].simplefilter("ignore")
 
 
-def _set_interpreter() -> None:
-    """Tune an interpreter that serves nothing but turns."""
+def _set_process(writer: int, on_sigterm: Callable[..., None]) -> None:
+    """Tune a process that serves nothing but turns, and take its signals.
+
+    Python calls `on_sigterm` when the main thread is not waiting.  A signal may arrive
+    just before a wait begins, so each also writes its number, which ends the wait, to
+    `writer`.
+    """
     import gc
+    import signal
 
     ignore_warnings()
     # Next to nothing here is cyclic garbage, but by default collections interrupt the
@@ -4479,48 +4481,23 @@ def _set_interpreter() -> None:
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(4300)  # whatever the environment says
-
-
-def _receive_signals(
-    writer: int, on_sigterm: Callable[..., None]
-) -> Callable[[], None]:
-    """Call `on_sigterm` at SIGTERM and ignore SIGINT; returns what undoes that.
-
-    Python calls it when the main thread is not waiting.  A signal may arrive just
-    before a wait begins, so each also writes its number, which ends the wait, to
-    `writer`.
-    """
-    import signal
-
-    try:
-        terminate = signal.signal(signal.SIGTERM, on_sigterm)
-    except ValueError:  # not in the main thread: signals belong to the host program
-        return lambda: None
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    wakeup = -1
+    signal.signal(signal.SIGTERM, on_sigterm)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "set_blocking"):  # Windows has it since 3.12
         os.set_blocking(writer, False)
-        wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-
-    def undo() -> None:
-        signal.set_wakeup_fd(wakeup)
-        signal.signal(signal.SIGTERM, terminate)
-        signal.signal(signal.SIGINT, interrupt)
-
-    return undo
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
 
 def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; returns the process's exit code.
 
     `overrides` are settings that win over file and environment.  Another program that
-    runs this gets its descriptors and signals back.
+    runs this keeps its signals, and gets its stdout back.  Raises OSError if stdout was
+    closed.
     """
-    try:
-        wire = private_stdout()  # before all else that opens a descriptor
-    except OSError as error:
-        log(f"stdout cannot be written: {error.strerror or error}")
-        return EXIT_FATAL
+    open_descriptors()  # before anything else is opened
+    wire = os.dup(1)  # of the protocol alone: all else that is printed goes to stderr
+    os.dup2(2, 1)
     reader, writer = os.pipe()  # signals, and the first letters of words
 
     def notify(word: str) -> None:
@@ -4529,9 +4506,8 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
         except OSError:
             pass  # full of words that say enough
 
-    undo = _receive_signals(writer, lambda *_: notify("terminate"))
     if owns_process:
-        _set_interpreter()
+        _set_process(writer, lambda *_: notify("terminate"))
     loop = PluginLoop(
         read=lambda: read_fd(0),
         write=lambda data: write_fd(wire, data),
@@ -4541,13 +4517,12 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     )
     try:
         loop.start()
-        return _wait_for_end(loop, reader, wire, owns_process)
+        return _wait_for_end(loop, reader, wire)
     except ProviderError as error:
         log(error.message)
         return EXIT_FATAL
     finally:
         if not owns_process:
-            undo()
             os.dup2(wire, 1)
             os.close(wire)
 
@@ -4566,7 +4541,7 @@ def _process_limits(overrides: JSON | None) -> JSON:
     return values
 
 
-def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) -> int:
+def _wait_for_end(loop: PluginLoop, reader: int, wire: int) -> int:
     """Wait for the end of all work, SIGTERM, or the host's leaving; the exit code."""
     import select
 
@@ -4586,7 +4561,7 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) 
             words += b"" if ready[wire] & select.POLLNVAL else b"c"
         for word in words.decode("latin-1"):  # or the number of a signal
             if word == "t":
-                if until is not None and owns_process:
+                if until is not None:
                     os._exit(EXIT_OK)  # a second SIGTERM
                 until = time.monotonic() + 1.0  # for the turns to report their end
                 loop.stop()
@@ -4609,8 +4584,8 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) 
 # a pipe that is slow, closed or non-blocking, and a full disk, behave in the same way.
 
 OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # beside WARNING, results of `check`
-_COLORS = {"bold": 1, "dim": 2, PROBLEM: 31, OK: 32, WARNING: 33}
-_COLORS.update(heading=1, code=36, fence=36)
+_COLORS = {"bold": 1, "heading": 1, "dim": 2, "code": 36, "fence": 36}
+_COLORS.update({PROBLEM: 31, OK: 32, WARNING: 33})
 # Characters in a model's text that could command a terminal, reverse text, or hide:
 # controls, directions, zero-width ones, variation selectors, tags.
 _UNSEEN = re.compile(
@@ -4696,7 +4671,7 @@ def count_seconds(words: Callable[[], str]) -> Callable[[], None]:
     def show() -> None:
         while not ended.wait(0.25):
             out(paint(f"\r{words()} {time.monotonic() - began:.0f} s", "dim", 2), 2)
-        out("\r" + " " * 20 + "\r", 2)
+        out("\r" + " " * 30 + "\r", 2)
 
     def stop() -> None:
         ended.set()
@@ -4719,8 +4694,6 @@ def print_error(error: JSON) -> None:
     # A wrong setting is named by its message; the other codes are in the README.
     text = text if code == "config" else f"{code}: {text}"
     note("error: ", f"{text} {error['hint']}", PROBLEM)
-    if "reset_at" in error:
-        note("  ", f"The quota resets at {error['reset_at']}.")
     command = f"{MiniMaxProvider.command} {_NEXT_COMMANDS.get(code)}"
     if code in _NEXT_COMMANDS and command not in error["hint"]:
         out(f"  To find out more: {command}\n", 2)  # in one row, to be copied
@@ -4730,14 +4703,6 @@ def print_error(error: JSON) -> None:
 
 # A tool loop for people who have no key yet.  The installer ends with it, and `check
 # --offline` runs it silently.
-
-# What the server answers first.  As MiniMax does with thinking and its signature, it
-# insists on getting it back unchanged.
-_DEMO_CALL: list[JSON] = [
-    {"type": "thinking", "thinking": "I call the tool.", "signature": "9f2c61d0" * 8},
-    {"type": "text", "text": "Let me look that up."},
-    {"type": "tool_use", "id": "1", "name": "get_weather", "input": {"city": "Lisbon"}},
-]
 
 
 def demo_events(blocks: list[JSON], stop_reason: str) -> Iterator[JSON]:
@@ -4762,23 +4727,28 @@ def demo_events(blocks: list[JSON], stop_reason: str) -> Iterator[JSON]:
 def start_demo_server(pace: float) -> Any:
     """Start a server on loopback that speaks MiniMax's stream, `pace` seconds an event.
 
-    It answers a question with a tool call, and the tool's result with a text; the
-    latter has status 400 unless the call came back unchanged.
+    It answers a question with a tool call, and the tool's result with a text.  As
+    MiniMax does, it refuses the latter unless the call came back unchanged.
     """
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    sign, city = "9f2c61d0" * 8, {"city": "Lisbon"}
+    call: list[JSON] = [
+        {"type": "thinking", "thinking": "I call the tool.", "signature": sign},
+        {"type": "text", "text": "Let me look that up."},
+        {"type": "tool_use", "id": "1", "name": "get_weather", "input": city},
+    ]
+    answer = [{"type": "text", "text": "It is 21 C and sunny in Lisbon."}]
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             _, *more = json.loads(body)["messages"]
-            status, events = 200, demo_events(_DEMO_CALL, "tool_use")
-            if more:
-                status = 200 if more[0]["content"] == _DEMO_CALL else 400
-                text = "It is 21 C and sunny in Lisbon."
-                events = demo_events([{"type": "text", "text": text}], "end_turn")
-            self.send_response(status)
+            is_intact = not more or more[0]["content"] == call
+            self.send_response(200 if is_intact else 400)
             self.end_headers()
-            for event in events:
+            blocks, reason = (answer, "end_turn") if more else (call, "tool_use")
+            for event in demo_events(blocks, reason):
                 self.wfile.write(f"data: {dump_json(event)}\n\n".encode("ascii"))
                 time.sleep(pace)
 
@@ -4795,55 +4765,38 @@ def start_demo_server(pace: float) -> Any:
 
 
 def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
-    """Run two turns through the whole plugin against a server of its own.
+    """Run two turns against a server of its own; `write` takes what a person sees.
 
-    The host's end of the wire is two queues; `write` takes what a person sees.  Raises
-    the ProviderError of a turn that failed.
+    Raises the ProviderError of a turn that failed.
     """
-    from queue import Queue
-
     server = start_demo_server(pace)
     url = f"http://127.0.0.1:{server.server_address[1]}"
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
-    lines: Any = Queue()
-    answers: Any = Queue()
-    wire = (lines.get, answers.put, provider.batches, default_values())
-    PluginLoop(*wire, notify=lambda word: None).start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     question, weather = "What is the weather in Lisbon?", "21 C, sunny"
     result = {"type": "tool_result", "tool_use_id": "1", "content": weather}
     asked: Any = [("user", question, question), ("tool", weather, [result])]
+    labels = {"thinking": "thinking", "text": "assistant", "tool_use": "tool call"}
     messages: list[JSON] = []
     count = 0
     for who, text, content in asked:
         write(f"{who:<9} > {text}\n")
         messages.append({"role": "user", "content": content})
-        turn = {"id": who, "messages": messages, "tools": [{"name": "get_weather"}]}
-        lines.put(dump_json(turn).encode("ascii") + b"\n")
-        event: JSON = {"type": ""}
-        while event["type"] not in TERMINAL:
-            for line in answers.get().decode("ascii").splitlines():
-                event = load_json(line)
-                count += 1
-                write(demo_text(event))
-        if event["type"] == ERROR:
-            raise ProviderError(**event["error"])
+        turn = {"messages": messages, "tools": [{"name": "get_weather"}]}
+        event: JSON = {}
+        for event in provider.turn(turn, raise_errors=True):
+            count += 1
+            if event["type"] == BLOCK_START:
+                block = event["block"]
+                write(f"{labels[block['type']]:<9} > {block.get('name', '')}")
+            is_end = event["type"] == BLOCK_END
+            write("\n" if is_end else event.get("text") or event.get("json") or "")
         messages.append(event["message"])
-    lines.put(b"")
     server.shutdown()
     server.server_close()
     write(f"\nIt works: 2 turns, {count} events, ")
     write("thinking and signature returned unchanged.\n")
     return EXIT_OK
-
-
-def demo_text(event: JSON) -> str:
-    """What the demo shows of an event."""
-    if event["type"] == BLOCK_START:
-        labels = {"thinking": "thinking", "text": "assistant", "tool_use": "tool call"}
-        return f"{labels[event['block']['type']]:<9} > {event['block'].get('name', '')}"
-    is_end = event["type"] == BLOCK_END
-    return "\n" if is_end else str(event.get("text") or event.get("json") or "")
 
 
 # --- say: how a turn looks
@@ -4861,17 +4814,17 @@ class Screen:
     """
 
     def __init__(self, options: Any) -> None:
-        self.options = options
-        self.at_terminal = os.isatty(1)
+        self.options, self.at_terminal = options, os.isatty(1)
         self.is_plain = options.raw or not paint("", "bold")
-        self.kind = ""  # of the current block, "" if it is hidden
+        has_thinking = self.at_terminal and not options.hide_thinking
+        self.shown = ("text", "thinking" * has_thinking)  # the blocks that are
+        self.kind = "waiting"  # then the type of the current block
         self.gap = ""  # what stands before the next block
         self.held = ""  # the end of the last piece: the next one decides how it looks
         self.column = 0  # of the current row; 0 or 1 in a text, which is not wrapped
         self.style = ""  # of Markdown: "", bold, code, heading or fence
-        self.doing = "waiting"  # for the counter
         self.began, self.first = time.monotonic(), 0.0  # first: when the answer began
-        self.stop_counter = count_seconds(lambda: self.doing)
+        self.stop_counter = count_seconds(lambda: self.kind)
 
     def show(self, events: Iterable[JSON]) -> JSON:
         """Show `events` as they come, or print their JSON; returns the last one."""
@@ -4886,7 +4839,10 @@ class Screen:
                 if kind in (BLOCK_END, WARNING, RETRY, *TERMINAL):
                     self.end_row()
                 if kind == BLOCK_START:
-                    self.begin(event["block"]["type"])
+                    self.kind = event["block"]["type"]
+                    if self.kind in self.shown:  # after a blank row, at a terminal
+                        out(self.gap)
+                        self.gap = "\n" * self.at_terminal
                 elif kind in (TEXT_DELTA, THINKING_DELTA):
                     self.first = self.first or time.monotonic()
                     self.write(event["text"])
@@ -4901,7 +4857,7 @@ class Screen:
                     text = "{error[code]}: {error[message]}; again in {delay:g} s "
                     text += "(attempt {attempt} of {max_attempts})"
                     note("retry: ", text.format(**event))
-                    self.stop_counter = count_seconds(lambda: self.doing)
+                    self.stop_counter = count_seconds(lambda: self.kind)
                 elif kind in (RETRY, ERROR):
                     # Without a network, the retries only take a person's time.
                     print_error(event["error"])
@@ -4911,15 +4867,6 @@ class Screen:
         finally:
             self.stop_counter()
         return event
-
-    def begin(self, kind: str) -> None:
-        """Begin a block, at a terminal with a blank row after the one before."""
-        has_thinking = self.at_terminal and not self.options.hide_thinking
-        self.kind = kind if kind in ("text", "thinking" * has_thinking) else ""
-        self.doing = "thinking" if kind == "thinking" else "writing"
-        if self.kind:
-            out(self.gap)
-            self.gap = "\n" * self.at_terminal
 
     def write(self, text: str, is_last: bool = False) -> None:
         """Show a piece of the current block; with `is_last`, also what was held back.
@@ -4934,7 +4881,7 @@ class Screen:
                 tail = r"[^\s\u2e80-\uffef]{0,30}\Z"
             self.held = "" if is_last else re.findall(tail, text[-99:])[0]
             text = text[: len(text) - len(self.held)]
-        if not text or not self.kind:
+        if not text or self.kind not in self.shown:
             return
         self.stop_counter()
         if self.kind == "thinking":
@@ -5019,13 +4966,11 @@ class Screen:
         texts = [f"{count:,} {name}" for name, count in counts.items()]
         yield ", ".join(texts) or "token count unknown"
         if "cost_usd" in event:
-            cost = event["cost_usd"]
-            yield f"${cost:.{2 if cost >= 1 else 4 if cost >= 0.01 else 6}f}"
-        seconds = time.monotonic() - self.first
+            yield f"${event['cost_usd']:.6f}"
         if self.first:
             yield f"first token {self.first - self.began:.1f} s"
-        if self.first and "out" in counts and seconds > 0.001:
-            yield f"{counts['out'] / seconds:.0f} tokens/s"
+            seconds = max(time.monotonic() - self.first, 0.001)
+            yield f"{counts.get('out', 0) / seconds:.0f} tokens/s"
 
 
 # --- say: a turn, or a conversation
@@ -5102,11 +5047,10 @@ def model_named(name: str | None) -> str | None:
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
     if not name or name in short or model_facts(name) or "/" in name:
         return short.get(name or "", name)
-    forms = {**{id[len("MiniMax-") :]: id for id in MODELS}, **short}
-    near = nearest(name, [*forms, *MODELS], 0.75)
-    if not near:
+    forms = {form: id for id in MODELS for form in (id, id[len("MiniMax-") :])}
+    near = {**forms, **short}.get(nearest(name, [*forms, *short], 0.75))
+    if near is None:
         return name
-    near = forms.get(near, near)
     text = f'there is no model {printable(name, 60)}; did you mean "{near}"?'
     raise ProviderError("config", text, f"Use --model {near}.")
 
@@ -5128,6 +5072,9 @@ def load_history(path: str) -> list[JSON]:
     Raises ProviderError, also if the file cannot be created: better before tokens are
     spent than after.
     """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.exists(path) and os.access(folder, os.W_OK):
+        return []
     reason = "it holds no conversation"
     try:
         data, _ = read_file(path, 256 * MIB)
@@ -5135,9 +5082,6 @@ def load_history(path: str) -> list[JSON]:
         if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
             return list(talk["messages"])
     except (OSError, ValueError) as error:
-        folder = os.path.dirname(os.path.abspath(path))
-        if isinstance(error, FileNotFoundError) and os.access(folder, os.W_OK):
-            return []
         reason = str(getattr(error, "strerror", error))
     text = f"--history {printable(path, 200)}: {reason}"
     raise ProviderError("config", text, "Name another file, or a new one.")
@@ -5161,12 +5105,6 @@ def read_stdin() -> str:
     return data.decode("utf-8", "replace").strip("\r\n")
 
 
-_CHAT_HELP = '''\
-/quit  leave; so do /exit, exit, quit and Ctrl-D    /help  this list
-Ctrl-C  stop an answer                  """  begin a text of several lines, or end it
-'''
-
-
 def prompts(first: Any) -> Iterator[Any]:
     """Yield `first`, then what the person types, until they leave or stdin ends.
 
@@ -5174,6 +5112,9 @@ def prompts(first: Any) -> Iterator[Any]:
     """
     prepare_stdin()
     at_terminal = os.isatty(0)
+    help = "/quit  leave; so do /exit, exit, quit and Ctrl-D    /help  this list\n"
+    help += "Ctrl-C  stop an answer    "
+    help += '"""  begin a text of several lines, or end it\n'
     out("/help lists the commands, /quit leaves.\n" * at_terminal, 2)
     if first:
         yield first
@@ -5194,7 +5135,7 @@ def prompts(first: Any) -> Iterator[Any]:
         if command in ("exit", "quit", "/exit", "/quit"):
             return
         if command == "/help":
-            out(_CHAT_HELP, 2)
+            out(help, 2)
         elif re.match(r"/\w+(\s|$)", command):
             word = command.split()[0]
             near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
@@ -5203,33 +5144,28 @@ def prompts(first: Any) -> Iterator[Any]:
             yield text
 
 
-def read_text() -> str:
+def read_text(prompt: str = "> ") -> str:
     """What the person types next: a line, a pasted block, or lines in triple quotes.
 
-    A block holds a line break.  Raises EOFError at the end of stdin.
+    A block holds a line break.  The line is edited if that is possible.  Raises
+    EOFError at the end of stdin.
     """
-    text = read_line("> ")
-    if text.startswith('"""'):
+    try:
+        if not os.isatty(1):  # there it would be part of the answer
+            out(prompt * os.isatty(0), 2)
+        text = input(prompt * (os.isatty(0) and os.isatty(1)))
+    except (OSError, RuntimeError) as error:  # RuntimeError: closed at the start
+        log(f"stdin cannot be read: {getattr(error, 'strerror', 'it is closed')}")
+        raise EOFError from None
+    if prompt == "> " and text.startswith('"""'):
         text = "\n" + text[3:]
         try:
             while not text.rstrip(" ").endswith('"""'):
-                text += "\n" + read_line(". ")
+                text += "\n" + read_text(". ")
         except EOFError:
             pass  # the end of a block, too
         text = re.sub(r'""" *\Z', "", text)
     return text
-
-
-def read_line(prompt: str) -> str:
-    """A line of stdin, edited if that is possible.  Raises EOFError at its end."""
-    try:
-        if os.isatty(0) and os.isatty(1):
-            return input(prompt)
-        out(prompt * os.isatty(0), 2)  # on stdout it would be part of the answer
-        return input()
-    except (OSError, RuntimeError) as error:  # RuntimeError: closed at the start
-        log(f"stdin cannot be read: {getattr(error, 'strerror', 'it is closed')}")
-        raise EOFError from None
 
 
 def prepare_stdin() -> None:
@@ -5283,38 +5219,34 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
         row.update({"listed": row["id"] in listed} if is_live else {})
     if options.json:
         return out_json({"models": rows, **({"others": others} if is_live else {})})
-    heads = [name.replace("cache_", "") for name in PRICES]
-    last = "live" if is_live else "status"
-    print_model("model", "context", "output", heads, last)
+    heads = ["model", "context", "output", "input", "output", "read", "write"]
+    table: list[list[Any]] = [[*heads, "live" if is_live else "status"]]
     for row in rows:
-        context, output = f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"
+        limits = [f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"]
         mark = "listed" if row["id"] in listed else "not listed"
         mark = mark if is_live else row["status"]
-        print_model(row["id"], context, output, row["prices"].values(), mark)
+        table.append([row["id"], *limits, *row["prices"].values(), mark])
         if row["prices_above"]:
             least, *prices = row["prices_above"].values()
-            print_model(f"  above {least:,} in", "", "", prices, "")
-    for name in others:
-        print_model(name, "", "", [""] * 4, "listed")
-    out("\n")
+            table.append([f"  above {least:,} in", "", "", *prices, ""])
+    table += [[name, *[""] * 6, "listed"] for name in others]
+    for number, cells in enumerate(table):
+        cells = ["-" if cell is None else cell for cell in cells]
+        text = "{:<22}{:>10} {:>7}{:>7}{:>7}{:>7}{:>7}  {}".format(*cells).rstrip()
+        out(paint(text, "" if number else "bold") + "\n")
     text = "Prices are USD per million tokens; read and write are of the cache, and "
     text += "thinking is output. Context counts input and output together."
+    out("\n")
     note("", text, "", 1)
     return EXIT_OK
-
-
-def print_model(name: str, context: str, output: str, prices: Any, mark: str) -> None:
-    cells = "".join(f"{'-' if price is None else price:>7}" for price in prices)
-    text = f"{name:<22}{context:>10} {output:>7}{cells}  {mark}".rstrip()
-    out(paint(text, "bold" * (name == "model")) + "\n")
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
     """The windows of a plan, from any of the shapes in which servers send them."""
     payload = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
     data = payload.get("data")
-    inner = data.get("model_remains") if isinstance(data, dict) else data
-    rows = payload.get("model_remains", inner)
+    data = data if isinstance(data, dict) else {"model_remains": data}
+    rows = {**data, **payload}.get("model_remains")
     rows = rows if isinstance(rows, list) else [rows]
     return [w for row in rows if isinstance(row, dict) for w in quota_windows(row)]
 
@@ -5332,29 +5264,29 @@ def quota_windows(row: JSON) -> list[JSON]:
         match = re.match(r"\s*(\d{1,15}(\.\d+)?)\s*%?\s*$", str(row.get(key)), re.ASCII)
         return float(match.group(1)) if match else None
 
-    kinds = (("5 hours", "current_interval", ""), ("week", "current_weekly", "weekly_"))
+    kinds = (
+        ("5 hours", "current_interval_", ""),
+        ("week", "current_weekly_", "weekly_"),
+    )
+    names = ("remaining_percent", "status", "total_count")
+    facts = [[figure(field + name) for name in names] for _, field, _ in kinds]
     # A model outside the plan has 100 % of nothing left, without a limit.
-    nothing = (("remaining_percent", 100), ("status", 3), ("total_count", 0))
-    fields = [(f"{kind[1]}_{key}", number) for kind in kinds for key, number in nothing]
-    is_outside = all(figure(field) == number for field, number in fields)
+    is_included = facts != [[100, 3, 0]] * 2
     windows: list[JSON] = []
-    for name, field, prefix in kinds:
-        percent = figure(field + "_remaining_percent")
-        total = figure(field + "_total_count")
+    for (name, field, prefix), (percent, status, total) in zip(kinds, facts):
         most = max(100.0, (figure(prefix + "boost_permille") or 0) / 10)
+        is_known = is_included and percent is not None
         moment = figure(prefix + "end_time") or 0
         # In milliseconds, unless the number is too small for that.
         moment = moment / 1000 if moment > 1e11 else moment
         window = {
             "model": printable(str(row.get("model_name") or "all models"), 60),
             "window": name,
-            "percent_left": None
-            if is_outside or percent is None
-            else min(percent, most),
-            "unlimited": figure(field + "_status") == 3 and not is_outside,
-            "included": not is_outside,
+            "percent_left": min(percent or 0.0, most) if is_known else None,
+            "unlimited": status == 3 and is_included,
+            "included": is_included,
             "resets_at": moment if 0 < moment < 3e10 else None,
-            "count": figure(field + "_usage_count") if total else None,
+            "count": figure(field + "usage_count") if total else None,
             "total": total or None,
         }
         windows += [window] if any(str(key).startswith(field) for key in row) else []
@@ -5373,8 +5305,8 @@ def quota_text(window: JSON) -> tuple[str, str]:
     if moment:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
         days, seconds = divmod(int(moment - time.time()), 86400)
-        hours, minutes = seconds // 3600, seconds // 60 % 60
-        span = f"in {days} d {hours} h" if days else f"in {hours} h {minutes} min"
+        span = f"in {days} d {seconds // 3600} h"
+        span = span if days else f"in {seconds // 3600} h {seconds // 60 % 60} min"
         text += f", resets {when} ({'now past' if days < 0 else span})"
     is_enough = window["unlimited"] or left is None or left >= 10
     return OK if is_enough else WARNING if left else PROBLEM, text
@@ -5431,6 +5363,9 @@ class Checkup:
         self.results.append(SECRETS.value(row))
         self.failed |= {name} if status in (PROBLEM, SKIPPED) else set()
 
+    def fail(self, name: str, error: ProviderError) -> None:
+        self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
+
     def run(self, is_offline: bool) -> None:
         """Do the checks in order."""
         self.step("requests", "", self.libraries)
@@ -5448,16 +5383,14 @@ class Checkup:
         """Do a check, or skip it if one that it needs has failed."""
         missing = [need for need in needs.split() if need in self.failed]
         if missing:
-            self.add(SKIPPED, name, "needs " + ", ".join(missing))
-            return
+            return self.add(SKIPPED, name, "needs " + ", ".join(missing))
         try:
             check()
-        except Exception as error:
-            if not isinstance(error, ProviderError):  # the last resort
-                text = f"{type(error).__name__}: {printable(str(error), 200)}"
-                hint = "This is a defect of the plugin: report it."
-                error = ProviderError("internal", text, hint)
-            self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
+        except ProviderError as error:
+            self.fail(name, error)
+        except Exception as error:  # the last resort
+            text = f"{type(error).__name__}: {printable(str(error), 200)}"
+            self.add(PROBLEM, name, text, "This is a defect of the plugin: report it.")
 
     def remedy(self, name: str, value: str) -> str:
         """How to change a setting to `value`, in the place that sets it now."""
@@ -5480,10 +5413,10 @@ class Checkup:
     def config(self) -> None:
         path, mode = self.settings.path, self.settings.mode
         for name, error in self.settings.problems:
-            self.add(PROBLEM, name or "config", error.message, error.to_dict()["hint"])
-        text = f"{path}, mode {mode & 0o7777:04o}" if mode else f"{path} not found"
+            self.fail(name or "config", error)
         if "config" not in self.failed:
-            self.add(OK, "config", text)
+            state = f", mode {mode & 0o7777:04o}" if mode else " not found"
+            self.add(OK, "config", path + state)
         file = self.origins.get("api_key", "")
         is_file = os.name == "posix" and os.path.isfile(file)
         if is_file and os.stat(file).st_mode & 0o077:
@@ -5522,12 +5455,11 @@ class Checkup:
 
     def api_key(self, key: str, origin: str) -> None:
         """Add the kind of the key and its length, never a character of it."""
+        if not key:
+            return self.fail("api_key", no_key(self.settings))
         status, hint = OK, ""
         text = f"{self.key_kind}, {len(key)} characters ({origin})"
-        if not key:
-            error = no_key(self.settings).to_dict()
-            status, text, hint = PROBLEM, error["message"], error["hint"]
-        elif not key_kind(key)[0] or len(key) < 20:
+        if not key_kind(key)[0] or len(key) < 20:
             status, text = WARNING, text + ": unlike MiniMax's keys"
             hint = "Copy it again, whole, if it is not accepted."
         self.add(status, "api_key", text, hint, origin=origin)
@@ -5547,8 +5479,7 @@ class Checkup:
             self.provider.get(self.base + MODELS_PATH, {**self.values, "api_key": ""})
         except ProviderError as error:
             status = error.details.get("http_status")
-            codes = ("network", "timeout", "config", "stream_cut")
-            if status == 407 or (not status and error.code in codes):
+            if status == 407 or (not status and error.code != "protocol"):
                 raise
         seconds = time.monotonic() - began
         how = "certificate verified" if self.base.startswith("https") else "plain http"
@@ -5570,12 +5501,12 @@ class Checkup:
 
         The key goes to the other region only if it was meant for MiniMax's own host.
         """
-        name, values, hint = "", [], error.hint
+        name, values, hint = "base_url", [], error.hint
         if error.code == "auth":
             name, hint = "region", f"Copy the key again to {self.origins['api_key']}."
             values = [r for r in REGIONS if r != HOSTS.get(self.host, r)]
         if error.code == "not_found":
-            name, root = "base_url", root_of(self.base)
+            root = root_of(self.base)
             values = [root + "/anthropic", self.base + "/anthropic", root]
         for value in values:
             changed = {**self.values, "base_url": "", name: value}
@@ -5761,12 +5692,6 @@ def add_options(command: str, parser: Any) -> None:
     if command == "":
         words = {"action": "version", "version": f"{NAME} {__version__}"}
         add("--version", **words, help="print it and exit; so do --manifest, --schema")
-    # These may also stand after a command, but only the general help lists them.
-    hidden = {"help": SUPPRESS} if command else {}
-    words = {"help": "write each turn into DIR, for replay", **hidden}
-    add("--capture", dest="capture_dir", metavar="DIR", default=SUPPRESS, **words)
-    words = {"help": "what is logged to stderr: " + ", ".join(LEVELS), **hidden}
-    add("--log-level", choices=LEVELS, metavar="L", default=SUPPRESS, **words)
     if command in ("say", "check", "models", "quota", "replay"):
         add("--json", **on, help="print JSON, for scripts")
     if command == "say":
@@ -5781,6 +5706,10 @@ def add_options(command: str, parser: Any) -> None:
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
         add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
+    words = {"default": SUPPRESS, "help": "write each turn into DIR, for replay"}
+    add("--capture", dest="capture_dir", metavar="DIR", **words)
+    words["help"] = "what is logged to stderr: " + ", ".join(LEVELS)
+    add("--log-level", choices=LEVELS, metavar="L", **words)
 
 
 def add_say_options(add: Callable[..., Any], on: JSON) -> None:
@@ -5866,10 +5795,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if owns_process:
             MiniMaxProvider.command = program_name()
-            # It opens standard descriptors that are closed, on the null device.
-            wire = private_stdout()
-            os.dup2(wire, 1)
-            os.close(wire)
+            open_descriptors()
         code = run_command(sys.argv[1:] if argv is None else list(argv), owns_process)
     except ProviderError as error:
         print_error(redacted(error).to_dict())

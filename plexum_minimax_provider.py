@@ -4592,14 +4592,6 @@ _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
     r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
-# The command that says more about an error, by its code.
-_NEXT_COMMANDS = {
-    **dict.fromkeys(("auth", "permission", "insufficient_balance"), "check"),
-    **dict.fromkeys(("network", "timeout", "stream_cut", "protocol"), "check"),
-    "not_found": "check",
-    "quota_exhausted": "quota",
-    "model_unavailable": "models --live",
-}
 
 
 def out(text: str, fd: int = 1) -> None:
@@ -4694,8 +4686,11 @@ def print_error(error: JSON) -> None:
     # A wrong setting is named by its message; the other codes are in the README.
     text = text if code == "config" else f"{code}: {text}"
     note("error: ", f"{text} {error['hint']}", PROBLEM)
-    command = f"{MiniMaxProvider.command} {_NEXT_COMMANDS.get(code)}"
-    if code in _NEXT_COMMANDS and command not in error["hint"]:
+    checked = "auth permission insufficient_balance network timeout stream_cut protocol"
+    more = dict.fromkeys([*checked.split(), "not_found"], "check")
+    more.update(quota_exhausted="quota", model_unavailable="models --live")
+    command = f"{MiniMaxProvider.command} {more.get(code)}"
+    if code in more and command not in error["hint"]:
         out(f"  To find out more: {command}\n", 2)  # in one row, to be copied
 
 
@@ -5490,8 +5485,7 @@ class Checkup:
         try:
             self.listed = listed_models(self.provider, self.values)
         except ProviderError as error:
-            self.find_settings(error)
-            return
+            return self.find_settings(error)
         region = f" (region {HOSTS[self.host]})" if self.host in HOSTS else ""
         text = f"accepted by {self.host}{region}, models listed: {len(self.listed)}"
         self.add(OK, "key", text)
@@ -5626,9 +5620,9 @@ def _replay(options: Any, provider: MiniMaxProvider) -> int:
     try:
         head = read_capture(options.file)[0]
         if not options.json:
-            text = "captured {at} by version {plugin}, Python {python}, {system}"
-            facts = dict.fromkeys(("at", "plugin", "python", "system"))
-            out(printable(text.format(**{**facts, **head}), 200) + "\n")
+            at, *versions = map(head.get, ("at", "plugin", "python", "system"))
+            text = "captured {} by version {}, Python {}, {}".format(at, *versions)
+            out(printable(text, 200) + "\n")
         unlike = replay(options.file, show)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -5686,7 +5680,7 @@ def add_options(command: str, parser: Any) -> None:
     """Add the options of a command, or with "" those of the whole command line."""
     from argparse import SUPPRESS
 
-    parser.set_defaults(parser=parser)
+    parser.set_defaults(parser=parser, topic=None)
     parser.print_help = lambda file=None: out(parser.format_help())
     add, on = parser.add_argument, {"action": "store_true"}
     if command == "":
@@ -5766,8 +5760,7 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
         return out_json(manifest() if first == "--manifest" else schema())
     if not arguments and not os.isatty(0):
         return run_plugin({}, owns_process)
-    root = make_parser()
-    options, rest = root.parse_known_args(arguments)
+    options, rest = make_parser().parse_known_args(arguments)
     if options.command == "say" and not any(word.startswith("-") for word in rest):
         options.text += rest  # argparse takes TEXT from one place only
     elif rest:
@@ -5776,13 +5769,10 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
     overrides = {name: value for name, value in vars(options).items() if name in names}
     if options.command is None and not os.isatty(0):
         return run_plugin(overrides, owns_process)
-    if options.command is None:
-        root.print_help()
-        return EXIT_OK
     if owns_process:
         ignore_warnings()
     with MiniMaxProvider.from_config(**overrides) as provider:
-        return COMMANDS[options.command][0](options, provider)
+        return COMMANDS[options.command or "help"][0](options, provider)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4653,29 +4653,6 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
 
 
-def count_seconds(words: Callable[[], str]) -> Callable[[], None]:
-    """Show on stderr, if it is a terminal, `words()` and the seconds since now.
-
-    Returns a function that ends this and erases the row; a second call does nothing.
-    """
-    ended, began = threading.Event(), time.monotonic()
-
-    def show() -> None:
-        while not ended.wait(0.25):
-            out(paint(f"\r{words()} {time.monotonic() - began:.0f} s", "dim", 2), 2)
-        out("\r" + " " * 30 + "\r", 2)
-
-    def stop() -> None:
-        ended.set()
-        thread.join()  # so that the row is erased before anything else is written
-
-    if not is_screen(2):
-        return lambda: None
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
-    return stop
-
-
 def print_error(error: JSON) -> None:
     """Say what happened, one thing to do, and the command that says more.
 
@@ -4819,49 +4796,56 @@ class Screen:
         self.column = 0  # of the current row; 0 or 1 in a text, which is not wrapped
         self.style = ""  # of Markdown: "", bold, code, heading or fence
         self.began, self.first = time.monotonic(), 0.0  # first: when the answer began
-        self.stop_counter = count_seconds(lambda: self.kind)
+        self.has_counter = False  # in the current row of stderr
 
-    def show(self, events: Iterable[JSON]) -> JSON:
-        """Show `events` as they come, or print their JSON; returns the last one."""
-        event: JSON = {}
-        try:
-            for event in events:
-                kind = event["type"]
-                if self.options.json:
-                    self.stop_counter()
-                    out(dump_json(event) + "\n")
-                    continue
-                if kind in (BLOCK_END, WARNING, RETRY, *TERMINAL):
-                    self.end_row()
-                if kind == BLOCK_START:
-                    self.kind = event["block"]["type"]
-                    if self.kind in self.shown:  # after a blank row, at a terminal
-                        out(self.gap)
-                        self.gap = "\n" * self.at_terminal
-                elif kind in (TEXT_DELTA, THINKING_DELTA):
-                    self.first = self.first or time.monotonic()
-                    self.write(event["text"])
-                elif kind == BLOCK_END and event["block"]["type"] == "tool_use":
-                    call = event["block"]
-                    text = event.get("input_json") or dump_json(call.get("input"))
-                    text = f"tool call: {call.get('name') or '(no name)'} {text}\n"
-                    out(visible(text), 1 if self.at_terminal else 2)
-                elif kind == WARNING:
-                    note("warning: ", event["text"])
-                elif kind == RETRY and event["error"]["code"] != "network":
-                    text = "{error[code]}: {error[message]}; again in {delay:g} s "
-                    text += "(attempt {attempt} of {max_attempts})"
-                    note("retry: ", text.format(**event))
-                    self.stop_counter = count_seconds(lambda: self.kind)
-                elif kind in (RETRY, ERROR):
-                    # Without a network, the retries only take a person's time.
-                    print_error(event["error"])
-                    return {**event, "type": ERROR}
-                elif kind == TURN_END:
-                    self.conclude(event)
-        finally:
-            self.stop_counter()
+    def show(self, event: JSON) -> JSON:
+        """Show an event, or print its JSON; returns it, or the one to end with."""
+        kind = event["type"]
+        if self.options.json:
+            self.erase_counter()
+            out(dump_json(event) + "\n")
+            return event
+        if kind in (BLOCK_END, WARNING, RETRY, *TERMINAL):
+            self.end_row()
+        if kind == BLOCK_START:
+            self.kind = event["block"]["type"]
+            if self.kind in self.shown:  # after a blank row, at a terminal
+                out(self.gap)
+                self.gap = "\n" * self.at_terminal
+        elif kind in (TEXT_DELTA, THINKING_DELTA):
+            self.first = self.first or time.monotonic()
+            self.write(event["text"])
+            self.count_seconds()
+        elif kind == BLOCK_END and event["block"]["type"] == "tool_use":
+            call = event["block"]
+            text = event.get("input_json") or dump_json(call.get("input"))
+            text = f"tool call: {call.get('name') or '(no name)'} {text}\n"
+            out(visible(text), 1 if self.at_terminal else 2)
+        elif kind == WARNING:
+            note("warning: ", event["text"])
+        elif kind == RETRY and event["error"]["code"] != "network":
+            text = "{error[code]}: {error[message]}; again in {delay:g} s "
+            text += "(attempt {attempt} of {max_attempts})"
+            note("retry: ", text.format(**event))
+        elif kind in (RETRY, ERROR):
+            # Without a network, the retries only take a person's time.
+            print_error(event["error"])
+            return {**event, "type": ERROR}
+        elif kind == TURN_END:
+            self.conclude(event)
         return event
+
+    def count_seconds(self) -> None:
+        """Show on a terminal's stderr what a person waits for, and how long, unless the
+        current block is shown."""
+        if self.kind not in self.shown and is_screen(2):
+            seconds = time.monotonic() - self.began
+            out(paint(f"\r{self.kind} {seconds:.0f} s", "dim", 2), 2)
+            self.has_counter = True
+
+    def erase_counter(self) -> None:
+        out(("\r" + " " * 30 + "\r") * self.has_counter, 2)
+        self.has_counter = False
 
     def write(self, text: str, is_last: bool = False) -> None:
         """Show a piece of the current block; with `is_last`, also what was held back.
@@ -4878,19 +4862,21 @@ class Screen:
             text = text[: len(text) - len(self.held)]
         if not text or self.kind not in self.shown:
             return
-        self.stop_counter()
+        self.erase_counter()
         if self.kind == "thinking":
-            out(self.in_rows(text))
+            text = self.in_rows(text)
         else:
-            out(text if self.is_plain else _MARKS.sub(self.mark, text))
+            text = text if self.is_plain else _MARKS.sub(self.mark, text)
             self.column = 0 if text.endswith("\n") else 1
+        out(text)  # at last: Ctrl-C may come at any time
 
     def end_row(self) -> None:
         """Show what was held back, and end the row and its style."""
         self.write("", is_last=True)
-        self.stop_counter()
-        out("\x1b[0m" * bool(self.style) + "\n" * bool(self.column))
+        self.erase_counter()
+        end = "\x1b[0m" * bool(self.style) + "\n" * bool(self.column)
         self.style, self.column = "", 0
+        out(end)
 
     def in_rows(self, text: str) -> str:
         """Thinking wrapped by words, each row with a bar.
@@ -4976,31 +4962,35 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
 
     Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
     the network would go unnoticed until data comes.  So the turn has its own thread,
-    and the main thread looks ten times a second.  The first Ctrl-C cancels the turn and
-    keeps its text in the conversation; the second one ends the command.
+    and the main thread looks four times a second.  The first Ctrl-C cancels the turn
+    and keeps its text in the conversation; the second one ends the command.
     """
-    cancel, ended = threading.Event(), threading.Event()
-    outcome: list[Any] = []
+    from queue import Empty, SimpleQueue
+
+    cancel, screen = threading.Event(), Screen(options)
+    events: Any = SimpleQueue()
 
     def run() -> None:
         try:
-            outcome.append(Screen(options).show(provider.turn(turn, cancel)))
-        except BaseException as error:  # raised again in the main thread
-            outcome.append(error)
-        ended.set()
+            for event in provider.turn(turn, cancel):
+                events.put(event)
+        except Exception as error:
+            events.put({"type": ERROR, "error": internal_error(error).to_dict()})
 
     spawn(run)
-    while not ended.is_set():
+    event: JSON = {"type": ""}
+    while event["type"] not in TERMINAL:
         try:
-            ended.wait(0.1)
+            event = events.get(timeout=0.25)
+            event = screen.show(event)
+        except Empty:
+            screen.count_seconds()
         except KeyboardInterrupt:
             if cancel.is_set():
                 raise
             cancel.set()
-    [event] = outcome
-    if isinstance(event, BaseException):
-        raise event
-    return dict(event)
+    cancel.set()
+    return event
 
 
 def _say(options: Any, provider: MiniMaxProvider) -> int:
@@ -5558,12 +5548,10 @@ class Checkup:
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
     """Print problems, then warnings, then a summary; with -v also all else."""
-    stop = count_seconds(lambda: "checking")
-    try:
-        checkup = Checkup(provider)
-        checkup.run(options.offline)
-    finally:
-        stop()
+    checkup, has_row = Checkup(provider), is_screen(2)
+    out("checking ..." * has_row, 2)
+    checkup.run(options.offline)
+    out("\r            \r" * has_row, 2)
     statuses = [result["status"] for result in checkup.results]
     counts = {status: statuses.count(status) for status in (PROBLEM, WARNING)}
     is_ok = not counts[PROBLEM]

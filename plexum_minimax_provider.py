@@ -4950,8 +4950,9 @@ class Screen:
             yield f"${event['cost_usd']:.6f}"
         if self.first:
             yield f"first token {self.first - self.began:.1f} s"
+        if self.first and "out" in counts:
             seconds = max(time.monotonic() - self.first, 0.001)
-            yield f"{counts.get('out', 0) / seconds:.0f} tokens/s"
+            yield f"{counts['out'] / seconds:.0f} tokens/s"
 
 
 # --- say: a turn, or a conversation
@@ -5405,8 +5406,8 @@ class Checkup:
         file = self.origins.get("api_key", "")
         is_file = os.name == "posix" and os.path.isfile(file)
         if is_file and os.stat(file).st_mode & 0o077:
-            text = f"others can read the key in {file}"
-            self.add(WARNING, "config", text, f"Run chmod 600 {file}")
+            hint = f"Run chmod 600 {file}"
+            self.add(WARNING, "config", f"others can read the key in {file}", hint)
         for name in self.settings.unknown:
             text = f"unknown setting: {name_unknown(name)}"
             self.add(WARNING, "config", text, f"Correct or remove it in {path}.")

@@ -3477,9 +3477,8 @@ class Turn:
         error = event.get("error") or {}
         fields = {**translator.usage, **event, **error, **timing}
         names = "http_status provider_code model first_event_ms total_ms attempts "
-        names += (
-            "input_tokens cache_read_input_tokens output_tokens cost_usd request_id"
-        )
+        names += "input_tokens cache_read_input_tokens output_tokens cost_usd "
+        names += "request_id"
         self._log(
             "turn",
             outcome=error.get("code") or event.get("stop_reason"),
@@ -3907,9 +3906,11 @@ def difference(before: Any, now: Any, path: str = "") -> str:
         found = difference(before[name], now[name], f"{path}.{name}")
         if found:
             return found
+    if names:
+        return ""
     one, other = dump_json(before), dump_json(now)
-    is_alike = one == other or len(names) > 0
-    if not is_alike and "****" in one and len(one) == len(other):
+    is_alike = one == other
+    if "****" in one and len(one) == len(other):
         is_alike = all(a in ("*", b) for a, b in zip(one, other))
     if is_alike:
         return ""

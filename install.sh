@@ -207,6 +207,8 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: sys.exit(143))  # getpass turns the echo on again
 try:
     globals()[sys.argv[1]](*sys.argv[2:])
+except EOFError:  # Ctrl-D instead of a key
+    sys.exit(5)
 except (AttributeError, TypeError):
     sys.exit("install.sh: %s is left alone: its structure is unknown" % sys.argv[2])
 except (OSError, ValueError, RecursionError) as error:
@@ -290,7 +292,7 @@ make_link() { # sets command, what a person types
     command=\~/.local/bin/plexum-minimax
     case :$PATH: in
         *:"${link%/*}":*) command=plexum-minimax ;;
-        *) say "           ~/.local/bin is not on PATH; add it to type just plexum-minimax" ;;
+        *) say "           ~/.local/bin is not on PATH; add it: PATH=\$HOME/.local/bin:\$PATH" ;;
     esac
 }
 
@@ -304,9 +306,9 @@ next_steps() { # next_steps STATE: the exit code of set_up
     case $me in *[!A-Za-z0-9_./-]*) me=$(quoted "$me") ;; esac
     step() { number=$((number + 1)) && say "  $number. $1"; }
     say "Next steps:"
-    [ "$1" -ne 5 ] || step "$me --api-key-stdin <FILE   # FILE holds your API key"
-    [ "$1" -eq 0 ] || step "$command check"
-    [ "$1" -eq 0 ] || step "$command say hello"
+    case $1 in 1 | 5) [ ! -t 3 ] || step "$me   # asks for your API key" ;; esac
+    case $1 in 1 | 5) [ -t 3 ] || step "$me --api-key-stdin <FILE   # FILE holds your API key" ;; esac
+    [ "$1" -eq 0 ] || { step "$command check" && step "$command say hello"; }
     json allow "$root/plexum.json" "$name" question 2>/dev/null || step "$me --allow"
     step "plexum agent-add --model MiniMax-M3 my-agent"
     step "systemctl --user restart plexum"
@@ -371,11 +373,9 @@ run_tests() {
 
 # ---- the command line --------------------------------------------------------------
 main() {
-    name=plexum-minimax-provider module=plexum_minimax_provider
-    launcher=$name-plugin
+    name=plexum-minimax-provider module=plexum_minimax_provider launcher=$name-plugin
     root=$(absolute "${PLEXUM_PROFILE_ROOT:-${HOME:-}/.plexum}")
-    target=$root/plugins/$name
-    config=$target/config.json program=$target/$launcher
+    target=$root/plugins/$name config=$target/config.json program=$target/$launcher
     link=${HOME:-}/.local/bin/plexum-minimax
     line_break='
 '

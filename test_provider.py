@@ -5734,10 +5734,13 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         assert at_terminal(installer, "--no-demo").endswith(ready)  # nothing to ask
         bad = installer.run("--api-key-stdin", stdin="sk-...", code=1)
         assert "install.sh: the key is a placeholder" in bad
+        assert "  1. " in bad and " --api-key-stdin <FILE " in bad
         assert json.loads(installer.config.read_text()) == stored
         installer.config.unlink()
-        output = at_terminal(installer, "--no-demo", "")
-        assert "--api-key-stdin <FILE" in output and "Ready." not in output
+        for nothing in ("", "\x04"):  # Enter, Ctrl-D
+            output = at_terminal(installer, "--no-demo", nothing)
+            assert "  1. ./install.sh   # asks for your API key\n" in output
+            assert "Ready." not in output and "Traceback" not in output
 
 
 # =====================================================================

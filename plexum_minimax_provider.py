@@ -244,8 +244,8 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
-    "rate_limited": "{host} limits requests per account and minute: send fewer turns "
-    "at a time (max_concurrent_turns).",
+    "rate_limited": "{host} limits requests per account and minute: try again in a "
+    "minute, and send fewer turns at a time (max_concurrent_turns).",
     "overloaded": "{host} is overloaded: try again in a minute.",
     "upstream": "{host} failed, not the request: try again later.",
     "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
@@ -273,7 +273,8 @@ ERRORS = {
     "quota of 0/0 means that the plan does not include {model}.",
     "model_unavailable": "{host} does not serve {model} to the {key_kind}: use "
     "{models}. Base plans do not include -highspeed models.",
-    "not_found": "There is no Messages API at {url}: remove base_url to use {base}.",
+    "not_found": "There is no Messages API at {url}: remove base_url to use {base}."
+    "{environment}",
     "context_too_long": "Input and max_tokens together must fit the {context} tokens "
     "of {model}: compact the history, or lower max_tokens.",
     "content_filtered": "Rephrase it: MiniMax's filter stopped the input or output.",
@@ -284,15 +285,19 @@ ERRORS = {
 }
 # Hints for special cases, by the `advice` of an error; a code advises its own hint.
 ADVICE = {
-    "auth_elsewhere": "{host} did not accept the {key_kind}: check key and base_url.",
+    "auth_elsewhere": "{host} did not accept the {key_kind}: check key and base_url."
+    "{environment}",
     "certificate": "Certificates are always verified: if a proxy or a private CA signs "
     "for {host}, name the file of its certificate in SSL_CERT_FILE.{environment}",
     "ca_file": "Let the variable name a PEM file, and restart the process.{environment}",
     "proxy": "Correct the variable, and restart the process.{environment}",
     "proxy_login": "Put the login into it: http://USER:PASSWORD@HOST:PORT.{environment}",
-    "socks": "Install PySocks for this Python, or unset the variable.{environment}",
-    "redirect": "Set base_url to the final URL, or remove it to use {base}.",
+    "socks": "Install PySocks for this Python (apt install python3-socks), or unset "
+    "the variable.{environment}",
+    "redirect": "Set base_url to the final URL, or remove it to use {base}."
+    "{environment}",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
+    "misspelt": "Correct the name in the file.",
 }
 # How many times slower than usual these are tried again (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
@@ -1873,6 +1878,7 @@ def check_key(value: str) -> tuple[str, str]:
         (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
         (r"(?i)(sk-)?((cp|api|your|my|minimax|key|here)[-_ ]?)+$", "is a placeholder"),
         (r".*\s", "holds white space"),
+        (r".*,$", "ends with a comma, unlike any key"),
         (r".*['\"<>${},]", "holds one of '\"<>${}, which no key has"),
         (r".*[^!-~]", "holds a character that no key has"),
         (r".*\.\.\.$", "is cut off by three dots"),
@@ -2025,11 +2031,13 @@ def _file_error(path: str, error: Exception, content: str) -> ProviderError:
     """The error of a file that should hold `content`, but whose name may be a key."""
     if key_kind(os.path.basename(path))[0]:
         SECRETS.add(os.path.basename(path))
-    reason = getattr(error, "strerror", error)
+    reason, hint = str(error), f"It must be a file that holds {content}."
+    if isinstance(error, OSError):
+        reason, hint = str(error.strerror), "Let the user of this process read it."
     if isinstance(error, UnicodeError):
         reason = "it is not UTF-8"
     text = SECRETS.text(f"{path} cannot be used: {reason}")
-    return ProviderError("config", text, f"It must be a file that holds {content}.")
+    return ProviderError("config", text, hint)
 
 
 def nearest(name: str, names: Iterable[str], least: float = 0.6) -> str:
@@ -2388,7 +2396,7 @@ def import_requests() -> Any:
         raise ProviderError(
             "config",
             f"{sys.executable} cannot import requests: {reason}",
-            f"Run {command}, or ./install.sh, which installs it privately.",
+            f"Run {command}, or ./install.sh, whose plexum-minimax has its own copy.",
         ) from None
 
 
@@ -3544,11 +3552,11 @@ def key_values(facts: JSON) -> str:
 
 def no_key(settings: Settings) -> ProviderError:
     """The error of a turn when no key is set."""
-    text = "No API key."
+    text, advice = "No API key.", "no_key"
     if settings.unknown:
-        names = ", ".join(map(name_unknown, settings.unknown))
-        text = f"No API key; {settings.path} has the unknown settings {names}."
-    return ProviderError("config", text, ADVICE["no_key"])
+        names, advice = ", ".join(map(name_unknown, settings.unknown)), "misspelt"
+        text = f"No API key, and {settings.path} has unknown settings: {names}."
+    return ProviderError("config", text, ADVICE[advice])
 
 
 # --- the provider
@@ -3659,7 +3667,7 @@ class MiniMaxProvider:
             read_image=read_image,
             now=time.monotonic,
             sleep=scope.sleep,
-            routes=routes(),
+            routes=self._routes(),
             command=self.command,
         )
         return Turn(request, scope, world).batches()
@@ -3707,7 +3715,7 @@ class MiniMaxProvider:
                 error.advice = "network"
             if error.code == "auth" and scope.host not in HOSTS:
                 error.advice = "auth_elsewhere"
-            error.explain(hint_facts(values, url, "", routes(), self.command))
+            error.explain(hint_facts(values, url, "", self._routes(), self.command))
             raise redacted(error) from None
 
     def _load(self, scope: Scope) -> Settings:
@@ -3718,6 +3726,12 @@ class MiniMaxProvider:
         settings: Settings = scope.call(self.load)
         log_oddities(settings)
         return settings
+
+    def _routes(self) -> list[str]:
+        """The variables in effect that change the way to the host."""
+        variable = OPTIONS["base_url"].env
+        is_read = self._file is not None and os.environ.get(variable, "").strip()
+        return ([variable] if is_read else []) + routes()
 
     def _client(self) -> Client:
         """The connections of this process: a child must not use its parent's."""

@@ -3,7 +3,7 @@
 
 This file is the whole product: copy it anywhere that has Python 3.8 or newer and
 ``requests``.  The gateway (the *host*) starts it as a subprocess and writes one JSON
-object per line to its stdin; one JSON object per line comes back on its stdout.
+object per line to its stdin; it writes one JSON object per line to its stdout.
 
     host -> plugin   turn (a TurnRequest), cancel, ping, describe
     plugin -> host   (warning | retry | heartbeat)*
@@ -15,10 +15,10 @@ Every turn ends in exactly one ``turn_end`` or ``error``.  Blocks are Messages A
 blocks, verbatim in both directions, so that what MiniMax sent can go back to it
 unchanged.  The README has the whole contract; ``--schema`` prints it as JSON Schema.
 
-For a person at a terminal there are commands: say, check, models, quota, replay, demo.
+At a terminal it has commands: say, check, models, quota, replay, demo.
 
-As a library, stable for those who vendor the file: ``MiniMaxProvider``,
-``ProviderError``, the events they yield, and the other names in ``__all__``.
+As a library it has ``MiniMaxProvider``, the events that this yields,
+``ProviderError``, and the other names in ``__all__``.  They are stable.
 
     with MiniMaxProvider(api_key="...") as provider:
         for text in provider.text({"messages": [{"role": "user", "content": "hi"}]}):
@@ -28,7 +28,7 @@ Licence: the same as Plexum's.  The file travels alone; keep this paragraph.
 """
 
 # ruff: noqa: BLE001, PYI034, S110, SIM102, UP017, UP036
-# A plugin outlives whatever fails in it, and this one runs on Python 3.8.
+# A plugin must survive any exception, and this one runs on Python 3.8.
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ import threading
 import time
 from collections import OrderedDict, deque, namedtuple
 
-# Everything else is imported where it is first needed: `describe` and `--version`
-# answer at once, and also where `requests` is missing.
+# Everything else is imported where it is first needed, so that `describe` and
+# `--version` answer at once, even if `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -76,18 +76,18 @@ __all__ = [
 
 # How the file keeps its shape:
 # 1. A section uses only sections above it.
-# 2. Facts, errors, SSE, request and events do no I/O: no clock, no environment, no
-#    files.  What they need of those comes as an argument.
+# 2. Facts, errors, SSE, request and events do no I/O and use no clock, environment or
+#    files.  What they need of those is passed in.
 # 3. Only the HTTP section touches `requests`, and it alone turns its exceptions into
-#    ours.  It yields bytes and knows no events.
-# 4. Only a capture writes files, and no failure of it reaches the turn.
-# 5. Only the plugin loop reads input and writes the wire, through callables handed in;
-#    only the process section knows which descriptors they are.
+#    ours.  It yields bytes and knows nothing of events.
+# 4. A turn writes no file but its capture, and a capture that fails never fails a turn.
+# 5. Only the plugin loop reads input and writes the wire, through callables passed in;
+#    only the process section knows which descriptors they use.
 # 6. Only the command line reads argv, and only commands print.
 
 
 # ---------------------------------------------------------------------------
-# Facts: what is known, as rows
+# Facts: models, prices, error codes, hints
 # ---------------------------------------------------------------------------
 
 NAME = "plexum-minimax-provider"
@@ -98,9 +98,9 @@ REGIONS = {
     "global": "https://api.minimax.io/anthropic",
     "cn": "https://api.minimaxi.com/anthropic",
 }
-# api.minimax.cn is the same deployment as api.minimaxi.com; newer documents prefer it.
+# api.minimax.cn is the same deployment as api.minimaxi.com; newer pages prefer it.
 HOSTS = {"api.minimax.io": "global", "api.minimaxi.com": "cn", "api.minimax.cn": "cn"}
-# Paths below the base URL; the quota is below the host (users' reports, 2026-11).
+# Paths under the base URL; the quota is under the host (users' reports, 2026-11).
 MESSAGES_PATH, MODELS_PATH = "/v1/messages", "/v1/models"
 QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request; the first one present wins (2026-11).
@@ -110,10 +110,10 @@ PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
 
 
 def key_kind(key: str) -> tuple[str, str, str, str]:
-    """The prefix of `key`, its kind, its wallet, the kind that spends another wallet.
+    """The prefix of `key`, its kind, its wallet, and the kind for the other wallet.
 
-    The prefix tells which wallet a key spends (token-plan FAQ, 2026-11).  It only
-    helps to word hints: the server decides which keys are good.
+    The prefix tells which wallet a key spends (token-plan FAQ, 2026-11).  Only hints
+    depend on it: the server decides which keys are valid.
     """
     rows = (
         ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
@@ -124,9 +124,9 @@ def key_kind(key: str) -> tuple[str, str, str, str]:
     return next(row for row in rows if key.startswith(row[0]))
 
 
-# How the models whose ids begin with `prefix` take thinking and effort: what is sent
-# when a turn asks for thinking on or off (None: nothing), the id whose limits hold for
-# ids outside the table, and the kinds of input.
+# The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
+# the table; `thinking_on` and `thinking_off` are what is sent when a turn asks for
+# thinking on or off (None: nothing).
 Family = namedtuple(
     "Family",
     "prefix newest thinking_on thinking_off always_thinks has_effort input",
@@ -134,8 +134,8 @@ Family = namedtuple(
 )
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
-# The first matching prefix decides.  M3.1 takes an effort; without one it uses max,
-# about ten times the tokens of low, so one is always sent.  (2026-11)
+# The first matching prefix wins.  M3.1 supports effort and defaults to max, which takes
+# about ten times the tokens of low, so one is always sent (2026-11).
 FAMILIES = (
     Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
     Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
@@ -144,13 +144,13 @@ FAMILIES = (
 
 
 def family_of(id: str) -> Any:
-    """The row of FAMILIES for `id`, None for an id of no known family."""
+    """The row of FAMILIES for `id`, or None if its family is unknown."""
     return next((row for row in FAMILIES if id.lower().startswith(row.prefix)), None)
 
 
-# Tokens of context (input and output together) and of output, kinds of input, USD per
-# million tokens by PRICES (None: unknown), current, legacy or retired, and the day of
-# retirement or None.
+# `context_window` counts input and output tokens together; `prices` are USD per million
+# tokens, by PRICES (None: unknown); `status` is current, legacy or retired, and
+# `retired` the date of retirement, or None.
 Model = namedtuple(
     "Model",
     "id family context_window max_output_tokens input prices status retired",
@@ -159,7 +159,7 @@ PRICES = ("input", "output", "cache_read", "cache_write")
 
 
 def _catalogue(*rows: Any) -> dict[str, Any]:
-    """MODELS by id; a status that is a date is the day of retirement."""
+    """Build MODELS; a status that is a date means retired on that day."""
     models = {}
     for id, context, output, prices, status in rows:
         costs, family = dict(zip(PRICES, prices or [None] * 4)), family_of(id)
@@ -187,26 +187,25 @@ PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.60, 2.40, 0.12, None)
 
 
 def canonical_model(name: str) -> str:
-    """The id to send for `name`: no `minimax/` prefix, the spelling of the table."""
+    """The id to send for `name`: without `minimax/`, spelled as in the table."""
     if name.lower().startswith("minimax/"):
         name = name[len("minimax/") :] or name
     return next((id for id in MODELS if id.lower() == name.lower()), name)
 
 
 def model_facts(name: str) -> Any:
-    """The model whose limits hold for `name`, None for an id of no known family.
+    """The model whose limits apply to `name`, or None if its family is unknown.
 
-    The form of the id decides, since servers decorate ids: `org/` before it, `-Preview`
-    or `[1m]` after it (users' reports, 2026-11).
+    The prefix decides, since servers decorate ids: `org/` before it, `-Preview` or
+    `[1m]` after it (users' reports, 2026-11).
     """
     name = canonical_model(name)
     family = family_of(name.rpartition("/")[2])
     return family and MODELS.get(name, MODELS[family.newest])
 
 
-# The price at which each count of `usage` is charged.  As in the Messages API,
-# input_tokens excludes the other two inputs: one answer had 236 beside 38,308 cache
-# reads.
+# The price that applies to each count in `usage`.  As in the Messages API, input_tokens
+# excludes both cache counts: one answer had 236 input tokens and 38,308 cache reads.
 CHARGES = {
     "input_tokens": "input",
     "cache_read_input_tokens": "cache_read",
@@ -216,11 +215,11 @@ CHARGES = {
 
 
 def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float | None:
-    """What `usage` costs at the prices of `model`, the one that answered, in USD.
+    """The cost of `usage` in USD at the prices of `model`, the one that answered.
 
-    None if the model, a count or a price that it needs is unknown, or if there was no
-    input at all.  A count above `max_count` is no count.  Rounded to 1e-9, which is
-    exact for the prices of the table.
+    None if the model, a count or a price that it needs is unknown, if a count exceeds
+    `max_count`, or if there was no input at all.  Rounded to 1e-9, which is exact for
+    the prices in the table.
     """
     name = canonical_model(model or "")
     counts = {field: usage[field] for field in CHARGES if usage.get(field) is not None}
@@ -229,8 +228,8 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     if not all(type(n) is int and 0 <= n <= max_count for n in counts.values()):
         return None
     context = sum(n for field, n in counts.items() if field != "output_tokens")
-    least, above = PRICES_ABOVE.get(name, (context, {}))
-    prices = above if context > least else MODELS[name].prices
+    threshold, above = PRICES_ABOVE.get(name, (context, {}))
+    prices = above if context > threshold else MODELS[name].prices
     charged = [(n, prices[CHARGES[field]]) for field, n in counts.items() if n]
     if context == 0 or any(price is None for _, price in charged):
         return None
@@ -238,23 +237,24 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     return round(micros / 1e6, 9)
 
 
-# The error codes that may succeed when the same turn is sent again, and below those
-# that cannot, each with the one thing to do.  `explain()` fills the braces; nothing
-# else is ever a template.
+# The error codes after which the same turn may succeed if it is sent again, and in
+# ERRORS also those after which it cannot, each with a hint: one thing to do.
+# `explain()` fills in the braces; no other text is a template.
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
-    "rate_limited": "{host} limits requests per account and minute: send fewer turns "
-    "at a time (max_concurrent_turns).",
+    "rate_limited": "{host} limits requests per account and minute: lower "
+    "max_concurrent_turns.",
     "overloaded": "{host} is overloaded: try again in a minute.",
-    "upstream": "{host} failed, not the request: try again later.",
+    "upstream": "The fault is at {host}, not in the request: try again later.",
     "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
-    "timeout": "Raise the limit named, or check the network to {host}.{environment}",
-    "stream_cut": "Something between here and {host} ended the answer early: try "
-    "again; no part of it counts as complete.{environment}",
+    "timeout": "Raise the limit that the message names, or check the network to "
+    "{host}.{environment}",
+    "stream_cut": "Something between here and {host} cut the answer short: try "
+    "again.{environment}",
     "empty_response": "{host} sent an empty answer: try again.",
-    "protocol": "{url} did not answer in the form of the Messages API: if that "
-    "persists, check base_url and any proxy in between.{environment}",
+    "protocol": "{url} did not answer as the Messages API does: if that persists, "
+    "check base_url and any proxy in between.{environment}",
 }
 ERRORS = {
     "invalid_json": "Send one JSON object per line, UTF-8, ended by LF.",
@@ -263,10 +263,10 @@ ERRORS = {
     "duplicate_id": "Use an id again only after its turn has ended.",
     "config": "Correct the setting; the next turn reads it again.",
     "auth": "Wrong key or wrong region: {host} (region {region}) did not accept the "
-    '{key_kind}. Run "{command} check", which finds out, or set region to '
+    '{key_kind}. Run "{command} check" to find out which, or set region to '
     "{other_region} ({other_host}).",
     "permission": "{host} does not let the {key_kind} use {model}: try {models}.",
-    "insufficient_balance": "The {key_kind} spends {wallet} at {host}, and it is "
+    "insufficient_balance": "The {key_kind} spends {wallet} at {host}, which is "
     "empty: top it up, or use a {other_key_kind}, which spends another wallet.",
     "quota_exhausted": "The {key_kind} spends {wallet}, and its 5-hour or weekly "
     "window is used up: wait for the reset, or use a pay-as-you-go key (sk-api-). A "
@@ -276,30 +276,31 @@ ERRORS = {
     "not_found": "There is no Messages API at {url}: remove base_url to use {base}.",
     "context_too_long": "Input and max_tokens together must fit the {context} tokens "
     "of {model}: compact the history, or lower max_tokens.",
-    "content_filtered": "Rephrase it: MiniMax's filter stopped the input or output.",
+    "content_filtered": "MiniMax's filter stopped the input or output: rephrase it.",
     "rejected": "{host} refused the request for {model}: correct what the message "
     "names. The same request gets the same answer.",
-    "internal": "This is a defect of the plugin: report its stderr.",
+    "internal": "This is a bug in the plugin: please report its stderr.",
     **RETRYABLE,
 }
-# Hints for special cases, by the `advice` of an error; a code advises its own hint.
+# Hints for special cases, by the `advice` of an error, instead of its code's hint.
 ADVICE = {
     "auth_elsewhere": "{host} did not accept the {key_kind}: check key and base_url.",
     "certificate": "Certificates are always verified: if a proxy or a private CA signs "
     "for {host}, name the file of its certificate in SSL_CERT_FILE.{environment}",
-    "ca_file": "Let the variable name a PEM file, and restart the process.{environment}",
+    "ca_file": "Set the variable to a PEM file, and restart the process.{environment}",
     "proxy": "Correct the variable, and restart the process.{environment}",
-    "proxy_login": "Put the login into it: http://USER:PASSWORD@HOST:PORT.{environment}",
+    "proxy_login": "Put the login into the variable: "
+    "http://USER:PASSWORD@HOST:PORT.{environment}",
     "socks": "Install PySocks for this Python, or unset the variable.{environment}",
     "redirect": "Set base_url to the final URL, or remove it to use {base}.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
 }
-# How many times slower than usual these are tried again (users' reports, 2026-11).
+# How many times longer than usual a retry of these waits (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
 
-# What the upstream says, by our code: MiniMax's numbers, which decide first; HTTP
-# statuses, and their hundreds; types of errors, for errors in mid-stream, which have no
-# status.  All others are `upstream`.  (errorcode page and users' reports, 2026-11)
+# Our code for what the upstream reports: MiniMax's numbers, which take precedence; HTTP
+# statuses (4 stands for every other 4xx); error types, for errors in mid-stream, which
+# have no status.  The rest is `upstream`.  (errorcode page, users' reports, 2026-11)
 UPSTREAM_CODES: dict[str, tuple[int | str, ...]] = {
     "auth": (1004, 2049, 401, "authentication_error", "authorized_error"),
     "permission": (403, "permission_error"),
@@ -317,8 +318,8 @@ UPSTREAM_CODES: dict[str, tuple[int | str, ...]] = {
     ),
     "protocol": (1, 2),
 }
-# 2013 has about 15 meanings, which only the text tells apart; so do errors without a
-# number whose status means nothing in particular.  In lower case.
+# Only the text tells apart the 15 or so meanings of 2013, and of errors that have no
+# number and a generic status.  Patterns are in lower case.
 ERROR_TEXTS = {
     "context_too_long": "context window|maximum context length|prompt is too long"
     "|input length and `max_tokens`|exceeds? context limit"
@@ -326,13 +327,13 @@ ERROR_TEXTS = {
     "model_unavailable": r"unknown model|not support model|\(0/0 used\)",
 }
 
-# The types of a turn's lines on the wire; those of other lines are the loop's own.
+# The types of a turn's lines on the wire; only the loop knows those of other lines.
 TURN_START, TURN_END, ERROR = "turn_start", "turn_end", "error"
 BLOCK_START, BLOCK_END = "block_start", "block_end"
 TEXT_DELTA, THINKING_DELTA, INPUT_DELTA = "text_delta", "thinking_delta", "input_delta"
 WARNING, RETRY, HEARTBEAT = "warning", "retry", "heartbeat"
 TERMINAL = (TURN_END, ERROR)
-CANCELLED = "cancelled"  # the stop reason that is ours
+CANCELLED = "cancelled"  # the only stop reason that is not the upstream's
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
 TOOL_MARKUP = (
@@ -5274,9 +5275,9 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     others = [name for name in listed if name not in MODELS]
     rows = manifest()["models"]
     for row in rows:
-        least, above = PRICES_ABOVE.get(row["id"], (None, None))
+        threshold, above = PRICES_ABOVE.get(row["id"], (None, None))
         row["status"] = MODELS[row["id"]].status
-        row["prices_above"] = above and {"input_tokens": least, **above}
+        row["prices_above"] = above and {"input_tokens": threshold, **above}
         row.update({"listed": row["id"] in listed} if is_live else {})
     if options.json:
         return out_json({"models": rows, **({"others": others} if is_live else {})})
@@ -5289,8 +5290,8 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
         mark = mark if is_live else row["status"]
         print_model(row["id"], context, output, row["prices"].values(), mark)
         if row["prices_above"]:
-            least, *prices = row["prices_above"].values()
-            print_model(f"  above {least:,} in", "", "", prices, "")
+            threshold, *prices = row["prices_above"].values()
+            print_model(f"  above {threshold:,} in", "", "", prices, "")
     for name in others:
         print_model(name, "", "", [""] * 4, "listed")
     out("\n")

@@ -365,7 +365,7 @@ def _int(text: str, max_digits: int = 4300) -> int:
     return int(text)
 
 
-# The decoders, by whether strings may hold raw control characters.
+# The decoders; the key tells whether strings may hold raw control characters.
 _DECODERS: dict[bool, Any] = {
     lax: json.JSONDecoder(
         strict=not lax, parse_int=_int, parse_float=_float, parse_constant=_float
@@ -382,12 +382,12 @@ def load_json(
     """Parse one JSON value that every Python can also write again.
 
     Refuses NaN, infinities, integers of over 4,300 digits and nesting of over
-    `max_depth` levels; `control_characters` admits raw ones inside strings.  Raises
-    ValueError, and nothing else, with a reason that quotes none of the text.
+    `max_depth` levels; `control_characters` allows raw ones inside strings.  Raises
+    only ValueError, with a reason that quotes none of the text.
     """
     decoder = _DECODERS[control_characters]
     try:
-        # decode() looks for white space by a regular expression, as long as it parses.
+        # decode() would spend as long on its search for white space as on the parsing.
         start = len(text) - len(text.lstrip(" \t\r\n"))
         value, end = decoder.raw_decode(text, start)
         rest = text[end:].lstrip(" \t\r\n")
@@ -414,7 +414,7 @@ def _is_deep(value: Any, max_depth: int) -> bool:
 
 
 def parsed(text: str) -> Any:
-    """The JSON value of `text`, None if it is not JSON."""
+    """The JSON value of `text`, or None if it is not JSON."""
     try:
         return load_json(text)
     except ValueError:
@@ -422,7 +422,7 @@ def parsed(text: str) -> Any:
 
 
 def map_strings(value: Any, function: Callable[[str], str]) -> Any:
-    """`value` with `function` applied to all strings in it, keys of objects included.
+    """`value` with `function` applied to all strings in it, object keys included.
 
     Objects and lists are copied, not changed.
     """
@@ -443,9 +443,9 @@ def map_strings(value: Any, function: Callable[[str], str]) -> Any:
 
 
 def well_formed(text: str, errors: str = "replace") -> str:
-    """`text` with surrogate halves joined to pairs, and U+FFFD for those left alone.
+    """`text` with split surrogate pairs joined, and U+FFFD for lone surrogates.
 
-    With `errors` "surrogatepass" those left alone stay.
+    With `errors` "surrogatepass", lone surrogates stay.
     """
     try:
         text.encode("utf-8")
@@ -458,7 +458,7 @@ def well_formed(text: str, errors: str = "replace") -> str:
 def printable(text: str, limit: int = 600) -> str:
     """`text` of unknown origin as one printable line of at most `limit` characters.
 
-    Everything that is neither ours nor the model's content goes through here.
+    All text that is neither ours nor the model's content goes through here.
     """
     head = text[: 20 * limit]
     line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
@@ -467,7 +467,7 @@ def printable(text: str, limit: int = 600) -> str:
 
 # --- types of fields and settings
 
-# What a value must be: the check, and the words for people.
+# What a value must be: the check, and its name in messages.
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "string": (lambda v: isinstance(v, str), "a string"),
     "integer": (lambda v: isinstance(v, int) and not isinstance(v, bool), "an integer"),
@@ -490,7 +490,7 @@ def describe_value(value: Any) -> str:
 
 
 class ProviderError(Exception):
-    """Why a turn, or a line of the host, failed.
+    """The reason why a turn, or a line from the host, failed.
 
     `code` is one of ERRORS; `message` says what happened, `hint` what to do.
     `details` may hold retry_after (seconds), reset_at (ISO 8601), http_status,
@@ -512,12 +512,12 @@ class ProviderError(Exception):
         self.message = message
         self.hint = hint
         self.retryable = code in RETRYABLE if retryable is None else retryable
-        self.advice = advice  # names another hint than that of the code
+        self.advice = advice  # selects a hint of ADVICE instead of the code's own
         self.cause = cause  # the exception underneath, for the log
         self.details = {k: v for k, v in details.items() if v is not None}
 
     def explain(self, facts: JSON) -> None:
-        """Fill in the hint; `facts` holds the words for its braces."""
+        """Fill in the braces of the hint from `facts`."""
         self.hint = self.hint or self._template().format_map(facts)
 
     def _template(self) -> str:
@@ -543,24 +543,26 @@ def wrong_field(path: str, problem: str) -> NoReturn:
 
 
 def warning(code: str, text: str) -> JSON:
-    """The event of a warning."""
+    """A `warning` event."""
     return {"type": WARNING, "code": code, "text": printable(text)}
 
 
 class Redactor:
-    """Masks keys wherever eight or more of their characters stand in a row.
+    """Masks every run of eight or more characters of a key.
 
-    It also masks them JSON-escaped, percent-encoded and in base64.  The work is linear
-    in the text, whatever the number and the length of the keys.
+    It also masks keys that are JSON-escaped, percent-encoded or in base64.  The work is
+    linear in the text, however many and however long the keys are.
     """
 
-    # Any SPAN characters in a row hold a whole STEM that begins at a multiple of STRIDE,
-    # so a look at every fourth place of a text is enough to find them.
+    # Any run of SPAN characters holds a whole STEM that begins at a multiple of STRIDE,
+    # so it is enough to look at every fourth place of a text.
     SPAN, STEM, STRIDE = 8, 5, 4
-    MAX_CHARACTERS = 65536  # of the keys kept: a token renewed hourly must not add up
+    MAX_CHARACTERS = (
+        65536  # of all keys: tokens that are renewed hourly must not add up
+    )
 
     def __init__(self) -> None:
-        self._keys: list[str] = []  # the latest last
+        self._keys: list[str] = []  # oldest first
         self._short: list[str] = []  # too short to be real: masked as a whole
         self._spans: set[str] = set()
         self._stems: set[str] = set()
@@ -617,12 +619,12 @@ class Redactor:
         return map_strings(value, self.text)
 
 
-# Every key this process uses: the one place that redacts.
+# Knows every key this process uses.  All redaction happens here.
 SECRETS = Redactor()
 
 
 def outgoing(event: JSON) -> JSON:
-    """`event`, fit to be sent: valid Unicode, no key outside the model's content."""
+    """`event` made safe to send: valid Unicode, no key outside the model's content."""
     kind = event["type"]
     if kind in (TEXT_DELTA, THINKING_DELTA):  # nearly all events, and nearly all ASCII
         text = event["text"]
@@ -670,8 +672,8 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
     message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
-    # MiniMax's number: in a field, or the last one in parentheses, since counts of
-    # tokens stand in parentheses too.
+    # MiniMax's number: in a field, or the last one in parentheses, since messages put
+    # token counts in parentheses too.
     numbers: list[Any] = [base.get("status_code"), inner.get("code")]
     numbers += reversed(re.findall(r"\((\d{4})\)", message))
     four_digits = [int(n) for n in numbers if re.match(r"\d{4}$", str(n), re.ASCII)]
@@ -686,7 +688,7 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
         day, clock = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
         moment = re.search(rf"{day}T{clock}(?:Z|[+-]\d\d:?\d\d)", message)
         details["reset_at"] = moment and moment.group()
-    words = printable(message) or "no further text"
+    words = printable(message) or "no error text"
     words = words if status is None else f"HTTP {status}: {words}"
     return ProviderError(code, words, **details)
 
@@ -696,14 +698,14 @@ def _our_code(theirs: int | str) -> str:
 
 
 def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
-    """Our code, by MiniMax's number, a telling text, the status, the type of error."""
+    """Our code, by MiniMax's number, the text, the status or the type of the error."""
     if number == 2013 or (number is None and status in (None, 400, 413, 422)):
         for code, pattern in ERROR_TEXTS.items():
             if re.search(pattern, text):
                 return code
     if number is not None:
         return _our_code(number)
-    if status == 404 and not kind:  # not an error of the API
+    if status == 404 and not kind:  # not from the API
         return "not_found"
     if status == 404:
         return "model_unavailable" if "model" in text else "rejected"
@@ -727,21 +729,21 @@ class SSEDecoder:
 
     `feed(chunk)` takes bytes cut anywhere and returns the events they complete;
     `close()` returns the event of a body that ends without its last blank line.  The
-    specification drops that one, but MiniMax's servers leave the line out.  `id` and
+    specification drops that event, but MiniMax's servers leave out the line.  `id` and
     `retry` are ignored: nothing here reconnects.  Raises ValueError when an event
-    exceeds `max_event_bytes`, and from then on.
+    exceeds `max_event_bytes`, and at every later call.
     """
 
-    # The default is eight times a whole maximal answer.
+    # The default is eight times the longest possible answer.
     def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
-        self._pieces: list[bytes] = []  # of the line that has not ended
+        self._pieces: list[bytes] = []  # of the current line
         self._held = 0  # bytes in them
-        self._size = 0  # characters of the lines of the event that has not ended
+        self._size = 0  # characters in the whole lines of the current event
         self._name = ""
         self._data: list[str] = []
-        self._bare: list[str] = []  # lines of bare JSON that may go on
-        self._after_cr = False  # the last byte was CR, and an LF may belong to it
+        self._bare: list[str] = []  # lines of bare JSON that may continue
+        self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -762,8 +764,8 @@ class SSEDecoder:
             for line in text.split("\n"):
                 self._size += len(line)
                 if self._size > self._limit:
-                    break  # and it stays so
-                self._read(line, events)
+                    break  # _size stays, so every later call fails too
+                self._read_line(line, events)
         if rest:
             self._pieces.append(rest)
             self._held += len(rest)
@@ -774,7 +776,7 @@ class SSEDecoder:
     def close(self) -> list[ServerSentEvent]:
         return self.feed(b"\n\n")
 
-    def _read(self, line: str, events: list[ServerSentEvent]) -> None:
+    def _read_line(self, line: str, events: list[ServerSentEvent]) -> None:
         field, _, value = line.partition(":")
         if field == "data":
             self._data.append(value[1:] if value[:1] == " " else value)
@@ -789,10 +791,10 @@ class SSEDecoder:
         elif line[0] == "{" or (line.lstrip()[:1] == "{" and not self._bare):
             self._end_bare(events)
             self._bare.append(line)
-            if line.rstrip()[-1] == "}":  # no blank line may ever follow
+            if line.rstrip()[-1] == "}":  # a blank line may never follow
                 self._end_bare(events)
         elif self._bare:
-            self._bare.append(line)  # of JSON on several lines
+            self._bare.append(line)  # JSON may take several lines
 
     def _end_bare(self, events: list[ServerSentEvent]) -> None:
         if self._bare:
@@ -805,9 +807,9 @@ class SSEDecoder:
 # Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-# The fields of a TurnRequest and their types; "" where a field may have several types
-# and the function that translates it checks them.  Those that build_request() does not
-# set itself are sent as given.
+# The fields of a TurnRequest and their types; "" means that a field may have several
+# types, and the function that translates it checks them.  Fields that build_request()
+# does not set itself are sent as given.
 TURN_FIELDS = {
     **dict.fromkeys(("model", "effort", "service_tier"), "string"),
     **dict.fromkeys(("max_tokens", "top_k"), "integer"),
@@ -822,7 +824,7 @@ MAX_IMAGE_BYTES = 10 * MIB  # likewise
 
 
 def _is_absent(value: Any) -> bool:
-    """Whether a field counts as not set: Go hosts send zero values for such fields."""
+    """Whether a field counts as unset: Go hosts send zero values for unset fields."""
     return value is None or value == "" or value == []
 
 
@@ -832,14 +834,14 @@ def _without_nulls(fields: JSON) -> JSON:
 
 
 def fold(key: str) -> str:
-    """`key` in a form that is the same for MaxTokens, maxTokens and max_tokens."""
+    """`key` in a form in which MaxTokens, maxTokens and max_tokens are equal."""
     return key.replace("_", "").lower()
 
 
 def fold_keys(
     line: JSON, fields: Iterable[str], path: str = ""
 ) -> tuple[JSON, list[str]]:
-    """Return the known fields of `line` by their own names, and the paths of the rest.
+    """Return the known fields of `line`, by name, and the paths of the unknown ones.
 
     Raises ProviderError if a field has two spellings with different values.
     """
@@ -853,7 +855,7 @@ def fold_keys(
             continue
         first = values.setdefault(field, value)
         if type(first) is not type(value) or first != value:  # 1 equals true
-            wrong_field(path + field, "has two values, in two spellings of its name")
+            wrong_field(path + field, "has two spellings with different values")
     return values, unknown
 
 
@@ -883,7 +885,7 @@ class _Request:
         if not all(isinstance(v, str) for v in self.fields.get("stop_sequences", ())):
             wrong_field("stop_sequences", "must be a list of strings")
         for key in self.fields.get("extra_body", ()):
-            if str(key).lower() in ("messages", "stream"):  # all reading needs them
+            if str(key).lower() in ("messages", "stream"):  # the plugin relies on them
                 wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
         self.model = canonical_model(self.fields.get("model", model))
         self.facts: Model | None = model_facts(self.model)
@@ -899,7 +901,7 @@ class _Request:
     def read_file(self, file: str, path: str) -> JSON:
         """Return the source of an image file, or raise ValueError with the reason.
 
-        Refuses the turn before its files take more memory than a request may have.
+        Refuses the turn as soon as its files exceed the size of a request.
         """
         if self._read_image is None:
             raise ValueError("image files are not read here")
@@ -921,7 +923,7 @@ def build_request(
 
     `model`, `max_tokens` and `effort` are the defaults of the configuration;
     `read_image(path)` returns an image source or raises ValueError.  Returns the body
-    and the `warning` events; `turn` is left as it was.  Raises ProviderError
+    and the `warning` events; `turn` is not changed.  Raises ProviderError
     (`invalid_request`) with the path of the first wrong field.
     """
     request = _Request(turn, model, read_image)
@@ -949,7 +951,8 @@ def build_request(
         if name in fields:
             request.warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
     if request.unknown:
-        request.warn("unknown_field", "not sent: " + ", ".join(request.unknown))
+        text = "unknown fields are not sent: " + ", ".join(request.unknown)
+        request.warn("unknown_field", text)
     if facts and facts.retired and facts.id == request.model:
         text = f"{facts.id} was retired on {facts.retired}; use "
         request.warn("retired_model", text + " or ".join(CURRENT_MODELS))
@@ -959,7 +962,7 @@ def build_request(
 def _thinking(default_effort: str, request: _Request) -> JSON:
     """Map `thinking` and `effort` to what the model's family accepts.
 
-    A model of no known family gets both as given.
+    A model of an unknown family gets both as given.
     """
     thinking = request.fields.get("thinking", {})
     if isinstance(thinking, bool):
@@ -1061,20 +1064,20 @@ def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
 # --- messages and their blocks
 
 # A message on its way into the body.  `content` is as the host sent it, None if the
-# plugin made the message; `results` (of tools) and then `blocks` are what goes upstream.
+# plugin made the message; `results` (of tools) and then `blocks` go upstream.
 _Message = namedtuple("_Message", "path role content blocks results")
 
 
 def _messages(request: _Request) -> tuple[list[JSON], Any]:
     """Return the messages and the system prompt to send."""
-    given = request.fields.get("messages", [])
-    require("list", given, "messages")
+    incoming = request.fields.get("messages", [])
+    require("list", incoming, "messages")
     system = request.fields.get("system")
     prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
     reminders: list[JSON] = []  # system messages, until the next of another role
-    blank = ""  # the path of the last message, if it holds nothing
-    for n, message in enumerate(given):
+    blank = ""  # the path of the last message, if it is blank
+    for n, message in enumerate(incoming):
         path = f"messages[{n}]"
         require("object", message, path)
         values, others = fold_keys(message, ("role", "content"), path + ".")
@@ -1093,7 +1096,7 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
                 continue
             reminders.append(_reminder(blocks))
             continue
-        if role == "user":  # the results that open its message stay in front
+        if role == "user":  # results at the front of its message stay there
             is_result = [block["type"] == "tool_result" for block in blocks]
             count = [*is_result, False].index(False)
             blocks[count:count] = reminders
@@ -1104,17 +1107,17 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
     if reminders:
         messages.append(_Message("messages", "user", None, reminders, []))
     if not messages:
-        wrong_field("messages", "must hold a message of a user or an assistant")
+        wrong_field("messages", "must hold a user or assistant message")
     if blank:
-        wrong_field(blank + ".content", "must not be blank: it is the last")
+        wrong_field(blank + ".content", "must not be blank in the last message")
     sent = _repair(messages, request)
     return sent, system if _as_blocks(system) == prompt else prompt
 
 
 def _reminder(blocks: list[JSON]) -> JSON:
-    """Return a system message in mid-conversation as a text of the user.
+    """Return a system message in mid-conversation as a text block of the user's.
 
-    It keeps its place, so that caches still know the prefix before it.
+    It stays in place, so that caches still match the prefix before it.
     """
     text = "\n\n".join(block["text"] for block in blocks)
     fields = {name: value for block in blocks for name, value in block.items()}
@@ -1153,7 +1156,7 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
         require("string", kind, where + ".type")
         if role not in ("user", "assistant") and kind != "text":
             wrong_field(where + ".type", "must be text")
-        # An image or a result of the assistant came from upstream, in whatever form.
+        # An image or result of the assistant's came from upstream, in whatever form.
         as_given = role == "assistant" and kind in ("image", "tool_result")
         if kind in _BLOCKS and not as_given:
             required, convert = _BLOCKS[kind]
@@ -1162,7 +1165,7 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
                 require("string", block.get(field), f"{where}.{field}")
             block = convert(block, where, request) if convert else block
         if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
-            request.repaired(where, f"a {kind} of the {role} is sent as text")
+            request.repaired(where, f"a {kind} from the {role} is sent as text")
             held = dump_json(block) if role == "user" else block.get("content")
             sent += _blocks(_as_blocks(held), where + ".content", role, request)
         elif kind != "text" or block["text"].strip():
@@ -1184,9 +1187,9 @@ def _tool_use(block: JSON, path: str, request: _Request) -> JSON:
 
 
 def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
-    """Return a result with a string or blocks that are not blank as its content.
+    """Return a result whose content is a string or blocks, and not blank.
 
-    MiniMax refuses other results.
+    MiniMax refuses all others.
     """
     content = block.get("content")
     if isinstance(content, str) and content.strip():
@@ -1210,7 +1213,7 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
     source = block.get("source", {})
     try:
         if request.facts and "image" not in request.facts.input:
-            raise ValueError(f"{request.model} takes no images")
+            raise ValueError(f"{request.model} does not accept images")
         require("object", source, path + ".source")
         if len(forms) != 1:
             wrong_field(path, "must have one of " + ", ".join(names))
@@ -1242,7 +1245,7 @@ def _base64_source(text: str, label: str | None) -> JSON:
     """Return the source of an image whose data is base64 or a `data:` URI.
 
     Clients send it with line breaks, in the URL alphabet and with a wrong type, so the
-    first bytes decide the type, and `label` only if they are unknown.  Raises
+    first bytes decide the type; `label` counts only if they are unknown.  Raises
     ValueError with a reason for the warning.
     """
     from binascii import a2b_base64
@@ -1288,31 +1291,31 @@ _BLOCKS: dict[str, tuple[tuple[str, ...], Any]] = {
 
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
-# A call, and the user's message that its result has to open.
+# A call, and the user message that has to begin with its result.
 _Call = namedtuple("_Call", "block reply")
 if TYPE_CHECKING:
-    Calls = dict[str, deque[_Call]]  # those without a result, by the host's id
+    Calls = dict[str, deque[_Call]]  # calls without a result, by the host's id
 
 
 def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
     """Pair calls with results and return the messages to send.
 
-    One unpaired call or result fails every later turn of a conversation.  A run is
-    what upstream reads as one turn: messages in a row with the same role.  The n-th
-    call with an id gets the n-th result with it from the run after the call, else from
-    a later one.  A result without a call becomes text, so that nothing is lost.
+    One unpaired call or result makes every later turn of a conversation fail.  A run is
+    what upstream reads as one turn: consecutive messages with the same role.  The n-th
+    call with an id gets the n-th result with that id from the run after the call, or
+    else from a later one.  A result without a call becomes text, so nothing is lost.
     """
     from itertools import chain, groupby
 
-    # Empty messages at both ends, so that each run of calls has one of results.
+    # Empty messages at both ends, so that a user run follows each assistant run.
     first, last = (_Message("messages", r, None, [], []) for r in ("assistant", "user"))
     messages = [first, *(m for m in messages if m.blocks), last]
     runs = [list(run) for _, run in groupby(messages, key=lambda m: str(m.role))]
     earlier: Calls = {}
-    answered: dict[int, _Call] = {}  # by id() of the result, a copy of our own
-    for made, replies in zip(runs[::2], runs[1::2]):
-        waiting = _own_ids(made, replies[0], request)
-        blocks = [block for message in replies for block in message.blocks]
+    answered: dict[int, _Call] = {}  # by id() of the result, which is our own copy
+    for assistant_run, user_run in zip(runs[::2], runs[1::2]):
+        waiting = _make_ids_unique(assistant_run, user_run[0], request)
+        blocks = [block for message in user_run for block in message.blocks]
         for block in [block for block in blocks if block["type"] == "tool_result"]:
             name = block["tool_use_id"]
             queue = waiting.get(name) or earlier.get(name)
@@ -1321,8 +1324,8 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
     calls = [answered.get(id(block)) for block in blocks]
-    if all(call and call.reply is not replies[0] for call in calls):
-        # The last run holds late results only.  Moving them would leave it empty.
+    if all(call and call.reply is not user_run[0] for call in calls):
+        # The last run holds only late results.  Moving them would leave it empty.
         for block in blocks:
             earlier[block["tool_use_id"]].append(answered.pop(id(block)))
     for run in runs[1::2]:
@@ -1331,7 +1334,7 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
     made_up = {"type": "tool_result", "content": text, "is_error": True}
     for block, reply in chain(*earlier.values()):
         reply.results.append({**made_up, "tool_use_id": block["id"]})
-        request.repaired(reply.path, f"result of {block['id']} made up")
+        request.repaired(reply.path, f"no result for {block['id']}: one is made up")
     sent = []
     for message in chain(*runs):
         blocks, content = message.results + message.blocks, message.content
@@ -1341,45 +1344,45 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
     return sent
 
 
-def _own_ids(run: list[_Message], reply: _Message, request: _Request) -> Calls:
-    """Give each call of an assistant's run its own id; return the calls.
+def _make_ids_unique(run: list[_Message], reply: _Message, request: _Request) -> Calls:
+    """Give each call of an assistant run a unique id; return the calls.
 
-    `reply` is the message that has to open with their results.
+    `reply` is the message that has to begin with their results.
     """
     blocks = [block for message in run for block in message.blocks]
     calls = [block for block in blocks if block["type"] == "tool_use"]
     if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
-        request.repaired(run[-1].path, "joined to earlier messages, which make calls")
+        request.repaired(run[-1].path, "joined to earlier messages that make calls")
         run[:] = [run[-1]._replace(blocks=blocks)]
     taken = {block["id"] for block in calls}
     waiting: Calls = {}
-    numbers: dict[str, int] = {}  # how far each id has been counted
+    numbers: dict[str, int] = {}  # the last number that each id was given
     for block in calls:
         name = block["id"]
         if name in numbers:  # name-2, name-3, ...: the same in every request
             while block["id"] in taken:
                 numbers[name] += 1
                 block["id"] = f"{name}-{numbers[name]}"
-            request.repaired(run[-1].path, f"second call {name} gets a new id")
+            request.repaired(run[-1].path, f"another call {name} gets a new id")
         numbers.setdefault(name, 1)
         waiting.setdefault(name, deque()).append(_Call(block, reply))
     return waiting
 
 
 def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> None:
-    """Move the results in a user's run to their calls, or turn them into text.
+    """Move the results in a user run to their calls, or turn them into text.
 
-    Those at the front of the first message already stand where they belong.
+    Results at the front of the first message are already in the right place.
     """
     for message in run:
         blocks, kept = message.blocks[:], message.blocks
-        kept.clear()
+        kept.clear()  # and filled again below
         for block in blocks:
             name, call = block.get("tool_use_id"), calls.get(id(block))
             if call:
                 call.reply.results.append({**block, "tool_use_id": call.block["id"]})
                 if kept or message is not call.reply:
-                    request.repaired(call.reply.path, f"result of {name} moved here")
+                    request.repaired(call.reply.path, f"result of {name} is moved here")
             elif block["type"] == "tool_result":
                 request.repaired(message.path, f"result of {name} sent as text")
                 kept += _as_blocks(block["content"])

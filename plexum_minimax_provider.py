@@ -1397,8 +1397,8 @@ def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> N
 # Deltas by type: the field with the fragment, the field of the block that it continues,
 # the kind of block that takes it, and the event that carries it, with its field ("":
 # only the finished block has it).  A delta with an event is content: it opens a block
-# of its kind where none is open; the others need one.  A block of unknown kind takes
-# every delta.
+# of its kind where none is open; the others are then dropped.  A block of unknown kind
+# takes every delta.
 _DELTAS = {
     "text_delta": ("text", "text", "text", TEXT_DELTA, "text"),
     "thinking_delta": ("thinking", "thinking", "thinking", THINKING_DELTA, "text"),
@@ -1413,24 +1413,24 @@ _BLOCK_DELTA = "content_block_delta"
 
 
 class Block:
-    """A block on its way: how it opened, and the fragments that followed."""
+    """A block in progress: how it opened, and the fragments that followed."""
 
     def __init__(self, index: int, opened: JSON) -> None:
         self.index = index  # in order of start
         self.kind = opened["type"]
         self.opened = opened
-        self.input: Any = None  # of a call, if it came whole
+        self.input: Any = None  # a call's input, if it came whole
         self.parts: dict[str, list[Any]] = {}  # fragments by the field they continue
-        self.held: dict[str, str] = {}  # the ends of texts that wait, by their field
+        self.held: dict[str, str] = {}  # ends of texts that are held back, by field
         self.problem = "was never finished"  # why it cannot be sent back, if not ""
-        self.finished: JSON = {}  # the block as its `block_end` has it
+        self.finished: JSON = {}  # the block in its `block_end`
         if self.kind == "tool_use" or isinstance(opened.get("input"), dict):
             self.input, self.parts["input"] = opened.get("input"), []
             self.opened = {**opened, "input": {}}
 
     def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
-        """The events of `text`, but for an end of it that has to wait: half of a
-        surrogate pair, or what could become the end marker."""
+        """The events of `text`.  An end that is half of a surrogate pair, or that could
+        become the end marker, is held back."""
         if self.held:
             text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
         size, last = 0, text[-1:]
@@ -1443,13 +1443,13 @@ class Block:
         return self.add(field, text) if text else []
 
     def add(self, field: str, fragment: Any) -> list[JSON]:
-        """Append a fragment to the block; returns its events."""
+        """Append a fragment to the block; return its events."""
         self.parts.setdefault(field, []).append(fragment)
         event, name = _FIELD_EVENTS[field]
         return [{"type": event, "index": self.index, name: fragment}] if event else []
 
     def release(self) -> list[JSON]:
-        """The events of all that waited."""
+        """The events of everything that was held back."""
         held, self.held = self.held, {}
         if self.parts.get("input") == [] and self.input not in (None, "", {}):
             is_text = isinstance(self.input, str)
@@ -1457,7 +1457,7 @@ class Block:
         return [event for field in held for event in self.add(field, held[field])]
 
     def finish(self) -> JSON:
-        """Put the fragments together; returns the `block_end`."""
+        """Join the fragments; return the `block_end`."""
         block = self.finished = dict(self.opened)
         for field, parts in self.parts.items():
             whole: Any = parts if field == "citations" else "".join(parts)
@@ -1481,7 +1481,7 @@ class Block:
 def _read_input(block: JSON, raw: str) -> str:
     """Parse the input of a call, once it is whole: never a prefix, never a guess.
 
-    Returns why the block is not a call that can be made, "" if it is one.
+    Returns why the call cannot be made, "" if it can.
     """
     try:
         block["input"] = load_json(raw or "{}", MAX_UPSTREAM_DEPTH, True)
@@ -1496,9 +1496,9 @@ def _read_input(block: JSON, raw: str) -> str:
 class EventTranslator:
     """Translate the upstream events of one message into TurnEvents.
 
-    `translate(payload)` returns the events of one upstream payload, to be read to their
-    end before the next call; `conclude()` those that end a message which ended well;
-    `close()` the `block_end`s of one which did not.  They raise ProviderError
+    `translate(payload)` returns the events of one upstream payload; read them all
+    before the next call.  `conclude()` returns those that end a successful message,
+    `close()` the `block_end`s of a failed one.  They raise ProviderError
     (`protocol`, `empty_response`, or the one that an upstream `error` event reports);
     after that, only `close()`, `message()` and the attributes are of use.
     """
@@ -1515,11 +1515,11 @@ class EventTranslator:
         self._begun: Any = None  # the id in message_start, in a tuple
         self._blocks: list[Block] = []  # in order of start
         self._open: dict[int, dict[str, Block]] = {}  # by upstream index and kind
-        self._warned: set[str] = set()  # subjects of warnings that come only once
+        self._warned: set[str] = set()  # subjects that were warned about
 
     @property
     def any_block(self) -> bool:
-        """Whether a block has started: nothing may be replayed any more."""
+        """Whether a block has started: from then on, nothing may be retried."""
         return bool(self._blocks)
 
     def message(self) -> JSON | None:
@@ -1532,11 +1532,11 @@ class EventTranslator:
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
         if "usage" in payload:
-            self._use(payload["usage"])
-        return handler(self, payload) if handler else ()  # an event of a later version
+            self._merge_usage(payload["usage"])
+        return handler(self, payload) if handler else ()  # a kind newer than this file
 
     def conclude(self) -> Iterator[JSON]:
-        """End the message.  What a success lacks is an error, or at least a warning."""
+        """End the message; raise or warn if something is missing from it."""
         yield from self.close()
         kinds = {block.kind for block in self._blocks}
         calls = [block for block in self._blocks if block.kind == "tool_use"]
@@ -1583,7 +1583,7 @@ class EventTranslator:
             raise _broken("a second message began inside the first")
         self._begun = begun
         self.message_id, self.model = _label(begun[0]), _label(message.get("model"))
-        self._use(message.get("usage"))
+        self._merge_usage(message.get("usage"))
         asked = self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
             text = f"asked for {asked}, answered by {self.model}"
@@ -1605,20 +1605,20 @@ class EventTranslator:
         opened = _required(payload, "content_block", dict)
         kind = opened.get("type")
         if not isinstance(kind, str):
-            raise _broken("a block began that has no type")
-        fields = ("text", "thinking")  # both are named like their kind of block
+            raise _broken("a block began without a type")
+        fields = ("text", "thinking")  # each is named like its kind of block
         texts = {f: opened[f] for f in fields if isinstance(opened.get(f), str)}
         if kind in fields and texts.setdefault(kind, "") != (opened.get(kind) or ""):
             raise _broken(f"the {kind} of a {kind} block is not a string")
         return self._begin(at, opened, texts)
 
     def _begin(self, at: int, opened: JSON, texts: dict[str, str]) -> Iterator[JSON]:
-        """Begin a block; `texts` follow by field, as if deltas had brought them."""
+        """Begin a block; `texts`, by field, follow as if deltas had brought them."""
         latest = self._blocks[-1] if self._blocks else None
         if latest is None:
             yield self._turn_start()
         elif latest.held.get("text", "")[:1] == END_MARKER[0]:
-            yield from latest.release()  # the message does not end with it
+            yield from latest.release()  # it is not the end of the message
             if not latest.problem:
                 yield from self._end(latest)
         before = self._open.setdefault(at, {}).pop(opened["type"], None)
@@ -1632,7 +1632,7 @@ class EventTranslator:
             yield from block.receive(field, text, is_latest=True)
 
     def _on_block_delta(self, payload: JSON) -> Iterable[JSON]:
-        """Add a fragment to its block, with plain calls: most payloads come here."""
+        """Add a fragment to its block.  Not a generator: most payloads come here."""
         at, delta = _required(payload, "index", int), _required(payload, "delta", dict)
         kind = str(delta.get("type"))
         source, field, opens, event, _ = _DELTAS.get(kind) or ("", "", "", "", "")
@@ -1660,7 +1660,7 @@ class EventTranslator:
         at = _required(payload, "index", int)
         for block in self._open.pop(at, {}).values():
             block.problem = ""
-            # A whole end marker waits: only the next event shows whether it is the end.
+            # A whole end marker waits: the next event shows if it ends the message.
             if block.held.get("text") != END_MARKER:
                 yield from self._end(block)
         self.complete |= self.stop_reason is not None and not self._open
@@ -1686,7 +1686,7 @@ class EventTranslator:
         if not self.complete:
             raise error
         self.stopped = True
-        text = f"after the whole answer came an error: {error.message}"
+        text = f"an error came after the whole answer: {error.message}"
         return [warning("late_error", text)]
 
     # Parts of the handlers
@@ -1694,26 +1694,26 @@ class EventTranslator:
     def _turn_start(self) -> JSON:
         return {"type": TURN_START, "model": self.model, "message_id": self.message_id}
 
-    def _use(self, usage: Any) -> None:
+    def _merge_usage(self, usage: Any) -> None:
         if isinstance(usage, dict):
             fields = {k: v for k, v in usage.items() if v is not None}
             self.usage.update(map_strings(fields, lambda text: printable(text, 200)))
 
     def _warn_once(self, about: str, code: str, text: str) -> Iterator[JSON]:
-        """Warn, unless it was done before for the subject `about`."""
+        """Warn, but only once about each subject `about`."""
         if about not in self._warned and len(self._warned) < 100:  # no flood
             self._warned.add(about)
             yield warning(code, text)
 
     def _end(self, block: Block) -> Iterator[JSON]:
-        """End a block.  An end marker that still waits is at the end of the message."""
+        """End a block.  An end marker that still waits ends the message: drop it."""
         if block.held.get("text") == END_MARKER:
             del block.held["text"]
         yield from block.release()
         end = block.finish()
         text = end["block"][block.kind] if block.kind in ("text", "thinking") else ""
         if any(mark in text for mark in TOOL_MARKUP):
-            words = f"the {block.kind} holds the markup of a tool call that is not one"
+            words = f"the {block.kind} holds the markup of a tool call, but is not one"
             yield from self._warn_once("markup", "tool_markup_in_text", words)
         yield end
 
@@ -1732,10 +1732,10 @@ _ON: dict[str, Callable[[EventTranslator, JSON], Iterable[JSON]]] = {
 
 
 def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
-    """Join the deltas in a row that continue the same text.
+    """Join consecutive deltas that continue the same text.
 
-    A read of the network is then translated, and written, once: for a fast stream, a
-    tenth of the work.  A delta with another field, such as usage, stays as it is.
+    Each network read is then translated and written once: a tenth of the work for a
+    fast stream.  A delta with a further field, such as usage, stays as it is.
     """
     runs: list[tuple[Any, list[Any]]] = []  # texts by index and kind, or payloads
     items: list[Any] = []
@@ -1768,7 +1768,7 @@ def _broken(problem: str) -> ProviderError:
 
 
 def _label(value: Any) -> str | None:
-    """A name from upstream that is not content: printable, and cut."""
+    """A name from upstream that is not content: printable, and cut if it is long."""
     return printable(value, 200) or None if isinstance(value, str) else None
 
 
@@ -1783,7 +1783,7 @@ def _required(payload: JSON, field: str, kind: type) -> Any:
 # Settings: configuration file, environment, log
 # ---------------------------------------------------------------------------
 
-# Each level of the log holds what those before it do, and more.
+# Each level also logs what the levels before it do.
 LEVELS = ("error", "warning", "info")
 
 # A setting: `low` and `high` bound a number, `choices` lists the strings, and the
@@ -1810,26 +1810,26 @@ def _seconds(default: int, help: str, low: float = 0.001, days: int = 1) -> Opti
 OPTIONS: dict[str, Option] = {
     "api_key": _text("", "MiniMax API key, sk-cp-... or sk-api-...", "MINIMAX_API_KEY"),
     "api_key_file": _text("", "file that holds only the API key"),
-    "region": _text("global", "platform the key is for", "MINIMAX_REGION", REGIONS),
-    "base_url": _text("", "URL up to /v1, instead of the region's", "MINIMAX_BASE_URL"),
+    "region": _text("global", "platform of the key", "MINIMAX_REGION", REGIONS),
+    "base_url": _text("", "URL before /v1, if not the region's", "MINIMAX_BASE_URL"),
     "model": _text("MiniMax-M3", "default model"),
     "max_tokens_default": _count(4096, "default limit of output tokens", 1, 10**7),
     "effort": _text("medium", "default effort, if the model supports it", "", EFFORTS),
     "connect_timeout": _seconds(10, "for DNS, TCP, TLS and proxy together"),
-    "first_event_timeout": _seconds(300, "from connection to first event, pings aside"),
-    "idle_timeout": _seconds(300, "between events, pings aside"),
+    "first_event_timeout": _seconds(300, "until the first event that is not a ping"),
+    "idle_timeout": _seconds(300, "between events that are not pings"),
     "turn_timeout": _seconds(3600, "for a whole turn", days=30),
-    "max_retries": _count(3, "further attempts while no content has come", 0, 100),
+    "max_retries": _count(3, "further attempts, until content comes", 0, 100),
     "retry_base_delay": _seconds(1, "before the first retry; doubles each time", 0),
-    "retry_after_max": _seconds(60, "to wait at most for a Retry-After", 0),
-    "max_concurrent_turns": _count(16, "turns at a time; further ones wait", 1, 10000),
-    "max_queued_turns": _count(256, "turns that may wait; more are busy", 0, 10**6),
-    "max_line_bytes": _count(64 * MIB, "longest line read from stdin", 1, 1024 * MIB),
+    "retry_after_max": _seconds(60, "to wait for a Retry-After, at most", 0),
+    "max_concurrent_turns": _count(16, "turns at a time; the others wait", 1, 10000),
+    "max_queued_turns": _count(256, "turns that may wait; others fail", 0, 10**6),
+    "max_line_bytes": _count(64 * MIB, "bytes of the longest input line", 1, 1 << 30),
     "allow_image_paths": Option("boolean", True, "whether images may be file paths"),
     "log_level": _text("warning", "what is logged to stderr", "", LEVELS),
     "capture_dir": _text("", "directory to write each turn into, for replay"),
 }
-# These hold for the process; each turn reads the others again.
+# These are fixed when the process starts; each turn reads the others again.
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
 # variable, a path, "the command line"), every problem as (option or "", ProviderError),
@@ -1845,7 +1845,7 @@ def default_values() -> JSON:
 def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
     """The value to use for option `name`, which `where` sets to `value`.
 
-    Raises ProviderError (`config`), which names both and never quotes the value.
+    Raises ProviderError (`config`), which names both `where` and `name`, not `value`.
     """
     option = OPTIONS[name]
     if value is None or (value == "" and option.type == "string"):
@@ -1867,7 +1867,7 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
 
 
 def check_key(value: str) -> tuple[str, str]:
-    """The key as it is sent, and what is wrong with it."""
+    """The key to send, and what is wrong with it."""
     mistakes = (  # what people paste instead
         (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
         (r"[A-Z][A-Z0-9_]*=", "begins with a variable's name: paste the key alone"),
@@ -1876,10 +1876,10 @@ def check_key(value: str) -> tuple[str, str]:
         (r"['\"`]", "begins with a quotation mark"),
         (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
         (r"(?i)(sk-)?((cp|api|your|my|minimax|key|here)[-_ ]?)+$", "is a placeholder"),
-        (r".*\s", "holds white space"),
-        (r".*['\"<>${},]", "holds one of '\"<>${}, which no key has"),
-        (r".*[^!-~]", "holds a character that no key has"),
-        (r".*\.\.\.$", "is cut off by three dots"),
+        (r".*\s", "contains white space"),
+        (r".*['\"<>${},]", "contains one of '\"<>${}, which no key has"),
+        (r".*[^!-~]", "contains a character that no key has"),
+        (r".*\.\.\.$", "ends in three dots: copy it again, whole"),
         (r".{8193}", "is too long for a header"),
     )
     for pattern, problem in mistakes:
@@ -1890,7 +1890,7 @@ def check_key(value: str) -> tuple[str, str]:
 
 
 def _check_base_url(value: str) -> tuple[str, str]:
-    """The URL without the endings that people paste too, and what is wrong with it."""
+    """The URL without endings that people also paste, and what is wrong with it."""
     from ipaddress import ip_address
     from urllib.parse import urlsplit
 
@@ -1902,7 +1902,7 @@ def _check_base_url(value: str) -> tuple[str, str]:
     if not host or any(not "!" <= c <= "~" or c == "\\" for c in value):
         return "", "is not a URL with a host"
     if "@" in parts.netloc or parts.query or parts.fragment:
-        return "", "must not hold credentials, a query or a fragment"
+        return "", "must not contain credentials, a query or a fragment"
     try:
         is_local = host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -1936,7 +1936,7 @@ def root_of(url: str) -> str:
 
 
 def base_url_of(values: JSON) -> str:
-    """The URL above every path of the API."""
+    """The URL to which each path of the API is added."""
     return str(values["base_url"] or REGIONS[values["region"]])
 
 
@@ -1955,7 +1955,7 @@ def load_settings(
 ) -> Settings:
     """Read the settings `names` from the file and the environment; `overrides` win.
 
-    Never raises: each problem is in `problems`, and the default in its place.
+    Never raises: each problem goes into `problems`, and the default is used.
     """
     environ = os.environ if environ is None else environ
     path, overrides = path or config_path(environ), overrides or {}
@@ -1984,8 +1984,8 @@ def load_settings(
 
 
 def _read_config(path: str, problems: Any, wait: float = 0.05) -> tuple[JSON, int]:
-    """The content of the file and its mode, which is 0 if it does not exist or is one
-    of `problems`."""
+    """The content of the file and its mode; ({}, 0) if the file does not exist, or if
+    it is wrong, which is added to `problems`."""
     try:
         data, mode = read_file(path, MIB)
         text = data.decode("utf-8-sig")
@@ -1997,18 +1997,18 @@ def _read_config(path: str, problems: Any, wait: float = 0.05) -> tuple[JSON, in
         return {}, 0
     except (OSError, ValueError) as error:
         if wait and isinstance(error, ValueError):
-            time.sleep(wait)  # it may be rewritten in place just now
+            time.sleep(wait)  # an editor may be rewriting it in place
             return _read_config(path, problems, 0)
-        content = "one JSON object, with names and texts in double quotes"
+        content = "one JSON object, with names and strings in double quotes"
         problems.append(("", _file_error(path, error, content)))
         return {}, 0
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
-    """Take the key from a file of its own, if nothing else has one."""
+    """Read the key from its own file, unless it is set elsewhere."""
     named, folder = settings.values["api_key_file"], os.path.dirname(settings.path)
     where, path = "api_key_file: ", os.path.join(folder, named)
-    if not named:  # systemd's LoadCredential=, which need not be there
+    if not named:  # the file of systemd's LoadCredential=, if there is one
         where, folder = "", environ.get("CREDENTIALS_DIRECTORY", "")
         path = os.path.join(folder, "minimax-api-key")
     if settings.values["api_key"] or not (named or (folder and os.path.exists(path))):
@@ -2026,7 +2026,7 @@ def _load_key_file(settings: Settings, environ: Any) -> None:
 
 
 def _file_error(path: str, error: Exception, content: str) -> ProviderError:
-    """The error of a file that should hold `content`, but whose name may be a key."""
+    """The error of a file that should hold `content`; its name may itself be a key."""
     if key_kind(os.path.basename(path))[0]:
         SECRETS.add(os.path.basename(path))
     reason = getattr(error, "strerror", error)
@@ -2040,33 +2040,33 @@ def nearest(name: str, names: Iterable[str], least: float = 0.6) -> str:
     """The one of `names` that `name` probably means, "" if none is close."""
     import difflib
 
-    by_fold = {fold(known): known for known in names}
+    by_fold = {fold(candidate): candidate for candidate in names}
     near = difflib.get_close_matches(fold(name), by_fold, 1, least)
     return by_fold[near[0]] if near else ""
 
 
-def name_unknown(name: str) -> str:
-    """The name of an unknown setting, unless it could be a key, and its correction."""
+def describe_unknown(name: str) -> str:
+    """The name of an unknown setting, unless it could be a key, and a suggestion."""
     near = nearest(name, OPTIONS)
     if key_kind(name)[0] or not re.match(r"[A-Za-z][A-Za-z0-9_ -]{0,39}$", name):
         name = f"a name of {len(name)} characters"
     return f"{name} (did you mean {near}?)" if near else name
 
 
-_shared: set[tuple[str, int]] = set()  # files already warned of, with their modes
+_warned_of: set[tuple[str, int]] = set()  # files that others can read, with their modes
 
 
 def log_oddities(settings: Settings) -> None:
-    """Warn of a key that others can read, and of unknown settings."""
+    """Warn about a key that others can read, and about unknown settings."""
     level = settings.values["log_level"]
     path = settings.origins.get("api_key", "")
-    if os.name == "posix" and os.path.isfile(path):  # it holds a key
+    if os.name == "posix" and os.path.isfile(path):  # the key comes from a file
         mode = os.stat(path).st_mode
-        if mode & 0o077 and (path, mode) not in _shared:
-            _shared.add((path, mode))
-            log(f"{path} can be read by others: run chmod 600 on it", "warning", level)
+        if mode & 0o077 and (path, mode) not in _warned_of:
+            _warned_of.add((path, mode))
+            log(f"others can read {path}: run chmod 600 on it", "warning", level)
     if settings.unknown:
-        names = ", ".join(map(name_unknown, settings.unknown))
+        names = ", ".join(map(describe_unknown, settings.unknown))
         log(f"{settings.path}: unknown settings are ignored: {names}", "warning", level)
 
 
@@ -2074,10 +2074,10 @@ def log_oddities(settings: Settings) -> None:
 
 
 def log(text: str, level: str = "error", threshold: str = "warning") -> None:
-    """Write one line for the operator to stderr, if it can take it at once.
+    """Write one line for the operator to stderr, unless that would block.
 
-    Printable, without keys, cut at 2,000 characters; nothing, if `level` is beyond
-    `threshold`.  A host that does not drain stderr costs lines of log, never a turn.
+    It is printable, without keys, and cut at 2,000 characters; nothing is written if
+    `level` is beyond `threshold`.  A host that leaves stderr full loses no turn.
     """
     if LEVELS.index(level) > LEVELS.index(threshold):
         return
@@ -2091,7 +2091,7 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
 
 
 def internal_error(error: BaseException) -> ProviderError:
-    """Log the traceback of an exception that is our defect, and return its error."""
+    """Log the traceback of an exception that is our bug, and return its error."""
     import traceback
 
     lines = traceback.format_exception(type(error), error, error.__traceback__)
@@ -2117,7 +2117,7 @@ def is_ready(fd: int, reading: bool, seconds: float | None = 0) -> bool:
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
     """The bytes of the regular file at `path`, and its mode.  `limit` is whole MIB.
 
-    Raises OSError, or ValueError with the reason that it is not a file to read.
+    Raises OSError, or ValueError with the reason why the file cannot be used.
     """
     import stat
 
@@ -2125,10 +2125,11 @@ def read_file(path: str, limit: int) -> tuple[bytes, int]:
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         raise ValueError("it is not a regular file")
-    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # if it is by now
+    # These flags are for a path that has become a FIFO or a terminal since.
+    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra)) as f:
         data = f.read(limit + 1)
-    if data is None:  # /proc has files that are regular and have to be waited for
+    if data is None:  # some regular files in /proc block
         raise ValueError("it cannot be read at once")
     if len(data) > limit:
         raise ValueError(f"it is larger than {limit // MIB} MB")
@@ -3548,7 +3549,7 @@ def no_key(settings: Settings) -> ProviderError:
     """The error of a turn when no key is set."""
     text = "No API key."
     if settings.unknown:
-        names = ", ".join(map(name_unknown, settings.unknown))
+        names = ", ".join(map(describe_unknown, settings.unknown))
         text = f"No API key; {settings.path} has the unknown settings {names}."
     return ProviderError("config", text, ADVICE["no_key"])
 
@@ -3570,7 +3571,7 @@ class MiniMaxProvider:
     def __init__(self, **options: Any) -> None:
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
-            names = ", ".join(map(name_unknown, unknown))
+            names = ", ".join(map(describe_unknown, unknown))
             raise ProviderError("config", f"unknown options: {names}")
         self._values = default_values()
         for name, value in options.items():
@@ -5491,7 +5492,7 @@ class Checkup:
             text = f"others can read the key in {file}"
             self.add(WARNING, "config", text, f"Run chmod 600 {file}")
         for name in self.settings.unknown:
-            text = f"unknown setting: {name_unknown(name)}"
+            text = f"unknown setting: {describe_unknown(name)}"
             self.add(WARNING, "config", text, f"Correct or remove it in {path}.")
 
     def each_setting(self) -> None:

@@ -2191,6 +2191,7 @@ class Scope:
         self._step, self._seconds, self._due = "turn", 0.0, _NEVER
         self._left = _NEVER  # of this limit, while it is paused
         self._turn_seconds, self._turn_due = 0.0, _NEVER
+        self._looked = self.accepted  # when somebody looked at the limits last
 
     def start(self, turn_timeout: float) -> None:
         self._turn_seconds = turn_timeout
@@ -2198,7 +2199,8 @@ class Scope:
 
     def arm(self, step: str, seconds: float) -> None:
         self._step, self._seconds = step, seconds
-        self._due = time.monotonic() + seconds
+        self._looked = time.monotonic()
+        self._due = self._looked + seconds
 
     def pause(self) -> None:
         self._left = self._due - time.monotonic()
@@ -2224,15 +2226,15 @@ class Scope:
     def overdue(self) -> ProviderError | None:
         """The error of the limit that is over, None if none is."""
         now = time.monotonic()
+        pause, self._looked = now - self._looked, now
         due, step, seconds = min(
             (self._due, self._step, self._seconds),
             (self._turn_due, "turn", self._turn_seconds),
         )
         if now < due:
             return None
-        if now - due > 5 * _TICK:
-            # The process was stopped, or it would have noticed before.  What it waits
-            # for may have arrived meanwhile.
+        if pause > 5 * _TICK:
+            # The process was stopped.  What it waits for may have arrived meanwhile.
             self._due = max(self._due, now + 1)
             self._turn_due = max(self._turn_due, now + 1)
             return None
@@ -2246,7 +2248,8 @@ class Scope:
             self.check()
             self.late = self.late or self.overdue()
         except Exception as error:  # the caller's event may raise anything
-            self.late = error
+            # Without its frames, which lead to this scope and to the request.
+            self.late = error.with_traceback(None)
         exchange = self.exchange
         if self.late is not None and exchange is not None:
             shut_down(exchange.line)
@@ -2284,9 +2287,9 @@ class Scope:
 
     def _wait(self, until: float) -> None:
         """Wait until then, or until there is news.  Raises Cancelled."""
-        # A caller's event wakes nobody; some systems cannot wait for much longer.
-        longest = 3600.0 if self._caller is None else _TICK
-        self.news.wait(min(max(until - time.monotonic(), 0), longest))
+        # Not for long: a caller's event wakes nobody, and a process that was stopped
+        # shows in the time between two looks.
+        self.news.wait(min(max(until - time.monotonic(), 0), _TICK))
         self.news.clear()
         self.check()
 

@@ -22,6 +22,7 @@ import functools
 import gc
 import gzip
 import importlib.metadata
+import io
 import itertools
 import json
 import math
@@ -60,6 +61,7 @@ from typing import (
 )
 
 import pytest
+import requests
 import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -80,6 +82,7 @@ KEY = "sk-cp-Zq8Rw3Lk7Vt1Xb5Nc9Md2Ps6Hf4Jg0Ty"
 PREFIX = "sk-cp-"
 
 Obj = Dict[str, Any]
+Env = Dict[str, Union[str, None]]
 
 PROPERTY = settings(
     deadline=None,
@@ -285,20 +288,15 @@ class TurnGrammar:
     """The lines of one id, checked as they come."""
 
     def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
-        self.idle = True
         self.started = False
         self.blocks: list[OpenBlock] = []
         self.warnings: set[str] = set()
 
-    def feed(self, line: Obj) -> None:
+    def feed(self, line: Obj) -> bool:
+        """Check the next line; tell whether it is the turn's last."""
         kind = line["type"]
-        self.idle = False
         if kind in ("turn_end", "error"):
             self._finish(line)
-            self._reset()
         elif kind == "retry":
             assert not self.started, f"a retry after turn_start: {line!r}"
             check_error(line["error"])
@@ -315,6 +313,7 @@ class TurnGrammar:
             check_printable(line["text"])
         elif kind != "heartbeat":
             self._feed_block(kind, line)
+        return kind in ("turn_end", "error")
 
     def _feed_block(self, kind: str, line: Obj) -> None:
         assert self.started, line
@@ -390,10 +389,10 @@ def check_grammar(output: bytes, finished: bool = True) -> list[Obj]:
         assert type(line["id"]) in (str, int), line
         assert line["type"] in TURN_FIELDS, line
         check_keys(line, TURN_FIELDS[line["type"]], MAY_HAVE.get(line["type"], ()))
-        turns.setdefault(dump(line["id"]), TurnGrammar()).feed(line)
-    if finished:
-        for name, turn in turns.items():
-            assert turn.idle, f"turn {name} has no terminal line"
+        name = dump(line["id"])
+        if turns.setdefault(name, TurnGrammar()).feed(line):
+            del turns[name]
+    assert not (finished and turns), f"turns without a terminal line: {list(turns)}"
     return lines
 
 
@@ -900,28 +899,21 @@ RICH = rich_stream()
 def write_config(path: Path, config: Obj | str) -> None:
     """Put a configuration in place in one step, readable by its owner only."""
     fresh = path.with_name("fresh.json")
-    with open(os.open(str(fresh), os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
-        file.write(config if isinstance(config, str) else json.dumps(config))
+    text = config if isinstance(config, str) else json.dumps(config)
+    with open(os.open(str(fresh), os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
     os.replace(str(fresh), str(path))
 
 
 def environment(
-    home: str,
-    base_url: str | None,
-    config: Obj | str | None = None,
-    env: dict[str, str | None] | None = None,
+    home: str, base_url: str | None = None, config: Any = None, env: Env | None = None
 ) -> dict[str, str]:
     """A minimal environment; None in `env` removes a variable."""
     path = Path(home) / "config.json"
     write_config(path, {} if config is None else config)
-    result: dict[str, str | None] = {
-        "HOME": home,
-        "PATH": os.environ.get("PATH", os.defpath),
-        "MINIMAX_API_KEY": KEY,
-        "MINIMAX_BASE_URL": base_url,
-        "PLEXUM_MINIMAX_CONFIG": str(path),
-    }
-    result.update(env or {})
+    result: Env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home}
+    result.update(MINIMAX_API_KEY=KEY, MINIMAX_BASE_URL=base_url)
+    result.update({"PLEXUM_MINIMAX_CONFIG": str(path), **(env or {})})
     return {name: value for name, value in result.items() if value is not None}
 
 
@@ -980,7 +972,7 @@ class Plugin:
         self,
         base_url: str | None = None,
         config: Obj | str | None = None,
-        env: dict[str, str | None] | None = None,
+        env: Env | None = None,
         cwd: str | None = None,
         reading: bool = True,
         check_key: bool = True,
@@ -1159,19 +1151,17 @@ class Plugin:
 def launch(
     *argv: str,
     stdin: bytes = b"",
-    base_url: str | None = None,
-    config: Obj | str | None = None,
-    env: dict[str, str | None] | None = None,
     shell: str | None = None,
     cwd: str | None = None,
     program: Sequence[str] = (SOURCE,),
+    **session: Any,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the program to its end; `shell` is a command for sh, its "$@" the program."""
     command = [sys.executable, *program, *argv]
     if shell is not None:
         command = ["sh", "-c", shell, "sh", *command]
     with tempfile.TemporaryDirectory() as home:
-        variables = environment(home, base_url, config, env)
+        variables = environment(home, **session)
         done = subprocess.run(
             command,
             input=stdin,
@@ -1185,27 +1175,28 @@ def launch(
 
 
 def run(
-    stdin: bytes,
-    base_url: str | None = None,
-    config: Obj | str | None = None,
-    env: dict[str, str | None] | None = None,
-    argv: Sequence[str] = (),
-    shell: str | None = None,
-    cwd: str | None = None,
+    stdin: bytes, base_url: str | None = None, config: Any = None, **options: Any
 ) -> tuple[int, list[Obj], bytes]:
-    """One whole session: exit code, lines, stderr."""
-    options: Obj = {"stdin": stdin, "base_url": base_url, "config": config}
-    done = launch(*argv, **options, env=env, shell=shell, cwd=cwd)
+    """One whole session, with `argv` if that is given: exit code, lines, stderr."""
+    argv = options.pop("argv", ())
+    done = launch(*argv, stdin=stdin, base_url=base_url, config=config, **options)
     lines = check_grammar(done.stdout) if not argv else []
     return done.returncode, lines, done.stderr
 
 
 class Bench:
-    """A plugin and its upstream, shared by the cases of a table."""
+    """A plugin and its upstream, shared by the tests, which configure it by its file."""
 
-    def __init__(self, **config: Any) -> None:
-        self.emulator = Emulator()
-        self.plugin = Plugin(self.emulator.base_url, config)
+    def __init__(self, emulator: Emulator, plugin: Plugin) -> None:
+        self.emulator = emulator
+        self.plugin = plugin
+
+    def configure(self, config: Obj | str) -> None:
+        """Put a file in place: one that serves turns but for `config`, or that text."""
+        good: Obj = {"api_key": KEY, "base_url": self.emulator.base_url}
+        good.update(max_retries=0, retry_base_delay=0.01, max_concurrent_turns=64)
+        text = config if isinstance(config, str) else {**good, **config}
+        write_config(self.plugin.config_path, text)
 
     def ask(self, turn: Obj, *script: Step) -> Answer:
         """One turn, answered by the given script (or a good stream)."""
@@ -1226,38 +1217,30 @@ class Bench:
 
     def upstream(self, turn: Obj) -> tuple[Obj, Answer]:
         """What the turn became upstream, and its lines; the answer names its model."""
-        if not self.emulator.queue and self.emulator.answer is None:
-            model = provider.canonical_model(turn.get("model") or "MiniMax-M3")
-            self.emulator.queue.append(respond(words("ok", model)))
+        model = provider.canonical_model(turn.get("model") or "MiniMax-M3")
         seen = len(self.emulator.requests)
-        answer = self.ask(turn)
+        answer = self.ask(turn, *respond(words("ok", model)))
         assert answer.end["type"] == "turn_end", answer
         assert len(self.emulator.requests) == seen + 1
         body: Obj = self.emulator.requests[-1].json
         return body, answer
 
-    def close(self) -> None:
-        try:
-            with self.plugin:
-                pass
-        finally:
-            self.emulator.close()
-
 
 @pytest.fixture(scope="module")
 def long_bench() -> Iterator[Bench]:
-    made = Bench(max_retries=0, retry_base_delay=0.01, max_concurrent_turns=64)
-    try:
-        yield made
-    finally:
-        made.close()
+    # Dates are of GMT, wherever the process is.
+    env: Env = {"MINIMAX_API_KEY": None, "TZ": "Asia/Shanghai"}
+    config = {"max_concurrent_turns": 64}
+    with Emulator() as emulator, Plugin(None, config, env) as plugin:
+        yield Bench(emulator, plugin)
 
 
 @pytest.fixture
-def bench(long_bench: Bench) -> Iterator[Bench]:
-    """No retries; one process for the whole module."""
+def bench(long_bench: Bench) -> Bench:
+    """No retries, unless it is configured; one process for the whole module."""
     long_bench.emulator.reset()
-    yield long_bench
+    long_bench.configure({})
+    return long_bench
 
 
 @pytest.fixture
@@ -1302,7 +1285,7 @@ NO_CALL: Obj = {**NO_TEXT, "code": "no_tool_call"}
 PROBLEM = {"code": "config", "message": "m", "hint": "h", "retryable": False}
 FAILURE: Obj = {"type": "error", "error": PROBLEM, "model": "m", "partial": None}
 FAILURE.update(usage={}, timing=NO_TIME)
-NAMELESS = {**CALL, "name": ""}
+NAMELESS = [{**line, "block": {**CALL, "name": ""}} for line in (BEGIN, BLANK)]
 
 GRAMMATICAL: dict[str, Sequence[Obj]] = {
     "good": GOOD,
@@ -1315,11 +1298,8 @@ GRAMMATICAL: dict[str, Sequence[Obj]] = {
     "failure": (FAILURE,),
 }
 UNGRAMMATICAL: dict[str, Sequence[Obj]] = {
-    "no terminal line": GOOD[:-1],
-    "two terminal lines": GOOD + GOOD[-1:],
-    "no block_end": (START, BEGIN, SAY, turn_end(None)),
-    "no turn_start": GOOD[1:],
-    "deltas do not join": (START, BEGIN, END, GOOD[-1]),
+    **{f"without line {n}": GOOD[:n] + GOOD[n + 1 :] for n in range(len(GOOD))},
+    **{f"line {n} twice": GOOD[: n + 1] + GOOD[n:] for n in range(len(GOOD))},
     "other delta": (START, BEGIN, {**SAY, "type": "thinking_delta"}, *GOOD[2:]),
     "half of a surrogate pair": (START, BEGIN, {**SAY, "text": "\ud83d"}, *GOOD[2:]),
     "index does not start at 0": (START, {**BEGIN, "index": 1}),
@@ -1337,40 +1317,24 @@ UNGRAMMATICAL: dict[str, Sequence[Obj]] = {
     "tool_use without a call": (*GOOD[:-1], turn_end([END["block"]], "tool_use")),
     "nothing, and no warning": (START, turn_end(None)),
     "blank, and no warning": (START, BEGIN, BLANK, turn_end([TEXT])),
-    "call without a name": (
-        *(START, {**BEGIN, "block": NAMELESS}, {**BLANK, "block": NAMELESS}),
-        turn_end([NAMELESS], "tool_use"),
-    ),
+    "no name": (START, *NAMELESS, turn_end([NAMELESS[1]["block"]], "tool_use")),
 }
+# No LF, not compact, not ASCII, no object or no JSON at all.
+NO_LINES = [
+    *('{"type":"pong"}', '{"type": "pong"}\n', '{"type":"pong","id":NaN}\n', "[]\n"),
+    *('{"type":"pong","id":1e999}\n', '{"type":"pong","id":"é"}\n', "x\n", "\n"),
+]
 
 
-@pytest.mark.parametrize("name", GRAMMATICAL)
-def test_grammar_accepts(name: str) -> None:
-    lines = GRAMMATICAL[name]
-    assert len(check_grammar(lines_of(*lines))) == len(lines)
-
-
-@pytest.mark.parametrize("name", UNGRAMMATICAL)
-def test_grammar_refuses(name: str) -> None:
-    with pytest.raises((AssertionError, IndexError, UnicodeError)):
-        check_grammar(lines_of(*UNGRAMMATICAL[name]))
-
-
-# No LF, not compact, no JSON, not ASCII, no object.
-NO_LINES = """{"type":"pong"}|{"type": "pong"}
-|{"type":"pong","id":NaN}
-|{"type":"pong","id":1e999}
-|{"type":"pong","id":"é"}
-|[]
-|stray
-|
-"""
-
-
-@pytest.mark.parametrize("raw", NO_LINES.split("|"))
-def test_grammar_refuses_a_line_that_is_not_compact_ascii_json(raw: str) -> None:
-    with pytest.raises((AssertionError, ValueError)):
-        check_grammar(raw.encode())
+def test_grammar_takes_what_is_right_and_nothing_else() -> None:
+    for lines in GRAMMATICAL.values():
+        assert len(check_grammar(lines_of(*lines))) == len(lines)
+    wrong = {name: lines_of(*lines) for name, lines in UNGRAMMATICAL.items()}
+    wrong.update((line, line.encode()) for line in NO_LINES)
+    for name, raw in wrong.items():
+        with pytest.raises((AssertionError, IndexError, ValueError)):
+            check_grammar(raw)
+            pytest.fail(f"{name} is taken")
 
 
 # =====================================================================
@@ -1424,18 +1388,16 @@ def test_work_is_measured() -> None:
         check_linear(lambda n: [Compared(i) in many[:n] for i in range(n)])
 
 
+# What `plugin.run_plugin` costs, in lines and calls of all threads, on stderr.
 COUNTED = """
-import importlib, itertools, os, sys, threading
-import http.cookiejar, requests
-sys.path.insert(0, {directory!r})
-provider = importlib.import_module({module!r})
+import http.cookiejar, itertools, os, requests, threading
 events = itertools.count()
 def trace(frame, event, argument):
     next(events)
     return trace
 threading.settrace(trace)
 threading.setprofile(trace)
-code = provider.run_plugin({{}})
+code = plugin.run_plugin({})
 os.write(2, b"%d" % next(events))
 os._exit(code)
 """
@@ -1443,31 +1405,24 @@ os._exit(code)
 
 def work_of_a_turn(emulator: Emulator, reads: int, together: int) -> int:
     """Lines and calls in all threads for a turn of so many reads of so many deltas."""
-    directory, module = str(Path(SOURCE).parent), Path(SOURCE).stem
-    program = COUNTED.format(directory=directory, module=module)
-    with Plugin(emulator.base_url, program=["-c", program]) as plugin:
+    with Plugin(emulator.base_url, program=as_library(COUNTED)) as plugin:
 
         def until(mark: str) -> Step:  # so that it becomes a read of its own
-            def has_come() -> bool:
-                return any(mark in li.get("text", "") for li in plugin.lines[-1:])
-
-            return lambda exchange: plugin.wait_for(has_come, mark)
+            return lambda _: plugin.wait_for(lambda: mark in dump(plugin.lines[-1:]))
 
         pieces: list[Step] = [sse(started(), opened(0), text(0, "<>")), until("<>")]
         for number in range(reads):
             many = [text(0, f" word {i}") for i in range(1, together)]
             pieces += [sse(*many, text(0, f"<{number}>")), until(f"<{number}>")]
-        emulator.queue.append(respond(*pieces, sse(closed(0), stopping(), STOP)))
+        emulator.queue.append(respond(*pieces, sse(*TAIL)))
         assert plugin.turn(ask()).text.endswith(f"<{reads - 1}>")
     return int(plugin.errors)
 
 
-@pytest.mark.parametrize("reads, together", [(50, 1), (20, 20)])
-def test_work_for_each_delta_stays_the_same_as_the_turn_grows(
-    emulator: Emulator, reads: int, together: int
-) -> None:
-    costs = [work_of_a_turn(emulator, n * reads, together) for n in (1, 2, 4)]
-    assert 0 < costs[2] - costs[1] < 1.05 * 2 * (costs[1] - costs[0]), costs
+def test_work_for_a_delta_is_the_same_in_a_longer_turn(emulator: Emulator) -> None:
+    for reads, together in ((50, 1), (20, 20)):
+        costs = [work_of_a_turn(emulator, n * reads, together) for n in (1, 2, 4)]
+        assert 0 < costs[2] - costs[1] < 1.05 * 2 * (costs[1] - costs[0]), costs
 
 
 # =====================================================================
@@ -1493,11 +1448,9 @@ MODEL_FACTS: dict[str, Obj] = {
 def test_manifest_describes_models_configuration_and_plugin() -> None:
     described = manifest()
     assert set(described) == MANIFEST_FIELDS
-    assert described["name"] == "plexum-minimax-provider"
-    assert described["executable"] == "plexum-minimax-provider-plugin"
-    assert (described["protocol"], described["kind"]) == (1, "provider")
-    assert described["activation"] == "lazy"
-    assert described["version"] == provider.__version__
+    fixed = {"name": "plexum-minimax-provider", "kind": "provider", "protocol": 1}
+    fixed.update(executable="plexum-minimax-provider-plugin", activation="lazy")
+    assert {**described, **fixed, "version": provider.__version__} == described
     models = {model["id"]: model for model in described["models"]}
     assert described["provider"]["models"] == list(models)
     for name, facts in MODEL_FACTS.items():
@@ -1541,16 +1494,6 @@ def test_manifest_and_help_name_every_configuration_key() -> None:
     assert [name for name in rows if name not in printed] == []
 
 
-IDS_WITH_PRICES = {"MiniMax-M3": 0.00024, "minimax/minimax-m3": 0.00024}
-NO_PRICES = ["MiniMaxAI/MiniMax-M3", "MiniMax-M3.1-Flash-Preview", "minimax-m3[1m]"]
-
-
-def test_prices_are_those_of_ids_of_the_table() -> None:
-    usage = {"input_tokens": 400, "output_tokens": 100}
-    for model, usd in {**IDS_WITH_PRICES, **dict.fromkeys(NO_PRICES)}.items():
-        assert provider.cost_usd(model, usage) == usd, model
-
-
 # --- JSON, texts, keys
 
 EXACT_NUMBERS = [2**53 + 1, -(10**400), 1.0, -0.0, 1e308, 5e-324, 0.1, -int("7" * 4300)]
@@ -1585,20 +1528,20 @@ TEXTS = {
 def test_unknown_text_becomes_one_printable_line() -> None:
     for text, expected in TEXTS.items():
         assert provider.printable(text) == expected
-    long = [
-        functools.partial(provider.printable, "\nx" * n, 40) for n in (10**4, 10**6)
-    ]
-    assert len(long[1]()) < 50 and executed_lines(long[0]) == executed_lines(long[1])
+    costs = []
+    for n in (10**4, 10**6):
+        assert len(provider.printable("\nx" * n, 40)) < 50
+        costs.append(executed_lines(lambda: provider.printable("\nx" * n, 40)))
+    assert costs[0] == costs[1]
 
 
 ESCAPED_KEY = "sk-cp-q\\/+=%&?Zq8Rw3/Lk7+Vt1Xb5Nc9"  # such that each form of it differs
 KEY_FORMS: list[Callable[[str], str]] = [
-    lambda key: key,
-    json.dumps,
-    lambda key: urllib.parse.quote(key, safe=""),
-    lambda key: base64.b64encode(key.encode()).decode(),
-    lambda key: base64.b64encode(f"user:{key}:".encode()).decode(),
-    lambda key: base64.b64encode(f"a:{key}".encode()).decode(),
+    *(str, json.dumps, lambda key: urllib.parse.quote(key, safe="")),
+    *(
+        lambda key, around=around: base64.b64encode((around % key).encode()).decode()
+        for around in ("%s", "user:%s:", "a:%s")
+    ),
 ]
 
 
@@ -1636,15 +1579,14 @@ def test_work_of_masking_is_that_of_the_text_whatever_the_keys() -> None:
 # Server-sent events
 # =====================================================================
 
+NO_ENDS = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
 # Data is written as it comes; another event name stands before it, in brackets; text
 # that stands in no field is marked with an exclamation mark.
 SSE_CASES: dict[str, tuple[bytes, list[str]]] = {
-    "LF": (b"data: a\n\ndata: b\n\n", ["a", "b"]),
     "CR": (b"data: a\r\rdata: b\r\r", ["a", "b"]),
     "CRLF": (b"data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
     "mixed": (b"data: a\r\n\ndata: b\n\rdata: c\r\r\n", ["a", "b", "c"]),
     "CRLF is one line end": (b"data: a\r\ndata: b\r\n\r\n", ["a\nb"]),
-    "event name": (b"event: x\ndata: a\n\n", ["[x]a"]),
     "name after data": (b"data: a\nevent: x\n\n", ["[x]a"]),
     "last name wins": (b"event: x\nevent: y\ndata: a\n\n", ["[y]a"]),
     "name is forgotten": (b"event: x\ndata: a\n\ndata: b\n\n", ["[x]a", "b"]),
@@ -1655,7 +1597,6 @@ SSE_CASES: dict[str, tuple[bytes, list[str]]] = {
     "colon in value": (b"data: a:b\n\n", ["a:b"]),
     "lines are joined": (b"data: a\ndata:\ndata: b\n\n", ["a\n\nb"]),
     "comment": (b": hello\ndata: a\n:\n: data: no\n\n", ["a"]),
-    "comment only": (b": hello\n\n: there\n\n", []),
     "unknown fields": (b"id: 1\nretry: 5\nfoo: x\ndata: a\nbar\n\n", ["a"]),
     "field names in another case": (b"Data: a\nDATA: b\ndata: c\n\n", ["c"]),
     "space before the name": (b" data: a\ndata: c\n\n", ["c"]),
@@ -1667,12 +1608,8 @@ SSE_CASES: dict[str, tuple[bytes, list[str]]] = {
     "multi-byte": ("data: é世😀\n\n".encode(), ["é世😀"]),
     "bad bytes": (b"data: a\xff\xc3(\n\n", ["a\ufffd\ufffd("]),
     "cut character": (b"data: \xf0\x9f\x98\n\n", ["\ufffd"]),
-    "other line separators": (
-        "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\n\n".encode(),
-        ["a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"],
-    ),
+    "no line ends": (f"data: {NO_ENDS}\n\n".encode(), [NO_ENDS]),
     "NUL": (b"data: a\0b\n\n", ["a\0b"]),
-    "no last blank line": (b"data: a\n\ndata: b\n", ["a", "b"]),
     "no last line end": (b"data: a\n\nevent: x\ndata: b", ["a", "[x]b"]),
     "nothing": (b"", []),
     "bare JSON": (b'{"a": 1}\n\ndata: b\n\n{"c": 2}', ['!{"a": 1}', "b", '!{"c": 2}']),
@@ -1697,18 +1634,7 @@ def test_sse_decoder_gives(name: str, how: str) -> None:
         assert decode(cut(data, how, seed)) == expected
 
 
-BITS = [
-    b"data",
-    b"event",
-    b":",
-    b" ",
-    b"\r",
-    b"\n",
-    b"a",
-    b"\xc3",
-    b"\xa9",
-    b"\xef\xbb\xbf",
-]
+BITS = b"data|event|:| |\r|\n|a|\xc3|\xa9|\xef\xbb\xbf".split(b"|")
 BITS += [b"event: a\ndata: b\n\n", b"data:c\n\n", b'{"d": 1}\n']  # regular ones
 
 
@@ -1721,31 +1647,18 @@ def test_sse_events_do_not_depend_on_the_cuts(parts: list[bytes], seed: int) -> 
     assert decode(cut(data, "random", seed)) == whole
 
 
-# A bit that repeats, and the end of the stream.
-REPEATED = [
-    *[
-        (b"data: x\n", b"\n"),
-        (b"data:\n", b"\n"),
-        (b"data:", b"\n\n"),
-        (b"data: x\r", b""),
-    ],
-    *[
-        (b": comment\n", b"data: x\n\n"),
-        (b"event: x\n", b"data: x\n\n"),
-        (b"{\n", b"\n"),
-    ],
-    *[(b"\n\r\n\r", b"data: x\n\n"), (b"data: x\n\n", b""), (b'{"a": 1}\n', b"")],
-]
+# Bits that repeat until the end of the stream.
+REPEATED = b"data:|data: x\n|data: x\r|: comment\n|event: x\n|{\n|\n\r\n\r|data: x\n\n"
 
 
-@pytest.mark.parametrize("bit, end", REPEATED)
-def test_decoder_is_linear_in_lines_and_pieces(bit: bytes, end: bytes) -> None:
+@pytest.mark.parametrize("bit", [*REPEATED.split(b"|"), b'{"a": 1}\n'])
+def test_decoder_is_linear_in_lines_and_pieces(bit: bytes) -> None:
     """Quadratic work would take hours here, not seconds."""
-    data = bit * 150000 + end
-    whole = decode([data])
-    assert whole and decode(cut(data, "bytes")) == whole
-    size = 65536
-    assert decode(data[i : i + size] for i in range(0, len(data), size)) == whole
+    for times, size in ((20000, 1), (150000, 65536)):
+        data = bit * times + b"\n\ndata: x\n\n"
+        whole = decode([data])
+        assert whole
+        assert decode(data[i : i + size] for i in range(0, len(data), size)) == whole
 
 
 # What is fine, and what is too much after it.
@@ -1766,9 +1679,8 @@ def test_event_over_the_limit_is_refused(fine: list[bytes], more: bytes) -> None
         with pytest.raises(ValueError, match="over 40 bytes"):
             for piece in [*pieces, b"\n\n"]:
                 decoder.feed(piece)
-        for piece in (b"\n\n", b"data: x\n\n"):
-            with pytest.raises(ValueError, match="over 40 bytes"):
-                decoder.feed(piece)
+        with pytest.raises(ValueError, match="over 40 bytes"):  # and so it remains
+            decoder.feed(b"\n\n")
 
 
 # =====================================================================
@@ -1806,14 +1718,12 @@ def result(ident: str, content: object = "done") -> Obj:
     return {"type": "tool_result", "tool_use_id": ident, "content": content}
 
 
-def assistant(*content: Obj) -> Obj:
-    return {"role": "assistant", "content": list(content)}
+def a_message(role: str, *content: Obj) -> Obj:
+    return {"role": role, "content": list(content)}
 
 
-def user(*content: Obj) -> Obj:
-    return {"role": "user", "content": list(content)}
-
-
+assistant = functools.partial(a_message, "assistant")
+user = functools.partial(a_message, "user")
 HALF, FIXED = "cut \ud83d", "cut \ufffd"
 NULLS = dict.fromkeys(["cache_control", "is_error", "signature", "z"])
 A, NULL_A = block_text("a"), {**block_text("a"), **NULLS}
@@ -1834,6 +1744,7 @@ NAMED: dict[str, Obj] = {
     **{"c-half": call("1", {HALF: [HALF]}), "c-fixed": call("1", {FIXED: [FIXED]})},
     **{"c-string": call("1", '{"a": 1.0}'), "c-object": call("1", {"a": 1.0})},
     **{"c-null": {**call("1"), "input": None}, "c-empty": call("1", {})},
+    "image0": {"type": "image"},
 }
 NAMED["r1-image"] = result("1", [NAMED["image"]])
 
@@ -1859,19 +1770,14 @@ def history(line: str) -> list[Obj]:
             token = re.sub(r"#(\w+)", r"<system>\1</system>", token)
             block = kinds[found[1]](found[2], found[3]) if found else block_text(token)
             blocks.append(NAMED.get(token, block))
-        messages.append({"role": roles[role], "content": blocks})
+        messages.append(a_message(roles[role], *blocks))
     return messages
 
 
-# A model as it is asked for, and as it is sent.
-MODEL_IDS = """MiniMax-M2.1 MiniMax-M2.1
-    minimax-m3 MiniMax-M3
-    minimax/MINIMAX-M2.1-HighSpeed MiniMax-M2.1-highspeed
-    abab-7.5 abab-7.5
-    minimax/ minimax/
-    minimax/Abc Abc
-    MiniMaxAI/minimax-m3 MiniMaxAI/minimax-m3
-    minimax-m3[1m] minimax-m3[1m]"""
+# Models as they are asked for, and as they are sent; others are sent as they are.
+MODEL_IDS = {"minimax-m3": "MiniMax-M3", "minimax/Abc": "Abc"}
+MODEL_IDS["minimax/MINIMAX-M2.1-HighSpeed"] = "MiniMax-M2.1-highspeed"
+SAME_IDS = "MiniMax-M2.1 abab-7.5 minimax/ MiniMaxAI/minimax-m3 minimax-m3[1m]"
 # (model, max_tokens, what is sent)
 TOKEN_LIMITS: list[tuple[str, int | None, int]] = [
     *[("MiniMax-M3", 7, 7), ("MiniMax-M3", 0, 4096), ("MiniMax-M3", None, 4096)],
@@ -1894,8 +1800,10 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
     ({"temperature": 1.0, "top_p": 1, "metadata": {"maxTokens": 1.0}}, ..., ""),
     ({"service_tier": "auto"}, ..., ""),
     ({"stream": False}, {"stream": True}, ""),
-    ({"top_k": 5}, ..., "ignored_field"),
-    ({"stop_sequences": ["a"]}, ..., "ignored_field"),
+    *(
+        (fields, ..., "ignored_field")
+        for fields in ({"top_k": 5}, {"stop_sequences": ["a"]})
+    ),
     ({"base_url": "http://x", "api_key": "no"}, {}, "unknown_field"),
     ({"extra_body": {"max_tokens": 3}, "max_tokens": 9}, {"max_tokens": 3}, ""),
     ({"extra_body": {"new": {"Deep": [1, 1.0]}}}, {"new": {"Deep": [1, 1.0]}}, ""),
@@ -1908,16 +1816,14 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("fields, expected, warnings", FIELD_CASES)
-def test_field_goes_upstream(
-    bench: Bench, fields: Obj, expected: Any, warnings: str
-) -> None:
+@pytest.mark.parametrize("fields, sent, codes", FIELD_CASES)
+def test_field_goes_upstream(bench: Bench, fields: Obj, sent: Any, codes: str) -> None:
     body, answer = bench.upstream(ask("hi", **fields))
-    expected = fields if expected is ... else expected
+    sent = fields if sent is ... else sent
     assert same(body["messages"], USER)
-    assert set(body) == {"model", "messages", "max_tokens", "stream", *expected}
-    assert all(same(body[field], value) for field, value in expected.items()), body
-    assert answer.warnings == warnings.split(), answer
+    assert set(body) == {"model", "messages", "max_tokens", "stream", *sent}
+    assert all(same(body[field], value) for field, value in sent.items()), body
+    assert answer.warnings == codes.split(), answer
 
 
 @pytest.mark.parametrize("content", ["a", "  ", HALF])
@@ -1930,8 +1836,9 @@ def test_content_that_is_a_string_goes_upstream(bench: Bench, content: str) -> N
 
 
 def test_model_and_limit_go_upstream(bench: Bench) -> None:
-    for asked, sent in map(str.split, MODEL_IDS.splitlines()):
-        assert bench.upstream(ask("hi", model=asked))[0]["model"] == sent
+    for asked in [*MODEL_IDS, *SAME_IDS.split()]:
+        body, _ = bench.upstream(ask("hi", model=asked))
+        assert body["model"] == MODEL_IDS.get(asked, asked)
     for model, wanted, limit in TOKEN_LIMITS:
         body, answer = bench.upstream(ask("hi", model=model, max_tokens=wanted))
         assert body["max_tokens"] == limit, body
@@ -1947,13 +1854,6 @@ def test_warning_names_what_it_is_about(bench: Bench) -> None:
     assert warning["code"] == "model_differs" and "M3.1-Flash" in warning["text"]
 
 
-def test_error_names_no_model_that_extra_body_took_away(bench: Bench) -> None:
-    turn = ask("hi", extra_body={"model": None})
-    for status in (400, 403, 429, 529):
-        answer = bench.ask(turn, *refuse(status, api_error("no (2061)")))
-        assert "None" not in dump(answer.error), answer
-
-
 def test_names_of_a_line_are_known_in_any_spelling(bench: Bench) -> None:
     message = {"Role": "user", "CONTENT": "hi"}
     bench.plugin.send({"Type": "turn", "ID": "spelt", "MESSAGES": [message]})
@@ -1967,29 +1867,26 @@ def test_names_of_a_line_are_known_in_any_spelling(bench: Bench) -> None:
 
 WHOLE_F = {"name": "f", "description": "d", "input_schema": SCHEMA}
 BARE_F = {"name": "f", "description": "d"}
+FUNCTIONS = [
+    {**BARE_F, key: SCHEMA} for key in ("input_schema", "inputSchema", "parameters")
+]
 # (the tool, what is sent: ... as given, None nothing, with `ignored_field`)
 TOOL_CASES: list[tuple[Obj, Any]] = [
     ({**WHOLE_F, "x": {"a": None}}, ...),
-    ({"type": "custom", **F}, ...),
-    ({"type": "mine_v2", **F}, ...),
-    ({"type": "web_search", **F}, ...),
-    (DATED, None),
-    ({"type": "bash_20250124", "name": "bash"}, None),
-    ({"name": "f"}, F),
+    ({"name": "f", "x": {"MaxTokens": 1}, **F}, ...),
+    *[({"type": kind, **F}, ...) for kind in ("custom", "mine_v2", "web_search")],
+    *[(DATED, None), ({"type": "bash_20250124", "name": "bash"}, None)],
+    *[({"name": "f"}, F), ({**F, "input_schema": {}}, F)],
     ({"name": "f", "input_schema": None, "parameters": None}, F),
-    *[({**F, "input_schema": {}}, F), ({"name": "f", "x": {"MaxTokens": 1}, **F}, ...)],
     ({"name": "f", "parameters": {"properties": {}}}, F),
-    ({**BARE_F, "inputSchema": SCHEMA}, WHOLE_F),
-    ({**BARE_F, "parameters": SCHEMA}, WHOLE_F),
     ({**WHOLE_F, "inputSchema": SCHEMA, "parameters": None}, WHOLE_F),
-    ({"type": "function", **WHOLE_F}, WHOLE_F),
-    ({"type": "", **WHOLE_F}, WHOLE_F),
-    ({"type": "function", "function": {**BARE_F, "parameters": SCHEMA}}, WHOLE_F),
-    ({"type": "function", "function": WHOLE_F}, WHOLE_F),
-    ({**BARE_F, "function": {"inputSchema": SCHEMA}}, WHOLE_F),
+    *[({"type": kind, **WHOLE_F}, WHOLE_F) for kind in ("function", "", None)],
+    *[(tool, WHOLE_F) for tool in FUNCTIONS],
+    ({**BARE_F, "function": {"parameters": SCHEMA}}, WHOLE_F),
+    *[({"type": "function", "function": tool}, WHOLE_F) for tool in FUNCTIONS],
     ({"function": {"name": "f"}, "cache_control": MARK}, {**F, "cache_control": MARK}),
     ({**WHOLE_F, "cache_control": None, "x": None}, WHOLE_F),
-    ({**F, "description": None, "type": None}, F),
+    ({**F, "description": None}, F),
     ({**WHOLE_F, "input_schema": {**SCHEMA, "required": None}}, WHOLE_F),
     ({**F, "input_schema": {**SCHEMA, "default": {"a": None}}}, ...),
 ]
@@ -2017,14 +1914,12 @@ CHOICES: list[tuple[list[Obj], Any, Any, int]] = [
 ]
 
 
-@pytest.mark.parametrize("tools, choice, sent, ignored", CHOICES)
-def test_tool_choice_is_sent_if_its_tool_is(
-    bench: Bench, tools: list[Obj], choice: object, sent: object, ignored: int
-) -> None:
-    body, answer = bench.upstream(ask("hi", tools=tools, tool_choice=choice))
-    assert same(body.get("tool_choice"), sent), body
-    assert body.get("tools", []) == [tool for tool in tools if tool is not DATED]
-    assert answer.warnings == ["ignored_field"] * ignored
+def test_tool_choice_is_sent_if_its_tool_is(bench: Bench) -> None:
+    for tools, choice, sent, ignored in CHOICES:
+        body, answer = bench.upstream(ask("hi", tools=tools, tool_choice=choice))
+        assert same(body.get("tool_choice"), sent), (choice, body)
+        assert body.get("tools", []) == [tool for tool in tools if tool is not DATED]
+        assert answer.warnings == ["ignored_field"] * ignored, choice
 
 
 # --- thinking and effort: by the form of the id
@@ -2049,24 +1944,21 @@ THINKING: list[tuple[object, Obj | None, Obj | None]] = [
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_thinking_is_mapped_per_family(bench: Bench, family: str) -> None:
-    for model, row in itertools.product(FAMILIES[family].split(), THINKING):
+def test_thinking_and_effort_are_those_of_the_family(bench: Bench, family: str) -> None:
+    models = FAMILIES[family].split()
+    for model, row in itertools.product(models, THINKING):
         asked, sent = row[0], {"M3": row[1], "other": row[2]}.get(family)
         body, answer = bench.upstream(ask("hi", model=model, thinking=asked))
         assert same(body.get("thinking"), sent), (model, body)
         if asked in (False, DISABLED) or family == "other" or not asked:
             warned = asked in (False, DISABLED) and sent is None
             assert ("thinking_mapped" in answer.warnings) is warned, answer
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_effort_is_sent_where_the_family_has_it(bench: Bench, family: str) -> None:
     efforts = [None, "", "low", "medium", "HIGH", "xhigh", "Max"]
-    for model, effort in itertools.product(FAMILIES[family].split(), efforts):
+    for model, effort in itertools.product(models, efforts):
         level = (effort or "").lower() or None
-        sent = {"M3.1": level or "medium", "other": level}.get(family)
+        expected = {"M3.1": level or "medium", "other": level}.get(family)
         body, answer = bench.upstream(ask("hi", model=model, effort=effort))
-        assert same(body.get("output_config"), sent and {"effort": sent}), body
+        assert body.get("output_config") == (expected and {"effort": expected}), body
         warned = bool(effort) and family in ("M2.x", "M3")
         assert ("effort_ignored" in answer.warnings) is warned, answer
 
@@ -2074,15 +1966,6 @@ def test_effort_is_sent_where_the_family_has_it(bench: Bench, family: str) -> No
 # --- wrong fields
 
 
-def wrong_block(*blocks: object) -> list[Obj]:
-    return [{"role": "user", "content": list(blocks)}]
-
-
-def wrong_tool(**fields: Any) -> list[Obj]:
-    return [{"name": "f", **fields}]
-
-
-AN_OBJECT = {"type": "object"}
 OTHER_ROLES: list[Any] = [{"role": "tool"}, {"role": 5}, {"role": None}, {"Role": "A"}]
 # The path that the message names: values of its first field.
 WRONG_VALUES: dict[str, list[Any]] = {
@@ -2090,7 +1973,7 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "messages[0]": [[5]],
     "messages[0].role": [[{**USER[0], **other}] for other in OTHER_ROLES],
     "messages[0].content": [
-        *[[{"role": "user", "content": value}] for value in (5, " ", None)],
+        *([{"role": "user", "content": value}] for value in (5, " ", None)),
         *[[{"role": "user", "content": {}}], [{"role": "user"}], [user()]],
         *[[assistant()], [{"role": "assistant"}], history("A blank")],
     ],
@@ -2100,17 +1983,20 @@ WRONG_VALUES: dict[str, list[Any]] = {
         [*USER, {"role": "assistant", "content": " "}],
         *[history("U a | U blank | S blank"), history("U a | A | S")],
     ],
-    "messages[2].content": [history("U a | A b | U blank"), history("U a | U b | U")],
+    "messages[2].content": [
+        history("U a | S be | U blank"),
+        history("U a | A b | U blank"),
+        history("U a | U b | U"),
+    ],
     "messages[0].content[0]": [
-        *[wrong_block({"type": "text", "text": value}) for value in (5, None)],
-        *[wrong_block(value) for value in ("x", None, {"text": "x"}, {"type": 5})],
-        *[wrong_block({"type": "image", "url": value}) for value in (5, None)],
-        *[wrong_block({"type": "image"}), wrong_block({"type": "tool_result"})],
+        *([user({"type": "text", "text": value})] for value in (5, None)),
+        *([user({"type": "image", "url": value})] for value in (5, None)),
+        *([user({"type": kind})] for kind in (5, "image", "tool_result")),
+        *([{"role": "user", "content": [odd]}] for odd in ("x", None, {"text": "x"})),
         [{"role": "system", "content": [{"type": "image"}]}, *USER],
     ],
     "messages[1].content[0]": [
-        [*USER, assistant(call("1", value))]
-        for value in ([1], 5, "x", "[1]", '{"a": 1')
+        [*USER, assistant(call("1", odd))] for odd in ([1], 5, "x", "[1]", '{"a": 1')
     ],
     "max_tokens": [-1, "10", 1.5, True],
     "model": [5],
@@ -2118,10 +2004,13 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "system[0]": [["x"], [{"type": "image", "url": "a"}]],
     "tools": [{}, "f"],
     "tools[0]": [
-        *[[5], [{"description": "d"}], wrong_tool(name=5), wrong_tool(name=None)],
-        *[wrong_tool(input_schema="x"), wrong_tool(parameters={"type": "array"})],
-        wrong_tool(input_schema=SCHEMA, parameters=AN_OBJECT),
-        wrong_tool(inputSchema=SCHEMA, function={"parameters": AN_OBJECT}),
+        *[[5], [{"description": "d"}], [{**F, "name": 5}], [{**F, "name": None}]],
+        *[
+            [{**F, "input_schema": "x"}],
+            [{"name": "f", "parameters": {"type": "array"}}],
+        ],
+        [{**WHOLE_F, "parameters": {"type": "object"}}],
+        [{**FUNCTIONS[1], "function": {"parameters": {"type": "object"}}}],
     ],
     "tools[1]": [[F, F], [F, {"function": {"name": "f"}}]],
     "tool_choice": ["perhaps", 5],
@@ -2135,12 +2024,9 @@ WRONG_ROWS = [(path, value) for path, row in WRONG_VALUES.items() for value in r
 
 
 @pytest.mark.parametrize("path, value", WRONG_ROWS)
-def test_wrong_field_is_named_by_its_path(
-    bench: Bench, path: str, value: object
-) -> None:
+def test_wrong_field_is_named_by_its_path(bench: Bench, path: str, value: Any) -> None:
     field = re.findall(r"\w+", path)[0]
-    turn = {"type": "turn", **ask("hi", tools=[F]), field: value}
-    answer = bench.plugin.turn(turn)
+    answer = bench.plugin.turn({"type": "turn", **ask(tools=[F]), field: value})
     assert answer.code == "invalid_request"
     # The path is the first word; its last fields may be left out of the table.
     last = r"(?:\.(?:type|text|url|name|input|input_schema|tool_use_id))*"
@@ -2199,16 +2085,6 @@ def test_reminders_leave_the_prefix_that_caches_know(bench: Bench) -> None:
         before = body["messages"]
 
 
-@pytest.mark.parametrize("line", [ask("hi"), {"type": "ping"}, {"type": "cancel"}])
-def test_id_that_is_no_unicode_is_an_invalid_request(bench: Bench, line: Obj) -> None:
-    before = len(bench.plugin.loose())
-    bench.plugin.send({**line, "id": HALF})
-    bench.plugin.ping()
-    [error] = bench.plugin.loose()[before:]
-    assert error["error"]["code"] == "invalid_request"
-    assert bench.emulator.requests == []
-
-
 # --- images
 
 
@@ -2233,7 +2109,6 @@ ODD, GIF = source("image/x", ODD64), source("image/gif", GIF64)
 IMAGE_CASES: list[tuple[Obj, Obj]] = [
     ({"url": URL["url"]}, URL),
     ({"url": URL["url"], "source": None, "path": None, "data": None}, URL),
-    ({"data_base64": PNG64, "media_type": "image/png"}, source()),
     ({"data_base64": PNG64}, source()),
     ({"data": PNG64, "mimeType": "image/png"}, source()),
     ({"data_base64": PNG64, "media_type": "image/jpeg"}, source()),
@@ -2262,15 +2137,17 @@ def test_image_becomes_a_source(bench: Bench, fields: Obj, sent: Obj) -> None:
 
 
 @pytest.mark.parametrize("kind", IMAGES)
-def test_image_path_is_read_and_its_kind_found_by_its_bytes(
-    bench: Bench, kind: str, tmp_path: Path
-) -> None:
+def test_image_at_a_path_is_sent(bench: Bench, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "with a space.dat"
     path.write_bytes(IMAGES[kind])
-    body, answer = bench.upstream(image_turn({"type": "image", "path": str(path)}))
+    turn = image_turn({"type": "image", "path": str(path)})
+    body, answer = bench.upstream(turn)
     data = base64.b64encode(IMAGES[kind]).decode()
     assert body["messages"][0]["content"][1]["source"] == source(kind, data)
     assert answer.warnings == []
+    bench.configure({"allow_image_paths": False})
+    body, answer = bench.upstream(turn)
+    assert answer.warnings == ["image_replaced"] * 2 and data not in dump(body)
 
 
 def placeholder(bench: Bench, model: str = "MiniMax-M3", **fields: Any) -> list[str]:
@@ -2285,23 +2162,21 @@ def placeholder(bench: Bench, model: str = "MiniMax-M3", **fields: Any) -> list[
     return [text["text"], answer.of("warning")[0]["text"]]
 
 
+SOURCES: list[Obj] = [{"source": source()}, {"data": PNG64}]
 BAD_DATA: list[Obj] = [
     *[{"data_base64": ODD64}, {"data_base64": PNG64[:32] + "A" * (14 << 20)}],
     *[{"data": "no base64!", "mimeType": "image/png"}, {"data": "\xff~~~"}],
     *[{"url": "data:image/png,%89PNG"}, {"url": "data:image/png;base64,???"}],
     {"source": source(data="no base64!")},
+    *[{"url": "a", "model": model} for model in ("MiniMax-M2.1", "x/MiniMax-M2.9")],
+    *({**fields, "model": "MiniMax-M2"} for fields in SOURCES),
 ]
 
 
-@pytest.mark.parametrize("fields", BAD_DATA, ids=lambda fields: dump(fields)[:40])
-def test_bad_image_data_becomes_a_placeholder(bench: Bench, fields: Obj) -> None:
-    placeholder(bench, **fields)
-
-
-def test_text_only_model_gets_a_placeholder_for_an_image(bench: Bench) -> None:
-    for model in ("MiniMax-M2.1", "MiniMaxAI/MiniMax-M2.9"):
-        for fields in ({"source": source()}, {"url": "a"}, {"data": PNG64}):
-            placeholder(bench, model, **fields)
+def test_image_that_cannot_be_sent_becomes_a_placeholder(bench: Bench) -> None:
+    """Since its data are none, or the model takes text only."""
+    for fields in BAD_DATA:
+        placeholder(bench, **fields)
 
 
 def test_bad_path_becomes_the_same_placeholder(bench: Bench, tmp_path: Path) -> None:
@@ -2309,7 +2184,9 @@ def test_bad_path_becomes_the_same_placeholder(bench: Bench, tmp_path: Path) -> 
     for name, data in (("text", b"not an image"), ("empty", b""), ("big", PNG)):
         (tmp_path / name).write_bytes(data)
     os.truncate(str(tmp_path / "big"), (10 << 20) + 1)
-    os.mkfifo(str(tmp_path / "pipe"))
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    writer = subprocess.Popen(["sh", "-c", 'echo whole >"$1"', "sh", pipe])
     os.symlink("loop", str(tmp_path / "loop"))
     names = "text big pipe missing empty loop a\0b".split(" ")
     paths = [str(tmp_path / name) for name in names]
@@ -2317,46 +2194,23 @@ def test_bad_path_becomes_the_same_placeholder(bench: Bench, tmp_path: Path) -> 
     pairs = [placeholder(bench, path=path) for path in paths]
     assert len({text for text, _ in pairs}) == 1, pairs
     assert len({reason for _, reason in pairs[:4]}) == 4, pairs
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        assert writer.wait(DEADLINE) == 0  # nobody has opened the pipe
+        assert reader.read() == b"whole\n"
 
 
-def test_pipe_named_as_an_image_is_not_opened(bench: Bench, tmp_path: Path) -> None:
-    pipe = str(tmp_path / "pipe.png")
-    os.mkfifo(pipe)
-    writer = subprocess.Popen(["sh", "-c", 'echo whole >"$1"', "sh", pipe])
-    placeholder(bench, path=pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    assert writer.wait(DEADLINE) == 0
-    assert os.read(reader, 100) == b"whole\n"
-    os.close(reader)
-
-
-def test_image_paths_that_are_not_allowed_are_not_opened(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(PNG)
-    turn = image_turn({"type": "image", "path": str(tmp_path / "a.png")})
-    config = {"allow_image_paths": False}
-    with Emulator() as emulator, Plugin(emulator.base_url, config) as plugin:
-        assert plugin.turn(turn).warnings == ["image_replaced"] * 2
-        assert PNG64 not in dump(emulator.requests[0].json)
-
-
-def test_request_over_64_mb_is_refused_before_it_is_built(
-    bench: Bench, tmp_path: Path
-) -> None:
-    (tmp_path / "big.png").write_bytes(PNG)
-    os.truncate(str(tmp_path / "big.png"), 10 << 20)
-    block = {"type": "image", "path": str(tmp_path / "big.png")}
-    turn = {"messages": [user(*[block] * 40)]}
-    answer = bench.plugin.turn(turn)
-    assert answer.code == "invalid_request" and bench.emulator.requests == []
+def test_request_over_64_mb_is_refused_before_it_is_built(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, {"max_line_bytes": 80 << 20}) as plugin:
+        answer = plugin.turn(ask("x" * (65 << 20)))
+    assert answer.code == "invalid_request" and emulator.requests == []
     answer.says("64 MB")
-    with Plugin(bench.emulator.base_url, {"max_line_bytes": 80 << 20}) as plugin:
-        assert plugin.turn(ask("x" * (65 << 20))).code == "invalid_request"
     paths: list[str] = []
 
     def read(path: str) -> Obj:
         paths.append(path)
         return source(data="A" * (14 << 20))
 
+    turn = {"messages": [user(*[{"type": "image", "path": "x"}] * 40)]}
     with pytest.raises(provider.ProviderError, match="64 MB"):
         provider.build_request(turn, read_image=read)
     assert len(paths) == 5
@@ -2370,7 +2224,7 @@ HISTORIES: list[tuple[str, Any, str]] = [
     # nothing is wrong
     ("U hi | U hi | A a | U hi | A a b | A c | U d", ..., ""),
     ("U a | A c1 | U r1 | A c1 | U r1=x", ..., ""),  # an id again, in another turn
-    ("U a | A t t0 deep | U r1b | A redacted new | U image text", ..., ""),
+    ("U a | A t t0 deep | U r1b | A redacted new image0 | U image text", ..., ""),
     ("U a | A numbers new | U r1 | A c1 c2 | U r2 r1 a", ..., ""),
     ("U null | A t-null deep-null | U r1-null", "U a | A t deep | U r1b", ""),
     ("U blank a blank | A blank b | U c", "U a | A b | U c", ""),
@@ -2380,26 +2234,22 @@ HISTORIES: list[tuple[str, Any, str]] = [
     # system messages
     *[("S be | U a", "S be | U a", "s"), ("D be | U a", "S be | U a", "s")],
     ("S be | D brief | U a", "S be brief | U a", "ss"),
-    ("U a | A b | S be | U c", "U a | A b | U #be c", "s"),
     ("U a | A b | D be | U c", "U a | A b | U #be c", "s"),
     ("U a | S be | A b | U c", "U a #be | A b | U c", "s"),
     ("U a | A b | S be | A c | U d", "U a | A b | U #be | A c | U d", "s"),
     ("U a | A b | S be | S brief", "U a | A b | U #be #brief", "ss"),
     ("S kind | U a | A c1 | S be | U r1 b", "S kind | U a | A c1 | U r1 #be b", "ss"),
     ("U a | A c1 c2 | S be | U r1 r2", "U a | A c1 c2 | U r1 r2 #be", "s"),
-    ("U a | A c1 | U r1 | S be | A b | U c", "U a | A c1 | U r1 #be | A b | U c", "s"),
     # inputs and contents in other forms
     ("U a | A c-string | U r1", "U a | A c-object | U r1", "h"),
     ("U a | A c-null | U r1", "U a | A c-empty | U r1", "h"),
     ("U a | A c1 | U r1-strings", "U a | A c1 | U r1b", "h"),
     ("U a | A c1 | U r1-block", "U a | A c1 | U r1b", "h"),
     # a call without a result anywhere
-    ("U a | A c1 | U b", "U a | A c1 | U x1 b", "h"),
     *[("U a | A c1", "U a | A c1 | U x1", "h"), ("A c1 c2", "A c1 c2 | U x1 x2", "hh")],
-    ("U a | A c1 c2 | U r1", "U a | A c1 c2 | U r1 x2", "h"),
+    ("U a | A c1 c2 | U r1 b", "U a | A c1 c2 | U r1 x2 b", "h"),
     ("U a | A c1 | A b | U c", "U a | A c1 b | U x1 c", "h+"),
     # a result that comes later; as text, if nothing else would be left at the end
-    ("A c1 | U b | A a | U r1 c", "A c1 | U r1 b | A a | U c", "h"),
     ("A c1 | U b | A a | U r1 | A d | U c", "A c1 | U r1 b | A a d | U c", "h"),
     ("A c1 | U b | A a | U r1", "A c1 | U x1 b | A a | U R1", "hh"),
     ("A c1 | U b | A a | U c | U r1", "A c1 | U r1 b | A a | U c", "h"),
@@ -2407,8 +2257,7 @@ HISTORIES: list[tuple[str, Any, str]] = [
     ("A c1 c2 | U b | A a | U r2 r1 c", "A c1 c2 | U r2 r1 b | A a | U c", "hh"),
     ("A c1 | U b | A c2 | U r1 r2", "A c1 | U r1 b | A c2 | U r2", "h"),
     # a result whose call is nowhere, or comes after it
-    *[("A a | U r9", "A a | U R9", "h"), ("A a | U r9 b", "A a | U R9 b", "h")],
-    ("U a | A c1 | U r1 r9 b", "U a | A c1 | U r1 R9 b", "h"),
+    ("A a | U r9", "A a | U R9", "h"),
     ("U a | A c1 | U r9 r1 b", "U a | A c1 | U r1 R9 b", "h+"),
     *[("U b r1-null", "U b a", "h"), ("U b r1-image", "U b image", "h")],
     ("U r1=early b | A c1 | U r1", "U early b | A c1 | U r1", "h"),
@@ -2418,7 +2267,6 @@ HISTORIES: list[tuple[str, Any, str]] = [
     ("U a | A c1 | U r1 | A b | U r1=again", "U a | A c1 | U r1 | A b | U again", "h"),
     # results after other content, or in several messages
     ("U a | A c1 | U b r1", "U a | A c1 | U r1 b", "h"),
-    ("U a | A c1 c2 | U r1 | U r2", "U a | A c1 c2 | U r1 r2", "h"),
     ("U a | A c1 c2 | U r1 b | U r2 c", "U a | A c1 c2 | U r1 r2 b c", "h"),
     # a result of the assistant's
     *[("A a r9 | U b", "A a R9 | U b", "h"), ("A c1 r1", "A c1 R1 | U x1", "hh")],
@@ -2444,31 +2292,35 @@ def check_codes(answer: Answer, codes: str) -> None:
     assert bool(answer.warnings) is bool(codes)
 
 
-def test_call_of_the_users_is_sent_as_text(bench: Bench) -> None:
-    messages = [*history("U hi | A a"), user(call("7", {"path": "x.py"}))]
+def test_block_of_the_other_roles_is_sent_as_text(bench: Bench) -> None:
+    opening = {**opened(0), "content_block": {"type": "tool_result"}}
+    answer = bench.stream(whole([opening, closed(0)], a_block(1, "Hello")))
+    assert answer.content == [{"type": "tool_result"}, A_TEXT]
+    messages = [*USER, answer.end["message"], user(call("7", {"path": "x.py"}))]
     body, answer = bench.upstream({"messages": messages})
+    assert body["messages"][1]["content"] == [A_TEXT]
     [block] = body["messages"][2]["content"]
     assert block["type"] == "text" and re.search(r"path.*x\.py", block["text"])
-    check_codes(answer, "h")
+    check_codes(answer, "hh")
 
 
-@pytest.mark.parametrize("value", [{"n": 41.5}, 41.5, [{"n": 41.5}], ["x", 41.5]])
-def test_result_of_any_json_is_sent(bench: Bench, value: object) -> None:
-    messages = [*USER, assistant(call("1")), user(result("1", value))]
-    body, answer = bench.upstream({"messages": messages})
-    check_sendable(body["messages"])
-    assert "41.5" in dump(body["messages"][2]["content"][0]["content"])
-    check_codes(answer, "h")
+JSON_RESULTS: list[Any] = [{"n": 41.5}, 41.5, [{"n": 41.5}], ["x", 41.5]]
+BLANKS: list[Any] = ["", "  ", [], [block_text(" ")], None, ...]
 
 
-@pytest.mark.parametrize("content", ["", "  ", [], [block_text(" ")], None, ...])
-def test_result_of_nothing_gets_a_placeholder(bench: Bench, content: object) -> None:
+@pytest.mark.parametrize("content", [*JSON_RESULTS, *BLANKS])
+def test_result_of_any_json_or_of_nothing_is_sent(bench: Bench, content: Any) -> None:
     block = result("1", content)
     if content is ...:
         del block["content"]
-    body, _ = bench.upstream({"messages": [*USER, assistant(call("1")), user(block)]})
+    messages = [*USER, assistant(call("1")), user(block)]
+    body, answer = bench.upstream({"messages": messages})
     check_sendable(body["messages"])
-    assert dict(body["messages"][2]["content"][0], content=0) == result("1", 0)
+    sent = body["messages"][2]["content"][0]
+    assert {**sent, "content": 0} == result("1", 0)
+    if content in JSON_RESULTS:
+        assert "41.5" in dump(sent)
+        check_codes(answer, "h")
 
 
 def test_second_call_of_an_id_gets_the_same_new_id(bench: Bench) -> None:
@@ -2492,20 +2344,15 @@ def test_second_call_of_an_id_gets_the_same_new_id(bench: Bench) -> None:
     assert [b["id"] for b in body["messages"][1]["content"]][3:] == ids[1:]
 
 
-def histories() -> st.SearchStrategy[list[Obj]]:
-    tokens = [f"{kind}{n}" for kind in "cr" for n in range(1, 5)] + ["b", ""]
-    blocks = st.lists(st.sampled_from(tokens), max_size=4).map(" ".join)
-    one = st.builds("{} {}".format, st.sampled_from("UA"), blocks)
-    lines = st.lists(one, max_size=6).map(lambda some: " | ".join(["U a", *some]))
-    return lines.map(history)
+SOME_BLOCKS = st.lists(st.sampled_from("c1 c2 c3 r1 r2 r3 r4 b".split())).map(" ".join)
+A_MESSAGE = st.builds("{} {}".format, st.sampled_from("UA"), SOME_BLOCKS)
 
 
 @settings(PROPERTY, max_examples=300)
-@given(messages=histories())
-def test_whatever_the_history_nothing_is_lost_and_it_is_sendable(
-    long_bench: Bench, messages: list[Obj]
-) -> None:
-    bench, fields = long_bench, {"tool_use": "input", "tool_result": "content"}
+@given(lines=st.lists(A_MESSAGE, max_size=6))
+def test_any_history_is_sent_and_loses_nothing(bench: Bench, lines: list[str]) -> None:
+    messages = history(" | ".join(["U a", *lines]))
+    fields = {"tool_use": "input", "tool_result": "content"}
     bench.emulator.reset()
     marks: list[str] = []
     for block in [block for message in messages for block in message["content"]]:
@@ -2536,41 +2383,25 @@ def test_history_of_many_calls_is_paired_in_linear_work() -> None:
         check_linear(functools.partial(pair, same_id, late))
 
 
-# --- numbers and depths
-
-
-@pytest.mark.parametrize("number", ["1" * 4301, "-" + "1" * 5000])
-def test_integer_of_too_many_digits_is_refused(bench: Bench, number: str) -> None:
-    before = len(bench.plugin.lines)
-    line = json.dumps(ask("hi", id="big", metadata={"n": 5}))
-    bench.plugin.write(line.replace("5}", number + "}").encode() + b"\n")
-    bench.plugin.ping()
-    [error] = [li for li in bench.plugin.lines[before:] if li["type"] == "error"]
-    assert error["error"]["code"] in ("invalid_json", "invalid_request")
-    assert bench.emulator.requests == []
-
-
-@pytest.mark.parametrize("depth, is_fine", [(480, True), (481, False)])
-def test_nesting_that_is_accepted_can_be_posted_back(
-    bench: Bench, depth: int, is_fine: bool
-) -> None:
+def test_nesting_that_is_accepted_can_be_posted_back(bench: Bench) -> None:
     """Of a call's input, and of a whole event."""
-    deep = {"a": json.loads("[" * (depth - 1) + "0" + "]" * (depth - 1))}
-    shallow = {"a": json.loads("[" * (depth - 2) + "0" + "]" * (depth - 2))}
-    unknown = whole(a_block(0, kind="new_kind", **shallow), a_block(1, "Hello"))
-    for data, expected in (
-        (tool_stream(json.dumps(deep)), [a_call(0, deep)]),
-        (unknown, [{"type": "new_kind", **shallow}, A_TEXT]),
-    ):
-        answer = bench.stream(data)
-        if not is_fine:
-            assert answer.code == "protocol"
-            continue
-        assert same(answer.content, expected)
-        results = [result("call_function_0")] if "id" in expected[0] else []
-        turn = [*USER, answer.end["message"], user(*results, block_text("on"))]
-        body, back = bench.upstream({"messages": turn})
-        assert same(body["messages"], turn) and back.warnings == []
+    for depth in (480, 481):
+        nested = [json.loads("[" * n + "0" + "]" * n) for n in (depth - 1, depth - 2)]
+        deep, shallow = [{"a": value} for value in nested]
+        unknown = whole(a_block(0, kind="new_kind", **shallow), a_block(1, "Hello"))
+        for data, expected in (
+            (tool_stream(json.dumps(deep)), a_call(0, deep)),
+            (unknown, new_kind(**shallow)),
+        ):
+            answer = bench.stream(data)
+            if depth == 481:
+                assert answer.code == "protocol"
+                continue
+            assert same(answer.content[0], expected)
+            results = [result("call_function_0")] if "id" in expected else []
+            turn = [*USER, answer.end["message"], user(*results, block_text("on"))]
+            body, back = bench.upstream({"messages": turn})
+            assert same(body["messages"], turn) and back.warnings == []
 
 
 # =====================================================================
@@ -2652,12 +2483,8 @@ def outcome(line: str) -> Outcome:
 
 # A name, a stream, how it ends.
 EVENTS = """
-pings: ping 0:text ping 0+Hel ping 0+lo 0. ping =end_turn ping ! -> +Hello
-no message_stop: 0:text 0+Hello 0. =end_turn -> +Hello
-no stop reason, text: 0:text 0+Hello 0. ! -> +Hello
 no stop reason, a call: 0:tool_use 0. ! -> 0={}
 empty stop reason, text: 0:text 0+Hello 0. = ! -> +Hello
-empty stop reason, a call: 0:tool_use '0={"a":1}' 0. = ! -> '0={"a":1}'
 new stop reason: 0:text 0+Hello 0. =paused ! -> +Hello =paused
 start, ping, stop: ping ! -> !empty_response
 empty stop reason, nothing: = ! -> !empty_response
@@ -2665,14 +2492,12 @@ signature in deltas: 0:thinking 0~H 0#ab 0#cd 0#ef 0. 1:text 1+a 1. ; -> ~H#abcd
 signature missing: 0:thinking 0~H 0. 1:text 1+a 1. ; -> ~H +a
 interleaved: 0:text 1:tool_use 0+Hel '1={"a"' 0+lo 1=:1} 1. 0. =tool_use !
     -> +Hello '1={"a":1}'
-gapped indexes: 3:text 3+Hello 3. 7:text 7+! 7. ; -> +Hello +!
 falling indexes: 5:text 5+Hello 5. 2:text 2+! 2. ; -> +Hello +!
 index used again: 0:text 0+Hello 0. 0:text 0+! 0. ; -> +Hello +!
 stop of no block: 4. 0:text 0+Hello 0. ; -> +Hello
 no block stop: 0:text 0+Hello ; -> +Hello
 message_start twice: 0:text 0+Hel start 0+lo 0. ; -> +Hello
 message_start of another: 0:text 0+Hel other 0+lo 0. ; -> !protocol +Hel
-max_tokens with text: 0:text 0+Hello 0. =max_tokens ! -> +Hello =max_tokens
 a call to the limit: 0:text 0+a 0. 1:tool_use 1={ 1. =max_tokens ! -> +a =max_tokens
 # deltas reach a block of their kind
 text before its block: 0+Hel 0+lo 0. ; -> +Hello
@@ -2705,8 +2530,6 @@ thinking for a call: 0:thinking 0~a 0. =tool_use !
     -> ~a =tool_use ?no_text ?no_tool_call
 a call, end_turn: 0:tool_use 0. ; -> 0={} =end_turn
 thinking alone: 0:thinking 0~a 0. ; -> ~a ?no_text
-thinking, refused: 0:thinking 0~a 0. =refusal ! -> ~a =refusal
-blank text: 0:text '0+ ' 0. ; -> '+ ' ?no_text
 thinking, blank text: 0:thinking 0~a 0. 1:text '1+\t' 1. ; -> ~a '+\t' ?no_text
 thinking to the limit: 0:thinking 0~a 0. =max_tokens !
     -> ~a =max_tokens ?thinking_used_all_tokens
@@ -2714,11 +2537,7 @@ thinking to the limit, blank: 0:thinking 0~a 0. 1:text 1. =max_tokens !
     -> ~a + =max_tokens ?thinking_used_all_tokens
 late error: 0:text 0+a 0. =end_turn error -> +a ?late_error
 late error, after message_stop: 0:text 0+a 0. ; error -> +a
-late junk: 0:text 0+a 0. =end_turn junk -> +a
-late list: 0:text 0+a 0. =end_turn list ! -> +a
-late message: 0:text 0+a 0. =end_turn other -> +a
 error before the block's end: 0:text 0+a =end_turn error -> !upstream +a
-error before the stop reason: 0:text 0+a 0. error -> !upstream +a
 # halves of surrogate pairs
 pair cut in two: 0:text 0+Hello\ud83d 0+\ude00! 0. ; -> +Hello😀!
 halves: 0:text 0+\ude00a\ud83d 0+b\ud83d 0. ; -> +\ufffda\ufffdb\ufffd
@@ -2729,7 +2548,6 @@ pair cut in an input: 0:tool_use '0={"a":"\ud83d' '0=\ude00"}' 0. =tool_use !
     -> '0={"a":"😀"}'
 half at the end: 0:text 0+Hello\ud83d -> !stream_cut +Hello\ufffd
 # the end marker
-end marker: 0:text 0+Hello[e~[ 0. ; -> +Hello
 end marker in bits: 0:text 0+Hel 0+lo 0+[ 0+e 0+~ 0+[ 0. ; -> +Hello
 end marker, no block stop: 0:text 0+Hello[e 0+~[ ; -> +Hello
 end marker, then a ping: 0:text 0+Hello[e~[ ping 0. ping =end_turn ping ! -> +Hello
@@ -2738,8 +2556,6 @@ half an end marker: 0:text 0+Hello[e 0+~ 0. ; -> +Hello[e~
 end marker in the middle: 0:text 0+a[e~[ 0+b 0. ; -> +a[e~[b
 brackets before the end marker: 0:text 0+a[[e~[e~[e~[ 0. ; -> +a[[e~[e~
 end marker before a call: 0:text 0+a[e~[ 0. 1:tool_use 1. =tool_use ! -> +a[e~[ 1={}
-end marker in both of two: 0:text 0+a[e~[ 0. 1:text 1+b[e~[ 1. ; -> +a[e~[ +b
-half a marker before a call: 0:text 0+a[e~ 0. 1:tool_use 1. =tool_use ! -> +a[e~ 1={}
 end marker cut by a call: 0:text 1:tool_use 0+a[e 1. 0+~[ 0. =tool_use ! -> +a[e~[ 1={}
 end marker before thinking: 0:text 0+a[e~[ 0~hm 0. ; -> +a[e~[ ~hm
 end marker, then cut: 0:text 0+a[e~ -> !stream_cut +a[e~
@@ -2760,12 +2576,7 @@ markup twice: 0+[TOOL_CALL] 0. 1+[TOOL_CALL] 1. ;
 markup in thinking: 0~[TOOL_CALL] 0. 1+a 1. ; -> ~[TOOL_CALL] +a ?tool_markup_in_text
 # the stream ends too early
 only pings: - ping ping -> !stream_cut
-ends after start: ping -> !stream_cut
-ends inside text: 0:text 0+Hello -> !stream_cut +Hello
-ends after a whole block: 0:text 0+Hello 0. -> !stream_cut +Hello
 ends inside text, after the stop reason: 0:text 0+Hello =end_turn -> !stream_cut +Hello
-ends inside a call: 0:text 0+Hello 0. 1:tool_use '1={"a":100}' -> !stream_cut +Hello
-ends inside thinking: 0:thinking 0~Hello -> !stream_cut
 call never closed: 0:tool_use '0={"a":1' =tool_use ! -> !protocol
 two calls at one index: 0:tool_use 0={} 0:tool_use 0={} 0. =tool_use ! -> !protocol 0={}
 data that is not JSON: 0:text 0+Hello junk 0. ; -> !protocol +Hello
@@ -2777,12 +2588,13 @@ def new_kind(**fields: Any) -> Obj:
     return {"type": "new_kind", **fields}
 
 
-CITED = [delta(0, "citations_delta", citation=5)]
 # Blocks that come whole.
 UNCHANGED: list[Obj] = [
     *[new_kind(input=v) for v in (["x", 1], "x", "", 5, 1.0, None, True, {"q": [BIG]})],
     {"type": "redacted_thinking", "data": "x" * 50, "n": BIG},
     {"type": "web_search_tool_result", "content": [{"n": BIG, "b": None, "A": 1.0}]},
+    {"type": "image"},
+    {"type": "image", "url": "a", "x": 1.0},
     *[{**A_TEXT, "cache": {"A": 1.0}}, a_call(0, {"a": 1.0, "b": BIG})],
 ]
 # A block at its start, deltas, and what it becomes.
@@ -2794,74 +2606,90 @@ GROWN: list[tuple[Obj, list[Obj], Obj]] = [
     (a_thought("a", "s"), [thinking(0, "b"), signature(0, "t")], a_thought("ab", "st")),
     (new_kind(text="a"), [text(0, "b")], new_kind(text="ab")),
     (new_kind(input={}), [partial_json(0, '{"x":1.0}')], new_kind(input={"x": 1.0})),
-    *[
-        (
-            {**A_TEXT, "citations": old},
-            CITED,
-            {**A_TEXT, "citations": [*(old or []), 5]},
-        )
-        for old in ([{"n": 1.0}], [], None)
-    ],
     (new_kind(x={"\ud83d": ["\ude00"]}), [], new_kind(x={"\ufffd": ["\ufffd"]})),
 ]
+for _old in ([{"n": 1.0}], [], None):
+    _grown = {**A_TEXT, "citations": [*(_old or []), 5]}
+    _cited = delta(0, "citations_delta", citation=5)
+    GROWN.append(({**A_TEXT, "citations": _old}, [_cited], _grown))
 NOT_FINITE = """data: {"type":"content_block_start","index":0,
 data: "content_block":{"type":"new","x":%s}}\n\n"""
 NO_PROTOCOL: list[Obj | bytes | list[Obj]] = [
     *[{**text(0, "a"), "index": None}, delta(0, "text_delta", text=5)],
-    *[
+    *(
         {**opened(0), "content_block": b}
-        for b in (5, {"text": "a"}, {**A_TEXT, "text": 5})
-    ],
-    *[(NOT_FINITE % word).encode() for word in ("NaN", "1e999")],
+        for b in (5, {"text": "a"}, {**TEXT, "text": 5})
+    ),
+    *((NOT_FINITE % word).encode() for word in ("NaN", "1e999")),
     b"data: " + b"[" * 10**5 + b"\n\n",
 ]
 NO_CALLS: list[Obj] = [{"name": ""}, {"name": None}, {"id": ""}, {"id": 5}]
-HELLO = words("Hello")
 INPUTS: list[tuple[Sequence[str], Obj]] = [
-    (
-        '{"a": "\\u00e9\\ud83d\\ude00", "b": [1e3, -0.0]}',
-        {"a": "é😀", "b": [1000.0, -0.0]},
-    ),
+    ('{"a": "\\u00e9\\ud83d\\ude00", "b": -0.0}', {"a": "é😀", "b": -0.0}),
     ([' \n{\t"a"', ":\r1}\r\n "], {"a": 1}),
-    (['{"a": "x\ny\tz', '\x01"}'], {"a": "x\ny\tz\x01"}),
+    (['{"a": "\n\t', '\x01"}'], {"a": "\n\t\x01"}),
     (['{"a": ' + "7" * 4300 + "}"], {"a": int("7" * 4300)}),
 ]
-
+HELLO = words("Hello")
+HELLOS = [
+    re.sub(rb"event: \w+\n", b"", HELLO),  # no event lines
+    HELLO.replace(b"\n", b"\r\n"),
+    b": a\n" + HELLO.replace(b"\n\n", b"\n\n: a\n\n"),
+    HELLO.rstrip(),
+    HELLO[: -len(sse(STOP)) - 2],  # the last frame is the stop reason
+    HELLO + b"data: [DONE]\n\n",
+    whole(a_block(0, "Hello"), reason=None),
+    whole({"type": "new"}, a_block(0, "Hello")),
+]
 STREAMS: dict[str, tuple[bytes, Outcome]] = {
     "rich": (RICH.data, Outcome(RICH.content, "tool_use")),
-    "no event lines": (re.sub(rb"event: \w+\n", b"", HELLO), outcome("+Hello")),
-    "CRLF": (HELLO.replace(b"\n", b"\r\n"), outcome("+Hello")),
-    "comments": (b": a\n" + HELLO.replace(b"\n\n", b"\n\n: a\n\n"), outcome("+Hello")),
-    "last frame without newline": (HELLO.rstrip(), outcome("+Hello")),
-    "last frame is the stop reason": (HELLO[: -len(sse(STOP)) - 2], outcome("+Hello")),
-    "null stop reason": (whole(a_block(0, "Hello"), reason=None), outcome("+Hello")),
-    "end of the OpenAI kind": (HELLO + b"data: [DONE]\n\n", outcome("+Hello")),
-    "unknown event": (whole({"type": "new"}, a_block(0, "Hello")), outcome("+Hello")),
-    "unknown delta": (
-        whole(delta(0, "new_delta"), a_block(0, "Hello")),
-        outcome("+Hello ?unknown_delta"),
-    ),
-    "late error without a frame": (
-        HELLO[: -len(sse(STOP))] + json.dumps(BOOM).encode(),
-        outcome("+Hello ?late_error"),
-    ),
-    "content in message_start": (
-        whole(content=[block_text("a[e~["), block_text("b[e~[")]),
-        outcome("+a[e~[ +b"),
-    ),
-    "delta before message_start with content": (
-        sse(text(0, "a"), started(content=[A_TEXT]), stopping(), STOP),
-        outcome("+a +Hello"),
-    ),
     "nothing at all": (b"", outcome("!empty_response|stream_cut|protocol")),
-    **{
-        f"input {given!r}": (
-            tool_stream(*given),
-            Outcome([a_call(0, value)], "tool_use"),
-        )
-        for given, value in INPUTS
-    },
 }
+# How other streams end.
+ENDINGS = {
+    "+Hello ?unknown_delta": whole(delta(0, "new_delta"), a_block(0, "Hello")),
+    "+Hello ?late_error": HELLO[: -len(sse(STOP))] + json.dumps(BOOM).encode(),
+    "+a[e~[ +b": whole(content=[block_text("a[e~["), block_text("b[e~[")]),
+    "+a +Hello": sse(text(0, "a"), started(content=[A_TEXT]), stopping(), STOP),
+}
+for _end, _data in ENDINGS.items():
+    STREAMS[f"ends in {_end}"] = _data, outcome(_end)
+
+# --- errors in mid-stream
+
+HTML = "<html><head><title>%s</title></head><body>nginx</body></html>"
+LOAD = api_error("The server cluster is currently under high load (2064)")
+LOAD_JSON = json.dumps(LOAD)
+BEGUN = sse(started(), opened(0), text(0, "Hello"))
+
+
+def a_frame(**fields: Any) -> bytes:
+    return frame(json.dumps({"message": "a (2064)", **fields}), "error")
+
+
+MIDSTREAM: dict[str, list[bytes]] = {
+    "overloaded": [
+        *[frame(LOAD), frame(LOAD_JSON)],
+        *(raw + LOAD_JSON.encode() for raw in (b"", b" ", b'{"a":"b\n', b"{}\n")),
+        json.dumps(LOAD, indent=1).encode() + b"\n",
+        frame({"type": "overloaded_error", "message": "a"}),
+        *[a_frame(type="overloaded"), a_frame(type=["x"]), a_frame()],
+    ],
+    "quota_exhausted": [frame(api_error("limit (2056)"))],
+    "context_too_long": [frame(api_error("prompt is too long"))],
+    "rate_limited": [frame(api_error("a", "odd", http_code="429"))],
+    "upstream": [frame(api_error("a", http_code="200"))],
+    "content_filtered": [frame({**stopping(None), **base_resp(1027, "")})],
+}
+ERROR_TYPES = """auth authentication_error authorized_error
+permission permission_error
+insufficient_balance insufficient_balance_error billing_error
+rate_limited rate_limit_error
+upstream api_error server_error timeout_error error_of_tomorrow
+rejected not_found_error invalid_request_error bad_request_error request_too_large"""
+for _code, *_types in map(str.split, ERROR_TYPES.splitlines()):
+    _frames = [frame(api_error("no", kind)) for kind in _types]
+    MIDSTREAM.setdefault(_code, []).extend(_frames)
 
 
 def all_streams() -> dict[str, tuple[bytes, Outcome]]:
@@ -2869,6 +2697,8 @@ def all_streams() -> dict[str, tuple[bytes, Outcome]]:
     for row in re.split(r"\n(?! )", re.sub("(?m)^# .*\n", "", EVENTS).strip()):
         name, _, row = row.partition(": ")
         found[name] = (stream(row.split(" -> ")[0]), outcome(row.split(" -> ")[1]))
+    for number, data in enumerate(HELLOS):
+        found[f"hello {number}"] = (data, outcome("+Hello"))
     for number, (block, deltas, end) in enumerate(GROWN):
         stop = "tool_use" if end["type"] == "tool_use" else "end_turn"
         opening = {**opened(0), "content_block": block}
@@ -2879,6 +2709,14 @@ def all_streams() -> dict[str, tuple[bytes, Outcome]]:
     for number, fields in enumerate(NO_CALLS):
         data = whole(a_block(0, kind="tool_use", **fields), reason="tool_use")
         found[f"no call {number}"] = (data, outcome("!protocol"))
+    for number, (pieces, value) in enumerate(INPUTS):
+        content = [a_call(0, value)]
+        found[f"input {number}"] = (tool_stream(*pieces), Outcome(content, "tool_use"))
+    for code, errors in MIDSTREAM.items():
+        for number, data in enumerate(errors):
+            for head, partial in ((b"", ""), (sse(started()), ""), (BEGUN, " +Hello")):
+                name = f"{code} {number} after {len(head)} bytes"
+                found[name] = (head + data, outcome(f"!{code}{partial}"))
     return found
 
 
@@ -2902,16 +2740,23 @@ def test_stream_becomes_events(bench: Bench, name: str, how: str) -> None:
     assert sorted(answer.warnings) == sorted(expected.warnings), answer
 
 
-def test_message_id_model_and_request_id_are_reported(bench: Bench) -> None:
+def test_ids_model_usage_and_times_are_reported(bench: Bench) -> None:
     answer = bench.stream(OK, headers=["minimax-request-id: req-77"])
-    assert answer.end["message_id"] == "0" * 31 + "1"
-    assert answer.end["model"] == "MiniMax-M3"
+    [start] = answer.of("turn_start")
+    for line in (start, answer.end):
+        assert (line["model"], line["message_id"]) == ("MiniMax-M3", "0" * 31 + "1")
     assert answer.end["request_id"] == "req-77"
     timing = answer.end["timing"]
     assert timing["attempts"] == 1
     assert 0 <= timing["first_event_ms"] <= timing["total_ms"]
-    [start] = answer.of("turn_start")
-    assert (start["model"], start["message_id"]) == ("MiniMax-M3", "0" * 31 + "1")
+    begun = sse(started(usage={"input_tokens": 5}), opened(0), text(0, "Hello"))
+    answer = bench.stream(begun, sse(LOAD))
+    assert answer.end["model"] == "MiniMax-M3"
+    assert answer.end["usage"] == {"input_tokens": 5}
+    assert answer.end["timing"]["attempts"] == 1
+    assert is_number(answer.end["timing"]["first_event_ms"])
+    ids = answer.error["request_id"], answer.error["provider_code"]
+    assert ids == ("req_0123", 2064) and "http_status" not in answer.error
 
 
 def test_upstream_pings_are_heartbeats_but_not_each(bench: Bench) -> None:
@@ -2921,57 +2766,39 @@ def test_upstream_pings_are_heartbeats_but_not_each(bench: Bench) -> None:
     assert 1 <= len(answer.of("heartbeat")) <= most
 
 
-WARNINGS_SAY = {
-    "0:thinking 0~a 0. =max_tokens !": "max_tokens",
-    "0:text 0+a 0. =end_turn error": "boom",
-    "0:text 0+a 0. 0#s ;": "signature_delta",
-}
-
-
-@pytest.mark.parametrize("line", WARNINGS_SAY)
-def test_warning_of_a_stream_says(bench: Bench, line: str) -> None:
-    [warning] = bench.stream(stream(line)).of("warning")
-    assert WARNINGS_SAY[line] in warning["text"]
+def test_warning_of_a_stream_says_what_it_is_about(bench: Bench) -> None:
+    for line, says in (
+        ("0:thinking 0~a 0. =max_tokens !", "max_tokens"),
+        ("0:text 0+a 0. =end_turn error", "boom"),
+        ("0:text 0+a 0. 0#s ;", "signature_delta"),
+    ):
+        [warning] = bench.stream(stream(line)).of("warning")
+        assert says in warning["text"]
 
 
 FIRST_USAGE, LAST_USAGE = {"input_tokens": 5, "output_tokens": 1}, {"output_tokens": 9}
-TEXT_0 = a_block(0, "Hello")
 BOTH_USAGES = {**FIRST_USAGE, **LAST_USAGE}
+DEEP_USAGE = {**FIRST_USAGE, "x": {"y": 1.0}}
 # What events hold: the first, the last, message_stop; the last that is not null.
 USAGES: list[tuple[Any, Any, Any, Obj]] = [
-    *[
-        ({**FIRST_USAGE, "n": None}, LAST_USAGE, None, BOTH_USAGES),
-        (None, FIRST_USAGE, LAST_USAGE, BOTH_USAGES),
-    ],
-    *[
-        (FIRST_USAGE, {"output_tokens": None}, None, FIRST_USAGE),
-        (FIRST_USAGE, None, None, FIRST_USAGE),
-    ],
-    *[
-        (None, None, FIRST_USAGE, FIRST_USAGE),
-        (FIRST_USAGE, 5, [], FIRST_USAGE),
-        (FIRST_USAGE, [], LAST_USAGE, BOTH_USAGES),
-    ],
-    (
-        {**FIRST_USAGE, "x": {"y": 1.0}},
-        {"z": 0},
-        None,
-        {**FIRST_USAGE, "x": {"y": 1.0}, "z": 0},
-    ),
+    ({**FIRST_USAGE, "n": None}, LAST_USAGE, None, BOTH_USAGES),
+    (None, FIRST_USAGE, LAST_USAGE, BOTH_USAGES),
+    (FIRST_USAGE, {"output_tokens": None}, None, FIRST_USAGE),
+    *[(FIRST_USAGE, None, None, FIRST_USAGE), (None, None, FIRST_USAGE, FIRST_USAGE)],
+    *[(FIRST_USAGE, 5, [], FIRST_USAGE), (FIRST_USAGE, [], LAST_USAGE, BOTH_USAGES)],
+    (DEEP_USAGE, {"z": 0}, None, {**DEEP_USAGE, "z": 0}),
 ]
 
 
-@pytest.mark.parametrize("first, last, stop, usage", USAGES)
-def test_usage_is_the_last_value_of_each_field(
-    bench: Bench, first: object, last: object, stop: object, usage: Obj
-) -> None:
-    ends = [stopping(usage=last), {**STOP, "usage": stop}]
-    for other in (PING, {"type": "new_event"}):  # whichever event carries it
-        middle = [*a_block(0, "Hello"), {**other, "usage": first}]
-        for begin in ([started(usage=first)], [started(usage=None), *middle]):
-            answer = bench.stream(sse(*begin, *a_block(1, "Hello"), *ends))
-            sent = answer.end["usage"] or {}
-            assert {k: v for k, v in sent.items() if v is not None} == usage, answer
+def test_usage_is_the_last_value_of_each_field(bench: Bench) -> None:
+    for first, last, stop, usage in USAGES:
+        ends = [stopping(usage=last), {**STOP, "usage": stop}]
+        for other in (PING, {"type": "new_event"}):  # whichever event carries it
+            middle = [*a_block(0, "Hello"), {**other, "usage": first}]
+            for begin in ([started(usage=first)], [started(usage=None), *middle]):
+                answer = bench.stream(sse(*begin, *a_block(1, "Hello"), *ends))
+                sent = answer.end["usage"] or {}
+                assert {k: v for k, v in sent.items() if v is not None} == usage, answer
 
 
 # What a whole message holds that comes instead of a stream, and the error that it is.
@@ -2985,17 +2812,15 @@ WHOLE: list[tuple[Obj, str]] = [
 ]
 
 
-@pytest.mark.parametrize("fields, code", WHOLE)
-def test_whole_message_instead_of_a_stream(
-    bench: Bench, fields: Obj, code: str
-) -> None:
-    answer = bench.ask(ask(), *refuse(200, {**started()["message"], **fields}))
-    if code:
-        assert answer.code == code, answer
-        return
-    assert same(answer.content, RICH.content), answer
-    assert answer.end["stop_reason"] == "tool_use" and answer.warnings == []
-    assert len(answer.of("text_delta")) == len(answer.of("thinking_delta")) == 1
+def test_whole_message_is_read_like_a_stream(bench: Bench) -> None:
+    for fields, code in WHOLE:
+        answer = bench.ask(ask(), *refuse(200, {**started()["message"], **fields}))
+        if code:
+            assert answer.code == code, answer
+            continue
+        assert same(answer.content, RICH.content), answer
+        assert answer.end["stop_reason"] == "tool_use" and answer.warnings == []
+        assert len(answer.of("text_delta")) == len(answer.of("thinking_delta")) == 1
 
 
 WAITING = {
@@ -3010,13 +2835,13 @@ WAITING = {
 }
 
 
-@pytest.mark.parametrize("line", WAITING)
-def test_only_what_could_be_an_end_marker_or_half_a_pair_waits(line: str) -> None:
-    translator = provider.EventTranslator()
-    frames = provider.SSEDecoder().feed(stream(line))
-    payloads = [json.loads(frame.data) for frame in frames]
-    events = [event for p in payloads for event in translator.translate(p)]
-    assert [event["text"] for event in events if "text" in event] == WAITING[line]
+def test_only_what_could_be_an_end_marker_or_half_a_pair_waits() -> None:
+    for line, texts in WAITING.items():
+        translator = provider.EventTranslator()
+        frames = provider.SSEDecoder().feed(stream(line))
+        payloads = [json.loads(frame.data) for frame in frames]
+        events = [event for p in payloads for event in translator.translate(p)]
+        assert [event["text"] for event in events if "text" in event] == texts, line
 
 
 def test_many_open_blocks_are_linear_work() -> None:
@@ -3036,13 +2861,8 @@ BAD_INPUTS = [
     *['{"a": 1} x', '{"a": 1}{"b": 2}', "{'a': 1}", '{"a": 1,}', '{"a": 1 /* b */}'],
     *["{a: 1}", '{"a": None}', '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}'],
     *["[1]", "null", '"x"', "5", '{"a": %s}' % ("9" * 5000), '{"a": ' * 100000],
-    *[
-        '{"a": "\n"} x',
-        '\ufeff{"a": 1}',
-        '\xa0{"a": 1}',
-        '{"a": \uff11}',
-        '{"a": "\\x41"}',
-    ],
+    *['{"a": "\n"} x', '\ufeff{"a": 1}', '\xa0{"a": 1}', '{"a": \uff11}'],
+    '{"a": "\\x41"}',
 ]
 
 
@@ -3060,185 +2880,111 @@ def test_bad_tool_input_is_no_call(bench: Bench, raw: str) -> None:
 
 # --- whatever comes, the grammar holds --------------------------------------
 
-
-def payloads() -> st.SearchStrategy[list[Obj]]:
-    index = st.integers(0, 3)
-    kinds = st.sampled_from(["text", "thinking", "tool_use", "new_kind"])
-    said = st.sampled_from(["", "a", "[e~[", "{", "}", '{"a":1}', "\ud83d", "\ude00"])
-    reason = st.sampled_from(["end_turn", "tool_use", "", None])
-    odd = st.sampled_from(
-        [
-            *[{"type": "content_block_delta"}, {"type": "message_start"}, {}],
-            *[{"type": "message_delta"}, {"type": "error"}, {"type": None}],
-            *[{**opened(0), "content_block": block} for block in (None, {"type": 5})],
-            *[{**opened(0), "index": "0"}, {**text(0, "x"), "index": None}],
-            *[delta(0, "text_delta"), {"type": "error", "error": "x"}],
-            {"type": "message_start", "message": {"id": 5, "model": None, "usage": []}},
-            {"type": "message_delta", "delta": None, "usage": 5},
-            {"type": "message_delta", "delta": {"stop_reason": 5}},
-        ]
-    )
-    builders = (text, thinking, partial_json, signature)
-    known = st.one_of(
-        st.sampled_from([started(), PING]),
-        *[st.builds(opened, index, kinds), st.builds(closed, index)],
-        *[st.builds(builder, index, said) for builder in builders],
-    )
-    rare = st.one_of(st.builds(stopping, reason), st.just(STOP), odd)
-    some = st.lists(st.one_of(known, known, known, rare), max_size=14)
-    last = st.lists(rare, max_size=2)
-    return st.builds(lambda head, tail: [*head, *tail], some, last)
+ODD_EVENTS: list[Obj] = [
+    *({"type": kind} for kind in ("content_block_delta", "message_start", None)),
+    *({**opened(0), "content_block": block} for block in (None, {"type": 5})),
+    *[{**opened(0), "index": "0"}, {**text(0, "x"), "index": None}],
+    *[{}, delta(0, "text_delta"), {"type": "error"}, {"type": "error", "error": "x"}],
+    {"type": "message_start", "message": {"id": 5, "model": None, "usage": []}},
+    {"type": "message_delta", "delta": None, "usage": 5},
+    {"type": "message_delta", "delta": {"stop_reason": 5}},
+]
+USUAL_EVENTS = """0:text 0:thinking 0:tool_use 1:new_kind 1:text 2:tool_use 0. 1. 2.
+    0+a 0+[e~[ 1+\ud83d 1+\ude00 2+{ 0~a 1~a 0#a 2#a 0= '0={"a":1}' 2={ 2=} 1={"""
+RARE_EVENTS = map("- {}".format, "start ping = =tool_use ; !".split())
+ANY_EVENT = st.one_of(
+    *[st.sampled_from(shlex.split(USUAL_EVENTS)).map(lambda t: stream(f"- '{t}'"))] * 3,
+    st.sampled_from([*map(stream, RARE_EVENTS), *map(sse, ODD_EVENTS)]),
+)
+ANY_STREAM = st.one_of(
+    st.lists(ANY_EVENT, max_size=16).map(b"".join),
+    st.lists(ANY_EVENT, max_size=16).map(lambda some: sse(started()) + b"".join(some)),
+    st.builds(
+        lambda place, junk, drop: RICH.data[:place] + junk + RICH.data[place + drop :],
+        *(st.integers(0, len(RICH.data)), st.binary(max_size=6), st.integers(0, 40)),
+    ),
+)
 
 
-@settings(PROPERTY, max_examples=250)
-@given(stream=payloads(), start=st.booleans(), seed=st.integers(0, 9))
-def test_whatever_events_come_the_grammar_holds(
-    long_bench: Bench, stream: list[Obj], start: bool, seed: int
-) -> None:
-    long_bench.emulator.reset()
-    head = [started()] if start else []
-    answer = long_bench.stream(*cut(sse(*head, *stream), "random", seed))
+@settings(PROPERTY, max_examples=300)
+@given(data=ANY_STREAM, seed=st.integers(0, 9))
+def test_any_stream_keeps_the_grammar(bench: Bench, data: bytes, seed: int) -> None:
+    bench.emulator.reset()
+    answer = bench.stream(*cut(data, "random", seed))
     check_grammar(lines_of(*answer.lines))
     if answer.end["type"] == "turn_end":
-        assert any(p.get("type") in ("message_delta", "message_stop") for p in stream)
+        assert b"message_delta" in data or b"message_stop" in data
     else:
         assert answer.code != "internal", answer
 
 
-@PROPERTY
-@given(
-    place=st.integers(0, len(RICH.data) - 1),
-    junk=st.binary(max_size=6),
-    drop=st.integers(0, 40),
-)
-def test_whatever_bytes_come_the_grammar_holds(
-    long_bench: Bench, place: int, junk: bytes, drop: int
-) -> None:
-    long_bench.emulator.reset()
-    data = RICH.data[:place] + junk + RICH.data[place + drop :]
-    answer = long_bench.stream(data)
-    check_grammar(lines_of(*answer.lines))
-    assert answer.end["type"] == "turn_end" or answer.code != "internal", answer
-
-
 # --- what came may be sent back ----------------------------------------------
 
-ODD_STRINGS = st.one_of(
-    st.text(max_size=8),
-    st.sampled_from(["\ud800", "a\udfffb", "\ud83d\ude00", "\u2028\x85", "\0", "[e~["]),
-)
-ODD_KEYS = st.one_of(
-    st.text(max_size=4),
-    st.sampled_from(["", "type", "id", "MaxTokens", "max_tokens", "url", "\ud800"]),
-)
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(10**40), 10**40),
-    st.floats(allow_nan=False, allow_infinity=False),
-    ODD_STRINGS,
-)
+ODD_WORDS = "\ud800 a\udfffb \ud83d\ude00 \u2028\x85 \0 [e~[ type id MaxTokens url"
+ODD_STRINGS = st.text(max_size=8) | st.sampled_from(["", *ODD_WORDS.split(" ")])
+NUMBERS_OF_JSON = st.integers(-(10**40), 10**40) | st.floats(-1e308, 1e308)
+objects = functools.partial(st.dictionaries, ODD_STRINGS, max_size=3)
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(ODD_KEYS, inner, max_size=3)
-    ),
+    st.none() | st.booleans() | NUMBERS_OF_JSON | ODD_STRINGS,
+    lambda inner: st.lists(inner, max_size=3) | objects(inner),
     max_leaves=8,
 )
-OBJECTS = st.dictionaries(ODD_KEYS, VALUES, max_size=4)
-
-
-def block_strategy() -> st.SearchStrategy[Obj]:
-    fields = st.sampled_from(["cache_control", "citations", "Zed", ""])
-    kinds = st.one_of(
+A_BLOCK_OF_ANY_KIND = st.builds(
+    lambda block, more: {**block, **more},
+    st.one_of(
         ODD_STRINGS.map(block_text),
         st.builds(a_thought, ODD_STRINGS, st.text("0123456789abcdef", max_size=20)),
-        st.text(max_size=9).map(lambda s: {"type": "redacted_thinking", "data": s}),
-        OBJECTS.map(lambda value: call("", value)),
-        st.builds(lambda value: {"type": "new_kind", "payload": value}, VALUES),
-    )
-    extra = st.dictionaries(fields, VALUES, max_size=2)
-    return st.builds(lambda block, more: {**block, **more}, kinds, extra)
+        objects(VALUES).map(lambda value: call("", value)),
+        VALUES.map(lambda value: new_kind(payload=value)),
+    ),
+    st.dictionaries(st.sampled_from(["cache_control", "citations", "Zed"]), VALUES),
+)
+DELTA_MAKERS = {"thinking": thinking, "text": text}
+DELTA_MAKERS.update(signature=signature, input=partial_json)
 
 
-def stream_of(blocks: list[Obj], rng: random.Random) -> bytes:
-    """A stream that makes `blocks`, whole at the start or in deltas."""
-    events: list[Obj | bytes] = [started()]
-    makers = {"signature": signature, "input": partial_json}
-    makers.update(thinking=thinking, text=text)
-    for index, block in enumerate(blocks):
-        start = dict(block)
-        deltas: list[Obj] = []
-        for field, make in makers.items():
-            if field in block and block["type"] != "new_kind" and rng.random() < 0.8:
-                value, start[field] = block[field], {} if field == "input" else ""
-                if field == "input":
-                    value = json.dumps(value, ensure_ascii=rng.random() < 0.5)
-                pieces = [value[i : i + 3] for i in range(0, len(value), 3)]
-                deltas[:0] = [make(index, piece) for piece in pieces]
-        opening = {**opened(index), "content_block": start}
-        events += [opening, *deltas, closed(index)]
-    calls = any(block["type"] == "tool_use" for block in blocks)
-    return sse(*events, stopping("tool_use" if calls else "end_turn"), STOP)
+def in_small_deltas(index: int, block: Obj) -> list[Obj]:
+    """The events of a block, its texts and input in pieces of three characters."""
+    start, deltas = dict(block), []
+    for field in [field for field in DELTA_MAKERS if field in block]:
+        value, start[field] = block[field], ""
+        if field == "input":
+            value, start[field] = json.dumps(value, ensure_ascii=False), {}
+        pieces = [value[i : i + 3] for i in range(0, len(value), 3)]
+        deltas += [DELTA_MAKERS[field](index, piece) for piece in pieces]
+    return [{**opened(index), "content_block": start}, *deltas, closed(index)]
 
 
 @settings(PROPERTY, max_examples=150)
-@given(blocks=st.lists(block_strategy(), min_size=1, max_size=4), seed=st.integers())
-def test_message_sent_back_is_the_same_json_upstream(
-    long_bench: Bench, blocks: list[Obj], seed: int
-) -> None:
-    bench, rng = long_bench, random.Random(seed)
+@given(st.lists(A_BLOCK_OF_ANY_KIND, min_size=1, max_size=4), st.integers())
+def test_message_sent_back_is_the_same(bench: Bench, blocks: Any, seed: int) -> None:
     bench.emulator.reset()
-    for number, block in enumerate(blocks):
-        if block["type"] == "tool_use":
-            block["id"] = f"call_{number}"
-    data = stream_of(blocks, rng)
+    calls = [block for block in blocks if block["type"] == "tool_use"]
+    for number, block in enumerate(calls):
+        block["id"] = f"call_{number}"
+    events = [in_small_deltas(*pair) for pair in enumerate(blocks)]
+    data = whole(*events, reason="tool_use" if calls else "end_turn")
     answer = bench.stream(*cut(data, "random", seed))
-    received = answer.content
-    if blocks[-1]["type"] == "text" and blocks[-1]["text"].endswith("[e~["):
-        assert received[-1]["text"] == blocks[-1]["text"][:-4]
-        blocks = [*blocks[:-1], received[-1]]
+    if blocks[-1].get("text", "").endswith("[e~["):
+        blocks[-1]["text"] = blocks[-1]["text"][:-4]
     blocks = well_formed(blocks)
-    assert same(received, blocks), answer
-    results = [result(b["id"]) for b in blocks if b["type"] == "tool_use"]
+    assert same(answer.content, blocks), answer
+    results = [result(block["id"]) for block in calls]
     messages = [*USER, answer.end["message"], user(*results, block_text("go on"))]
     body, back = bench.upstream({"messages": messages})
-    sendable = [
-        {k: v for k, v in b.items() if v is not None or b["type"] == "new_kind"}
-        for b in blocks
-        if not is_blank(b)
-    ]
-    if sendable:
-        assert same(body["messages"][1]["content"], sendable)
+    sent = []
+    for block in blocks:
+        known = block["type"] != "new_kind"
+        row = {k: v for k, v in block.items() if v is not None or not known}
+        sent += [] if is_blank(block) else [row]
+    assert not sent or same(body["messages"][1]["content"], sent)
     assert back.warnings == []
-
-
-USERS_BLOCKS: list[Obj] = [
-    {"type": "image", "url": "https://example.com/", "x": 1.0},
-    {"type": "image"},
-    {"type": "tool_result"},
-    {"type": "tool_result", "tool_use_id": "9"},
-]
-
-
-@pytest.mark.parametrize("block", USERS_BLOCKS)
-def test_message_with_a_users_block_can_be_sent_back(bench: Bench, block: Obj) -> None:
-    opening = {**opened(0), "content_block": block}
-    answer = bench.stream(whole([opening, closed(0)], a_block(1, "Hello")))
-    assert same(answer.content, [block, A_TEXT])
-    body, back = bench.upstream({"messages": [*USER, answer.end["message"], *USER]})
-    [*first, last] = body["messages"][1]["content"]
-    is_result = block["type"] == "tool_result"
-    assert last == A_TEXT and (is_result or same(first, [block]))
-    assert all(block["type"] == "text" for block in first if is_result)
-    assert back.warnings == ["history_repaired"] * is_result
 
 
 # =====================================================================
 # Settings
 # =====================================================================
 
-Env = Dict[str, Union[str, None]]
 Patch = pytest.MonkeyPatch
 
 
@@ -3290,47 +3036,17 @@ for _row in re.split(r"\n| \| ", WRONG_SETTINGS.strip()):
     BAD_CONFIGS[_row] = ({_name: json.loads(_value)}, _name)
 BAD_CONFIGS.update((url, ({"base_url": url}, "base_url")) for url in WRONG_URLS.split())
 
-# Keys as they are pasted, and what the message calls the mistake.
+# What the message calls the mistake, and keys as they are pasted.
 PASTED_KEYS = {
-    f'"{KEY}"': "quot",
-    f"'{KEY}": "quot",
-    f"{KEY},": ",",
-    f"Bearer {KEY}": "Bearer",
-    f"bearer {KEY}": "Bearer",
-    f"{KEY[:20]} {KEY[20:]}": "space",
-    f"<{KEY}>": "bracket|<",
-    f"{{{KEY}}}": "bracket|{",
-    "${MINIMAX_API_KEY}": "variable",
-    "$MINIMAX_API_KEY": "variable",
-    "MINIMAX_API_KEY": "variable",
-    "<your key>": "placeholder",
-    "sk-...": "placeholder",
-    "sk-cp-...": "placeholder",
-    "sk-api-\u2026": "placeholder",
+    "quot": [f'"{KEY}"', f"'{KEY}"],
+    ",": [f"{KEY},"],
+    "space": [f"{KEY[:20]} {KEY[20:]}"],
+    "bracket|[<{]": [f"<{KEY}>", f"{{{KEY}}}"],
+    "Bearer": [f"Bearer {KEY}", f"bearer {KEY}"],
+    "variable": ["${MINIMAX_API_KEY}", "$MINIMAX_API_KEY", "MINIMAX_API_KEY"],
+    "placeholder": ["<your key>", "sk-...", "sk-cp-...", "sk-api-\u2026"],
 }
-
-
-@pytest.fixture(scope="module")
-def settings_bench() -> Iterator[Bench]:
-    made = Bench()
-    made.plugin.close()
-    made.plugin = Plugin(None, "{}", NO_VARIABLES)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-def configure(bench: Bench, config: Obj | str) -> None:
-    bench.emulator.reset()
-    path = bench.plugin.config_path
-    path.unlink()
-    if isinstance(config, dict):
-        good = {"api_key": KEY, "base_url": bench.emulator.base_url}
-        write_config(path, {**good, **config})
-    else:
-        path.write_bytes(config.encode("utf-8", "surrogateescape"))
-        path.chmod(0o600)
+PASTED = [(key, mistake) for mistake, keys in PASTED_KEYS.items() for key in keys]
 
 
 def check_unquoted(answer: Answer, value: object) -> None:
@@ -3340,29 +3056,29 @@ def check_unquoted(answer: Answer, value: object) -> None:
 
 
 @pytest.mark.parametrize("name", BAD_CONFIGS)
-def test_bad_config_is_an_error_of_each_turn(settings_bench: Bench, name: str) -> None:
+def test_bad_config_is_an_error_of_each_turn(bench: Bench, name: str) -> None:
     config, pattern = BAD_CONFIGS[name]
-    configure(settings_bench, config)
-    answer = settings_bench.plugin.turn(ask())
+    bench.configure(config)
+    answer = bench.plugin.turn(ask())
     assert answer.code == "config", answer
     answer.says(pattern, r"config\.json")
     if isinstance(config, dict):
         check_unquoted(answer, next(iter(config.values())))
-    assert settings_bench.plugin.turn(ask()).code == "config"
-    configure(settings_bench, {})
-    assert settings_bench.plugin.turn(ask()).text == "ok"
+    assert bench.plugin.turn(ask()).code == "config"
+    bench.configure({})
+    assert bench.plugin.turn(ask()).text == "ok"
 
 
-@pytest.mark.parametrize("pasted", PASTED_KEYS)
-def test_key_pasted_badly_is_not_sent(settings_bench: Bench, pasted: str) -> None:
-    configure(settings_bench, {"api_key": pasted})
-    answer = settings_bench.plugin.turn(ask())
-    assert answer.code == "config" and settings_bench.emulator.requests == []
-    assert re.search(PASTED_KEYS[pasted], answer.error["message"]), answer
+@pytest.mark.parametrize("pasted, mistake", PASTED)
+def test_bad_paste_of_a_key_is_no_key(bench: Bench, pasted: str, mistake: str) -> None:
+    bench.configure({"api_key": pasted})
+    answer = bench.plugin.turn(ask())
+    assert answer.code == "config" and bench.emulator.requests == []
+    assert re.search(mistake, answer.error["message"]), answer
     assert pasted not in answer.error["message"]
-    with pytest.raises(provider.ProviderError) as caught:
+    with pytest.raises(provider.ProviderError, match="api_key") as caught:
         provider.MiniMaxProvider(api_key=pasted)
-    assert caught.value.code == "config" and "api_key" in caught.value.message
+    assert caught.value.code == "config"
     check_secret(str(caught.value).encode())
 
 
@@ -3370,9 +3086,8 @@ def test_key_pasted_badly_is_not_sent(settings_bench: Bench, pasted: str) -> Non
 MISPLACED = ["api_key_file", "region", "effort", "log_level", "max_retries", "base_url"]
 MISPLACED_KEYS: list[Obj] = [
     *({name: KEY} for name in MISPLACED),
-    {"api_key": [KEY]},
+    *({name: [KEY]} for name in ("api_key", "idle_timeout")),
     {"api_key": {"key": KEY}},
-    {"idle_timeout": [KEY]},
     {"base_url": f"https://127.0.0.1:{KEY}/?"},
     {KEY: 1},
 ]
@@ -3401,58 +3116,53 @@ def test_wrong_variable_is_named_alone_and_needs_a_restart(name: str) -> None:
     assert "config.json" not in dump(answer.error)
 
 
-def test_file_is_read_again_by_each_turn(settings_bench: Bench) -> None:
-    bench = settings_bench
+def test_file_is_read_again_by_each_turn(bench: Bench) -> None:
     for value in ("", "  ", None):
-        configure(bench, {"api_key": value})
+        bench.configure({"api_key": value})
         answer = bench.plugin.turn(ask())
         assert answer.code == "config" and bench.emulator.requests == []
         answer.says("MINIMAX_API_KEY")
     bench.plugin.config_path.unlink()
     assert bench.plugin.turn(ask()).code == "config"
-    write_config(bench.plugin.config_path, {})
-    for key in ("first-key-00000000", "other-key-00000000"):
+    for key in ("first-key-Bq4x8", "other-key-Wn2v7"):
         model = {"model": "MiniMax-M3.1-Flash", "effort": "low"}
-        configure(bench, {"api_key": key, "max_tokens_default": 99, **model})
+        bench.configure({"api_key": key, "max_tokens_default": 99, **model})
         body, _ = bench.upstream(ask())
         assert (body["model"], body["max_tokens"]) == (model["model"], 99)
         assert body["output_config"] == {"effort": "low"}
-        assert bench.emulator.requests[0].header("authorization") == ["Bearer " + key]
+        sent = bench.emulator.requests[-1].header("authorization")
+        assert sent == ["Bearer " + key]
 
 
-@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/", "/v1/messages"])
-def test_base_url_is_taken_in_common_forms(settings_bench: Bench, suffix: str) -> None:
-    url = settings_bench.emulator.base_url.replace("127.0.0.1", "localhost")
-    configure(settings_bench, {"base_url": url + suffix})
-    assert settings_bench.plugin.turn(ask()).text == "ok"
-    assert settings_bench.emulator.requests[0].target == "/anthropic/v1/messages"
+def test_base_url_is_taken_in_common_forms(bench: Bench) -> None:
+    url = bench.emulator.base_url.replace("127.0.0.1", "localhost")
+    for suffix in ("", "/", "/v1", "/v1/", "/v1/messages"):
+        bench.configure({"base_url": url + suffix})
+        assert bench.plugin.turn(ask()).text == "ok"
+        assert bench.emulator.requests[-1].target == "/anthropic/v1/messages"
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_config_unreadable_for_a_moment_does_not_stick(
-    emulator: Emulator, monkeypatch: Patch, tmp_path: Path, half: bool
-) -> None:
-    """Rewritten in place, it is half there: that is read again at once."""
-    real, calls = provider.read_file, itertools.count()
+def test_unreadable_config_does_not_stick(bench: Bench, monkeypatch: Patch) -> None:
+    real, trouble = provider.read_file, [""]
 
-    def failing_once(path: Any, limit: int) -> tuple[bytes, int]:
+    def read_file(path: Any, limit: int) -> tuple[bytes, int]:
         data, mode = real(path, limit)
-        if next(calls):
-            return data, mode
-        if not half:
+        this, trouble[0] = trouble[0], ""
+        if this == "failed":
             raise OSError(24, "Too many open files")
-        return data[: len(data) // 2], mode
+        return data[: len(data) // 2] if this else data, mode
 
-    config = {"api_key": KEY, "base_url": emulator.base_url}
-    write_config(tmp_path / "c.json", config)
     monkeypatch.delenv("MINIMAX_API_KEY", raising=False)
-    monkeypatch.setattr(provider, "read_file", failing_once)
-    with provider.MiniMaxProvider.from_config(str(tmp_path / "c.json")) as client:
-        if not half:
-            [event] = client.turn(ask())
-            assert event["error"]["code"] == "config"
-            assert "Too many open files" in event["error"]["message"]
-        assert client.complete(ask())["type"] == "turn_end"
+    monkeypatch.setattr(provider, "read_file", read_file)
+    path = str(bench.plugin.config_path)
+    with provider.MiniMaxProvider.from_config(path) as client:
+        trouble[0] = "failed"
+        [event] = client.turn(ask())
+        assert event["error"]["code"] == "config"
+        assert "Too many open files" in event["error"]["message"]
+        for this in ("", "half"):  # while it is rewritten in place: it is read again
+            trouble[0] = this
+            assert client.complete(ask())["type"] == "turn_end"
 
 
 def test_unknown_setting_is_named_on_stderr_and_ignored(emulator: Emulator) -> None:
@@ -3473,35 +3183,31 @@ def test_environment_wins_over_the_file_and_blank_is_unset(emulator: Emulator) -
     assert sent == [["Bearer " + KEY], ["Bearer " + OTHER_KEY]]
 
 
-@pytest.mark.parametrize("root", [None, "a profile"])
-def test_config_of_a_profile(
-    emulator: Emulator, tmp_path: Path, root: str | None
-) -> None:
-    base = tmp_path / (root or ".plexum")
-    (base / "plugins" / "plexum-minimax-provider").mkdir(parents=True)
-    path = base / "plugins" / "plexum-minimax-provider" / "config.json"
-    write_config(path, {"max_tokens_default": 77})
-    env: Env = {"HOME": str(tmp_path), "PLEXUM_MINIMAX_CONFIG": None}
-    env["PLEXUM_PROFILE_ROOT"] = str(base) if root else None
-    assert one_turn(emulator.base_url, env=env).text == "ok"
-    assert emulator.requests[0].json["max_tokens"] == 77
+def test_config_of_a_profile(emulator: Emulator, tmp_path: Path) -> None:
+    for root in (None, tmp_path / "a profile"):
+        base = root or tmp_path / ".plexum"
+        (base / "plugins" / "plexum-minimax-provider").mkdir(parents=True)
+        path = base / "plugins" / "plexum-minimax-provider" / "config.json"
+        write_config(path, {"max_tokens_default": 77})
+        env: Env = {"HOME": str(tmp_path), "PLEXUM_MINIMAX_CONFIG": None}
+        env["PLEXUM_PROFILE_ROOT"] = str(root) if root else None
+        assert one_turn(emulator.base_url, env=env).text == "ok"
+        assert emulator.requests[-1].json["max_tokens"] == 77
 
 
 REGION_HOSTS = {"global": "api.minimax.io", "cn": "api.minimaxi.com"}
 
 
-@pytest.mark.parametrize("region", REGION_HOSTS)
-def test_region_decides_the_host_and_a_proxy_sees_no_key(
-    emulator: Emulator, region: str
-) -> None:
+def test_region_decides_the_host_and_a_proxy_sees_no_key(emulator: Emulator) -> None:
     emulator.answer = lambda request: refuse(407, "no")
-    env: Env = {"MINIMAX_REGION": region, "HTTPS_PROXY": emulator.base_url}
-    answer = one_turn(None, {}, env)
-    assert answer.code == "network" and not answer.error["retryable"]
-    answer.says("proxy", "407", "USER:PASSWORD@HOST", "HTTPS_PROXY")
-    [request] = emulator.requests  # no retry
-    assert request.target == REGION_HOSTS[region] + ":443"
-    check_secret(request.head, request.body)
+    for region in REGION_HOSTS:
+        env: Env = {"MINIMAX_REGION": region, "HTTPS_PROXY": emulator.base_url}
+        answer = one_turn(None, {}, env)
+        assert answer.code == "network" and not answer.error["retryable"]
+        answer.says("proxy", "407", "USER:PASSWORD@HOST", "HTTPS_PROXY")
+    hosts = [request.target for request in emulator.requests]  # and no retry
+    assert hosts == [host + ":443" for host in REGION_HOSTS.values()]
+    check_secret(*(request.head + request.body for request in emulator.requests))
 
 
 CA_VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
@@ -3510,9 +3216,9 @@ CA_VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", *CA_VARIABLES])
 def test_useless_proxy_or_certificates(emulator: Emulator, name: str) -> None:
     url = emulator.base_url.replace("http:", "https:")
-    values = ["ftp://127.0.0.1:9"] if name == "HTTPS_PROXY" else [SOURCE, "/no/ca.pem"]
-    for value in values:
-        answer = one_turn(url, {"max_retries": 0}, {name: value})
+    useless = {"HTTPS_PROXY": ["ftp://127.0.0.1:9"]}
+    for value in useless.get(name, [SOURCE, "/no/ca.pem"]):
+        answer = one_turn(url, ONCE, {name: value})
         assert answer.code == "config" and answer.error["retryable"] is False
         assert "base_url" not in answer.error["message"]
         answer.says(name)
@@ -3527,7 +3233,7 @@ def test_plain_loopback_and_no_proxy_go_through_none(emulator: Emulator) -> None
             url = emulator.base_url.replace("127.0.0.1", host)
             assert one_turn(url, env=env).text == "ok"
         env.update(NO_PROXY="nowhere.invalid", no_proxy="nowhere.invalid")
-        answer = one_turn("https://nowhere.invalid", {"max_retries": 0}, env)
+        answer = one_turn("https://nowhere.invalid", ONCE, env)
         assert answer.code == "network" and proxy.connections == 0
 
 
@@ -3537,7 +3243,6 @@ def test_plain_loopback_and_no_proxy_go_through_none(emulator: Emulator) -> None
 
 ONCE: Obj = {"max_retries": 0}
 CHUNKED = response_head(200, "Transfer-Encoding: chunked")
-BEGUN = sse(started(), opened(0), text(0, "Hello"))
 MIDDLE = RICH.data.index(b"event: content_block_stop")
 
 
@@ -3558,10 +3263,7 @@ def test_request_line_and_headers(bench: Bench) -> None:
     assert {name: request.header(name) for name in fields} == fields
 
 
-FRAMINGS = ("chunked", "length", "close")
-
-
-@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("framing", ("chunked", "length", "close"))
 def test_text_arrives_while_the_body_is_still_open(bench: Bench, framing: str) -> None:
     heard = threading.Event()
     rest = cut(RICH.data[MIDDLE:], "random")
@@ -3573,34 +3275,37 @@ def test_text_arrives_while_the_body_is_still_open(bench: Bench, framing: str) -
     assert same(bench.plugin.answer(ident).content, RICH.content)
 
 
-HEADS = (
-    "Content-Type: text/event-stream;charset=latin-1",
-    "content-type: TEXT/Event-Stream",
-    "No-Content-Type: at all",
-)
-OPENINGS = (b"", b": hi\n\n", b"\xef\xbb\xbf\n", b"\r\n" * 100000)
+KINDS = ["TEXT/Event-Stream", "text/event-stream;charset=latin-1", ""]
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_stream_is_utf8_whatever_head_and_opening(bench: Bench, head: str) -> None:
-    for opening in OPENINGS:
-        answer = bench.stream(opening, RICH.data, framing="close", headers=[head])
-        assert same(answer.content, RICH.content)
-
-
-def test_turn_ends_at_message_stop_though_the_body_goes_on(bench: Bench) -> None:
-    """And nothing that comes after it is content."""
-    for tail in (b"", words("MORE"), b"data: {oops\n\n", frame(api_error("(1000)"))):
-        bench.emulator.reset()
-        bench.emulator.queue.append(unfinished(OK + tail, hold))
-        assert bench.plugin.turn(ask()).text == "ok"
-        assert bench.emulator.wait_request().gone.wait(DEADLINE)
-    for end in (close, reset):
-        assert bench.ask(ask(), *unfinished(OK, end)).text == "ok"
-        head = response_head(200, "Content-Length: 5000")
-        assert bench.ask(ask(), head, OK, end).text == "ok"
+@pytest.mark.parametrize("kind", KINDS)
+def test_stream_is_utf8_whatever_head_and_opening(bench: Bench, kind: str) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert bench.ask(ask(), interim * 2, *respond(OK)).text == "ok"
+    head = f"content-type: {kind}" if kind else "No-Content-Type: at all"
+    for opening in (b"", b": hi\n\n", b"\xef\xbb\xbf\n", b"\r\n" * 100000):
+        script = respond(opening, RICH.data, framing="close", headers=[head])
+        assert same(bench.ask(ask(), interim * 2, *script).content, RICH.content)
+
+
+A_BLOCK = [opened(0), text(0, "Hello[e~["), closed(0)]
+ENDS: list[Step] = [hold, reset, close, b"data: {oops\n\n", frame("[]"), frame(LOAD)]
+ENDS += [frame(started(ident="2")), drip(chunk(frame({"type": "new_event"})))]
+ENDS += [drip(b"zz\r\n")]  # bad framing
+
+
+def test_whatever_follows_the_stop_reason_it_is_a_success(bench: Bench) -> None:
+    bench.configure({"idle_timeout": 0.3})
+    for payloads, last in itertools.product(([], A_BLOCK), ([], [STOP])):
+        data = sse(started(), *payloads, stopping(), *last)
+        scripts = [(end, unfinished(data, end)) for end in ENDS]
+        by_length = [response_head(200, "Content-Length: 5000"), data]
+        scripts += [(end, [*by_length, end]) for end in (close, reset)]
+        for end, script in scripts:
+            answer = bench.ask(ask(), *script)
+            assert answer.end["type"] == "turn_end", answer
+            assert same(answer.content, [A_TEXT] if payloads else [])
+            if end is hold:
+                assert bench.emulator.requests[-1].gone.wait(DEADLINE)
 
 
 def test_encoding_nobody_asked_for_is_named(bench: Bench) -> None:
@@ -3624,17 +3329,14 @@ def test_redirects_are_not_followed_nor_cookies_kept(bench: Bench) -> None:
     assert [r.header("cookie") for r in bench.emulator.requests] == [[]] * 7
 
 
-def test_netrc_is_ignored(emulator: Emulator, tmp_path: Path) -> None:
+def test_netrc_and_others_are_ignored(emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
     env: Env = {"HOME": str(tmp_path), "NETRC": str(tmp_path / ".netrc")}
     env.update(ANTHROPIC_BASE_URL="http://127.0.0.1:9", OPENAI_BASE_URL="http://x")
+    env.update(ANTHROPIC_API_KEY="sk-0", OPENAI_API_KEY="sk-0")
     assert one_turn(emulator.base_url, env=env).text == "ok"
     assert emulator.requests[0].header("authorization") == ["Bearer " + KEY]
-    env = {
-        "MINIMAX_API_KEY": None,
-        "ANTHROPIC_API_KEY": "sk-0",
-        "OPENAI_API_KEY": "sk-0",
-    }
+    env["MINIMAX_API_KEY"] = None
     assert one_turn(emulator.base_url, env=env).code == "config"
     assert emulator.connections == 1
 
@@ -3679,12 +3381,10 @@ def tls_emulator(certificate: Path) -> Iterator[Emulator]:
 
 
 @needs_linux
-@pytest.mark.parametrize("variable", ["PATH", *CA_VARIABLES])
-def test_wrong_certificate(
-    tls_emulator: Emulator, certificate: Path, variable: str
-) -> None:
+@pytest.mark.parametrize("name", ["PATH", *CA_VARIABLES])
+def test_bad_certificate(tls_emulator: Emulator, certificate: Path, name: str) -> None:
     """A variable that is set, but empty, does not switch that off."""
-    answer = one_turn(tls_emulator.base_url, env={variable: ""})
+    answer = one_turn(tls_emulator.base_url, env={name: ""})
     assert answer.of("retry") == [] and tls_emulator.requests == []
     answer.says("certificate", "REQUESTS_CA_BUNDLE|SSL_CERT_FILE")
     with Emulator(tls_emulator.tls, host="127.0.0.2") as other:  # not its name
@@ -3694,18 +3394,16 @@ def test_wrong_certificate(
         assert error["code"] == "network" and error["retryable"] is False
 
 
-@pytest.mark.parametrize("variable", CA_VARIABLES)
-def test_named_certificates(
-    tls_emulator: Emulator, certificate: Path, variable: str
-) -> None:
-    env: Env = {variable: str(certificate)}
-    if variable == "REQUESTS_CA_BUNDLE":  # it wins over the one for all programs
-        env["SSL_CERT_FILE"] = "/nonexistent/ca.pem"
-    tls_emulator.queue.append(respond(*cut(RICH.data, "random")))
-    with Plugin(tls_emulator.base_url, env=env) as plugin:
-        assert same(plugin.turn(ask()).content, RICH.content)
-        assert plugin.turn(ask()).text == "ok"
-    assert tls_emulator.connections == 1
+def test_named_certificates_are_used(tls_emulator: Emulator, certificate: Path) -> None:
+    for number, name in enumerate(CA_VARIABLES, 1):
+        env: Env = {name: str(certificate)}
+        if name == "REQUESTS_CA_BUNDLE":  # it wins over the one for all programs
+            env["SSL_CERT_FILE"] = "/nonexistent/ca.pem"
+        tls_emulator.queue.append(respond(*cut(RICH.data, "random")))
+        with Plugin(tls_emulator.base_url, env=env) as plugin:
+            assert same(plugin.turn(ask()).content, RICH.content)
+            assert plugin.turn(ask()).text == "ok"
+        assert tls_emulator.connections == number
 
 
 # What stands in for PySocks: port 1 never answers, any other leads to the host.
@@ -3728,10 +3426,9 @@ def by_socks(folder: Path, port: int) -> Env:
     return {**planted(folder, socks=SOCKS), "all_proxy": f"socks5://127.0.0.1:{port}"}
 
 
-def test_turns_through_socks_share_a_connection_and_have_limits(
-    tls_emulator: Emulator, certificate: Path, tmp_path: Path
-) -> None:
-    env: Env = {**by_socks(tmp_path, 2), "SSL_CERT_FILE": str(certificate)}
+def test_socks_turns_have_limits(tls_emulator: Emulator, certificate: Path) -> None:
+    """And they share a connection."""
+    env = {**by_socks(certificate.parent, 2), "SSL_CERT_FILE": str(certificate)}
     tls_emulator.routes = {"held": [hold], "begun": unfinished(BEGUN, hold)}
     with Plugin(tls_emulator.base_url, {**ONCE, "idle_timeout": 0.5}, env) as plugin:
         for _ in range(2):
@@ -3759,13 +3456,11 @@ def test_socks_proxy_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
         wait_until(lambda: resources(plugin)[0] <= files + 2)
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_refusal_that_comes_while_the_body_is_sent_is_heard(
-    tls_emulator: Emulator, certificate: Path, scheme: str
-) -> None:
+def test_early_refusal_is_heard(tls_emulator: Emulator, certificate: Path) -> None:
+    """It comes while the body is sent, over TLS and in the clear."""
+
     def greet(sock: socket.socket) -> None:
         """Read the head alone, refuse, and close."""
-        tls = tls_emulator.tls if scheme == "https" else None
         with tls.wrap_socket(sock, server_side=True) if tls else sock as conn:
             head = b""
             while b"\r\n\r\n" not in head:
@@ -3773,20 +3468,18 @@ def test_refusal_that_comes_while_the_body_is_sent_is_heard(
             conn.sendall(at_once(refuse(413, HTML % "413 Request Entity Too Large")))
         raise Done
 
-    with Emulator(greeting=greet) as server:
-        url = server.base_url.replace("http:", scheme + ":")
-        with Plugin(url, env={"SSL_CERT_FILE": str(certificate)}) as plugin:
-            answer = plugin.turn(ask("x" * 20000000))
-        assert (answer.code, answer.error["http_status"]) == ("rejected", 413)
-        assert answer.of("retry") == [] and server.connections == 1
+    for tls in (tls_emulator.tls, None):
+        with Emulator(greeting=greet) as server:
+            url = server.base_url.replace("http:", "https:" if tls else "http:")
+            with Plugin(url, env={"SSL_CERT_FILE": str(certificate)}) as plugin:
+                answer = plugin.turn(ask("x" * 20000000))
+            assert (answer.code, answer.error["http_status"]) == ("rejected", 413)
+            assert answer.of("retry") == [] and server.connections == 1
 
 
 # --- errors ------------------------------------------------------------------
 
-HTML = "<html><head><title>%s</title></head><body>nginx</body></html>"
 HOST = r"127\.0\.0\.1"
-LOAD = api_error("The server cluster is currently under high load (2064)")
-LOAD_JSON = json.dumps(LOAD)
 
 # MiniMax's numbers decide, whatever the status and the words beside them.
 NUMBERS = {
@@ -3802,54 +3495,14 @@ NUMBERS = {
     "upstream": (1000, 1001, 1013, 1024, 1033),
 }
 
-
-@pytest.mark.parametrize("code", NUMBERS)
-def test_number_of_minimax_decides_before_all_else(bench: Bench, code: str) -> None:
-    for number in NUMBERS[code]:
-        telling = "" if number == 2013 else "unknown model, context window exceeded, "
-        message = f"{telling}(204800) tokens, was (1024), now ({number}) of (99999)"
-        in_text = api_error("long " * 500 + message)
-        in_field = base_resp(number, "余额不足")
-        as_text: Obj = {"base_resp": {"status_code": str(number), "status_msg": "no"}}
-        bodies: list[tuple[int, str | Obj]] = [
-            *((status, in_text) for status in (400, 401, 404, 429, 500, 529)),
-            (429, {"error": {"type": "odd", "message": message, "http_code": "500"}}),
-            *((status, in_field) for status in (200, 402, 500)),
-            (200, as_text),
-            (500, "\ufeff" + json.dumps(in_field)),
-            (200, json.dumps(in_field, indent=1).replace("\n", "\n\n")),
-            (500, sse(PING, in_field).decode()),
-        ]
-        for status, body in bodies:
-            answer = bench.ask(ask(), *refuse(status, body))
-            assert answer.code == code, (number, status, body, answer)
-            assert answer.error["provider_code"] == number, (status, body)
-            assert status == 200 or answer.error["http_status"] == status
-            assert answer.end["partial"] is None and answer.of("turn_start") == []
-            assert answer.end["model"] == "MiniMax-M3"
-
-
 STATUSES = {401: "auth", 402: "insufficient_balance", 403: "permission"}
 STATUSES.update(dict.fromkeys((408, 409, 500, 502, 503, 504), "upstream"))
 STATUSES.update(dict.fromkeys((400, 413, 418, 422), "rejected"))
 STATUSES.update({429: "rate_limited", 529: "overloaded"})
-LONG = "context window exceeds limit"
 UNTELLING: list[str | Obj] = [
     *("", "no", HTML % "nginx", '{"type": "err', "[1, 2]", "[" * 60000),
     *({"error": "broken"}, api_error("no", "invalid_request_error")),
 ]
-
-
-@pytest.mark.parametrize("status", STATUSES)
-def test_status_decides_where_there_is_no_number(bench: Bench, status: int) -> None:
-    is_telling = status in (400, 413, 422)
-    for body in UNTELLING if is_telling else [*UNTELLING, api_error(LONG)]:
-        answer = bench.ask(ask(), *refuse(status, body))
-        assert answer.code == STATUSES[status], body
-        assert answer.error["http_status"] == status
-        assert "provider_code" not in answer.error
-
-
 # Status, code, and a message that decides, if it does.
 MESSAGES = """
 400 model_unavailable invalid params, unknown model 'abc' (2013)
@@ -3858,6 +3511,7 @@ MESSAGES = """
 404 rejected nothing here
 401 auth invalid api key, unknown model
 529 overloaded load; your context window is fine
+429 quota_exhausted limit, resets at 2026-05-15T15:00:00Z (2056)
 400 context_too_long invalid params, context window exceeds limit (2013)
 400 context_too_long prompt is too long: 200001 tokens > 200000 maximum
 400 context_too_long input length and `max_tokens` exceed context limit: 1 + 2 > 3
@@ -3866,61 +3520,75 @@ MESSAGES = """
 400 context_too_long 上下文窗口不足
 400 context_too_long 输入内容过长
 400 rejected invalid params, tokens (204800) over (196608) (2013)
-400 rejected invalid params, tool result's tool id(call_1) not found (2013)
-400 rejected invalid params, tool call result does not follow tool call (2013)
-400 rejected invalid thinking.type: "enabled" (allowed: adaptive, disabled) (2013)
 400 rejected invalid params, this model requires adaptive thinking (2013)
 400 rejected invalid params, does not support max tokens > 524288 (2013)
 """
-UNLIKE_API: list[tuple[int, str | Obj, str]] = [
-    *((404, body, "not_found") for body in (HTML % "404", "404 page not found")),
-    *((404, body, "not_found") for body in ('["model"]', {"error": "Not Found"})),
-    (404, {"detail": "Not Found"}, "not_found"),
-    *((200, body, "protocol") for body in (HTML % "Sign in", "404 page not found")),
-    *((200, body, "protocol") for body in ({"hello": 1}, base_resp(0, "ok"), "")),
-    (204, "", "protocol"),
-    (200, {"error": {"message": "high load (2064)"}}, "overloaded"),
-    (200, {"type": "overloaded_error", "message": "busy"}, "overloaded"),
+NOT_FOUND: list[str | Obj] = [HTML % "404", "404 page not found", '["model"]']
+NOT_FOUND += [{"error": "Not Found"}, {"detail": "Not Found"}]
+NO_STREAM: list[str | Obj] = [HTML % "Sign in", "404 page not found", {"hello": 1}]
+UNLIKE_API: list[tuple[int, str | Obj, str, int | None]] = [
+    *((404, body, "not_found", None) for body in NOT_FOUND),
+    *((200, body, "protocol", None) for body in [*NO_STREAM, base_resp(0, "ok")]),
+    *((status, "", "protocol|empty_response", None) for status in (200, 204)),
+    (200, {"error": {"message": "high load (2064)"}}, "overloaded", 2064),
+    (200, {"type": "overloaded_error", "message": "busy"}, "overloaded", None),
 ]
 
 
-@pytest.mark.parametrize("row", MESSAGES.strip().split("\n"))
-def test_message_decides_beside_400_and_its_like(bench: Bench, row: str) -> None:
-    status, code, message = row.split(" ", 2)
-    body = api_error(message, "invalid_request_error")
-    answer = bench.ask(ask(), *refuse(int(status), body))
-    assert answer.code == code and message in answer.error["message"]
-    assert answer.error["request_id"] == "req_0123"
+def error_cases() -> Iterator[tuple[int, str | Obj, str, int | None]]:
+    """Status, body, the error's code, and MiniMax's number if there is one."""
+    for code, number in [(code, n) for code, row in NUMBERS.items() for n in row]:
+        telling = "" if number == 2013 else "unknown model, context window exceeded, "
+        message = f"{telling}(204800) tokens, was (1024), now ({number}) of (99999)"
+        in_text = api_error("long " * 500 + message)
+        in_field = base_resp(number, "余额不足")
+        for status in (400, 401, 404, 429, 500, 529):
+            yield status, in_text, code, number
+        odd = {"type": "odd", "message": message, "http_code": "500"}
+        yield 429, {"error": odd}, code, number
+        for status in (200, 402, 500):
+            yield status, in_field, code, number
+        as_text = {"status_code": str(number), "status_msg": "no"}
+        yield 200, {"base_resp": as_text}, code, number
+        yield 500, "\ufeff" + json.dumps(in_field), code, number
+        yield 200, json.dumps(in_field, indent=1).replace("\n", "\n\n"), code, number
+        yield 500, sse(PING, in_field).decode(), code, number
+    for status, code in STATUSES.items():
+        for body in UNTELLING:
+            yield status, body, code, None
+        if status not in (400, 413, 422):
+            yield status, api_error("context window exceeds limit"), code, None
+    for line in MESSAGES.strip().split("\n"):
+        word, code, message = line.split(" ", 2)
+        found = re.search(r"\((\d{4})\)$", message)
+        yield int(word), api_error(message), code, int(found[1]) if found else None
+    yield from UNLIKE_API
 
 
-@pytest.mark.parametrize("status, body, code", UNLIKE_API)
-def test_answer_unlike_an_api(
-    bench: Bench, status: int, body: str | Obj, code: str
-) -> None:
-    answer = bench.ask(ask(), *refuse(status, body))
-    assert answer.code == code or (body == "" and answer.code == "empty_response")
-    if isinstance(body, str) and "page" in body:
-        where = rf"{HOST}:\d+/anthropic/v1/messages"
-        answer.says(where if status == 404 else "404 page not found")
-
-
-def test_every_error_and_warning_code_is_tested_somewhere() -> None:
-    source = Path(__file__).read_text("utf-8").split("# Server-sent events", 1)[1]
-    for code in [*ERROR_CODES, *WARNING_CODES]:
-        assert re.search(rf"\b{code}\b", source), code
-
-
-def test_quota_error_has_its_reset_time_where_the_text_has(bench: Bench) -> None:
-    moment = "2026-05-15T15:00:00Z"
-    for words in (f"limit, resets at {moment} (2056)", "limit (2056)"):
-        answer = bench.ask(ask(), *refuse(429, api_error(words)))
-        assert answer.code == "quota_exhausted"
-        assert answer.error.get("reset_at") == (moment if moment in words else None)
+@pytest.mark.parametrize("code", sorted({row[2] for row in error_cases()}))
+def test_refusal_is_an_error_of_its_code(bench: Bench, code: str) -> None:
+    """MiniMax's number decides, then the status, with some of them a message."""
+    for status, body, _, number in [row for row in error_cases() if row[2] == code]:
+        answer = bench.ask(ask(), *refuse(status, body))
+        error, words = answer.error, dump(body)
+        assert re.fullmatch(code, error["code"]), (status, words, answer)
+        assert error.get("provider_code") == number, (status, words)
+        assert status < 300 or error["http_status"] == status
+        assert answer.end["partial"] is None and answer.of("turn_start") == []
+        assert answer.end["model"] == "MiniMax-M3"
+        moment = re.search(r"2026-\S+Z", words)
+        assert error.get("reset_at") == (moment and moment[0])
+        if isinstance(body, dict) and "request_id" in body:
+            assert error["request_id"] == "req_0123"
+            told = body["error"]["message"]
+            assert told.startswith("long") or told in error["message"]
+        if (status, body) == (200, "404 page not found"):
+            assert body in error["message"]
 
 
 PLAN, BALANCE, OLD = "sk-cp-" + "a" * 30, "sk-api-" + "a" * 30, "eyJ" + "a" * 30
 # Key, status, message, model, and what the hint names.
-HINTS: list[tuple[str, int, str, str, str]] = [
+HINTS: list[tuple[str, int, str, str | None, str]] = [
     (PLAN, 403, "no", "MiniMax-M2", "MiniMax-M2 MiniMax-M3.1-Flash"),
     (PLAN, 402, "no", "MiniMax-M3", "sk-cp- quota sk-api-"),
     (BALANCE, 402, "no", "MiniMax-M3", "sk-api- balance sk-cp-"),
@@ -3932,18 +3600,22 @@ HINTS: list[tuple[str, int, str, str, str]] = [
     # This host is not MiniMax's: another region is no help.
     (PLAN, 401, "no", "MiniMax-M3", rf"{HOST} sk-cp- base_url (?!.*region)"),
     ("a" * 30, 401, "no", "MiniMax-M3", f"{HOST} unknown"),
+    # Nor has `extra_body` left a model that could be named.
+    *((PLAN, status, "no (2061)", None, "(?!.*None)") for status in (400, 403, 529)),
 ]
 
 
-@pytest.mark.parametrize("key, status, message, model, names", HINTS)
-def test_hint_names_what_is_involved(
-    settings_bench: Bench, key: str, status: int, message: str, model: str, names: str
-) -> None:
-    configure(settings_bench, {"api_key": key})
-    script = refuse(status, api_error(message) if message else "404")
-    hint = settings_bench.ask(ask(model=model), *script).error["hint"]
-    for name in names.split():
-        assert re.search(name if name[0] != "(" else "^" + name, hint), hint
+def test_hint_names_what_is_involved(bench: Bench) -> None:
+    for key, status, message, model, names in HINTS:
+        bench.configure({"api_key": key})
+        script = refuse(status, api_error(message) if message else "404")
+        fields: Obj = {"model": model} if model else {"extra_body": {"model": None}}
+        error = bench.ask(ask(**fields), *script).error
+        for name in names.split():
+            assert re.search(name if name[0] != "(" else "^" + name, error["hint"]), (
+                error
+            )
+        assert model or "None" not in error["message"]
 
 
 @pytest.mark.parametrize("region", REGION_HOSTS)
@@ -3952,72 +3624,8 @@ def test_hint_of_a_refused_key_names_both_regions(region: str) -> None:
     url = f"https://{REGION_HOSTS[region]}/anthropic/v1/messages"
     error = provider.ProviderError("auth", "invalid api key")
     error.explain(provider.hint_facts(values, url, "", [], "plexum-minimax"))
-    for word in (
-        "sk-cp-",
-        "plexum-minimax check",
-        *REGION_HOSTS,
-        *REGION_HOSTS.values(),
-    ):
-        assert word in error.hint
-
-
-def a_frame(**fields: Any) -> bytes:
-    return frame(json.dumps({"message": "a (2064)", **fields}), "error")
-
-
-MIDSTREAM: dict[str, tuple[bytes, str]] = {
-    "event": (frame(LOAD), "overloaded"),
-    "bare data": (frame(LOAD_JSON), "overloaded"),
-    "flat": (frame({"type": "overloaded_error", "message": "a"}), "overloaded"),
-    "raw JSON": (LOAD_JSON.encode(), "overloaded"),
-    "raw JSON after a space": (b" " + LOAD_JSON.encode(), "overloaded"),
-    "raw JSON over lines": (json.dumps(LOAD, indent=1).encode() + b"\n", "overloaded"),
-    "raw JSON after half of one": (b'{"a":"b\n' + LOAD_JSON.encode(), "overloaded"),
-    "raw JSON after an empty one": (b"{}\n" + LOAD_JSON.encode(), "overloaded"),
-    "quota": (frame(api_error("limit (2056)")), "quota_exhausted"),
-    "context": (frame(api_error("prompt is too long")), "context_too_long"),
-    "by http_code": (frame(api_error("a", "odd", http_code="429")), "rate_limited"),
-    "not by http_code 200": (frame(api_error("a", http_code="200")), "upstream"),
-    "type of its own": (a_frame(type="overloaded"), "overloaded"),
-    "type that is no text": (a_frame(type=["x"]), "overloaded"),
-    "event name only": (a_frame(), "overloaded"),
-    "in an event": (
-        frame({**stopping(None), **base_resp(1027, "")}),
-        "content_filtered",
-    ),
-}
-for _kinds in (
-    "auth authentication_error authorized_error",
-    "permission permission_error",
-    "insufficient_balance insufficient_balance_error billing_error",
-    "rate_limited rate_limit_error",
-    "upstream api_error server_error timeout_error error_of_tomorrow",
-    "rejected not_found_error invalid_request_error bad_request_error request_too_large",
-):
-    for _kind in _kinds.split()[1:]:
-        MIDSTREAM[_kind] = frame(api_error("no", _kind)), _kinds.split()[0]
-
-
-@pytest.mark.parametrize("how", CUTS)
-@pytest.mark.parametrize("name", MIDSTREAM)
-def test_error_in_midstream_is_the_turns(bench: Bench, name: str, how: str) -> None:
-    data, code = MIDSTREAM[name]
-    for head, partial in ((b"", None), (sse(started()), None), (BEGUN, [A_TEXT])):
-        answer = bench.stream(*cut(head + data, how))
-        assert answer.code == code, answer
-        got = answer.end["partial"]
-        assert same(got and got["content"], partial), answer
-
-
-def test_error_after_content_has_model_usage_attempts_and_ids(bench: Bench) -> None:
-    begun = sse(started(usage={"input_tokens": 5}), opened(0), text(0, "Hello"))
-    answer = bench.stream(begun, sse(LOAD))
-    assert answer.end["model"] == "MiniMax-M3"
-    assert answer.end["usage"] == {"input_tokens": 5}
-    assert answer.end["timing"]["attempts"] == 1
-    assert is_number(answer.end["timing"]["first_event_ms"])
-    ids = answer.error["request_id"], answer.error["provider_code"]
-    assert ids == ("req_0123", 2064) and "http_status" not in answer.error
+    words = ["sk-cp-", "plexum-minimax check", *REGION_HOSTS, *REGION_HOSTS.values()]
+    assert [word for word in words if word not in error.hint] == []
 
 
 def test_request_id_is_the_bodys_or_the_first_headers(bench: Bench) -> None:
@@ -4029,13 +3637,13 @@ def test_request_id_is_the_bodys_or_the_first_headers(bench: Bench) -> None:
             assert answer.error["request_id"] == ident
 
 
-def test_unreachable_host_is_a_network_error(settings_bench: Bench) -> None:
+def test_unreachable_host_is_a_network_error(bench: Bench) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         refused = f"http://127.0.0.1:{sock.getsockname()[1]}"
         for url in (refused, "https://nowhere.invalid"):
-            configure(settings_bench, {"base_url": url, **ONCE})
-            answer = settings_bench.plugin.turn(ask())
+            bench.configure({"base_url": url})
+            answer = bench.plugin.turn(ask())
             assert answer.code == "network" and answer.error["retryable"] is True
             answer.says(re.escape(url.split("/")[2]))
 
@@ -4044,13 +3652,8 @@ def broken(*pieces: Step) -> Script:
     return [CHUNKED, *pieces, close]
 
 
-def by_length(length: str, body: bytes) -> Script:
-    return [response_head(200, f"Content-Length: {length}"), body, close]
-
-
+LENGTH = "Content-Length: "
 BROKEN_HTTP: dict[str, tuple[Script, str]] = {
-    "no response": ([close], "network"),
-    "reset before the response": ([reset], "network"),
     "not HTTP": ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close], "protocol"),
     "head cut": ([b"HTTP/1.1 200 OK\r\nContent-Ty", close], "protocol|network|cut"),
     "bad status": ([b"HTTP/1.1 abc OK\r\n\r\n", close], "protocol"),
@@ -4061,13 +3664,12 @@ BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     ),
     "another answer": ([b"HTTP/1.1 101 Switching Protocols\r\n\r\n"], "protocol"),
     "compressed in secret": (respond(gzip.compress(OK)), "protocol"),
-    "size that is none, later": (broken(chunk(BEGUN), b"zz\r\n"), "protocol"),
     "endless size": ([CHUNKED, drip(b"0" * 9999, 0.0)], "protocol"),
-    "negative size": (broken(b"-5\r\nabcde\r\n"), "protocol"),
+    "negative size": (broken(chunk(BEGUN), b"-5\r\nabcde\r\n"), "protocol"),
     "huge chunk": (broken(b"7fffffffffffffff\r\n", BEGUN), "stream_cut|protocol"),
     "chunk cut": (broken(b"fff\r\n" + BEGUN), "stream_cut"),
-    "huge length": (by_length("9" * 18, BEGUN), "stream_cut|protocol"),
-    "length cut": (by_length("5000", BEGUN), "stream_cut"),
+    "length cut": ([response_head(200, LENGTH + "5000"), BEGUN, close], "stream_cut"),
+    "huge one": ([response_head(200, LENGTH + "9" * 18), BEGUN, close], "cut|protocol"),
     "reset inside text": (unfinished(BEGUN, reset), "stream_cut|network"),
 }
 
@@ -4094,14 +3696,6 @@ def meet(barrier: threading.Barrier) -> Step:
         barrier.wait(DEADLINE)
 
     return step
-
-
-def two_turns(emulator: Emulator) -> tuple[str, list[int]]:
-    """How the second of two turns of one provider ends, and their connections."""
-    with python_client(emulator) as client:
-        _, last = [list(client.turn(ask()))[-1] for _ in range(2)]
-    code = last.get("error", {}).get("code", "")
-    return code, [request.connection for request in emulator.requests]
 
 
 def test_connection_is_used_again_or_lost_at_no_cost(emulator: Emulator) -> None:
@@ -4131,22 +3725,27 @@ def test_bytes_after_a_response_never_answer_another_turn(emulator: Emulator) ->
     assert len(emulator.requests) == 12
 
 
-LOST: list[tuple[float, Script, str]] = [
-    (1e9, [close], ""),
-    (1e9, [reset], ""),
-    (-1.0, [close], "network"),  # so late it may have been served already
-    (1e9, [b"HTTP/1.1 200 O", reset], "network"),
-    (1e9, [b"HTTP/1.1 100 Continue\r\n\r\n", reset], "network"),
+# How a server loses it, how much later it may be, and the error.
+LOST: list[tuple[Script, float, str]] = [
+    *[([close], 1e9, ""), ([reset], 1e9, "")],
+    ([close], -1.0, "network"),  # so late it may have been served already
+    ([b"HTTP/1.1 200 O", reset], 1e9, "network"),
+    ([b"HTTP/1.1 100 Continue\r\n\r\n", reset], 1e9, "network"),
 ]
 
 
-@pytest.mark.parametrize("within, script, code", LOST)
-def test_request_that_a_kept_connection_loses_is_sent_again(
-    emulator: Emulator, monkeypatch: Patch, within: float, script: Script, code: str
-) -> None:
-    monkeypatch.setattr(provider.Exchange, "STALE_SECONDS", within)
-    emulator.queue.extend([kept(OK), script, kept(OK)])
-    assert two_turns(emulator) == (code, [1, 1] if code else [1, 1, 2])
+def test_request_lost_is_sent_again(emulator: Emulator, monkeypatch: Patch) -> None:
+    """Once, if a kept connection loses it without a byte of an answer."""
+    for script, within, code in LOST:
+        emulator.reset()
+        before = emulator.connections
+        monkeypatch.setattr(provider.Exchange, "STALE_SECONDS", within)
+        emulator.queue.extend([kept(OK), script, kept(OK)])
+        with python_client(emulator) as client:
+            _, last = [list(client.turn(ask()))[-1] for _ in range(2)]
+        assert last.get("error", {"code": ""})["code"] == code
+        used = [request.connection - before for request in emulator.requests]
+        assert used == ([1, 1] if code else [1, 1, 2])
 
 
 def test_cancel_after_the_end_ends_nothing_again(emulator: Emulator) -> None:
@@ -4177,14 +3776,9 @@ def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
     assert [request.connection for request in emulator.requests] == [1, 2, 3]
 
 
-# --- framing, and the ways of reading ---------------------------------------------
-
 # A body in chunks, and its content (None: no such framing).
 CHUNK_CASES: dict[str, tuple[bytes, bytes | None]] = {
-    "several": (
-        b"a\r\n0123456789\r\n00B\r\nabcdefghijk\r\n0\r\n\r\n",
-        b"0123456789abcdefghijk",
-    ),
+    "several": (b"3\r\n012\r\n00B\r\nabcdefghijk\r\n0\r\n\r\n", b"012abcdefghijk"),
     "line ends in the content": (b"4\r\n\r\n\r\n\r\n0\r\n\r\n", b"\r\n\r\n"),
     "space around the size": (b" 2 \r\nab\r\n0\r\n\r\n", b"ab"),
     "trailers": (b"1\r\na\r\n0\r\nA: 1\r\nB: 2\r\n\r\n", b"a"),
@@ -4218,25 +3812,12 @@ def test_chunked_framing_gives(name: str, how: str) -> None:
             assert b"".join(dechunked(cut(data, how, seed))) == expected
 
 
-@PROPERTY
-@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.integers(0, 9))
-def test_chunks_do_not_depend_on_the_cuts(parts: list[bytes], seed: int) -> None:
-    data = b"".join(map(chunk, parts)) + LAST_CHUNK
-    for how in CUTS:
-        assert b"".join(dechunked(cut(data, how, seed))) == b"".join(parts)
-
-
 def test_chunks_are_linear_work_and_one_read_is_one_piece() -> None:
     check_linear(lambda n: dechunked([chunk(b"x") * n + LAST_CHUNK]))
     check_linear(lambda n: dechunked([b"%x\r\n" % n, *[b"y"] * n, b"\r\n0\r\n\r\n"]))
     check_linear(lambda n: dechunked([b"1;", *[b"x"] * n, b"\r\nz\r\n0\r\n\r\n"]))
     pieces = [p for p in dechunked([chunk(b"ab") * 3, chunk(b"c") + LAST_CHUNK]) if p]
     assert pieces == [b"ababab", b"c"]
-
-
-def test_bad_framing_after_a_whole_message_undoes_nothing(bench: Bench) -> None:
-    for data in (OK, OK[: OK.rindex(b"event: message_stop")]):
-        assert bench.ask(ask(), CHUNKED + chunk(data) + b"zz\r\n", close).text == "ok"
 
 
 class Recorded:
@@ -4249,42 +3830,31 @@ class Recorded:
         return getattr(self.__dict__["real"], name)
 
 
-def double_send(*args: Any, **kwargs: Any) -> Any:
+def double_send(*args: Any, **kwargs: Any) -> requests.Response:
     """Requests' send, as a test double patches it in: a response of its own."""
-    import requests
-
     response = requests.Response()
     response.status_code = 200
     response.headers["Content-Type"] = "text/event-stream"
-    import io
-
     body = io.BytesIO(RICH.data)
     response.raw = urllib3.HTTPResponse(body, preload_content=False, status=200)
     return response
 
 
-@pytest.mark.parametrize("double", ["connection", "adapter"])
-def test_classes_of_others_in_urllib3s_place_serve_turns(
-    emulator: Emulator, monkeypatch: Patch, double: str
-) -> None:
-    import requests
-
-    heard, cancel = threading.Event(), threading.Event()
-    pool = urllib3.connectionpool.HTTPConnectionPool
-    if double == "connection":
-        script = respond(RICH.data[:MIDDLE], wait(heard), RICH.data[MIDDLE:])
-        emulator.queue.extend([script, unfinished(BEGUN, hold)])
-        monkeypatch.setattr(pool, "ConnectionCls", Recorded)
-    else:
-        monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", double_send)
+def test_classes_of_others_serve_turns(emulator: Emulator, monkeypatch: Patch) -> None:
+    pool, heard = urllib3.connectionpool.HTTPConnectionPool, threading.Event()
+    script = respond(RICH.data[:MIDDLE], wait(heard), RICH.data[MIDDLE:])
+    emulator.queue.extend([script, unfinished(BEGUN, hold)])
+    monkeypatch.setattr(pool, "ConnectionCls", Recorded)
     with python_client(emulator, idle_timeout=0.5) as client:
         for event in client.turn(ask()):
             if event["type"] == "thinking_delta":
                 heard.set()
         assert same(event["message"]["content"], RICH.content)
-        if double == "connection":
-            last = list(client.turn(ask(), cancel))[-1]
-            assert last["error"]["code"] == "timeout"
+        last = list(client.turn(ask()))[-1]
+        assert last["error"]["code"] == "timeout"
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", double_send)
+    with python_client(emulator) as client:
+        assert same(client.complete(ask())["message"]["content"], RICH.content)
 
 
 def test_deltas_of_one_read_leave_as_one_line_for_each_text(bench: Bench) -> None:
@@ -4304,26 +3874,6 @@ def test_deltas_of_one_read_leave_as_one_line_for_each_text(bench: Bench) -> Non
 
 QUICK = {"max_retries": 3, "retry_base_delay": 0.01}
 BUSY = refuse(529, LOAD)
-
-
-@pytest.fixture(scope="module")
-def long_retrying() -> Iterator[Bench]:
-    """Dates are of GMT, wherever the process is."""
-    made = Bench(**QUICK)
-    made.plugin.close()
-    made.plugin = Plugin(made.emulator.base_url, QUICK, {"TZ": "Asia/Shanghai"})
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def retrying(long_retrying: Bench) -> Iterator[Bench]:
-    long_retrying.emulator.reset()
-    yield long_retrying
-
-
 RETRIED: dict[str, tuple[Script, str]] = {
     "overloaded": (BUSY, "overloaded"),
     "rate limited": (refuse(429, api_error("slow (1002)")), "rate_limited"),
@@ -4338,12 +3888,13 @@ RETRIED: dict[str, tuple[Script, str]] = {
 
 
 @pytest.mark.parametrize("name", RETRIED)
-def test_trouble_before_content_is_retried(retrying: Bench, name: str) -> None:
-    retrying.afresh()
+def test_trouble_before_content_is_retried(bench: Bench, name: str) -> None:
+    bench.afresh()
+    bench.configure(QUICK)
     script, code = RETRIED[name]
-    retrying.emulator.queue.extend([script, script])
-    retrying.emulator.queue.append(respond(words("ok").replace(b"0001", b"000f")))
-    answer = retrying.plugin.turn(ask())
+    bench.emulator.queue.extend([script, script])
+    bench.emulator.queue.append(respond(words("ok").replace(b"0001", b"000f")))
+    answer = bench.plugin.turn(ask())
     assert answer.text == "ok", answer
     retries = answer.of("retry")
     assert [retry["attempt"] for retry in retries] == [1, 2]
@@ -4352,35 +3903,37 @@ def test_trouble_before_content_is_retried(retrying: Bench, name: str) -> None:
     assert answer.end["timing"]["attempts"] == 3
     [start] = answer.of("turn_start")
     assert start["message_id"] == answer.end["message_id"] == "0" * 31 + "f"
-    bodies = [request.json for request in retrying.emulator.requests]
+    bodies = [request.json for request in bench.emulator.requests]
     assert len(bodies) == 3 and bodies[0] == bodies[1] == bodies[2]
 
 
-@pytest.mark.parametrize("status, pace", [(500, 1), (529, 2), (429, 4)])
-def test_back_off_doubles(retrying: Bench, status: int, pace: int) -> None:
-    retrying.emulator.answer = lambda request: refuse(status, "later")
-    answer = retrying.plugin.turn(ask())
-    assert answer.end["timing"]["attempts"] == len(retrying.emulator.requests) == 4
-    assert answer.error["http_status"] == status
-    delays = [retry["delay"] for retry in answer.of("retry")]
-    assert len(delays) == 3
-    for number, delay in enumerate(delays):
-        most = QUICK["retry_base_delay"] * pace * 2**number
-        assert most / 2 <= delay <= most + 0.0005, delays
+def test_back_off_doubles(bench: Bench) -> None:
+    bench.configure(QUICK)
+    for status, pace in ((500, 1), (529, 2), (429, 4)):
+        bench.emulator.queue.extend([refuse(status, "later")] * 4)
+        answer = bench.plugin.turn(ask())
+        assert answer.error["http_status"] == status
+        assert answer.end["timing"]["attempts"] == 4 and not bench.emulator.queue
+        delays = [retry["delay"] for retry in answer.of("retry")]
+        assert len(delays) == 3
+        for number, delay in enumerate(delays):
+            most = QUICK["retry_base_delay"] * pace * 2**number
+            assert most / 2 <= delay <= most + 0.0005, delays
 
 
-@pytest.mark.parametrize("number", [1004, 1008, 2061, 2056, 2013, 1026])
-def test_final_error_is_not_retried(retrying: Bench, number: int) -> None:
-    answer = retrying.ask(ask(), *refuse(500, base_resp(number, "no")))
-    assert answer.error["retryable"] is False and answer.of("retry") == []
-    assert len(retrying.emulator.requests) == 1
+BLOCK_BEGUN = sse(started(), opened(0))
+NOT_RETRIED: list[Script] = [
+    *(refuse(500, base_resp(n, "no")) for n in (1004, 1008, 2061, 2056, 2013, 1026)),
+    *(respond(BLOCK_BEGUN + end) for end in (b"", sse(LOAD), b"data: {oops\n\n")),
+]
 
 
-@pytest.mark.parametrize("ending", [b"", sse(LOAD), b"data: {oops\n\n"])
-def test_begun_answer_is_never_replayed(retrying: Bench, ending: bytes) -> None:
-    answer = retrying.stream(sse(started(), opened(0)) + ending)
-    assert answer.end["type"] == "error" and answer.error["retryable"] is True
-    assert answer.of("retry") == [] and len(retrying.emulator.requests) == 1
+def test_final_error_or_begun_answer_is_not_tried_again(bench: Bench) -> None:
+    bench.configure(QUICK)
+    for number, script in enumerate(NOT_RETRIED):
+        answer = bench.ask(ask(), *script)
+        assert answer.error["retryable"] is (number > 5) and answer.of("retry") == []
+        assert len(bench.emulator.requests) == number + 1
 
 
 def a_date(seconds: int, form: str = "%a, %d %b %Y %H:%M:%S GMT") -> str:
@@ -4397,10 +3950,11 @@ RETRY_AFTER: dict[str, float | None] = {
 
 
 @pytest.mark.parametrize("value", RETRY_AFTER)
-def test_retry_after_is_honoured_up_to_a_limit(retrying: Bench, value: str) -> None:
-    least, plugin = RETRY_AFTER[value], retrying.plugin
+def test_retry_after_is_honoured_up_to_a_limit(bench: Bench, value: str) -> None:
+    bench.configure(QUICK)
+    least, plugin = RETRY_AFTER[value], bench.plugin
     script = refuse(429, api_error("slow (1002)"), "Retry-After: " + value)
-    retrying.emulator.queue.append(script)
+    bench.emulator.queue.append(script)
     ident = plugin.submit(ask())
     if least is not None and least > 60:
         assert plugin.answer(ident).error["retry_after"] >= least
@@ -4413,92 +3967,59 @@ def test_retry_after_is_honoured_up_to_a_limit(retrying: Bench, value: str) -> N
     assert least <= delay <= least + 1
     plugin.cancel(ident)  # in the delay
     check_cancelled(plugin.answer(ident))
-    assert len(retrying.emulator.requests) == 1
+    assert len(bench.emulator.requests) == 1
 
 
-def test_retry_after_beyond_the_turns_end(
-    emulator: Emulator,
-) -> None:
-    emulator.queue.append(refuse(429, "slow", "Retry-After: 600"))
-    config = {"turn_timeout": 500, "retry_after_max": 1000}
-    answer = one_turn(emulator.base_url, config)
+def test_retry_after_beyond_the_turns_end_is_no_retry(bench: Bench) -> None:
+    bench.configure({**QUICK, "turn_timeout": 500, "retry_after_max": 1000})
+    answer = bench.ask(ask(), *refuse(429, "slow", "Retry-After: 600"))
     assert (answer.code, answer.error["retry_after"]) == ("rate_limited", 600)
     assert answer.of("retry") == []
 
 
 # --- limits: each case a turn of its own, all at the same time --------------------
 
-
-class Limit(NamedTuple):
-    script: Script
-    says: str  # the limit that the message names
-    partial: bool = False
-
-
-FIRST, IDLE = "first_event_timeout", "idle_timeout"
-
-
-def idle(*steps: Step) -> Limit:
-    return Limit([CHUNKED, chunk(BEGUN), *steps], IDLE, True)
-
-
-LIMITS: dict[str, Limit] = {
-    "silence instead of headers": Limit([hold], FIRST),
-    "dripping head": Limit([b"HTTP/1.1 200 OK\r\nX-A: ", drip(b"a")], FIRST),
-    "dripping 100 Continue": Limit([drip(b"HTTP/1.1 100 Continue\r\n\r\n")], FIRST),
-    "silence instead of a body": Limit([CHUNKED, hold], FIRST),
-    "silence until it closes": Limit(
-        [response_head(200, "Connection: close"), hold], FIRST
-    ),
-    "dripping pings first": Limit([CHUNKED, drip(chunk(sse(PING)))], FIRST),
-    "dripping line": Limit([CHUNKED, chunk(b"data: "), drip(chunk(b"a"))], FIRST),
-    "dripping chunk size": Limit([CHUNKED, drip(b"0")], FIRST),
-    "dripping error body": Limit(
-        [response_head(500, "Transfer-Encoding: chunked"), drip(chunk(b"a"))], ""
-    ),
-    "silence after text": idle(hold),
-    "dripping comments": idle(drip(chunk(b": x\n\n"))),
-    "dripping line after text": idle(chunk(b"data: "), drip(chunk(b"a"))),
-    "dripping chunk extension": idle(b"5;", drip(b"a")),
-    "endless progress": idle(drip(chunk(sse(text(0, "a"))), 0.1))._replace(
-        says="turn_timeout"
-    ),
-    "endless empty progress": idle(drip(chunk(sse(text(0, ""))), 0.1))._replace(
-        says="turn_timeout"
-    ),
+FIRST, IDLE, WHOLE_TURN = "first_event_timeout", "idle_timeout", "turn_timeout"
+TEXT_BEGUN, DRIPPING = CHUNKED + chunk(BEGUN), drip(chunk(b"a"))
+# A script, the limit that the message names, and what is partial then.
+LIMITS: dict[str, tuple[Script, str]] = {
+    "silence instead of headers": ([hold], FIRST),
+    "dripping head": ([b"HTTP/1.1 200 OK\r\nX-A: ", drip(b"a")], FIRST),
+    "dripping 100 Continue": ([drip(b"HTTP/1.1 100 Continue\r\n\r\n")], FIRST),
+    "silence instead of a body": ([CHUNKED, hold], FIRST),
+    "silence until it closes": ([response_head(200, "Connection: close"), hold], FIRST),
+    "dripping pings first": ([CHUNKED, drip(chunk(sse(PING)))], FIRST),
+    "dripping line": ([CHUNKED, chunk(b"data: "), DRIPPING], FIRST),
+    "dripping chunk size": ([CHUNKED, drip(b"0")], FIRST),
+    "silence after message_start": ([CHUNKED, chunk(sse(started(), PING)), hold], IDLE),
+    "silence after text": ([TEXT_BEGUN, hold], IDLE),
+    "dripping comments": ([TEXT_BEGUN, drip(chunk(b": x\n\n"))], IDLE),
+    "dripping line after text": ([TEXT_BEGUN, chunk(b"data: "), DRIPPING], IDLE),
+    "dripping chunk extension": ([TEXT_BEGUN, b"5;", drip(b"a")], IDLE),
+    "endless progress": ([TEXT_BEGUN, drip(chunk(sse(text(0, "a"))), 0.1)], WHOLE_TURN),
+    "empty progress": ([TEXT_BEGUN, drip(chunk(sse(text(0, ""))), 0.1)], WHOLE_TURN),
 }
-LIMIT_CONFIG = {
-    "connect_timeout": 1,
-    "first_event_timeout": 1.5,
-    "idle_timeout": 1.5,
-    "turn_timeout": 5,
-    "max_retries": 0,
-    "max_concurrent_turns": 64,
-}
+LIMIT_CONFIG: Obj = {**ONCE, FIRST: 1.5, IDLE: 1.5, WHOLE_TURN: 3}
+SLOW_ERROR = [response_head(500, "Transfer-Encoding: chunked"), DRIPPING]
 
 
-@pytest.fixture(scope="module")
-def limited() -> Iterator[dict[str, Answer]]:
-    with Emulator() as emulator, Plugin(emulator.base_url, LIMIT_CONFIG) as plugin:
-        emulator.routes.update((name, limit.script) for name, limit in LIMITS.items())
-        for name in LIMITS:
+def test_limit_is_named(emulator: Emulator) -> None:
+    with Plugin(emulator.base_url, LIMIT_CONFIG) as plugin:
+        emulator.routes = {name: row[0] for name, row in LIMITS.items()}
+        emulator.routes["dripping error body"] = SLOW_ERROR
+        for name in emulator.routes:
             plugin.submit(ask(name, id=name))
-        yield {name: plugin.answer(name) for name in LIMITS}
+        for name, (script, limit) in LIMITS.items():
+            answer = plugin.answer(name)
+            assert answer.code == "timeout", answer
+            seconds = re.escape(str(LIMIT_CONFIG[limit]))
+            for words in (limit, rf"\b{seconds}\b"):
+                assert re.search(words, answer.error["message"]), answer
+            assert (answer.end["partial"] is not None) is (script[0] is TEXT_BEGUN)
+        answer = plugin.answer("dripping error body")
+        assert answer.code in ("timeout", "upstream")
         for request in emulator.requests:
             assert request.gone.wait(DEADLINE), request.text
-
-
-@pytest.mark.parametrize("name", LIMITS)
-def test_limit_is_named(limited: dict[str, Answer], name: str) -> None:
-    answer, limit = limited[name], LIMITS[name]
-    if name == "dripping error body":
-        assert answer.code in ("timeout", "upstream")
-        return
-    assert answer.code == "timeout", answer
-    seconds = str(LIMIT_CONFIG[limit.says])
-    for words in (limit.says, rf"\b{re.escape(seconds)}\b"):
-        assert re.search(words, answer.error["message"]), answer
-    assert (answer.end["partial"] is not None) is limit.partial
 
 
 # Bytes that come faster than they can be read; each is no event.
@@ -4512,49 +4033,15 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("limit", [FIRST, IDLE])
-def test_flood_cannot_outrun_the_time_limit(emulator: Emulator, limit: str) -> None:
-    begun = chunk(BEGUN) if limit == IDLE else b""
-    with Plugin(emulator.base_url, {limit: 0.3, **ONCE}) as plugin:
-        for name, flood in FLOODS.items():
-            emulator.queue.append([CHUNKED, begun, drip(chunk(flood), 0.0)])
-            answer = plugin.turn(ask())
-            # What can never become an event may be told from a stream before.
-            if name not in ("comments", "spaces", "byte order marks"):
-                assert answer.code == "timeout", (name, answer)
-            assert limit in answer.error["message"] or answer.code == "protocol"
-
-
-A_BLOCK = [opened(0), text(0, "Hello[e~["), closed(0)]
-
-
-ENDS: list[Step] = [hold, reset, close, b"data: {oops\n\n", frame("[]"), frame(LOAD)]
-ENDS += [frame(started(ident="2")), drip(chunk(frame({"type": "new_event"})))]
-
-
-def test_whatever_follows_the_stop_reason_it_is_a_success(emulator: Emulator) -> None:
-    with Plugin(emulator.base_url, {**ONCE, "idle_timeout": 0.3}) as plugin:
-        for payloads, content in (([], []), (A_BLOCK, [A_TEXT])):
-            for end in ENDS:
-                begun = sse(started(), *payloads, stopping())
-                emulator.queue.append(unfinished(begun, end))
-                answer = plugin.turn(ask())
-                assert answer.end["type"] == "turn_end", answer
-                assert same(answer.content, content)
-
-
-@contextlib.contextmanager
-def listener(backlog: int) -> Iterator[int]:
-    """A port that takes no connection (backlog 0), or takes it and stays silent."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.socket())
-        server.bind(("127.0.0.1", 0))
-        server.listen(backlog)
-        for _ in range(0 if backlog else 4):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.connect_ex(server.getsockname())
-        yield int(server.getsockname()[1])
+def test_flood_cannot_outrun_the_time_limit(bench: Bench) -> None:
+    for limit, (name, flood) in itertools.product((FIRST, IDLE), FLOODS.items()):
+        bench.configure({limit: 0.3})
+        begun = TEXT_BEGUN if limit == IDLE else CHUNKED
+        answer = bench.ask(ask(), begun, drip(chunk(flood), 0.0))
+        # What can never become an event may be told from a stream before.
+        if name not in ("comments", "spaces", "byte order marks"):
+            assert answer.code == "timeout", (name, answer)
+        assert limit in answer.error["message"] or answer.code == "protocol"
 
 
 NO_ANSWER = "import threading\nthreading.Event().wait()"
@@ -4572,19 +4059,24 @@ socket.getaddrinfo = hanging
 @contextlib.contextmanager
 def stuck_in(phase: str, folder: Path) -> Iterator[tuple[str, Env]]:
     """A base URL and an environment with which no turn gets beyond a phase."""
-    url = "https://nowhere.invalid"
-    env: Env = {}
-    with listener(0 if phase == "tcp" else 16) as port:
-        if phase == "dns":
-            env = planted(folder, sitecustomize=NO_NAMES)
-        elif phase == "socks":
-            env = by_socks(folder, 1)
+    nowhere = "https://nowhere.invalid"
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0 if phase == "tcp" else 16)
+        for _ in range(4 if phase == "tcp" else 0):  # then there is no room for more
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(server.getsockname())
+        url = f"://127.0.0.1:{server.getsockname()[1]}"
+        if phase in ("dns", "socks"):
+            no_names = planted(folder, sitecustomize=NO_NAMES) if phase == "dns" else {}
+            yield nowhere, no_names or by_socks(folder, 1)
         elif phase == "proxy":
-            env = {"HTTPS_PROXY": f"http://127.0.0.1:{port}"}
+            yield nowhere, {"HTTPS_PROXY": "http" + url}
         else:
-            url = f"http{'s' * (phase == 'tls')}://127.0.0.1:{port}"
-            env = planted(folder, requests=NO_ANSWER) if phase == "import" else env
-        yield url, env
+            no_import = planted(folder, requests=NO_ANSWER) if phase == "import" else {}
+            yield ("https" if phase == "tls" else "http") + url, no_import
 
 
 PHASES = ["dns", "tcp", "tls", "proxy", "socks", "import", "upload"]
@@ -4594,12 +4086,11 @@ PHASES = ["dns", "tcp", "tls", "proxy", "socks", "import", "upload"]
 @pytest.mark.parametrize("phase", PHASES)
 def test_every_phase_has_its_limit_and_cancel(tmp_path: Path, phase: str) -> None:
     turn = ask("x" * (20000000 if phase == "upload" else 1))
+    limit = FIRST if phase == "upload" else "connect_timeout"
     with stuck_in(phase, tmp_path) as (url, env):
-        with Plugin(url, LIMIT_CONFIG, env) as plugin:
+        with Plugin(url, {**ONCE, limit: 0.2}, env) as plugin:
             answer = plugin.turn(turn)
-        assert answer.code == "timeout", answer
-        limit = "first_event" if phase == "upload" else "connect"
-        assert limit + "_timeout" in answer.error["message"]
+        assert answer.code == "timeout" and limit in answer.error["message"], answer
         with Plugin(url, {"connect_timeout": 10 * DEADLINE}, env) as plugin:
             ident = plugin.submit(turn)
             plugin.ping()
@@ -4607,21 +4098,17 @@ def test_every_phase_has_its_limit_and_cancel(tmp_path: Path, phase: str) -> Non
             check_cancelled(plugin.answer(ident))
 
 
-# --- cancelling in every phase ----------------------------------------------------
-
-
 def check_cancelled(answer: Answer) -> None:
     assert answer.end["type"] == "turn_end", answer
     assert answer.end["stop_reason"] == "cancelled", answer
 
 
-CANCEL_PHASES: dict[str, Script] = {
-    "before headers": [hold],
-    "inside headers": [b"HTTP/1.1 200 OK\r\nX-A: ", hold],
-    "before the first event": [CHUNKED, hold],
-    "after message_start": [CHUNKED, chunk(sse(started(), PING)), hold],
-    "inside an error body": [response_head(500, "Content-Length: 100"), b"x", hold],
+CANCEL_PHASES = {
+    **{name: LIMITS[name][0] for name in LIMITS if name.startswith("silence")},
+    "inside headers": LIMITS["dripping head"][0],
+    "inside an error body": SLOW_ERROR,
 }
+del CANCEL_PHASES["silence after text"]
 
 
 @pytest.mark.parametrize("used", [False, True])
@@ -4677,9 +4164,19 @@ def test_stopped_process_reads_what_waits(emulator: Emulator, begun: bool) -> No
         os.waitpid(plugin.process.pid, os.WUNTRACED)
         go.set()
         assert sent.wait(DEADLINE)
-        emulator.stopping.wait(1)  # no speed is measured: only the limit is outlived
+        emulator.stopping.wait(0.6)  # no speed is measured: only the limit is outlived
         plugin.process.send_signal(signal.SIGCONT)
         assert plugin.answer(ident).text == "Hello"
+
+
+def test_reason_that_ended_an_attempt_outlives_the_next_limit() -> None:
+    scope = provider.Scope()
+    scope.start(-0.001)
+    scope.look()
+    scope.arm("idle", 60)
+    scope.look()
+    assert isinstance(scope.late, provider.ProviderError)
+    assert scope.late.code == "timeout" and "turn_timeout" in scope.late.message
 
 
 # =====================================================================

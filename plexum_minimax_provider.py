@@ -248,8 +248,7 @@ RETRYABLE = {
     "overloaded": "{host} is overloaded: try again in a minute.",
     "upstream": "The fault is at {host}, not in the request: try again later.",
     "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
-    "timeout": "Raise the limit that the message names, or check the network to "
-    "{host}.{environment}",
+    "timeout": "Raise that limit, or check the network to {host}.{environment}",
     "stream_cut": "Something between here and {host} cut the answer short: try "
     "again.{environment}",
     "empty_response": "{host} sent an empty answer: try again.",
@@ -289,8 +288,7 @@ ADVICE = {
     "for {host}, name the file of its certificate in SSL_CERT_FILE.{environment}",
     "ca_file": "Set the variable to a PEM file, and restart the process.{environment}",
     "proxy": "Correct the variable, and restart the process.{environment}",
-    "proxy_login": "Put the login into the variable: "
-    "http://USER:PASSWORD@HOST:PORT.{environment}",
+    "proxy_login": "Set the variable to http://USER:PASSWORD@HOST:PORT.{environment}",
     "socks": "Install PySocks for this Python, or unset the variable.{environment}",
     "redirect": "Set base_url to the final URL, or remove it to use {base}.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
@@ -557,9 +555,7 @@ class Redactor:
     # Any run of SPAN characters holds a whole STEM that begins at a multiple of STRIDE,
     # so it is enough to look at every fourth place of a text.
     SPAN, STEM, STRIDE = 8, 5, 4
-    MAX_CHARACTERS = (
-        65536  # of all keys: tokens that are renewed hourly must not add up
-    )
+    MAX_CHARACTERS = 65536  # of all keys: tokens renewed hourly must not add up
 
     def __init__(self) -> None:
         self._keys: list[str] = []  # oldest first
@@ -951,8 +947,7 @@ def build_request(
         if name in fields:
             request.warn("ignored_field", f"{name} is sent, but MiniMax ignores it")
     if request.unknown:
-        text = "unknown fields are not sent: " + ", ".join(request.unknown)
-        request.warn("unknown_field", text)
+        request.warn("unknown_field", "not sent: " + ", ".join(request.unknown))
     if facts and facts.retired and facts.id == request.model:
         text = f"{facts.id} was retired on {facts.retired}; use "
         request.warn("retired_model", text + " or ".join(CURRENT_MODELS))
@@ -2125,8 +2120,7 @@ def read_file(path: str, limit: int) -> tuple[bytes, int]:
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         raise ValueError("it is not a regular file")
-    # These flags are for a path that has become a FIFO or a terminal since.
-    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # it may be now
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra)) as f:
         data = f.read(limit + 1)
     if data is None:  # some regular files in /proc block
@@ -2160,11 +2154,11 @@ def read_image_file(path: str) -> JSON:
 # ---------------------------------------------------------------------------
 
 _NEVER = float("inf")
-_TICK = 0.1  # seconds between two looks at the turns that read
+_TICK = 0.1  # seconds between two checks of the turns that read
 FILE_SECONDS = 10.0  # for files that settings name: their file system may hang
-# What a turn may wait for: the setting that limits it, and how messages name it.
+# What a turn may wait for: the setting that limits it, and its name in messages.
 _STEPS = {
-    "files": ("the fixed limit", "reading the configuration"),
+    "files": ("a fixed limit", "access to a file"),
     "connect": ("connect_timeout", "connecting to {host}"),
     "first": ("first_event_timeout", "waiting for the first event from {host}"),
     "idle": ("idle_timeout", "waiting for the next event from {host}"),
@@ -2173,7 +2167,7 @@ _STEPS = {
 
 
 class Scope:
-    """The limits of one turn, its cancel, and the one place where it waits.
+    """The limits of one turn, its cancellation, and the one place where it waits.
 
     `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
     `call(work)` waits for another thread; the client's ticker watches the reads of a
@@ -2185,13 +2179,13 @@ class Scope:
         self.host = ""
         self.exchange: Exchange | None = None  # the attempt under way
         self.late: Exception | None = None  # why the ticker ended the attempt
-        self.news = threading.Event()  # ends a wait
+        self.wakeup = threading.Event()  # ends a wait
         self._is_cancelled = False
-        self._caller = cancel  # an event of the caller; our host calls `cancel()`
+        self._caller = cancel  # the caller's event; for a host we call `cancel()`
         self._step, self._seconds, self._due = "turn", 0.0, _NEVER
-        self._left = _NEVER  # of this limit, while it is paused
+        self._left = _NEVER  # seconds of this limit, while it is paused
         self._turn_seconds, self._turn_due = 0.0, _NEVER
-        self._looked = self.accepted  # when somebody looked at the limits last
+        self._looked = self.accepted  # when the limits were last looked at
 
     def start(self, turn_timeout: float) -> None:
         self._turn_seconds = turn_timeout
@@ -2216,7 +2210,7 @@ class Scope:
     def cancel(self) -> None:
         self._is_cancelled = True
         self.look()
-        self.news.set()
+        self.wakeup.set()
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
@@ -2224,7 +2218,7 @@ class Scope:
             raise Cancelled
 
     def overdue(self) -> ProviderError | None:
-        """The error of the limit that is over, None if none is."""
+        """The error of the limit that has expired, or None."""
         now = time.monotonic()
         pause, self._looked = now - self._looked, now
         due, step, seconds = min(
@@ -2243,7 +2237,7 @@ class Scope:
         return ProviderError("timeout", f"{words} ({setting})")
 
     def look(self) -> None:
-        """End the read under way if it has to end.  The ticker calls this."""
+        """End the current read if a limit or cancel says so.  The ticker calls this."""
         try:
             self.check()
             self.late = self.late or self.overdue()
@@ -2260,10 +2254,10 @@ class Scope:
             self._wait(until)
 
     def call(self, work: Callable[[], Any]) -> Any:
-        """What `work()` returns or raises; it may also return an error to be raised.
+        """Return what `work()` returns; raise what it raises, or returns as an error.
 
-        It runs in a thread of its own, since nothing can interrupt it.  A limit or a
-        cancel ends the wait and leaves that thread behind.
+        It runs in its own thread, since nothing can interrupt it.  A limit or a cancel
+        ends the wait and abandons that thread.
         """
         outcome: list[Any] = []
 
@@ -2272,7 +2266,7 @@ class Scope:
                 outcome.append(work())
             except Exception as error:
                 outcome.append(error)
-            self.news.set()
+            self.wakeup.set()
 
         spawn(run)
         while not outcome:
@@ -2286,11 +2280,11 @@ class Scope:
         return result
 
     def _wait(self, until: float) -> None:
-        """Wait until then, or until there is news.  Raises Cancelled."""
-        # Not for long: a caller's event wakes nobody, and a process that was stopped
-        # shows in the time between two looks.
-        self.news.wait(min(max(until - time.monotonic(), 0), _TICK))
-        self.news.clear()
+        """Wait until `until`, or until something wakes the turn.  Raises Cancelled."""
+        # Not for long: a caller's event does not wake us, and the time between two
+        # looks shows that the process was stopped.
+        self.wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
+        self.wakeup.clear()
         self.check()
 
 
@@ -2304,12 +2298,12 @@ def spawn(work: Callable[..., object], *args: Any) -> None:
 
 # --- connections
 
-# urllib3 takes no argument for it, so the exchange that a thread opens travels here.
+# urllib3 takes no argument for it, so a thread keeps the exchange that it opens here.
 _LOCAL = threading.local()
 
 
 class WatchedConnection:
-    """What our connection classes add to those of urllib3."""
+    """What our connection classes add to urllib3's."""
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
     idle_since = 0.0
@@ -2329,7 +2323,7 @@ class WatchedConnection:
         try:
             super().request(*args, **kwargs)  # type: ignore[misc]
         except OSError:
-            # A server may refuse a request that it has not read to the end: its answer
+            # A server may refuse a request before it has read all of it, and its answer
             # counts.  If there is none, reading it fails, too.
             if exchange.connection is None:
                 raise
@@ -2341,9 +2335,9 @@ class WatchedConnection:
             self.line.close()
 
     def end_if_old(self: Any) -> bool:
-        """Shut it down if it has been idle for too long; whether it has ended.
+        """Shut it down if it has been idle for too long; return whether it has ended.
 
-        The pool, which may be looking at it, sees that and closes it.
+        The pool, which may be looking at it, notices and closes it.
         """
         is_old = time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS
         if is_old or self.sock is None:
@@ -2362,10 +2356,10 @@ def shut_down(line: Any) -> None:
 
 
 def watch_pool(pool: Any) -> None:
-    """Make a pool of urllib3 open connections that report to the exchange."""
+    """Make a urllib3 pool open connections that report to their exchange."""
     base = type(pool).ConnectionCls  # at each request: recorders replace it for a while
     if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
-        pool.ConnectionCls = base  # another program's, whose insides may be different
+        pool.ConnectionCls = base  # another program's, whose internals may differ
         _LOCAL.exchange.connected(None)
     elif getattr(pool.ConnectionCls, "base", None) is not base:
         name, bases = "Connection", (WatchedConnection, base)
@@ -2377,7 +2371,7 @@ def import_requests() -> Any:
     from importlib import import_module
 
     try:
-        # By name, so that mypy is satisfied without stubs of requests, too.
+        # By name, so that mypy needs no stubs of requests.
         return import_module("requests")
     except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
@@ -2405,14 +2399,14 @@ class Client:
 
     def __init__(self, size: int) -> None:
         self._size = size  # connections that may be kept
-        self._opening = threading.Lock()  # of the session: an import may hang in it
+        self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
-        self._lock = threading.Lock()  # of what follows
-        self._watched: set[Any] = set()  # scopes that read, connections that are idle
+        self._lock = threading.Lock()  # guards what follows
+        self._watched: set[Any] = set()  # scopes that read, and idle connections
         self._is_ticking = False
 
     def session(self) -> Any:
-        """A requests.Session that follows nothing, keeps no cookie, and ignores the
+        """A requests.Session that follows no redirect, keeps no cookie, and ignores the
         environment and ~/.netrc."""
         with self._opening:
             if self._session is None:
@@ -2426,7 +2420,7 @@ class Client:
                     watch_pool(pool)
                     cert_verify(pool, *args)
 
-                # requests calls it with each pool, however it got it, before its use.
+                # requests calls it with every pool, old or new, before it uses it.
                 adapter.cert_verify = prepare_pool
                 session = requests.Session()
                 session.trust_env = False
@@ -2450,7 +2444,7 @@ class Client:
             self._session.close()
 
     def watch(self, target: Any) -> None:
-        """Have the ticker look at a scope, or at a connection, until `unwatch()`."""
+        """Make the ticker check a scope or a connection until `unwatch()`."""
         with self._lock:
             if not self._is_ticking:
                 spawn(self._tick)
@@ -2463,7 +2457,7 @@ class Client:
 
     def _tick(self) -> None:
         while True:
-            with self._lock:  # so that no turn takes a connection meanwhile
+            with self._lock:  # so that no turn takes a connection in the meantime
                 scopes = [each for each in self._watched if isinstance(each, Scope)]
                 idle = self._watched.difference(scopes)
                 self._watched -= {each for each in idle if each.end_if_old()}
@@ -2479,29 +2473,29 @@ class Client:
 
 
 class Exchange:
-    """One attempt on the wire: a thread of its own opens it, the turn's thread reads it.
+    """One attempt on the wire: its own thread opens it, the turn's thread reads it.
 
-    Once it is open it has `status`, `headers` (their names in any case) and `arrived`
-    (seconds since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
+    Once it is open it has `status`, `headers` (case-insensitive) and `arrived` (seconds
+    since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
     ProviderError or Cancelled.
 
-    `close()` takes it from its scope.  A thread that was left behind opening it checks
-    that once it has connected, and at its end, and closes what it has opened.
+    `close()` detaches it from its scope.  A thread that was abandoned while opening it
+    checks for that when it has connected, and at its end, and closes what it opened.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
-    MAX_BYTES = 512 * MIB  # of one body: memory must end somewhere
+    MAX_BYTES = 512 * MIB  # of one body: an endless one must not run for ever
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
         self.connection: Any = None  # once it is connected
-        self.is_kept = False  # that connection has served an earlier turn
+        self.is_kept = False  # the connection has served an earlier turn
         self.is_whole = False  # the body's end has arrived, though it may be unread
         self.ended = False  # the body's end was read
         self.client, self._scope, self._values = client, scope, values
         self.line: Any = None  # a duplicate of its socket, once there is one
         self._connected_at = 0.0
         self._response: Any = None
-        self._body: Any = None  # http.client's response, None if another class has it
+        self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
         self._size = 0
 
@@ -2520,8 +2514,8 @@ class Exchange:
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
 
-        It returns its error: a raised one that nobody waits for any more would keep the
-        request in memory.
+        It returns its error instead of raising it: if nobody waits any more, a raised
+        one would keep the request in memory.
         """
         _LOCAL.exchange = self
         headers = {"Accept": "application/json"}
@@ -2530,7 +2524,7 @@ class Exchange:
             headers["Content-Type"] = "application/json"
         if key:
             headers["Authorization"] = "Bearer " + key
-        # The scope's limits are shorter: these end a thread that was left behind.
+        # The scope's limits are shorter: these end an abandoned thread.
         names = ("connect_timeout", "first_event_timeout")
         failure: Exception | None = None
         try:
@@ -2556,24 +2550,24 @@ class Exchange:
 
     def connected(self, connection: Any, is_kept: bool = False) -> None:
         """Limit the wait for the answer.  The connection calls this; None stands for
-        one of another program's class, which calls nothing else."""
+        one of another program's class, of which we learn nothing else."""
         scope = self._scope
         if connection is not None:
             import socket
 
-            connection.sock.settimeout(None)  # that was for connecting
+            connection.sock.settimeout(None)  # the timeout was for connecting
             # Not os.dup(), which cannot duplicate sockets on Windows.
             self.line = socket.socket(fileno=socket.dup(connection.sock.fileno()))
             self.connection, self.is_kept = connection, is_kept
             self._connected_at = time.monotonic()
         if scope.exchange is self:
             scope.arm("first", self._values["first_event_timeout"])
-            scope.news.set()
+            scope.wakeup.set()
         else:
             shut_down(self.line)
 
     def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
-        """Make http.client's response.  The connection calls this to read the answer."""
+        """Make http.client's response.  The connection calls this to read an answer."""
         from http.client import HTTPResponse
 
         sock.settimeout(None)  # the scope limits the reads
@@ -2589,7 +2583,7 @@ class Exchange:
         return is_network and self.is_kept and is_soon and self._body is None
 
     def header(self, *names: str) -> str:
-        """The first of these headers that is not empty, "" if all are."""
+        """The first of these headers that is not empty, or ""."""
         values = (self.headers.get(name) for name in names)
         return next((str(value) for value in values if value), "")
 
@@ -2616,7 +2610,7 @@ class Exchange:
     def _read_body(self) -> Iterator[bytes]:
         """The content, as it arrives."""
         body = self._body
-        if body is None:  # slow, but it works with every class and can be left behind
+        if body is None:  # slow, but it works with every class and can be abandoned
             pieces = self._response.iter_content(1)
             yield from iter(lambda: self._scope.call(lambda: next(pieces, b"")), b"")
             return
@@ -2635,7 +2629,7 @@ class Exchange:
 
     def _read_framed(self) -> bytes:
         data: bytes = self._body.fp.read1(65536)
-        self.is_whole = data.endswith(b"\n0\r\n\r\n")  # if not, the end may wait
+        self.is_whole = data.endswith(b"\n0\r\n\r\n")  # else the end may yet be unread
         return data
 
     def read_rest(self, limit: int, seconds: float) -> bytes:
@@ -2647,13 +2641,13 @@ class Exchange:
                 chunks.append(self.read())
                 size += len(chunks[-1])
         except ProviderError:
-            pass  # the part that arrived has to do
+            pass  # the part that arrived is enough
         return b"".join(chunks)[:limit]
 
     def drain(self, seconds: float = 0.3) -> None:
-        """Read the body's end if it comes soon: the connection can serve again."""
+        """Read to the body's end if it comes soon, so that the connection is kept."""
         try:
-            if self._body is not None:  # else nothing could end the read
+            if self._body is not None:  # otherwise nothing could end the read
                 self.read_rest(1, seconds)
         except Exception:
             pass  # a cancel, for example: the message is complete
@@ -2672,7 +2666,7 @@ class Exchange:
         response, body = self._response, self._body
         is_read = self.ended and body is not None and body.isclosed()
         can_serve = is_read and self.status >= 200
-        # Whoever still holds this exchange does not hold the request, too.
+        # Whoever still holds this exchange must not keep the request in memory.
         self.connection = self.line = self._response = self._body = None
         self._chunks = iter(())
         if can_serve:
@@ -2685,12 +2679,12 @@ class Exchange:
                 response.raw.release_conn()
                 return
             except Exception:
-                pass  # no descriptor, no thread, or a urllib3 with other insides
+                pass  # no descriptor, no thread, or a urllib3 with other internals
         if line is not None:
             shut_down(line)
             line.close()
         if response is not None and body is None:
-            spawn(close_quietly, response)  # a thread left behind may be reading it
+            spawn(close_quietly, response)  # an abandoned thread may be reading it
         elif response is not None:
             close_quietly(response)
 
@@ -2698,7 +2692,7 @@ class Exchange:
 def close_quietly(target: Any) -> None:
     try:
         target.close()
-    except Exception:  # a socket that was shut down closes in many ways
+    except Exception:  # closing a socket that was shut down fails in many ways
         pass
 
 
@@ -2719,20 +2713,20 @@ def send(
             exchange.close()
         if not has_died_idle:
             break
-        client.close()  # what died while idle costs nothing: once more, on a new one
+        client.close()  # a connection that died idle costs no attempt: open a new one
     raise failure
 
 
 def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
-    """Yield the content of a chunked body (RFC 9112, section 7.1), a piece for a read.
+    """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read.
 
-    http.client returns one chunk a read, and a stream of small events has one chunk for
-    each.  Raises ValueError for broken framing, after all content before it, and
+    http.client returns one chunk per read, and a stream of small events has one chunk
+    per event.  Raises ValueError for broken framing, after all content before it, and
     EOFError if the body ends early.
     """
     data, at = b"", 0  # what was read, and how far it is parsed
     left = trailers = 0  # bytes left of the chunk, bytes of trailers
-    line_is = "size"  # what the next line is: also "end" of a chunk, "trailer"
+    line_is = "size"  # what the next line is: "size" or "end" of a chunk, or "trailer"
     content: list[bytes] = []
     problem = ""
     while not problem:
@@ -2786,8 +2780,8 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def routes() -> list[str]:
-    """The variables in effect that change the way to the host; their values stay out of
-    messages."""
+    """The names of the variables in effect that change the way to the host.  Their
+    values stay out of messages."""
     upper = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
     names = [form for name in upper for form in (name, name.lower())]
     ca = [name for name in _CA_VARIABLES if os.environ.get(name)]
@@ -2818,7 +2812,7 @@ def proxy_of(url: str) -> str:
 
 
 def proxy_failure(url: str) -> ProviderError | None:
-    """The error of a proxy on the way to `url` whose own URL is not valid, else None.
+    """The error for a proxy on the way to `url` if its own URL is not valid, or None.
 
     requests and urllib3 report that in many ways, and some show the password.
     """
@@ -2845,12 +2839,12 @@ def library_versions() -> dict[str, str | None]:
 def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
     """`error` and everything it was raised from or wraps, outermost first.
 
-    `in_context`: also what was being handled when it was raised.  In the thread of the
-    caller, that may be an error that is no concern of ours.
+    `in_context`: also what was being handled when it was raised.  In the caller's
+    thread, that may be an error that has nothing to do with us.
     """
     causes: list[BaseException] = []
     queue: list[Any] = [error]
-    for item in queue:  # which grows meanwhile
+    for item in queue:  # which grows in the meantime
         if isinstance(item, BaseException) and item not in causes:
             causes.append(item)
             queue += [item.__cause__, getattr(item, "reason", None), *item.args]
@@ -2882,7 +2876,7 @@ _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 _LOST = "the connection to {host} failed: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
 # their classes (so that none has to be imported) and a text in them: code, message,
-# advice.  The first row that fits any cause counts.  The top row is for bodies alone,
+# advice.  The first row that matches any cause wins.  The top row is only for bodies,
 # which end where TLS ends.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("SSLEOFError", "", "stream_cut", "the connection ended inside the body", ""),
@@ -2894,7 +2888,7 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
     ("EOFError IncompleteRead", "", "stream_cut", "{reason}", ""),
-    ("gaierror", "", "network", "the address of {host} cannot be found: {reason}", ""),
+    ("gaierror", "", "network", "cannot resolve {host}: {reason}", ""),
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
@@ -2904,8 +2898,8 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 def http_failure(error: Exception, host: str, in_body: bool = False) -> Exception:
-    """Our error for one of `requests`, or of a read of a body; `error` itself if it is
-    ours, or a defect."""
+    """Our error for one that `requests`, or a read of a body, raised; `error` itself if
+    it is ours already, or a bug."""
     if isinstance(error, (ProviderError, Cancelled)):
         return error
     causes = _causes(error, in_context=not in_body)
@@ -2920,7 +2914,7 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
                 reason = str(systems[-1])  # the others only wrap it
             reason = re.sub(r"\[Errno -?\d+\] ", "", reason)
             reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
-            # For the log: of a text only the system's own, others may quote content.
+            # For the log, only the system's own texts: others may quote content.
             deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""
             return ProviderError(
                 code,

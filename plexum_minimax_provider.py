@@ -2246,7 +2246,7 @@ class Scope:
             self.late = error.with_traceback(None)
         exchange = self.exchange
         if self.late is not None and exchange is not None:
-            shut_down(exchange.line)
+            shut_down(exchange.twin)
 
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -2307,7 +2307,7 @@ class WatchedConnection:
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
     idle_since = 0.0
-    line: Any = None  # a duplicate of the socket, while no turn uses it
+    twin: Any = None  # a duplicate of the socket, while no turn uses it
 
     def connect(self: Any) -> None:
         self.take()
@@ -2331,8 +2331,8 @@ class WatchedConnection:
 
     def take(self) -> None:
         _LOCAL.exchange.client.unwatch(self)
-        if self.line is not None:
-            self.line.close()
+        if self.twin is not None:
+            self.twin.close()
 
     def end_if_old(self: Any) -> bool:
         """Shut it down if it has been idle for too long; return whether it has ended.
@@ -2341,18 +2341,18 @@ class WatchedConnection:
         """
         is_old = time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS
         if is_old or self.sock is None:
-            shut_down(self.line)
-            self.line.close()
+            shut_down(self.twin)
+            self.twin.close()
         return is_old or self.sock is None
 
 
-def shut_down(line: Any) -> None:
+def shut_down(sock: Any) -> None:
     """End every call that blocks on a connection, in any thread."""
     try:
-        if line is not None:
-            line.shutdown(2)
+        if sock is not None:
+            sock.shutdown(2)
     except OSError:
-        pass  # the server was faster, or the line is closed
+        pass  # the server was faster, or the socket is closed
 
 
 def watch_pool(pool: Any) -> None:
@@ -2492,7 +2492,7 @@ class Exchange:
         self.is_whole = False  # the body's end has arrived, though it may be unread
         self.ended = False  # the body's end was read
         self.client, self._scope, self._values = client, scope, values
-        self.line: Any = None  # a duplicate of its socket, once there is one
+        self.twin: Any = None  # a duplicate of its socket, once there is one
         self._connected_at = 0.0
         self._response: Any = None
         self._body: Any = None  # http.client's response, None for a class not our own
@@ -2557,14 +2557,14 @@ class Exchange:
 
             connection.sock.settimeout(None)  # the timeout was for connecting
             # Not os.dup(), which cannot duplicate sockets on Windows.
-            self.line = socket.socket(fileno=socket.dup(connection.sock.fileno()))
+            self.twin = socket.socket(fileno=socket.dup(connection.sock.fileno()))
             self.connection, self.is_kept = connection, is_kept
             self._connected_at = time.monotonic()
         if scope.exchange is self:
             scope.arm("first", self._values["first_event_timeout"])
             scope.wakeup.set()
         else:
-            shut_down(self.line)
+            shut_down(self.twin)
 
     def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         """Make http.client's response.  The connection calls this to read an answer."""
@@ -2654,7 +2654,7 @@ class Exchange:
 
     def has_data(self) -> bool:
         """Whether unread bytes wait in the socket."""
-        return self.line is not None and is_ready(self.line.fileno(), True)
+        return self.twin is not None and is_ready(self.twin.fileno(), True)
 
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
@@ -2662,27 +2662,27 @@ class Exchange:
         if scope.exchange is self:
             client.unwatch(scope)
             scope.exchange = None
-        connection, line = self.connection, self.line
+        connection, twin = self.connection, self.twin
         response, body = self._response, self._body
         is_read = self.ended and body is not None and body.isclosed()
         can_serve = is_read and self.status >= 200
         # Whoever still holds this exchange must not keep the request in memory.
-        self.connection = self.line = self._response = self._body = None
+        self.connection = self.twin = self._response = self._body = None
         self._chunks = iter(())
         if can_serve:
             try:
-                connection.idle_since, connection.line = time.monotonic(), line.dup()
+                connection.idle_since, connection.twin = time.monotonic(), twin.dup()
                 # From here on, a late cancel of this turn cannot shut down a connection
                 # that serves another one.
-                line.close()
+                twin.close()
                 client.watch(connection)
                 response.raw.release_conn()
                 return
             except Exception:
                 pass  # no descriptor, no thread, or a urllib3 with other internals
-        if line is not None:
-            shut_down(line)
-            line.close()
+        if twin is not None:
+            shut_down(twin)
+            twin.close()
         if response is not None and body is None:
             spawn(close_quietly, response)  # an abandoned thread may be reading it
         elif response is not None:

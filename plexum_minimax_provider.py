@@ -2944,7 +2944,7 @@ def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
     """Append the payloads that `chunk` completes to `payloads`.
 
     An empty chunk is the end of the body.  Raises ProviderError at the first event that
-    is not valid, after the payloads before it.
+    is not valid, having appended the payloads before it.
     """
     try:
         for sse in decoder.feed(chunk) if chunk else decoder.close():
@@ -2958,9 +2958,8 @@ def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
 def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     """The JSON of an event, or None if the event can be ignored.
 
-    JSON that stands in no event counts if it is an error, or a whole message that was
-    not streamed.  With `is_last` the body ended without a blank line, so that the event
-    may be cut short.
+    Bare JSON counts only if it is an error, or a whole message that was not streamed.
+    With `is_last` the body ended without a blank line, so the event may be cut short.
     """
     try:
         payload, problem = load_json(sse.data, MAX_UPSTREAM_DEPTH), "is not an object"
@@ -3003,7 +3002,7 @@ def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderE
     if is_good and not is_error_payload(payload):
         kind = exchange.header("Content-Type") or "no content type"
         text = printable(f"{kind}: {text}", 200)
-        error = ProviderError("protocol", f"not {wanted} but {text}")
+        error = ProviderError("protocol", f"expected {wanted}, got {text}")
     elif exchange.status // 100 == 3:
         where = printable(exchange.header("Location") or "nowhere", 200)
         error.message += f"; a redirect to {where}, which is not followed"
@@ -3038,7 +3037,7 @@ def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
 
 # --- capture: a file for each turn
 
-# What a turn needs from outside: a capture notes it, and a replay takes its place.
+# What a turn needs from outside: a capture records it, and a replay replaces it.
 # `load()` returns the Settings, `post(url, body, values)` an open Exchange, and
 # `read_image(path)` the source of an image or {"problem": why it cannot be read};
 # `now()` and `sleep(seconds)` are the clock.  `routes` names the environment variables
@@ -3050,14 +3049,14 @@ class Capture:
     """One turn's file of JSON lines, without keys, that only its owner can read.
 
     The first row, `head`, holds the request and the settings.  A row for each attempt
-    follows, and one for the turn's last event.  They are written when the turn is over,
-    and whatever fails then costs a line of log, never the turn.
+    follows, and one for the turn's last event.  They are written when the turn is over;
+    if that fails, a line is logged and the turn is unharmed.
     """
 
     VERSION = 3
-    MAX_FILE = 32 * MIB  # a larger file is too much for a bug report
+    MAX_FILE = 32 * MIB  # a larger file is too large for a bug report
     PRIVATE = ("api_key", "api_key_file", "capture_dir")  # settings left out
-    # Headers that a replay needs or a bug report should have, none of them a credential.
+    # Headers that a replay needs or a bug report should have; none is a credential.
     HEADERS = (
         *("Content-Type", "Content-Encoding", "Location", "Retry-After"),
         *("Date", "Server", "Via", *REQUEST_ID_HEADERS),
@@ -3069,11 +3068,11 @@ class Capture:
         os.makedirs(folder, 0o700, exist_ok=True)
         make_room(folder, self.MAX_FILE)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**6))
-        # No two threads that live at the same time have the same number.
+        # No two live threads have the same number.
         thread = threading.get_ident()
         name = f"{stamp}.{now % 10**6:06d}Z-{os.getpid()}-{thread}.jsonl"
         self.path = os.path.join(folder, name)
-        # O_EXCL: never a file, or a link, that is there already.
+        # O_EXCL: never write to a file, or through a link, that exists already.
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
         self._fd = os.open(self.path, flags, 0o600)
         self._began = time.monotonic()
@@ -3136,10 +3135,10 @@ class Capture:
                 written += os.write(self._fd, data[written:])
         except Exception as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
-            text = f"{self.path}: the capture of this turn ends here: {reason}"
+            text = f"{self.path}: the capture of this turn was cut short: {reason}"
             log(text, "warning", level)
         try:
-            # No half row stays.
+            # Leave no half row.
             os.ftruncate(self._fd, data.rfind(b"\n", 0, written) + 1)
             os.close(self._fd)
         except OSError:
@@ -3149,7 +3148,7 @@ class Capture:
 def make_room(
     folder: str, size: int, max_count: int = 500, max_size: int = 512 * MIB
 ) -> None:
-    """Remove the oldest captures in `folder` until one more of `size` bytes has room."""
+    """Remove the oldest captures in `folder` until one more of `size` bytes fits."""
     from contextlib import suppress
 
     pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
@@ -3188,7 +3187,7 @@ class Turn:
         self._request, self._scope, self._world = request, scope, world
         self._values = default_values()
         self._url = ""
-        self._asked = ""  # the model asked for
+        self._asked = ""  # the model that the request asks for
         self._capture: Capture | None = None
         self._translator = EventTranslator()
         self._ready: Batch = []  # the events of the next batch
@@ -3202,7 +3201,7 @@ class Turn:
         self._last_heartbeat = -_NEVER
 
     def batches(self) -> Generator[Batch, None, None]:
-        """Yield the events, in lists of what one read of the network gave."""
+        """Yield the events in lists, one list for each read of the network."""
         try:
             try:
                 yield from self._serve()
@@ -3229,7 +3228,7 @@ class Turn:
                 self._capture.write(self._last, self._values["log_level"])
 
     def _take_ready(self) -> Batch:
-        """The events that are ready, as they may leave."""
+        """Take the events that are ready, made safe to send."""
         batch, self._ready = [outgoing(event) for event in self._ready], []
         self._last = batch[-1]
         return batch
@@ -3252,7 +3251,7 @@ class Turn:
             self._world.sleep(retry["delay"])
 
     def _prepare(self) -> bytes:
-        """The body of the request; warnings about it are ready events."""
+        """Return the body of the request; add warnings about it to the ready events."""
         self._scope.check()
         settings = self._world.load()
         self._values = values = settings.values
@@ -3327,7 +3326,7 @@ class Turn:
                 if not (self._translator.complete or self._translator.stopped):
                     raise
             self._ready.extend(self._translator.conclude())
-            # The host's next turn may come at once, and should find the connection free.
+            # The host's next turn may come at once and should find the connection free.
             if exchange.is_whole or exchange.has_data():
                 exchange.drain()
             if exchange.ended:
@@ -3341,7 +3340,7 @@ class Turn:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
         if exchange.status != 200 or encoding_of(exchange):
-            # 10 seconds: an error is worth no longer wait.
+            # 10 seconds: the text of an error is not worth a longer wait.
             body = exchange.read_rest(MAX_ERROR_BODY, 10.0)
             self._note(body)
             raise refusal(exchange, body, self._url, "an event stream")
@@ -3365,7 +3364,7 @@ class Turn:
         if translator.stopped or translator.complete:
             return
         kind = exchange.header("Content-Type").lower() or "event-stream"
-        # A stream begins like a field of an event, or with a byte order mark.
+        # A stream begins with a field, a comment or a byte order mark.
         is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
         if self._first_event is None and not is_stream:
             raise refusal(exchange, opening, self._url, "an event stream")
@@ -3379,7 +3378,7 @@ class Turn:
             self._capture.note(data)
 
     def _translate(self, payloads: Batch) -> None:
-        """Add the events of one read to those that are ready, and time the next read."""
+        """Add the events of one read to the ready ones, and limit the next read."""
         translator, facts, is_news = self._translator, self._facts, False
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
             facts["last_event"] = payload["type"]
@@ -3407,7 +3406,7 @@ class Turn:
         return int((self._world.now() - moment) * 1000)
 
     def _end_attempt(self, error: BaseException | None) -> None:
-        """Note how the attempt ended in capture and log; close it if it failed."""
+        """Record in capture and log how the attempt ended; close it if it failed."""
         exchange = self._exchange
         failure: JSON = {}
         if error is not None:
@@ -3435,11 +3434,11 @@ class Turn:
             self._exchange = None
 
     def _retry(self, error: ProviderError, max_backoff: float = 60.0) -> JSON:
-        """The event of a retry.  Raises `error` if there is nothing to try again."""
+        """Return the `retry` event, or raise `error` if it must not be retried."""
         values, after = self._values, error.details.get("retry_after")
         is_final = not error.retryable or self._translator.any_block
-        is_late = (after or 0) > values["retry_after_max"]
-        if is_final or is_late or self._attempts > values["max_retries"]:
+        is_too_long = (after or 0) > values["retry_after_max"]
+        if is_final or is_too_long or self._attempts > values["max_retries"]:
             raise error
         pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
         jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
@@ -3488,7 +3487,7 @@ class Turn:
         return event
 
     def _explained(self, error: ProviderError) -> JSON:
-        """`error` as events hold it, with the hint for this host, model and key."""
+        """`error` as an object for events, with a hint for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
         is_ours = not self._url or host_of(self._url) in HOSTS
@@ -3507,7 +3506,7 @@ class Turn:
 
 
 def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) -> JSON:
-    """The words that hints may use: no key, and of variables only the names."""
+    """The words for the braces of hints: no key, and only the names of variables."""
     host = host_of(url) if url else ""
     region = HOSTS.get(host, values["region"])
     other = "cn" if region == "global" else "global"
@@ -3533,7 +3532,7 @@ def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) 
 
 
 def key_values(facts: JSON) -> str:
-    """The facts that are not None as key=value; what is not one word is quoted."""
+    """The facts that are not None as key=value; all but single words are quoted."""
     pairs = []
     for name, value in facts.items():
         is_word = isinstance(value, str) and re.match(r"[\w.,:/+-]+$", value, re.ASCII)
@@ -3558,9 +3557,9 @@ class MiniMaxProvider:
     """MiniMax's models: TurnRequests in, TurnEvents out.
 
     The keywords are the keys of OPTIONS; a wrong one raises ProviderError (`config`).
-    The constructor reads no configuration file, and of the environment the proxy and
-    CA variables only; `from_config()` reads both.  Any number of threads may run turns
-    on one provider, and a forked child may go on with it.
+    The constructor reads no configuration file, and only the proxy and CA variables of
+    the environment; `from_config()` reads both.  Any number of threads may run turns on
+    one provider, and a forked child may keep using it.
     """
 
     command = "plexum-minimax"  # what starts this program at a prompt, for hints
@@ -3574,13 +3573,13 @@ class MiniMaxProvider:
         for name, value in options.items():
             self._values[name] = check_value(name, value, "MiniMaxProvider")
         self._file: tuple[str | None, JSON] | None = None  # path and overrides
-        self._clients: dict[int, Client] = {}  # one, by the process that made it
+        self._clients: dict[int, Client] = {}  # one, by the id of its process
 
     @classmethod
     def from_config(cls, path: str | None = None, **overrides: Any) -> MiniMaxProvider:
-        """A provider set by the configuration file and the environment.
+        """A provider configured by the configuration file and the environment.
 
-        Each turn reads them again; what is wrong with them is the error of that turn.
+        Each turn reads them again, and fails if something is wrong with them.
         `overrides` are options that win over both.
         """
         provider = cls()
@@ -3603,7 +3602,7 @@ class MiniMaxProvider:
         """Yield the events of one turn, the same as on the wire.
 
         `request` is a TurnRequest: {"messages": [{"role": "user", "content": "hi"}]},
-        and what else the README lists.  The events are {"type": "turn_start", "model",
+        and the fields the README lists.  The events are {"type": "turn_start", "model",
         "message_id"}, {"type": "block_start", "index", "block"}, {"type": "text_delta"
         or "thinking_delta", "index", "text"}, {"type": "input_delta", "index", "json"},
         {"type": "block_end", "index", "block"}, {"type": "warning", "code", "text"},
@@ -3628,7 +3627,7 @@ class MiniMaxProvider:
 
     def complete(self, request: JSON, cancel: Any = None) -> JSON:
         """Run one turn and return its `turn_end` event: {"stop_reason", "message",
-        "usage", ...}, see `turn()`.  Raises the ProviderError of a turn that failed."""
+        "usage", ...}, see `turn()`.  Raises ProviderError if the turn fails."""
         event: JSON = {}
         for event in self.turn(request, cancel, raise_errors=True):
             pass
@@ -3636,13 +3635,13 @@ class MiniMaxProvider:
 
     def text(self, request: JSON, cancel: Any = None) -> Iterator[str]:
         """Yield the text of one turn as it arrives, without thinking or tool calls.
-        Raises the ProviderError of a turn that failed."""
+        Raises ProviderError if the turn fails."""
         for event in self.turn(request, cancel, raise_errors=True):
             if event["type"] == TEXT_DELTA:
                 yield event["text"]
 
     def batches(self, request: JSON, scope: Scope) -> Iterator[Batch]:
-        """The events of one turn, in lists of what one read of the network gave."""
+        """The events of one turn in lists, one list for each read of the network."""
 
         def read_image(path: str) -> Any:
             scope.arm("files", FILE_SECONDS)
@@ -3702,7 +3701,7 @@ class MiniMaxProvider:
                 return dict(SECRETS.value(payload))
             raise refusal(exchange, body, url, "JSON")
         except ProviderError as error:
-            if error.code == "timeout":  # the limit may not be that of the setting
+            if error.code == "timeout":  # `seconds` may be less than the setting
                 error.message = error.message.rpartition(" (")[0]
                 error.advice = "network"
             if error.code == "auth" and scope.host not in HOSTS:
@@ -3711,7 +3710,7 @@ class MiniMaxProvider:
             raise redacted(error) from None
 
     def _load(self, scope: Scope) -> Settings:
-        """The settings for a turn, read in a thread of their own: a disk may hang."""
+        """The settings for a turn, read in a thread, since a disk may hang."""
         if self._file is None and not self._values["api_key_file"]:
             return self.load()
         scope.arm("files", FILE_SECONDS)
@@ -3740,7 +3739,7 @@ _ROWS: dict[str, dict[str, type]] = {
 
 
 class Recording(Exchange):
-    """The attempts of a capture, in the place of the network and the clock.
+    """The attempts of a capture, in place of the network and the clock.
 
     It is also the Exchange of the attempt that `post()` returned last.
     """
@@ -3749,13 +3748,13 @@ class Recording(Exchange):
 
     def __init__(self, rows: list[JSON], scope: Scope) -> None:
         self.seconds = 0.0  # the clock of the recording
-        self.difference = ""  # of what is sent
+        self.difference = ""  # between the recorded request and the one that is sent
         self.attempts = deque(rows[1:-1])  # those to come
         self._head, self._end, self._scope = rows[0], rows[-1]["event"], scope
 
     def sleep(self, seconds: float) -> None:
         if not self.attempts and self._end.get("stop_reason") == CANCELLED:
-            raise Cancelled  # as it was then
+            raise Cancelled  # as in the recording
 
     def post(self, url: str, body: bytes, values: JSON) -> Exchange:
         sent = {"url": url, "body": parsed(body.decode())}
@@ -3768,7 +3767,7 @@ class Recording(Exchange):
         self.arrived, self.ended = row["arrived"], False
         self._reads = deque(row["reads"])
         if not self.status:
-            self.read()  # raises why there was no answer
+            self.read()  # raises the error that came instead of an answer
         return self
 
     def read(self) -> bytes:
@@ -3846,14 +3845,14 @@ def read_row(line: bytes, number: int) -> JSON:
     """Row `number` of a capture; `reads` become pairs of a time and bytes."""
     from io import BytesIO
 
-    try:  # the values of a turn stand some levels deeper in a row
+    try:  # a row nests the values of a turn some levels deeper
         row = load_json(line.decode("utf-8"), MAX_DEPTH + 20)
     except ValueError as error:
         raise ValueError(f"it cannot be read: {error}") from None
     kind = row.get("kind") if isinstance(row, dict) else None
     fields = _ROWS.get(kind) if isinstance(kind, str) else None
     if fields is None or (kind == "turn") is not (number == 1):
-        raise ValueError(f"a row of kind {printable(str(kind), 40)} cannot stand here")
+        raise ValueError(f"a row of kind {printable(str(kind), 40)} is out of place")
     if kind == "turn" and row.get("capture") != Capture.VERSION:
         raise ValueError(f"this program reads version {Capture.VERSION} of the format")
     if row.get("full"):
@@ -3871,7 +3870,7 @@ def read_row(line: bytes, number: int) -> JSON:
 
 
 def recorded_settings(head: JSON) -> Settings:
-    """The settings of a capture; a replay has no key, and writes nothing."""
+    """The settings of a capture; a replay has no key and is not captured itself."""
     values = default_values()
     for name, value in head["settings"].items():
         if name in OPTIONS and name not in Capture.PRIVATE:
@@ -3922,7 +3921,7 @@ def difference(before: Any, now: Any, path: str = "") -> str:
 
 
 def manifest() -> JSON:
-    """The plugin and its abilities, for `describe`, --manifest and manifest.json."""
+    """What the plugin is and can do, for `describe`, --manifest and manifest.json."""
     return {
         "name": NAME,
         "version": __version__,
@@ -3956,8 +3955,8 @@ def manifest() -> JSON:
 
 # --- the schema
 
-# The fields of each line; "?" marks what may be absent.  Later versions may send further
-# fields.  "line_error" is the `error` that belongs to no turn.
+# The fields of each line; "?" marks those that may be absent.  Later versions may send
+# more fields.  "line_error" is the `error` that belongs to no turn.
 _LINES = {
     "cancel": "id",
     "ping": "id?",
@@ -3978,8 +3977,8 @@ _LINES = {
     "manifest": "id? name version protocol kind executable activation provider models "
     "config capabilities",
 }
-# What fields hold, by name; those that are missing here are strings.  A host may also
-# spell its fields in other ways, for which JSON Schema has no form.
+# What fields hold, by name; fields that are missing here are strings.  A host may also
+# spell its fields in other ways, which JSON Schema cannot express.
 _FIELD_SHAPES = """
 {"id": {"type": ["string", "integer"], "minLength": 1},
 "id?": {"type": ["string", "integer", "null"], "minLength": 1},
@@ -4023,7 +4022,7 @@ def _object(row: str, shapes: JSON) -> JSON:
 
 
 def _parts(shapes: JSON) -> JSON:
-    """The shapes of what lines hold, and of config.json."""
+    """The shapes of the parts of lines, and of config.json."""
     rules, options = [], {}
     for row in ("text text", "tool_use id name", "tool_result tool_use_id"):
         kind, names = row.split(" ", 1)
@@ -4082,7 +4081,7 @@ def schema() -> JSON:
 
 
 class PluginLoop:
-    """Serve turns that come as lines and leave as lines.
+    """Serve turns: requests come in as lines, and events go out as lines.
 
     `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
     `data` or raises OSError; `run(request, scope)` yields the events of a turn in
@@ -4107,14 +4106,14 @@ class PluginLoop:
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
         # The turns that wait, by id, in order of arrival: whether the host gave the id,
         # and the request.  Turns without an id run one after another: while one runs,
-        # the next ones leave the head of the queue and are held.
+        # those at the head of the queue move to `_held`.
         self._waiting: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
         self._held: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
         self._running: list[bool] = []  # of each turn: whether the host gave its id
-        self._names = 0  # how many names turn-1, turn-2, ... were given
+        self._names = 0  # how many ids turn-1, turn-2, ... the plugin has assigned
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
-        self._is_closing = False  # no more turns are taken
+        self._is_closing = False  # further turns are refused
         self._lines = 0  # lines that are not blank
         self._is_anonymous = True  # no line had an id
         self._has_failed = False  # something ended in an error
@@ -4127,7 +4126,7 @@ class PluginLoop:
         spawn(self._read_lines)
 
     def stop(self) -> None:
-        """Cancel every turn; "done" is notified when the end of each is written."""
+        """Cancel every turn; notify "done" when the end of each is written."""
         self._is_closing = True
         with self._state:
             names = list(self._scopes)
@@ -4200,7 +4199,7 @@ class PluginLoop:
                 pieces.clear()
 
     def _on_line(self, number: int, line: bytes | None) -> None:
-        """Do what a line asks for, or answer it with an error that has no id."""
+        """Handle a line, or answer it with an error that has no id."""
         name = None
         try:
             if line is not None and not line.strip(b" \t\r\n\xef\xbb\xbf"):
@@ -4237,7 +4236,7 @@ class PluginLoop:
         return message
 
     def _dispatch(self, message: JSON) -> None:
-        """Do what `message` asks for.  Raises ProviderError if that is unclear."""
+        """Handle `message`.  Raises ProviderError if it is unclear what it asks for."""
         fields, _ = fold_keys(message, ("type", "id"))
         kind, name = fields.get("type"), fields.get("id")
         if kind is None and any(fold(str(key)) == "messages" for key in message):
@@ -4261,9 +4260,9 @@ class PluginLoop:
     # Turns
 
     def _on_turn(self, name: Any, request: JSON) -> None:
-        """Start a turn or let it wait; answer it if neither is possible.
+        """Start or queue a turn; answer it with an error if neither is possible.
 
-        One that is refused keeps its id, but not its request, until its end is written.
+        A refused turn keeps its id, but not its request, until its end is written.
         """
         has_id, failure, turn = name is not None, None, None
         request = {k: v for k, v in request.items() if fold(k) != "id"}
@@ -4276,7 +4275,7 @@ class PluginLoop:
                 name = f"turn-{self._names}"
             self._scopes[name] = Scope()
             if self._is_closing:
-                failure = ProviderError("shutting_down", "the process is ending")
+                failure = ProviderError("shutting_down", "the process is shutting down")
             else:
                 self._waiting[name] = (has_id, {"id": name, **request})
                 turn = self._next_turn()
@@ -4284,7 +4283,7 @@ class PluginLoop:
             if waiting > self._limits["max_queued_turns"]:
                 self._held.pop(name, None) or self._waiting.pop(name)
                 running = len(self._running)
-                text = f"{running} turns run and {waiting - 1} wait: no more can"
+                text = f"{running} turns run and {waiting - 1} wait: the queue is full"
                 failure = ProviderError("busy", text)
         if turn is not None:
             try:
@@ -4299,21 +4298,21 @@ class PluginLoop:
         """Take the first turn that may run now."""
         with self._state:
             while len(self._running) < self._limits["max_concurrent_turns"]:
-                may_lack_id = False not in self._running
-                queue = self._held if self._held and may_lack_id else self._waiting
+                all_have_ids = all(self._running)
+                queue = self._held if self._held and all_have_ids else self._waiting
                 if not queue:
                     break
                 name, (has_id, request) = queue.popitem(last=False)
-                if has_id or may_lack_id:
+                if has_id or all_have_ids:
                     self._running.append(has_id)
                     return name, has_id, request
                 self._held[name] = (has_id, request)
         return None
 
     def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
-        """Run a turn and then, in its thread, those that wait.
+        """Run a turn and then, in the same thread, those that wait.
 
-        So a turn that waits needs no thread of its own, of which there may be none left.
+        So a turn that waits needs no new thread, which it might not be able to start.
         """
         while turn is not None:
             name, has_id, request = turn
@@ -4334,7 +4333,7 @@ class PluginLoop:
             self._notify_if_done()
 
     def _cancel(self, name: Any) -> None:
-        """End a turn soon: one that runs by its scope, one that waits here and now."""
+        """End a turn: one that runs through its scope, one that waits at once."""
         with self._state:
             scope = self._scopes.get(name)
             is_waiting = self._waiting.pop(name, None) or self._held.pop(name, None)
@@ -4344,7 +4343,7 @@ class PluginLoop:
             self._end(name)
 
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
-        """Answer a turn that is not served: it was cancelled, or there is an error."""
+        """Answer a turn that never ran: it was cancelled, or `error` says why."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
         if error is None:
             nothing = dict.fromkeys(("message", "message_id", "request_id"))
@@ -4378,8 +4377,9 @@ class PluginLoop:
     def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
         """Leave `line` to the thread that writes, since the reader must never wait.
 
-        It ends the turn with that id.  Other lines are dropped if `max_unread` wait: a
-        host that sends pings without reading must not fill the memory.
+        `turn` is the id of the turn that it ends.  Other lines are dropped if
+        `max_unread` wait: a host that sends pings but does not read must not fill the
+        memory.
         """
         data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
@@ -4388,9 +4388,9 @@ class PluginLoop:
                 self._state.notify()
 
     def _write_answers(self) -> None:
-        """Write what others leave, for as long as the process lives.
+        """Write what `_answer()` leaves, for as long as the process lives.
 
-        A line counts as unwritten until it is written, or "done" would come too early.
+        A line stays in the list until it is written, or "done" would come too early.
         """
         while True:
             with self._state:
@@ -4406,7 +4406,7 @@ class PluginLoop:
 def encode(name: Any, events: Iterable[JSON]) -> bytes:
     """The events of a turn as lines of the wire."""
     lines = [dump_json({"id": name, **event}).encode("ascii") for event in events]
-    return b"\n".join([*lines, b""])  # of a large one no more copies than these two
+    return b"\n".join([*lines, b""])  # a large event is copied only these two times
 
 
 # ---------------------------------------------------------------------------
@@ -4461,7 +4461,7 @@ def private_stdout() -> int:
 def ignore_warnings() -> None:
     """Show no Python warnings, whatever PYTHONWARNINGS says: it is not meant for us.
 
-    requests warns of versions of urllib3 that it was not tried with.
+    requests warns about versions of urllib3 that it was not tested with.
     """
     sys.warnoptions[:] = ["ignore"]  # read when `warnings` is imported, if it is
     if "warnings" in sys.modules:
@@ -4469,7 +4469,7 @@ def ignore_warnings() -> None:
 
 
 def _set_interpreter() -> None:
-    """Tune an interpreter that serves nothing but turns."""
+    """Tune an interpreter that only serves turns."""
     import gc
 
     ignore_warnings()
@@ -4483,11 +4483,11 @@ def _set_interpreter() -> None:
 def _receive_signals(
     writer: int, on_sigterm: Callable[..., None]
 ) -> Callable[[], None]:
-    """Call `on_sigterm` at SIGTERM and ignore SIGINT; returns what undoes that.
+    """Call `on_sigterm` at SIGTERM and ignore SIGINT; return a function to undo that.
 
-    Python calls it when the main thread is not waiting.  A signal may arrive just
-    before a wait begins, so each also writes its number, which ends the wait, to
-    `writer`.
+    Python runs it only while the main thread is not waiting.  A signal may arrive just
+    before a wait begins, so each also writes its number to `writer`, which ends the
+    wait.
     """
     import signal
 
@@ -4510,23 +4510,23 @@ def _receive_signals(
 
 
 def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
-    """Serve the host on stdin and stdout; returns the process's exit code.
+    """Serve the host on stdin and stdout; return the exit code of the process.
 
     `overrides` are settings that win over file and environment.  Another program that
     runs this gets its descriptors and signals back.
     """
     try:
-        wire = private_stdout()  # before all else that opens a descriptor
+        wire = private_stdout()  # before anything else opens a descriptor
     except OSError as error:
         log(f"stdout cannot be written: {error.strerror or error}")
         return EXIT_FATAL
-    reader, writer = os.pipe()  # signals, and the first letters of words
+    reader, writer = os.pipe()  # for numbers of signals, and first letters of words
 
     def notify(word: str) -> None:
         try:
             os.write(writer, word[:1].encode())
         except OSError:
-            pass  # full of words that say enough
+            pass  # the pipe is full, and what is in it is enough
 
     undo = _receive_signals(writer, lambda *_: notify("terminate"))
     if owns_process:
@@ -4566,14 +4566,14 @@ def _process_limits(overrides: JSON | None) -> JSON:
 
 
 def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) -> int:
-    """Wait for the end of all work, SIGTERM, or the host's leaving; the exit code."""
+    """Wait until all work ends, SIGTERM comes or the host goes; return an exit code."""
     import select
 
     poll = select.poll() if hasattr(select, "poll") else None
     if poll is not None:
         poll.register(reader, select.POLLIN)
         poll.register(wire, 0)  # reports when its reader goes away
-    until = None  # when a process that was terminated has to end
+    until = None  # when the process has to end after SIGTERM
     while True:
         left = None if until is None else max(until - time.monotonic(), 0) * 1000
         ready = {reader: 0} if poll is None else dict(poll.poll(left))

@@ -1822,7 +1822,7 @@ OPTIONS: dict[str, Option] = {
     "max_line_bytes": _count(64 * MIB, "bytes of the longest input line", 1, 1 << 30),
     "allow_image_paths": Option("boolean", True, "whether images may be file paths"),
     "log_level": _text("warning", "what is logged to stderr", "", LEVELS),
-    "capture_dir": _text("", "directory to write each turn into, for replay"),
+    "capture_dir": _text("", "directory to record each turn in"),
 }
 # These are fixed when the process starts; each turn reads the others again.
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
@@ -4603,14 +4603,14 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int, owns_process: bool) 
 
 # --- output
 
-# stdout gets the answer: a text, a table, JSON.  stderr is for the person beside it:
-# what we wait for, warnings, errors, figures.  Both are written as the wire is, so that
-# a pipe that is slow, closed or non-blocking, and a full disk, behave in the same way.
+# stdout gets the answer: a text, a table, JSON.  stderr is for the person who watches:
+# progress, warnings, errors, figures.  Both are written as the wire is, so that a pipe
+# that is slow, closed or non-blocking, or a full disk, has the same effect.
 
-OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # beside WARNING, results of `check`
+OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # with WARNING, statuses of `check`
 _COLORS = {"bold": 1, "dim": 2, PROBLEM: 31, OK: 32, WARNING: 33}
 _COLORS.update(heading=1, code=36, fence=36)
-# Characters in a model's text that could command a terminal, reverse text, or hide:
+# Characters in a model's text that could control a terminal, reverse text, or hide:
 # controls, directions, zero-width ones, variation selectors, tags.
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
@@ -4686,9 +4686,9 @@ def visible(text: str) -> str:
 
 
 def count_seconds(words: Callable[[], str]) -> Callable[[], None]:
-    """Show on stderr, if it is a terminal, `words()` and the seconds since now.
+    """Show `words()` and the seconds since now on stderr, if it is a terminal.
 
-    Returns a function that ends this and erases the row; a second call does nothing.
+    Returns a function that stops this and erases the row; a second call does nothing.
     """
     ended, began = threading.Event(), time.monotonic()
 
@@ -4709,7 +4709,7 @@ def count_seconds(words: Callable[[], str]) -> Callable[[], None]:
 
 
 def print_error(error: JSON) -> None:
-    """Say what happened, one thing to do, and the command that says more.
+    """Print what happened, one thing to do, and the command that tells more.
 
     `error` is the object of the contract, without keys.
     """
@@ -4722,7 +4722,7 @@ def print_error(error: JSON) -> None:
         note("  ", f"The quota resets at {error['reset_at']}.")
     command = f"{MiniMaxProvider.command} {_NEXT_COMMANDS.get(code)}"
     if code in _NEXT_COMMANDS and command not in error["hint"]:
-        out(f"  To find out more: {command}\n", 2)  # in one row, to be copied
+        out(f"  To find out more: {command}\n", 2)  # in one row, so it can be copied
 
 
 # --- demo
@@ -4730,8 +4730,8 @@ def print_error(error: JSON) -> None:
 # A tool loop for people who have no key yet.  The installer ends with it, and `check
 # --offline` runs it silently.
 
-# What the server answers first.  As MiniMax does with thinking and its signature, it
-# insists on getting it back unchanged.
+# The server's first answer.  It insists on getting this back unchanged, as MiniMax does
+# with thinking and its signature.
 _DEMO_CALL: list[JSON] = [
     {"type": "thinking", "thinking": "I call the tool.", "signature": "9f2c61d0" * 8},
     {"type": "text", "text": "Let me look that up."},
@@ -4759,7 +4759,7 @@ def demo_events(blocks: list[JSON], stop_reason: str) -> Iterator[JSON]:
 
 
 def start_demo_server(pace: float) -> Any:
-    """Start a server on loopback that speaks MiniMax's stream, `pace` seconds an event.
+    """Start a loopback server that streams as MiniMax does, with `pace` between events.
 
     It answers a question with a tool call, and the tool's result with a text; the
     latter has status 400 unless the call came back unchanged.
@@ -4782,22 +4782,22 @@ def start_demo_server(pace: float) -> Any:
                 time.sleep(pace)
 
         def log_message(self, *_: Any) -> None:
-            """By default each request is logged to stderr."""
+            """Do not log each request to stderr, which is the default."""
 
     try:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     except OSError as error:
-        text = f"no server can listen on 127.0.0.1: {error.strerror}"
+        text = f"cannot listen on 127.0.0.1: {error.strerror}"
         raise ProviderError("network", text, "Allow connections on loopback.") from None
     spawn(server.serve_forever, 0.01)
     return server
 
 
 def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
-    """Run two turns through the whole plugin against a server of its own.
+    """Run two turns through the whole plugin against a built-in server.
 
     The host's end of the wire is two queues; `write` takes what a person sees.  Raises
-    the ProviderError of a turn that failed.
+    ProviderError if a turn fails.
     """
     from queue import Queue
 
@@ -4837,7 +4837,7 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
 
 
 def demo_text(event: JSON) -> str:
-    """What the demo shows of an event."""
+    """What the demo shows for an event."""
     if event["type"] == BLOCK_START:
         labels = {"thinking": "thinking", "text": "assistant", "tool_use": "tool call"}
         return f"{labels[event['block']['type']]:<9} > {event['block'].get('name', '')}"
@@ -4864,7 +4864,7 @@ class Screen:
         self.at_terminal = os.isatty(1)
         self.is_plain = options.raw or not paint("", "bold")
         self.kind = ""  # of the current block, "" if it is hidden
-        self.gap = ""  # what stands before the next block
+        self.gap = ""  # what to print before the next block
         self.held = ""  # the end of the last piece: the next one decides how it looks
         self.column = 0  # of the current row; 0 or 1 in a text, which is not wrapped
         self.style = ""  # of Markdown: "", bold, code, heading or fence
@@ -4912,7 +4912,7 @@ class Screen:
         return event
 
     def begin(self, kind: str) -> None:
-        """Begin a block, at a terminal with a blank row after the one before."""
+        """Begin a block; at a terminal, after a blank row if another came before."""
         has_thinking = self.at_terminal and not self.options.hide_thinking
         self.kind = kind if kind in ("text", "thinking" * has_thinking) else ""
         self.doing = "thinking" if kind == "thinking" else "writing"
@@ -4987,14 +4987,14 @@ class Screen:
         if self.style:  # a heading is bold anyway
             return "" if (self.style, name) == ("heading", "**") else mark
         if name == "**" and not match.string[match.end() : match.end() + 1].strip():
-            return mark  # a power, perhaps
+            return mark  # perhaps a power, as in 2 ** 3
         self.style = kind
         return f"\x1b[{_COLORS[kind]}m" + text
 
     def conclude(self, event: JSON) -> None:
-        """Write a note about an answer that is not whole, and the figures.
+        """Write a note if the answer is incomplete, and the figures.
 
-        Those are for a person: without -v or -q, only if stderr is a terminal.
+        Without -v or -q, the figures appear only if stderr is a terminal.
         """
         reason = event["stop_reason"]
         if reason == CANCELLED:
@@ -5031,7 +5031,7 @@ class Screen:
 
 
 def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
-    """Run and show a turn; returns its last event.
+    """Run and show a turn; return its last event.
 
     Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
     the network would go unnoticed until data comes.  So the turn has its own thread,
@@ -5093,10 +5093,10 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
 
 
 def model_named(name: str | None) -> str | None:
-    """The id to send for `name`.  Raises ProviderError for a probable typing error.
+    """The id to send for `name`.  Raises ProviderError for a probable typo.
 
     An id of a known family, or one that resembles no model, is sent as it is: servers
-    know more models than this file.
+    know more models than this file does.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
     if not name or name in short or model_facts(name) or "/" in name:
@@ -5143,7 +5143,7 @@ def load_history(path: str) -> list[JSON]:
 
 
 def save_history(path: str, messages: list[JSON]) -> None:
-    """Write a conversation to a file that only its owner can read, never by halves."""
+    """Write a conversation, in one step, to a file that only its owner can read."""
     path = os.path.realpath(path)
     fresh = f"{path}.{os.getpid()}"
     fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
@@ -5309,7 +5309,7 @@ def print_model(name: str, context: str, output: str, prices: Any, mark: str) ->
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
-    """The windows of a plan, from any of the shapes in which servers send them."""
+    """The windows of a plan, from any of the forms in which servers send them."""
     payload = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
     data = payload.get("data")
     inner = data.get("model_remains") if isinstance(data, dict) else data
@@ -5374,7 +5374,7 @@ def quota_text(window: JSON) -> tuple[str, str]:
         days, seconds = divmod(int(moment - time.time()), 86400)
         hours, minutes = seconds // 3600, seconds // 60 % 60
         span = f"in {days} d {hours} h" if days else f"in {hours} h {minutes} min"
-        text += f", resets {when} ({'now past' if days < 0 else span})"
+        text += f", resets {when} ({'already past' if days < 0 else span})"
     is_enough = window["unlimited"] or left is None or left >= 10
     return OK if is_enough else WARNING if left else PROBLEM, text
 
@@ -5387,7 +5387,7 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
         windows = read_quota(provider, values)
     except ProviderError as error:
         if kind != PLAN_KEY:
-            error.hint = f"Only plans have a quota; a {kind} spends {wallet}."
+            error.hint = f"Only plans have a quota; your {kind} spends {wallet}."
         raise
     if options.json:
         return out_json({"key": kind, "quota": windows})
@@ -5395,7 +5395,7 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
         status, text = quota_text(window)
         note(f"{window['model']:<20} {window['window']:<8} ", text, status, 1)
     if not windows:
-        text = f"There is no plan quota for this key; a {kind} spends {wallet}."
+        text = f"This key has no plan quota; your {kind} spends {wallet}."
         note("", text, "", 1)
     return EXIT_OK
 
@@ -5403,12 +5403,12 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
 # --- check: all that can be found out without spending tokens
 
 # A result is {"check", "status", "text", "remedy"}.  Settings also have "value" and
-# "origin".  If another setting works, "settings" {name: value} holds it, and install.sh
-# stores it.  The key is in no result, and SECRETS masks what quotes it.
+# "origin".  If another setting works, it is in "settings" {name: value}, and install.sh
+# stores it.  No result contains the key: SECRETS masks texts that quote it.
 
 
 class Checkup:
-    """The checks: each adds results, and may leave something for the next.
+    """The checks: each adds results, and may leave something for the next one.
 
     A ProviderError that a check raises becomes a problem with its message and hint.
     """
@@ -5454,7 +5454,7 @@ class Checkup:
         except Exception as error:
             if not isinstance(error, ProviderError):  # the last resort
                 text = f"{type(error).__name__}: {printable(str(error), 200)}"
-                hint = "This is a defect of the plugin: report it."
+                hint = "This is a bug in the plugin: please report it."
                 error = ProviderError("internal", text, hint)
             self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
 
@@ -5474,7 +5474,7 @@ class Checkup:
 
     def demo(self) -> None:
         _demo(None, self.provider, 0, lambda text: None)
-        self.add(OK, "demo", "2 turns with a server of its own")
+        self.add(OK, "demo", "2 turns with a built-in server")
 
     def config(self) -> None:
         path, mode = self.settings.path, self.settings.mode
@@ -5493,9 +5493,9 @@ class Checkup:
             self.add(WARNING, "config", text, f"Correct or remove it in {path}.")
 
     def each_setting(self) -> None:
-        """Add a result for each setting that matters or is set, and one for the defaults.
+        """Add a result for each setting that matters or is set, and one for the others.
 
-        Where each comes from is half of what support asks for.
+        Where a setting comes from is half of what support asks.
         """
         in_file = load_settings(self.settings.path, {}).origins
         defaults: JSON = {}
@@ -5514,7 +5514,7 @@ class Checkup:
                 defaults[name] = value
         region = self.values["region"]
         if HOSTS.get(self.host, region) != region and "region" in self.origins:
-            text = f"base_url is a host of region {HOSTS[self.host]}, not {region}"
+            text = f"base_url is in region {HOSTS[self.host]}, but region is {region}"
             self.add(WARNING, "base_url", text, "Remove the one that is wrong.")
         texts = [f"{name} {json.dumps(value)}" for name, value in defaults.items()]
         self.add(OK, "defaults", ", ".join(texts), values=defaults)
@@ -5527,12 +5527,12 @@ class Checkup:
             error = no_key(self.settings).to_dict()
             status, text, hint = PROBLEM, error["message"], error["hint"]
         elif not key_kind(key)[0] or len(key) < 20:
-            status, text = WARNING, text + ": unlike MiniMax's keys"
-            hint = "Copy it again, whole, if it is not accepted."
+            status, text = WARNING, text + ": does not look like MiniMax's keys"
+            hint = "If it is not accepted, copy it again, whole."
         self.add(status, "api_key", text, hint, origin=origin)
 
     def network(self) -> None:
-        """Ask without the key: any HTTP answer shows that the way is open, and a
+        """Ask without the key: any HTTP answer shows that the network works, and a
         failure tells DNS, TCP and TLS apart."""
         used, failure = ", ".join(routes()), proxy_failure(self.base)
         if failure is not None:
@@ -5551,7 +5551,7 @@ class Checkup:
                 raise
         seconds = time.monotonic() - began
         how = "certificate verified" if self.base.startswith("https") else "plain http"
-        self.add(OK, "network", f"{self.host} answers after {seconds:.1f} s, {how}")
+        self.add(OK, "network", f"{self.host} answered after {seconds:.1f} s, {how}")
 
     def key(self) -> None:
         """List the models, with the key."""
@@ -5565,7 +5565,7 @@ class Checkup:
         self.add(OK, "key", text)
 
     def find_settings(self, error: ProviderError) -> None:
-        """Find the region or the base URL with which the models are listed.
+        """Find the region or the base URL with which listing the models works.
 
         The key goes to the other region only if it was meant for MiniMax's own host.
         """
@@ -5600,7 +5600,7 @@ class Checkup:
         except ProviderError as error:
             if self.key_kind == PLAN_KEY:
                 text = f"the quota cannot be read: {error.message}"
-                hint = "See the page of your plan on the platform."
+                hint = "Look at the page of your plan on MiniMax's platform."
                 return self.add(WARNING, "plan", text, hint)
         self.add(OK, "plan", "a plan" if windows else f"spends {self.wallet}")
         for window in windows:
@@ -5613,7 +5613,7 @@ class Checkup:
         """Check that the default model exists, and that the endpoint lists it."""
         name = canonical_model(self.values["model"])
         facts, is_listed = MODELS.get(name), name in self.listed
-        status, text = WARNING, f"{name} is not in the table of models"
+        status, text = WARNING, f"{name} is not in the plugin's table of models"
         if facts and facts.retired:
             status = WARNING if is_listed else PROBLEM
             text = f"{name} was retired on {facts.retired}"
@@ -5631,7 +5631,7 @@ class Checkup:
 
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
-    """Print problems, then warnings, then a summary; with -v also all else."""
+    """Print problems, then warnings, then a summary; with -v, everything."""
     stop = count_seconds(lambda: "checking")
     try:
         checkup = Checkup(provider)
@@ -5759,7 +5759,7 @@ def add_options(command: str, parser: Any) -> None:
     add, on = parser.add_argument, {"action": "store_true"}
     if command == "":
         words = {"action": "version", "version": f"{NAME} {__version__}"}
-        add("--version", **words, help="print it and exit; so do --manifest, --schema")
+        add("--version", **words, help="print it and exit; also --manifest, --schema")
     # These may also stand after a command, but only the general help lists them.
     hidden = {"help": SUPPRESS} if command else {}
     words = {"help": "write each turn into DIR, for replay", **hidden}
@@ -5785,7 +5785,7 @@ def add_options(command: str, parser: Any) -> None:
 def add_say_options(add: Callable[..., Any], on: JSON) -> None:
     add("-m", "--model", metavar="M", help="id of the model, or m3 or flash for short")
     add("--system", metavar="TEXT", help="the system prompt")
-    add("--max-tokens", type=int, metavar="N", help="limit of the answer")
+    add("--max-tokens", type=int, metavar="N", help="limit of output tokens")
     add("--thinking", **on, default=None, help="let the model think first")
     off = {"action": "store_false", "dest": "thinking"}
     add("--no-thinking", **off, help="turn thinking off, if the model allows it")
@@ -5794,10 +5794,10 @@ def add_say_options(add: Callable[..., Any], on: JSON) -> None:
     add("--top-p", type=float, metavar="P", help="share of likely tokens, up to 1")
     add("--image", action="append", metavar="FILE", help="a picture: a file or a URL")
     add("--chat", **on, help="hold a conversation; /quit leaves")
-    add("--history", metavar="FILE", help="keep the conversation there; continue it")
+    add("--history", metavar="FILE", help="keep the conversation in FILE; continue it")
     add("--hide-thinking", **on, help="do not show thinking")
     add("--raw", **on, help="show Markdown as it is")
-    add("-q", "--quiet", **on, help="leave out tokens, cost and speed")
+    add("-q", "--quiet", **on, help="never show tokens, cost and speed")
     add("-v", "--verbose", **on, help="show them even if stderr is not a terminal")
 
 
@@ -5817,7 +5817,7 @@ def _help(options: Any, provider: MiniMaxProvider) -> int:
 # The function that runs a command and returns its exit code, its usage and its help.
 COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
     "say": (_say, "[options] [TEXT ...] [-]", "ask a model; --chat for a conversation"),
-    "check": (_check, "[--offline] [-v] [--json]", "find out if it works, or why not"),
+    "check": (_check, "[--offline] [-v] [--json]", "find out whether the setup works"),
     "models": (_models, "[--live] [--json]", "list the models with limits and prices"),
     "quota": (_quota, "[--json]", "show what is left of a plan"),
     "replay": (_replay, "[--json] FILE", "run a captured turn again, and compare"),
@@ -5827,7 +5827,7 @@ COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
 
 
 def run_command(arguments: list[str], owns_process: bool) -> int:
-    """Do what the command line asks for; returns the exit code."""
+    """Do what the command line asks for; return the exit code."""
     first = arguments[0] if arguments else ""  # these need no argparse
     if first == "--version":
         out(f"{NAME} {__version__}\n")
@@ -5841,7 +5841,7 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
     if options.command == "say" and not any(word.startswith("-") for word in rest):
         options.text += rest  # argparse takes TEXT from one place only
     elif rest:
-        options.parser.error(f"unknown: {printable(' '.join(rest), 200)}")
+        options.parser.error(f"unknown arguments: {printable(' '.join(rest), 200)}")
     names = ("capture_dir", "log_level")  # settings that win over all others
     overrides = {name: value for name, value in vars(options).items() if name in names}
     if options.command is None and not os.isatty(0):
@@ -5858,8 +5858,8 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` and return the exit code.
 
-    Without `argv` it takes the process's own, and the process ends.  With it, the
-    process is another program's: its signals, warnings and descriptors stay as they are.
+    Without `argv` it takes the process's own and ends the process.  With it, another
+    program owns the process: its signals, warnings and descriptors stay as they are.
     """
     owns_process = argv is None
     try:

@@ -6668,14 +6668,14 @@ FINDINGS: list[tuple[str, str, list[str], str, Obj]] = [
     ("api_key", "problem", ["MINIMAX_API_KEY", "white space"], "key plan",
      {"env": {"MINIMAX_API_KEY": "sk-cp- " + "w" * 40}}),
     ("api_key", "warning", ["whole"], "", {"env": {"MINIMAX_API_KEY": "sk-cp-abc"}}),
-    ("api_key", "warning", ["unlike"], "", {"env": {"MINIMAX_API_KEY": "ghp_" + "w" * 40}}),
+    ("api_key", "warning", ["look like"], "", {"env": {"MINIMAX_API_KEY": "ghp_" + "w" * 40}}),
     ("config", "problem", ["config.json", "character 2", "JSON object"], JSON_ERROR,
      {"config": "{oops"}),
     ("config", "warning", ["apikey (did you mean api_key?)"], "", {"config": {"apikey": 1}}),
     ("max_retries", "problem", ["0 to 100"], "", {"config": {"max_retries": 101}}),
     ("region", "problem", ["MINIMAX_REGION", "global, cn", "restart"], NO_ROUTE,
      {"env": {"MINIMAX_REGION": "europe"}}),
-    ("base_url", "warning", ["region cn, not global"], "",
+    ("base_url", "warning", ["region cn, but region is global"], "",
      {"config": {"region": "global"}}),
     ("network", "problem", ["nowhere.invalid", "DNS"], "key plan",
      {"env": NO_SUCH_HOST}),
@@ -6882,7 +6882,7 @@ def test_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
     env: Env = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://" + NO_PORT)
     done = person("check", "--offline", "-v", base_url=site.base_url, env=env)
     assert done.code == 0 and site.connections == 0
-    done.says("demo 2 turns with a server of its own", "All is well")
+    done.says("demo 2 turns with a built-in server", "All is well")
     assert not re.search(r"(?m)^\w+ +(network|key|plan) ", done.out)
     done = person("demo", env=env)
     last = r"2 turns, \d+ events, thinking and signature returned unchanged\.\n"

@@ -870,7 +870,7 @@ class _Request:
         self.warnings: list[JSON] = []
         valid = map_strings(turn, well_formed)
         if valid != turn:
-            self.warn("invalid_unicode", "half of a surrogate pair is sent as U+FFFD")
+            self.warn("invalid_unicode", "a lone surrogate is sent as U+FFFD")
         fields, self.unknown = fold_keys(valid, TURN_FIELDS)
         self.fields = {name: v for name, v in fields.items() if not _is_absent(v)}
         for name, kind in TURN_FIELDS.items():

@@ -5600,7 +5600,7 @@ def test_allow_keeps_what_is_there_and_a_backup(installer: Installer) -> None:
     for broken in ("{oops", "[]", '{"plugins": []}', '{"plugins": {"allow": {}}}'):
         real.write_text(broken)
         output = installer.run("--offline --no-demo --allow", code=1)
-        assert f"{plexum} is left alone: " in output and "--allow\n" in output
+        assert f"{plexum} was left alone: " in output and "--allow\n" in output
         assert real.read_text() == broken
     before = '{"é": [1.5, null], "plugins": {"allow": ["other"], "x": {}}}'
     real.write_text(before, encoding="utf-8")
@@ -5624,7 +5624,7 @@ def test_link_replaces_nothing_of_others(installer: Installer) -> None:
     installer.link.unlink()
     installer.link.write_text("another program")
     output = installer.run("--offline --no-demo")
-    assert f"{installer.link} is something else; it was left alone" in output
+    assert f"{installer.link} is not a link to the plugin; it was left alone" in output
     installer.run("--uninstall")
     assert installer.link.read_text() == "another program"
 

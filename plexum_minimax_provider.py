@@ -1318,7 +1318,7 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
                 answered[id(block)] = queue.popleft()
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
-    calls = [answered.get(id(block)) for block in blocks]
+    calls = [answered.get(id(block)) for block in blocks]  # of the last user run
     if all(call and call.reply is not user_run[0] for call in calls):
         # The last run holds only late results.  Moving them would leave it empty.
         for block in blocks:
@@ -1446,6 +1446,7 @@ class Block:
     def release(self) -> list[JSON]:
         """The events of everything that was held back."""
         held, self.held = self.held, {}
+        # The input of a call may have come whole, in its start, and not in deltas.
         if self.parts.get("input") == [] and self.input not in (None, "", {}):
             is_text = isinstance(self.input, str)
             held.setdefault("input", self.input if is_text else dump_json(self.input))
@@ -1931,7 +1932,7 @@ def root_of(url: str) -> str:
 
 
 def base_url_of(values: JSON) -> str:
-    """The URL to which each path of the API is added."""
+    """The URL that the API's paths are appended to."""
     return str(values["base_url"] or REGIONS[values["region"]])
 
 
@@ -1979,8 +1980,8 @@ def load_settings(
 
 
 def _read_config(path: str, problems: Any, wait: float = 0.05) -> tuple[JSON, int]:
-    """The content of the file and its mode; ({}, 0) if the file does not exist, or if
-    it is wrong, which is added to `problems`."""
+    """The content of the file and its mode.  ({}, 0) if there is no file, or if it is
+    wrong; then `problems` gets the error."""
     try:
         data, mode = read_file(path, MIB)
         text = data.decode("utf-8-sig")
@@ -2031,12 +2032,12 @@ def _file_error(path: str, error: Exception, content: str) -> ProviderError:
     return ProviderError("config", text, f"It must be a file that holds {content}.")
 
 
-def nearest(name: str, names: Iterable[str], least: float = 0.6) -> str:
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     """The one of `names` that `name` probably means, "" if none is close."""
     import difflib
 
     by_fold = {fold(candidate): candidate for candidate in names}
-    near = difflib.get_close_matches(fold(name), by_fold, 1, least)
+    near = difflib.get_close_matches(fold(name), by_fold, 1, cutoff)
     return by_fold[near[0]] if near else ""
 
 
@@ -2116,11 +2117,12 @@ def read_file(path: str, limit: int) -> tuple[bytes, int]:
     """
     import stat
 
-    # Look before opening: a FIFO's writer would see its reader come and go.
+    # Look before opening: a FIFO's writer would see its reader come and go.  The flags
+    # are for a path that becomes a FIFO or a terminal after the look.
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         raise ValueError("it is not a regular file")
-    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # it may be now
+    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra)) as f:
         data = f.read(limit + 1)
     if data is None:  # some regular files in /proc block
@@ -3608,9 +3610,9 @@ class MiniMaxProvider:
         {"type": "block_end", "index", "block"}, {"type": "warning", "code", "text"},
         {"type": "retry", "attempt", "max_attempts", "delay", "error"}, {"type":
         "heartbeat"}, and at the end {"type": "turn_end", "stop_reason", "message",
-        "model", "message_id", "usage", "request_id", "timing"} or {"type": "error",
-        "error": {"code", "message", "hint", "retryable", ...}, "model", "usage",
-        "partial", "timing"}.
+        "model", "message_id", "usage", "request_id", "timing", ...} or {"type":
+        "error", "error": {"code", "message", "hint", "retryable", ...}, "model",
+        "usage", "partial", "timing", ...}.
 
         Setting the event `cancel` ends the turn within a second; closing the iterator
         drops the connection.  With `raise_errors` a failed turn raises its
@@ -3744,12 +3746,12 @@ class Recording(Exchange):
     It is also the Exchange of the attempt that `post()` returned last.
     """
 
-    is_whole, is_kept = True, False  # no socket is asked for more
+    is_whole, is_kept = True, False  # there is no socket to ask for more
 
     def __init__(self, rows: list[JSON], scope: Scope) -> None:
         self.seconds = 0.0  # the clock of the recording
         self.difference = ""  # between the recorded request and the one that is sent
-        self.attempts = deque(rows[1:-1])  # those to come
+        self.attempts = deque(rows[1:-1])  # those that are still to come
         self._head, self._end, self._scope = rows[0], rows[-1]["event"], scope
 
     def sleep(self, seconds: float) -> None:
@@ -4377,9 +4379,8 @@ class PluginLoop:
     def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
         """Leave `line` to the thread that writes, since the reader must never wait.
 
-        `turn` is the id of the turn that it ends.  Other lines are dropped if
-        `max_unread` wait: a host that sends pings but does not read must not fill the
-        memory.
+        `turn` is the id of the turn that it ends.  Other lines are dropped if too many
+        wait, or a host that sends pings without reading would fill the memory.
         """
         data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
@@ -5361,7 +5362,7 @@ def quota_windows(row: JSON) -> list[JSON]:
 
 
 def quota_text(window: JSON) -> tuple[str, str]:
-    """The status of a window, and how much of it is left until when."""
+    """The status of a window, how much of it is left, and when it resets."""
     left, moment = window["percent_left"], window["resets_at"]
     if not window["included"]:
         return OK, "not in your plan"
@@ -5762,7 +5763,7 @@ def add_options(command: str, parser: Any) -> None:
         add("--version", **words, help="print it and exit; also --manifest, --schema")
     # These may also stand after a command, but only the general help lists them.
     hidden = {"help": SUPPRESS} if command else {}
-    words = {"help": "write each turn into DIR, for replay", **hidden}
+    words = {"help": "record each turn in DIR, for replay", **hidden}
     add("--capture", dest="capture_dir", metavar="DIR", default=SUPPRESS, **words)
     words = {"help": "what is logged to stderr: " + ", ".join(LEVELS), **hidden}
     add("--log-level", choices=LEVELS, metavar="L", default=SUPPRESS, **words)
@@ -5797,7 +5798,7 @@ def add_say_options(add: Callable[..., Any], on: JSON) -> None:
     add("--history", metavar="FILE", help="keep the conversation in FILE; continue it")
     add("--hide-thinking", **on, help="do not show thinking")
     add("--raw", **on, help="show Markdown as it is")
-    add("-q", "--quiet", **on, help="never show tokens, cost and speed")
+    add("-q", "--quiet", **on, help="do not show tokens, cost and speed")
     add("-v", "--verbose", **on, help="show them even if stderr is not a terminal")
 
 

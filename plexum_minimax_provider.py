@@ -265,7 +265,7 @@ ERRORS = {
     '{key_kind}. Run "{command} check" to find out which, or set region to '
     "{other_region} ({other_host}).",
     "permission": "{host} does not let the {key_kind} use {model}: try {models}.",
-    "insufficient_balance": "The {key_kind} spends {wallet} at {host}, which is "
+    "insufficient_balance": "At {host}, the {key_kind} spends {wallet}, which is "
     "empty: top it up, or use a {other_key_kind}, which spends another wallet.",
     "quota_exhausted": "The {key_kind} spends {wallet}, and its 5-hour or weekly "
     "window is used up: wait for the reset, or use a pay-as-you-go key (sk-api-). A "
@@ -1102,7 +1102,7 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
     if reminders:
         messages.append(_Message("messages", "user", None, reminders, []))
     if not messages:
-        wrong_field("messages", "must hold a user or assistant message")
+        wrong_field("messages", "must contain a user or assistant message")
     if blank:
         wrong_field(blank + ".content", "must not be blank in the last message")
     sent = _repair(messages, request)
@@ -1211,7 +1211,7 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
             raise ValueError(f"{request.model} does not accept images")
         require("object", source, path + ".source")
         if len(forms) != 1:
-            wrong_field(path, "must have one of " + ", ".join(names))
+            wrong_field(path, "must have exactly one of " + ", ".join(names))
         form, fields = forms[0], {**block, **source}
         if form == "source":
             form = "data" if source.get("type") == "base64" else "url"

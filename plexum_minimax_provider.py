@@ -2157,7 +2157,7 @@ def read_image_file(path: str) -> JSON:
 
 _NEVER = float("inf")
 _TICK = 0.1  # seconds between two checks of the turns that read
-FILE_SECONDS = 10.0  # for files that settings name: their file system may hang
+FILE_SECONDS = 10.0  # for files that settings or turns name: a disk may hang
 # What a turn may wait for: the setting that limits it, and its name in messages.
 _STEPS = {
     "files": ("a fixed limit", "access to a file"),

@@ -20,7 +20,7 @@
 #   --help            print this text
 #
 # PYTHON=/path/to/python3 chooses the Python. Otherwise it is the first python3 or
-# python3.N on PATH that has requests. If none has it, a private copy is installed.
+# python3.N on PATH that has requests. If none has it, a private copy is added.
 #
 # Exit codes: 0 done; 1 a step failed; 2 wrong options; 3 no Python 3.8 or newer,
 # or no way to get requests. With --test, the exit code is pytest's.

@@ -257,7 +257,7 @@ RETRYABLE = {
 }
 ERRORS = {
     "invalid_json": "Send one JSON object per line, UTF-8, ended by LF.",
-    "invalid_request": "Correct the field that the message names.",
+    "invalid_request": "Correct what the message names.",
     "line_too_long": "Send less, or raise max_line_bytes in the config.",
     "duplicate_id": "Use an id again only after its turn has ended.",
     "config": "Correct the setting; the next turn reads it again.",
@@ -268,7 +268,7 @@ ERRORS = {
     "insufficient_balance": "At {host}, the {key_kind} spends {wallet}, which is "
     "empty: top it up, or use a {other_key_kind}, which spends another wallet.",
     "quota_exhausted": "The {key_kind} spends {wallet}, and its 5-hour or weekly "
-    "window is used up: wait for the reset, or use a pay-as-you-go key (sk-api-). A "
+    "window is used up: wait for the reset, or use a {other_key_kind}. A "
     "quota of 0/0 means that the plan does not include {model}.",
     "model_unavailable": "{host} does not serve {model} to the {key_kind}: use "
     "{models}. Base plans do not include -highspeed models.",
@@ -295,6 +295,7 @@ ADVICE = {
     "the variable.{environment}",
     "redirect": "Set base_url to the final URL, or remove it to use {base}."
     "{environment}",
+    "files": "Check the disk or network that holds it: something there hangs.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
     "misspelt": "Correct the name in the file.",
 }
@@ -1408,6 +1409,8 @@ _DELTAS = {
 }
 _SOURCES = {kind: row[0] for kind, row in _DELTAS.items() if row[3]}
 _FIELD_EVENTS = {row[1]: row[3:] for row in _DELTAS.values()}
+# The kinds of block with rules of their own.  A further one may need rows of _DELTAS
+# and, for requests, of _BLOCKS; `conclude()` decides whether it counts as an answer.
 _KNOWN_KINDS = ("text", "thinking", "tool_use", "redacted_thinking")
 _BLOCK_DELTA = "content_block_delta"
 
@@ -1833,7 +1836,7 @@ OPTIONS: dict[str, Option] = {
 # These are fixed when the process starts; each turn reads the others again.
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
-# variable, a path, "the command line"), every problem as (option or "", ProviderError),
+# variable, a path, "an argument"), every problem as (option or "", ProviderError),
 # the path of the file and its mode (0: no file), and the unknown names in it.
 Settings = namedtuple("Settings", "values origins problems path mode unknown")
 
@@ -1971,7 +1974,7 @@ def load_settings(
             value, where = environ[variable].strip(), variable
             hint = f"Correct {variable} and restart the process."
         if name in overrides:
-            value, where, hint = overrides[name], "the command line", ""
+            value, where, hint = overrides[name], "an argument", "Correct the argument."
         try:
             values[name] = check_value(name, value, where, hint)
         except ProviderError as error:
@@ -2244,7 +2247,8 @@ class Scope:
             return None
         setting, words = _STEPS[step]
         words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
-        return ProviderError("timeout", f"{words} ({setting})")
+        advice = "files" if step == "files" else ""
+        return ProviderError("timeout", f"{words} ({setting})", advice=advice)
 
     def look(self) -> None:
         """End the current read if a limit or cancel says so.  The ticker calls this."""
@@ -3591,7 +3595,7 @@ class MiniMaxProvider:
         Each turn reads them again, and fails if something is wrong with them.
         `overrides` are options that win over both.
         """
-        provider = cls()
+        provider = cls(**dict.fromkeys(overrides))  # which checks their names
         provider._file = (path, overrides)
         return provider
 

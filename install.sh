@@ -20,7 +20,7 @@
 #   --help            print this text
 #
 # PYTHON=/path/to/python3 chooses the Python. Otherwise it is the first python3 or
-# python3.N on PATH that has requests. If none has, a private copy is installed.
+# python3.N on PATH that has requests. If none has it, a private copy is added.
 #
 # Exit codes: 0 done; 1 a step failed; 2 wrong options; 3 no Python 3.8 or newer,
 # or no way to get requests. With --test, the exit code is pytest's.
@@ -68,7 +68,7 @@ find_python() { # find_python MODULE...: sets python, minor, packages and is_com
             answer=$(probe "$candidate" "$@") || continue
             packages=${answer#*"$line_break"} answer=${answer%%"$line_break"*}
             python=${answer#* } minor=${answer%% *}
-            case $minor in [0-9]*) return ;; esac # anything else is no Python
+            case $minor in [0-9]*) return ;; esac # anything else is not Python
         done <<END
 $(if [ -n "${PYTHON:-}" ]; then absolute "$(command -v "$PYTHON")"; else candidates; fi)
 END
@@ -87,7 +87,7 @@ find_pip() { # sets pip, the argument that starts it: Python can run one inside 
 
 # get_packages DIRECTORY PACKAGE...: downloads wheels into $stage and unpacks them. Unlike
 # an installation, a download has no prefix, root, target or dry run that the user may
-# have set for pip; and of pip's variables only those stay that reach an index.
+# have set for pip. Of pip's variables, only those stay that it needs to reach an index.
 get_packages() (
     directory=$1
     shift
@@ -145,7 +145,7 @@ def store(config, name, value, text):
     print("stored: " + text, flush=True)
 
 def check(launcher, *options, **environ):
-    """The results of the check that the plugin makes of itself."""
+    """The results of the check that the plugin runs on itself."""
     command, environ = [launcher, "check", "--json", *options], {**os.environ, **environ}
     done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     return json.loads(done.stdout)["checks"]
@@ -207,10 +207,12 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: sys.exit(143))  # getpass turns the echo on again
 try:
     globals()[sys.argv[1]](*sys.argv[2:])
+except EOFError:  # Ctrl-D instead of a key
+    sys.exit(5)
 except (AttributeError, TypeError):
-    sys.exit("install.sh: %s is left alone: its structure is unknown" % sys.argv[2])
+    sys.exit("install.sh: %s was left alone: its structure is unknown" % sys.argv[2])
 except (OSError, ValueError, RecursionError) as error:
-    sys.exit("install.sh: %s is left alone: %s" % (sys.argv[2], error))
+    sys.exit("install.sh: %s was left alone: %s" % (sys.argv[2], error))
 ' "$@"
 }
 
@@ -284,13 +286,13 @@ make_link() { # sets command, what a person types
     linked=$(readlink "$link") || [ ! -e "$link" ] || linked=other
     case $linked in
         '' | */"$launcher") { mkdir -p "${link%/*}" && ln -sf "$program" "$link"; } || return 0 ;;
-        *) warn "$link is something else; it was left alone" && return ;;
+        *) warn "$link is not a link to the plugin; it was left alone" && return ;;
     esac
     say "command    $link"
     command=\~/.local/bin/plexum-minimax
     case :$PATH: in
         *:"${link%/*}":*) command=plexum-minimax ;;
-        *) say "           ~/.local/bin is not on PATH; add it to type just plexum-minimax" ;;
+        *) say "           ~/.local/bin is not on PATH; add it: PATH=\$HOME/.local/bin:\$PATH" ;;
     esac
 }
 
@@ -304,9 +306,9 @@ next_steps() { # next_steps STATE: the exit code of set_up
     case $me in *[!A-Za-z0-9_./-]*) me=$(quoted "$me") ;; esac
     step() { number=$((number + 1)) && say "  $number. $1"; }
     say "Next steps:"
-    [ "$1" -ne 5 ] || step "$me --api-key-stdin <FILE   # FILE holds your API key"
-    [ "$1" -eq 0 ] || step "$command check"
-    [ "$1" -eq 0 ] || step "$command say hello"
+    case $1 in 1 | 5) [ ! -t 3 ] || step "$me   # asks for your API key" ;; esac
+    case $1 in 1 | 5) [ -t 3 ] || step "$me --api-key-stdin <FILE   # FILE holds your API key" ;; esac
+    [ "$1" -eq 0 ] || { step "$command check" && step "$command say hello"; }
     json allow "$root/plexum.json" "$name" question 2>/dev/null || step "$me --allow"
     step "plexum agent-add --model MiniMax-M3 my-agent"
     step "systemctl --user restart plexum"
@@ -371,11 +373,9 @@ run_tests() {
 
 # ---- the command line --------------------------------------------------------------
 main() {
-    name=plexum-minimax-provider module=plexum_minimax_provider
-    launcher=$name-plugin
+    name=plexum-minimax-provider module=plexum_minimax_provider launcher=$name-plugin
     root=$(absolute "${PLEXUM_PROFILE_ROOT:-${HOME:-}/.plexum}")
-    target=$root/plugins/$name
-    config=$target/config.json program=$target/$launcher
+    target=$root/plugins/$name config=$target/config.json program=$target/$launcher
     link=${HOME:-}/.local/bin/plexum-minimax
     line_break='
 '
@@ -406,14 +406,14 @@ main() {
     [ $# -eq 0 ] || [ "$mode" = run_tests ] || die "arguments after -- are for --test" 2
     [ "$mode" = run_tests ] || [ -n "${PLEXUM_PROFILE_ROOT:-}${HOME:-}" ] ||
         die "set HOME, or PLEXUM_PROFILE_ROOT=/a/directory"
-    case $region in '' | global | cn) ;; *) die "--region is global or cn, not $region" 2 ;; esac
+    case $region in '' | global | cn) ;; *) die "--region must be global or cn, not $region" 2 ;; esac
     [ -z "$wheels" ] || { wheels=$(cd -- "$wheels" && pwd) && offline=yes; } 2>/dev/null ||
         die "--wheels needs a directory" 2
     exec 3<&0 # only what asks for the key reads it
     trap 'trap "" HUP INT TERM; cleanup' EXIT
     trap 'exit 130' INT
     trap 'exit 143' HUP TERM
-    trap : PIPE # what is printed for nobody ends nothing
+    trap : PIPE # a closed stdout or stderr does not end the script
     "$mode" "$@"
 }
 

@@ -3,7 +3,7 @@
 
 This file is the whole product: copy it anywhere that has Python 3.8 or newer and
 ``requests``.  The gateway (the *host*) starts it as a subprocess and writes one JSON
-object per line to its stdin; one JSON object per line comes back on its stdout.
+object per line to its stdin; it writes one JSON object per line to its stdout.
 
     host -> plugin   turn (a TurnRequest), cancel, ping, describe
     plugin -> host   (warning | retry | heartbeat)*
@@ -15,10 +15,10 @@ Every turn ends in exactly one ``turn_end`` or ``error``.  Blocks are Messages A
 blocks, verbatim in both directions, so that what MiniMax sent can go back to it
 unchanged.  The README has the whole contract; ``--schema`` prints it as JSON Schema.
 
-For a person at a terminal there are commands: say, check, models, quota, replay, demo.
+At a terminal it has commands: say, check, models, quota, replay, demo.
 
-As a library, stable for those who vendor the file: ``MiniMaxProvider``,
-``ProviderError``, the events they yield, and the other names in ``__all__``.
+As a library it has ``MiniMaxProvider``, the events that this yields,
+``ProviderError``, and the other names in ``__all__``.  They are stable.
 
     with MiniMaxProvider(api_key="...") as provider:
         for text in provider.text({"messages": [{"role": "user", "content": "hi"}]}):
@@ -28,7 +28,7 @@ Licence: the same as Plexum's.  The file travels alone; keep this paragraph.
 """
 
 # ruff: noqa: BLE001, PYI034, S110, SIM102, UP017, UP036
-# A plugin outlives whatever fails in it, and this one runs on Python 3.8.
+# A plugin must survive any exception, and this one runs on Python 3.8.
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ import threading
 import time
 from collections import OrderedDict, deque, namedtuple
 
-# Everything else is imported where it is first needed: `describe` and `--version`
-# answer at once, and also where `requests` is missing.
+# Everything else is imported where it is first needed, so that `describe` and
+# `--version` answer at once, even if `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -76,18 +76,18 @@ __all__ = [
 
 # How the file keeps its shape:
 # 1. A section uses only sections above it.
-# 2. Facts, errors, SSE, request and events do no I/O: no clock, no environment, no
-#    files.  What they need of those comes as an argument.
+# 2. Facts, errors, SSE, request and events do no I/O and use no clock, environment or
+#    files.  What they need of those is passed in.
 # 3. Only the HTTP section touches `requests`, and it alone turns its exceptions into
-#    ours.  It yields bytes and knows no events.
-# 4. Only a capture writes files, and no failure of it reaches the turn.
-# 5. Only the plugin loop reads input and writes the wire, through callables handed in;
-#    only the process section knows which descriptors they are.
+#    ours.  It yields bytes and knows nothing of events.
+# 4. A turn writes no file but its capture, and a capture that fails never fails a turn.
+# 5. Only the plugin loop reads input and writes the wire, through callables passed in;
+#    only the process section knows which descriptors they use.
 # 6. Only the command line reads argv, and only commands print.
 
 
 # ---------------------------------------------------------------------------
-# Facts: what is known, as rows
+# Facts: models, prices, error codes, hints
 # ---------------------------------------------------------------------------
 
 NAME = "plexum-minimax-provider"
@@ -98,9 +98,9 @@ REGIONS = {
     "global": "https://api.minimax.io/anthropic",
     "cn": "https://api.minimaxi.com/anthropic",
 }
-# api.minimax.cn is the same deployment as api.minimaxi.com; newer documents prefer it.
+# api.minimax.cn is the same deployment as api.minimaxi.com; newer pages prefer it.
 HOSTS = {"api.minimax.io": "global", "api.minimaxi.com": "cn", "api.minimax.cn": "cn"}
-# Paths below the base URL; the quota is below the host (users' reports, 2026-11).
+# Paths under the base URL; the quota is under the host (users' reports, 2026-11).
 MESSAGES_PATH, MODELS_PATH = "/v1/messages", "/v1/models"
 QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request; the first one present wins (2026-11).
@@ -110,10 +110,10 @@ PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
 
 
 def key_kind(key: str) -> tuple[str, str, str, str]:
-    """The prefix of `key`, its kind, its wallet, the kind that spends another wallet.
+    """The prefix of `key`, its kind, its wallet, and the kind for the other wallet.
 
-    The prefix tells which wallet a key spends (token-plan FAQ, 2026-11).  It only
-    helps to word hints: the server decides which keys are good.
+    The prefix tells which wallet a key spends (token-plan FAQ, 2026-11).  Only hints
+    depend on it: the server decides which keys are valid.
     """
     rows = (
         ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
@@ -124,9 +124,9 @@ def key_kind(key: str) -> tuple[str, str, str, str]:
     return next(row for row in rows if key.startswith(row[0]))
 
 
-# How the models whose ids begin with `prefix` take thinking and effort: what is sent
-# when a turn asks for thinking on or off (None: nothing), the id whose limits hold for
-# ids outside the table, and the kinds of input.
+# The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
+# the table; `thinking_on` and `thinking_off` are what is sent when a turn asks for
+# thinking on or off (None: nothing).
 Family = namedtuple(
     "Family",
     "prefix newest thinking_on thinking_off always_thinks has_effort input",
@@ -134,8 +134,8 @@ Family = namedtuple(
 )
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
-# The first matching prefix decides.  M3.1 takes an effort; without one it uses max,
-# about ten times the tokens of low, so one is always sent.  (2026-11)
+# The first matching prefix wins.  M3.1 supports effort and defaults to max, which takes
+# about ten times the tokens of low, so one is always sent (2026-11).
 FAMILIES = (
     Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
     Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
@@ -144,13 +144,13 @@ FAMILIES = (
 
 
 def family_of(id: str) -> Any:
-    """The row of FAMILIES for `id`, None for an id of no known family."""
+    """The row of FAMILIES for `id`, or None if its family is unknown."""
     return next((row for row in FAMILIES if id.lower().startswith(row.prefix)), None)
 
 
-# Tokens of context (input and output together) and of output, kinds of input, USD per
-# million tokens by PRICES (None: unknown), current, legacy or retired, and the day of
-# retirement or None.
+# `context_window` counts input and output tokens together; `prices` are USD per million
+# tokens, by PRICES (None: unknown); `status` is current, legacy or retired, and
+# `retired` the date of retirement, or None.
 Model = namedtuple(
     "Model",
     "id family context_window max_output_tokens input prices status retired",
@@ -159,7 +159,7 @@ PRICES = ("input", "output", "cache_read", "cache_write")
 
 
 def _catalogue(*rows: Any) -> dict[str, Any]:
-    """MODELS by id; a status that is a date is the day of retirement."""
+    """Build MODELS; a status that is a date means retired on that day."""
     models = {}
     for id, context, output, prices, status in rows:
         costs, family = dict(zip(PRICES, prices or [None] * 4)), family_of(id)
@@ -187,26 +187,25 @@ PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.60, 2.40, 0.12, None)
 
 
 def canonical_model(name: str) -> str:
-    """The id to send for `name`: no `minimax/` prefix, the spelling of the table."""
+    """The id to send for `name`: without `minimax/`, spelled as in the table."""
     if name.lower().startswith("minimax/"):
         name = name[len("minimax/") :] or name
     return next((id for id in MODELS if id.lower() == name.lower()), name)
 
 
 def model_facts(name: str) -> Any:
-    """The model whose limits hold for `name`, None for an id of no known family.
+    """The model whose limits apply to `name`, or None if its family is unknown.
 
-    The form of the id decides, since servers decorate ids: `org/` before it, `-Preview`
-    or `[1m]` after it (users' reports, 2026-11).
+    The prefix decides, since servers decorate ids: `org/` before it, `-Preview` or
+    `[1m]` after it (users' reports, 2026-11).
     """
     name = canonical_model(name)
     family = family_of(name.rpartition("/")[2])
     return family and MODELS.get(name, MODELS[family.newest])
 
 
-# The price at which each count of `usage` is charged.  As in the Messages API,
-# input_tokens excludes the other two inputs: one answer had 236 beside 38,308 cache
-# reads.
+# The price that applies to each count in `usage`.  As in the Messages API, input_tokens
+# excludes both cache counts: one answer had 236 input tokens and 38,308 cache reads.
 CHARGES = {
     "input_tokens": "input",
     "cache_read_input_tokens": "cache_read",
@@ -216,11 +215,11 @@ CHARGES = {
 
 
 def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float | None:
-    """What `usage` costs at the prices of `model`, the one that answered, in USD.
+    """The cost of `usage` in USD at the prices of `model`, the one that answered.
 
-    None if the model, a count or a price that it needs is unknown, or if there was no
-    input at all.  A count above `max_count` is no count.  Rounded to 1e-9, which is
-    exact for the prices of the table.
+    None if the model, a count or a price that it needs is unknown, if a count exceeds
+    `max_count`, or if there was no input at all.  Rounded to 1e-9, which is exact for
+    the prices in the table.
     """
     name = canonical_model(model or "")
     counts = {field: usage[field] for field in CHARGES if usage.get(field) is not None}
@@ -229,8 +228,8 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     if not all(type(n) is int and 0 <= n <= max_count for n in counts.values()):
         return None
     context = sum(n for field, n in counts.items() if field != "output_tokens")
-    least, above = PRICES_ABOVE.get(name, (context, {}))
-    prices = above if context > least else MODELS[name].prices
+    threshold, above = PRICES_ABOVE.get(name, (context, {}))
+    prices = above if context > threshold else MODELS[name].prices
     charged = [(n, prices[CHARGES[field]]) for field, n in counts.items() if n]
     if context == 0 or any(price is None for _, price in charged):
         return None
@@ -238,68 +237,74 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     return round(micros / 1e6, 9)
 
 
-# The error codes that may succeed when the same turn is sent again, and below those
-# that cannot, each with the one thing to do.  `explain()` fills the braces; nothing
-# else is ever a template.
+# The error codes after which the same turn may succeed if it is sent again, and in
+# ERRORS also those after which it cannot, each with a hint: one thing to do.
+# `explain()` fills in the braces; no other text is a template.
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
-    "rate_limited": "{host} limits requests per account and minute: send fewer turns "
-    "at a time (max_concurrent_turns).",
+    "rate_limited": "{host} limits requests per account and minute: try again in a "
+    "minute, and send fewer turns at a time (max_concurrent_turns).",
     "overloaded": "{host} is overloaded: try again in a minute.",
-    "upstream": "{host} failed, not the request: try again later.",
+    "upstream": "The fault is at {host}, not in the request: try again later.",
     "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
-    "timeout": "Raise the limit named, or check the network to {host}.{environment}",
-    "stream_cut": "Something between here and {host} ended the answer early: try "
-    "again; no part of it counts as complete.{environment}",
+    "timeout": "Raise that limit, or check the network to {host}.{environment}",
+    "stream_cut": "Something between here and {host} cut the answer short: try "
+    "again.{environment}",
     "empty_response": "{host} sent an empty answer: try again.",
-    "protocol": "{url} did not answer in the form of the Messages API: if that "
-    "persists, check base_url and any proxy in between.{environment}",
+    "protocol": "{url} did not answer as the Messages API does: if that persists, "
+    "check base_url and any proxy in between.{environment}",
 }
 ERRORS = {
     "invalid_json": "Send one JSON object per line, UTF-8, ended by LF.",
-    "invalid_request": "Correct the field that the message names.",
+    "invalid_request": "Correct what the message names.",
     "line_too_long": "Send less, or raise max_line_bytes in the config.",
     "duplicate_id": "Use an id again only after its turn has ended.",
     "config": "Correct the setting; the next turn reads it again.",
     "auth": "Wrong key or wrong region: {host} (region {region}) did not accept the "
-    '{key_kind}. Run "{command} check", which finds out, or set region to '
+    '{key_kind}. Run "{command} check" to find out which, or set region to '
     "{other_region} ({other_host}).",
     "permission": "{host} does not let the {key_kind} use {model}: try {models}.",
-    "insufficient_balance": "The {key_kind} spends {wallet} at {host}, and it is "
+    "insufficient_balance": "At {host}, the {key_kind} spends {wallet}, which is "
     "empty: top it up, or use a {other_key_kind}, which spends another wallet.",
     "quota_exhausted": "The {key_kind} spends {wallet}, and its 5-hour or weekly "
-    "window is used up: wait for the reset, or use a pay-as-you-go key (sk-api-). A "
+    "window is used up: wait for the reset, or use a {other_key_kind}. A "
     "quota of 0/0 means that the plan does not include {model}.",
     "model_unavailable": "{host} does not serve {model} to the {key_kind}: use "
     "{models}. Base plans do not include -highspeed models.",
-    "not_found": "There is no Messages API at {url}: remove base_url to use {base}.",
+    "not_found": "There is no Messages API at {url}: remove base_url to use {base}."
+    "{environment}",
     "context_too_long": "Input and max_tokens together must fit the {context} tokens "
     "of {model}: compact the history, or lower max_tokens.",
-    "content_filtered": "Rephrase it: MiniMax's filter stopped the input or output.",
+    "content_filtered": "MiniMax's filter stopped the input or output: rephrase it.",
     "rejected": "{host} refused the request for {model}: correct what the message "
     "names. The same request gets the same answer.",
-    "internal": "This is a defect of the plugin: report its stderr.",
+    "internal": "This is a bug in the plugin: please report its stderr.",
     **RETRYABLE,
 }
-# Hints for special cases, by the `advice` of an error; a code advises its own hint.
+# Hints for special cases, by the `advice` of an error, instead of its code's hint.
 ADVICE = {
-    "auth_elsewhere": "{host} did not accept the {key_kind}: check key and base_url.",
+    "auth_elsewhere": "{host} did not accept the {key_kind}: check key and base_url."
+    "{environment}",
     "certificate": "Certificates are always verified: if a proxy or a private CA signs "
     "for {host}, name the file of its certificate in SSL_CERT_FILE.{environment}",
-    "ca_file": "Let the variable name a PEM file, and restart the process.{environment}",
+    "ca_file": "Set the variable to a PEM file, and restart the process.{environment}",
     "proxy": "Correct the variable, and restart the process.{environment}",
-    "proxy_login": "Put the login into it: http://USER:PASSWORD@HOST:PORT.{environment}",
-    "socks": "Install PySocks for this Python, or unset the variable.{environment}",
-    "redirect": "Set base_url to the final URL, or remove it to use {base}.",
+    "proxy_login": "Set the variable to http://USER:PASSWORD@HOST:PORT.{environment}",
+    "socks": "Install PySocks for this Python (apt install python3-socks), or unset "
+    "the variable.{environment}",
+    "redirect": "Set base_url to the final URL, or remove it to use {base}."
+    "{environment}",
+    "files": "Check the disk or network that holds it: something there hangs.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
+    "misspelt": "Correct the name in the file.",
 }
-# How many times slower than usual these are tried again (users' reports, 2026-11).
+# How many times longer than usual a retry of these waits (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
 
-# What the upstream says, by our code: MiniMax's numbers, which decide first; HTTP
-# statuses, and their hundreds; types of errors, for errors in mid-stream, which have no
-# status.  All others are `upstream`.  (errorcode page and users' reports, 2026-11)
+# Our code for what the upstream reports: MiniMax's numbers, which take precedence; HTTP
+# statuses (4 stands for every other 4xx); error types, for errors in mid-stream, which
+# have no status.  The rest is `upstream`.  (errorcode page, users' reports, 2026-11)
 UPSTREAM_CODES: dict[str, tuple[int | str, ...]] = {
     "auth": (1004, 2049, 401, "authentication_error", "authorized_error"),
     "permission": (403, "permission_error"),
@@ -317,8 +322,8 @@ UPSTREAM_CODES: dict[str, tuple[int | str, ...]] = {
     ),
     "protocol": (1, 2),
 }
-# 2013 has about 15 meanings, which only the text tells apart; so do errors without a
-# number whose status means nothing in particular.  In lower case.
+# Only the text tells apart the 15 or so meanings of 2013, and of errors that have no
+# number and a generic status.  Patterns are in lower case.
 ERROR_TEXTS = {
     "context_too_long": "context window|maximum context length|prompt is too long"
     "|input length and `max_tokens`|exceeds? context limit"
@@ -326,13 +331,13 @@ ERROR_TEXTS = {
     "model_unavailable": r"unknown model|not support model|\(0/0 used\)",
 }
 
-# The types of a turn's lines on the wire; those of other lines are the loop's own.
+# The types of a turn's lines on the wire; only the loop knows those of other lines.
 TURN_START, TURN_END, ERROR = "turn_start", "turn_end", "error"
 BLOCK_START, BLOCK_END = "block_start", "block_end"
 TEXT_DELTA, THINKING_DELTA, INPUT_DELTA = "text_delta", "thinking_delta", "input_delta"
 WARNING, RETRY, HEARTBEAT = "warning", "retry", "heartbeat"
 TERMINAL = (TURN_END, ERROR)
-CANCELLED = "cancelled"  # the stop reason that is ours
+CANCELLED = "cancelled"  # the only stop reason that is not the upstream's
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
 TOOL_MARKUP = (
@@ -364,7 +369,7 @@ def _int(text: str, max_digits: int = 4300) -> int:
     return int(text)
 
 
-# The decoders, by whether strings may hold raw control characters.
+# The decoders; the key tells whether strings may hold raw control characters.
 _DECODERS: dict[bool, Any] = {
     lax: json.JSONDecoder(
         strict=not lax, parse_int=_int, parse_float=_float, parse_constant=_float
@@ -381,12 +386,12 @@ def load_json(
     """Parse one JSON value that every Python can also write again.
 
     Refuses NaN, infinities, integers of over 4,300 digits and nesting of over
-    `max_depth` levels; `control_characters` admits raw ones inside strings.  Raises
-    ValueError, and nothing else, with a reason that quotes none of the text.
+    `max_depth` levels; `control_characters` allows raw ones inside strings.  Raises
+    only ValueError, with a reason that quotes none of the text.
     """
     decoder = _DECODERS[control_characters]
     try:
-        # decode() looks for white space by a regular expression, as long as it parses.
+        # decode() would spend as long on its search for white space as on the parsing.
         start = len(text) - len(text.lstrip(" \t\r\n"))
         value, end = decoder.raw_decode(text, start)
         rest = text[end:].lstrip(" \t\r\n")
@@ -413,7 +418,7 @@ def _is_deep(value: Any, max_depth: int) -> bool:
 
 
 def parsed(text: str) -> Any:
-    """The JSON value of `text`, None if it is not JSON."""
+    """The JSON value of `text`, or None if it is not JSON."""
     try:
         return load_json(text)
     except ValueError:
@@ -421,7 +426,7 @@ def parsed(text: str) -> Any:
 
 
 def map_strings(value: Any, function: Callable[[str], str]) -> Any:
-    """`value` with `function` applied to all strings in it, keys of objects included.
+    """`value` with `function` applied to all strings in it, object keys included.
 
     Objects and lists are copied, not changed.
     """
@@ -442,9 +447,9 @@ def map_strings(value: Any, function: Callable[[str], str]) -> Any:
 
 
 def well_formed(text: str, errors: str = "replace") -> str:
-    """`text` with surrogate halves joined to pairs, and U+FFFD for those left alone.
+    """`text` with split surrogate pairs joined, and U+FFFD for lone surrogates.
 
-    With `errors` "surrogatepass" those left alone stay.
+    With `errors` "surrogatepass", lone surrogates stay.
     """
     try:
         text.encode("utf-8")
@@ -457,7 +462,7 @@ def well_formed(text: str, errors: str = "replace") -> str:
 def printable(text: str, limit: int = 600) -> str:
     """`text` of unknown origin as one printable line of at most `limit` characters.
 
-    Everything that is neither ours nor the model's content goes through here.
+    All text that is neither ours nor the model's content goes through here.
     """
     head = text[: 20 * limit]
     line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
@@ -466,7 +471,7 @@ def printable(text: str, limit: int = 600) -> str:
 
 # --- types of fields and settings
 
-# What a value must be: the check, and the words for people.
+# What a value must be: the check, and its name in messages.
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "string": (lambda v: isinstance(v, str), "a string"),
     "integer": (lambda v: isinstance(v, int) and not isinstance(v, bool), "an integer"),
@@ -489,7 +494,7 @@ def describe_value(value: Any) -> str:
 
 
 class ProviderError(Exception):
-    """Why a turn, or a line of the host, failed.
+    """The reason why a turn, or a line from the host, failed.
 
     `code` is one of ERRORS; `message` says what happened, `hint` what to do.
     `details` may hold retry_after (seconds), reset_at (ISO 8601), http_status,
@@ -511,12 +516,12 @@ class ProviderError(Exception):
         self.message = message
         self.hint = hint
         self.retryable = code in RETRYABLE if retryable is None else retryable
-        self.advice = advice  # names another hint than that of the code
+        self.advice = advice  # selects a hint of ADVICE instead of the code's own
         self.cause = cause  # the exception underneath, for the log
         self.details = {k: v for k, v in details.items() if v is not None}
 
     def explain(self, facts: JSON) -> None:
-        """Fill in the hint; `facts` holds the words for its braces."""
+        """Fill in the braces of the hint from `facts`."""
         self.hint = self.hint or self._template().format_map(facts)
 
     def _template(self) -> str:
@@ -542,24 +547,24 @@ def wrong_field(path: str, problem: str) -> NoReturn:
 
 
 def warning(code: str, text: str) -> JSON:
-    """The event of a warning."""
+    """A `warning` event."""
     return {"type": WARNING, "code": code, "text": printable(text)}
 
 
 class Redactor:
-    """Masks keys wherever eight or more of their characters stand in a row.
+    """Masks every run of eight or more characters of a key.
 
-    It also masks them JSON-escaped, percent-encoded and in base64.  The work is linear
-    in the text, whatever the number and the length of the keys.
+    It also masks keys that are JSON-escaped, percent-encoded or in base64.  The work is
+    linear in the text, however many and however long the keys are.
     """
 
-    # Any SPAN characters in a row hold a whole STEM that begins at a multiple of STRIDE,
-    # so a look at every fourth place of a text is enough to find them.
+    # Any run of SPAN characters holds a whole STEM that begins at a multiple of STRIDE,
+    # so it is enough to look at every fourth place of a text.
     SPAN, STEM, STRIDE = 8, 5, 4
-    MAX_CHARACTERS = 65536  # of the keys kept: a token renewed hourly must not add up
+    MAX_CHARACTERS = 65536  # of all keys: tokens renewed hourly must not add up
 
     def __init__(self) -> None:
-        self._keys: list[str] = []  # the latest last
+        self._keys: list[str] = []  # oldest first
         self._short: list[str] = []  # too short to be real: masked as a whole
         self._spans: set[str] = set()
         self._stems: set[str] = set()
@@ -616,12 +621,12 @@ class Redactor:
         return map_strings(value, self.text)
 
 
-# Every key this process uses: the one place that redacts.
+# Knows every key this process uses.  All redaction happens here.
 SECRETS = Redactor()
 
 
 def outgoing(event: JSON) -> JSON:
-    """`event`, fit to be sent: valid Unicode, no key outside the model's content."""
+    """`event` made safe to send: valid Unicode, no key outside the model's content."""
     kind = event["type"]
     if kind in (TEXT_DELTA, THINKING_DELTA):  # nearly all events, and nearly all ASCII
         text = event["text"]
@@ -669,8 +674,8 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
     message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
-    # MiniMax's number: in a field, or the last one in parentheses, since counts of
-    # tokens stand in parentheses too.
+    # MiniMax's number: in a field, or the last one in parentheses, since messages put
+    # token counts in parentheses too.
     numbers: list[Any] = [base.get("status_code"), inner.get("code")]
     numbers += reversed(re.findall(r"\((\d{4})\)", message))
     four_digits = [int(n) for n in numbers if re.match(r"\d{4}$", str(n), re.ASCII)]
@@ -685,7 +690,7 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
         day, clock = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
         moment = re.search(rf"{day}T{clock}(?:Z|[+-]\d\d:?\d\d)", message)
         details["reset_at"] = moment and moment.group()
-    words = printable(message) or "no further text"
+    words = printable(message) or "no error text"
     words = words if status is None else f"HTTP {status}: {words}"
     return ProviderError(code, words, **details)
 
@@ -695,14 +700,14 @@ def _our_code(theirs: int | str) -> str:
 
 
 def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
-    """Our code, by MiniMax's number, a telling text, the status, the type of error."""
+    """Our code, by MiniMax's number, the text, the status or the type of the error."""
     if number == 2013 or (number is None and status in (None, 400, 413, 422)):
         for code, pattern in ERROR_TEXTS.items():
             if re.search(pattern, text):
                 return code
     if number is not None:
         return _our_code(number)
-    if status == 404 and not kind:  # not an error of the API
+    if status == 404 and not kind:  # not from the API
         return "not_found"
     if status == 404:
         return "model_unavailable" if "model" in text else "rejected"
@@ -726,21 +731,21 @@ class SSEDecoder:
 
     `feed(chunk)` takes bytes cut anywhere and returns the events they complete;
     `close()` returns the event of a body that ends without its last blank line.  The
-    specification drops that one, but MiniMax's servers leave the line out.  `id` and
+    specification drops that event, but MiniMax's servers leave out the line.  `id` and
     `retry` are ignored: nothing here reconnects.  Raises ValueError when an event
-    exceeds `max_event_bytes`, and from then on.
+    exceeds `max_event_bytes`, and at every later call.
     """
 
-    # The default is eight times a whole maximal answer.
+    # The default is eight times the longest possible answer.
     def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
-        self._pieces: list[bytes] = []  # of the line that has not ended
+        self._pieces: list[bytes] = []  # of the current line
         self._held = 0  # bytes in them
-        self._size = 0  # characters of the lines of the event that has not ended
+        self._size = 0  # characters in the whole lines of the current event
         self._name = ""
         self._data: list[str] = []
-        self._bare: list[str] = []  # lines of bare JSON that may go on
-        self._after_cr = False  # the last byte was CR, and an LF may belong to it
+        self._bare: list[str] = []  # lines of bare JSON that may continue
+        self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -761,8 +766,8 @@ class SSEDecoder:
             for line in text.split("\n"):
                 self._size += len(line)
                 if self._size > self._limit:
-                    break  # and it stays so
-                self._read(line, events)
+                    break  # _size stays, so every later call fails too
+                self._read_line(line, events)
         if rest:
             self._pieces.append(rest)
             self._held += len(rest)
@@ -773,7 +778,7 @@ class SSEDecoder:
     def close(self) -> list[ServerSentEvent]:
         return self.feed(b"\n\n")
 
-    def _read(self, line: str, events: list[ServerSentEvent]) -> None:
+    def _read_line(self, line: str, events: list[ServerSentEvent]) -> None:
         field, _, value = line.partition(":")
         if field == "data":
             self._data.append(value[1:] if value[:1] == " " else value)
@@ -788,10 +793,10 @@ class SSEDecoder:
         elif line[0] == "{" or (line.lstrip()[:1] == "{" and not self._bare):
             self._end_bare(events)
             self._bare.append(line)
-            if line.rstrip()[-1] == "}":  # no blank line may ever follow
+            if line.rstrip()[-1] == "}":  # a blank line may never follow
                 self._end_bare(events)
         elif self._bare:
-            self._bare.append(line)  # of JSON on several lines
+            self._bare.append(line)  # JSON may take several lines
 
     def _end_bare(self, events: list[ServerSentEvent]) -> None:
         if self._bare:
@@ -804,9 +809,9 @@ class SSEDecoder:
 # Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-# The fields of a TurnRequest and their types; "" where a field may have several types
-# and the function that translates it checks them.  Those that build_request() does not
-# set itself are sent as given.
+# The fields of a TurnRequest and their types; "" means that a field may have several
+# types, and the function that translates it checks them.  Fields that build_request()
+# does not set itself are sent as given.
 TURN_FIELDS = {
     **dict.fromkeys(("model", "effort", "service_tier"), "string"),
     **dict.fromkeys(("max_tokens", "top_k"), "integer"),
@@ -821,7 +826,7 @@ MAX_IMAGE_BYTES = 10 * MIB  # likewise
 
 
 def _is_absent(value: Any) -> bool:
-    """Whether a field counts as not set: Go hosts send zero values for such fields."""
+    """Whether a field counts as unset: Go hosts send zero values for unset fields."""
     return value is None or value == "" or value == []
 
 
@@ -831,14 +836,14 @@ def _without_nulls(fields: JSON) -> JSON:
 
 
 def fold(key: str) -> str:
-    """`key` in a form that is the same for MaxTokens, maxTokens and max_tokens."""
+    """`key` in a form in which MaxTokens, maxTokens and max_tokens are equal."""
     return key.replace("_", "").lower()
 
 
 def fold_keys(
     line: JSON, fields: Iterable[str], path: str = ""
 ) -> tuple[JSON, list[str]]:
-    """Return the known fields of `line` by their own names, and the paths of the rest.
+    """Return the known fields of `line`, by name, and the paths of the unknown ones.
 
     Raises ProviderError if a field has two spellings with different values.
     """
@@ -852,7 +857,7 @@ def fold_keys(
             continue
         first = values.setdefault(field, value)
         if type(first) is not type(value) or first != value:  # 1 equals true
-            wrong_field(path + field, "has two values, in two spellings of its name")
+            wrong_field(path + field, "has two spellings with different values")
     return values, unknown
 
 
@@ -871,7 +876,7 @@ class _Request:
         self.warnings: list[JSON] = []
         valid = map_strings(turn, well_formed)
         if valid != turn:
-            self.warn("invalid_unicode", "half of a surrogate pair is sent as U+FFFD")
+            self.warn("invalid_unicode", "a lone surrogate is sent as U+FFFD")
         fields, self.unknown = fold_keys(valid, TURN_FIELDS)
         self.fields = {name: v for name, v in fields.items() if not _is_absent(v)}
         for name, kind in TURN_FIELDS.items():
@@ -882,7 +887,7 @@ class _Request:
         if not all(isinstance(v, str) for v in self.fields.get("stop_sequences", ())):
             wrong_field("stop_sequences", "must be a list of strings")
         for key in self.fields.get("extra_body", ()):
-            if str(key).lower() in ("messages", "stream"):  # all reading needs them
+            if str(key).lower() in ("messages", "stream"):  # the plugin relies on them
                 wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
         self.model = canonical_model(self.fields.get("model", model))
         self.facts: Model | None = model_facts(self.model)
@@ -898,7 +903,7 @@ class _Request:
     def read_file(self, file: str, path: str) -> JSON:
         """Return the source of an image file, or raise ValueError with the reason.
 
-        Refuses the turn before its files take more memory than a request may have.
+        Refuses the turn as soon as its files exceed the size of a request.
         """
         if self._read_image is None:
             raise ValueError("image files are not read here")
@@ -920,7 +925,7 @@ def build_request(
 
     `model`, `max_tokens` and `effort` are the defaults of the configuration;
     `read_image(path)` returns an image source or raises ValueError.  Returns the body
-    and the `warning` events; `turn` is left as it was.  Raises ProviderError
+    and the `warning` events; `turn` is not changed.  Raises ProviderError
     (`invalid_request`) with the path of the first wrong field.
     """
     request = _Request(turn, model, read_image)
@@ -958,7 +963,7 @@ def build_request(
 def _thinking(default_effort: str, request: _Request) -> JSON:
     """Map `thinking` and `effort` to what the model's family accepts.
 
-    A model of no known family gets both as given.
+    A model of an unknown family gets both as given.
     """
     thinking = request.fields.get("thinking", {})
     if isinstance(thinking, bool):
@@ -1060,20 +1065,20 @@ def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
 # --- messages and their blocks
 
 # A message on its way into the body.  `content` is as the host sent it, None if the
-# plugin made the message; `results` (of tools) and then `blocks` are what goes upstream.
+# plugin made the message; `results` (of tools) and then `blocks` go upstream.
 _Message = namedtuple("_Message", "path role content blocks results")
 
 
 def _messages(request: _Request) -> tuple[list[JSON], Any]:
     """Return the messages and the system prompt to send."""
-    given = request.fields.get("messages", [])
-    require("list", given, "messages")
+    incoming = request.fields.get("messages", [])
+    require("list", incoming, "messages")
     system = request.fields.get("system")
     prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
     reminders: list[JSON] = []  # system messages, until the next of another role
-    blank = ""  # the path of the last message, if it holds nothing
-    for n, message in enumerate(given):
+    blank = ""  # the path of the last message, if it is blank
+    for n, message in enumerate(incoming):
         path = f"messages[{n}]"
         require("object", message, path)
         values, others = fold_keys(message, ("role", "content"), path + ".")
@@ -1092,7 +1097,7 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
                 continue
             reminders.append(_reminder(blocks))
             continue
-        if role == "user":  # the results that open its message stay in front
+        if role == "user":  # results at the front of its message stay there
             is_result = [block["type"] == "tool_result" for block in blocks]
             count = [*is_result, False].index(False)
             blocks[count:count] = reminders
@@ -1103,17 +1108,17 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
     if reminders:
         messages.append(_Message("messages", "user", None, reminders, []))
     if not messages:
-        wrong_field("messages", "must hold a message of a user or an assistant")
+        wrong_field("messages", "must contain a user or assistant message")
     if blank:
-        wrong_field(blank + ".content", "must not be blank: it is the last")
+        wrong_field(blank + ".content", "must not be blank in the last message")
     sent = _repair(messages, request)
     return sent, system if _as_blocks(system) == prompt else prompt
 
 
 def _reminder(blocks: list[JSON]) -> JSON:
-    """Return a system message in mid-conversation as a text of the user.
+    """Return a system message in mid-conversation as a text block of the user's.
 
-    It keeps its place, so that caches still know the prefix before it.
+    It stays in place, so that caches still match the prefix before it.
     """
     text = "\n\n".join(block["text"] for block in blocks)
     fields = {name: value for block in blocks for name, value in block.items()}
@@ -1152,7 +1157,7 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
         require("string", kind, where + ".type")
         if role not in ("user", "assistant") and kind != "text":
             wrong_field(where + ".type", "must be text")
-        # An image or a result of the assistant came from upstream, in whatever form.
+        # An image or result of the assistant's came from upstream, in whatever form.
         as_given = role == "assistant" and kind in ("image", "tool_result")
         if kind in _BLOCKS and not as_given:
             required, convert = _BLOCKS[kind]
@@ -1161,7 +1166,7 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
                 require("string", block.get(field), f"{where}.{field}")
             block = convert(block, where, request) if convert else block
         if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
-            request.repaired(where, f"a {kind} of the {role} is sent as text")
+            request.repaired(where, f"a {kind} from the {role} is sent as text")
             held = dump_json(block) if role == "user" else block.get("content")
             sent += _blocks(_as_blocks(held), where + ".content", role, request)
         elif kind != "text" or block["text"].strip():
@@ -1183,9 +1188,9 @@ def _tool_use(block: JSON, path: str, request: _Request) -> JSON:
 
 
 def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
-    """Return a result with a string or blocks that are not blank as its content.
+    """Return a result whose content is a string or blocks, and not blank.
 
-    MiniMax refuses other results.
+    MiniMax refuses all others.
     """
     content = block.get("content")
     if isinstance(content, str) and content.strip():
@@ -1209,10 +1214,10 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
     source = block.get("source", {})
     try:
         if request.facts and "image" not in request.facts.input:
-            raise ValueError(f"{request.model} takes no images")
+            raise ValueError(f"{request.model} does not accept images")
         require("object", source, path + ".source")
         if len(forms) != 1:
-            wrong_field(path, "must have one of " + ", ".join(names))
+            wrong_field(path, "must have exactly one of " + ", ".join(names))
         form, fields = forms[0], {**block, **source}
         if form == "source":
             form = "data" if source.get("type") == "base64" else "url"
@@ -1241,7 +1246,7 @@ def _base64_source(text: str, label: str | None) -> JSON:
     """Return the source of an image whose data is base64 or a `data:` URI.
 
     Clients send it with line breaks, in the URL alphabet and with a wrong type, so the
-    first bytes decide the type, and `label` only if they are unknown.  Raises
+    first bytes decide the type; `label` counts only if they are unknown.  Raises
     ValueError with a reason for the warning.
     """
     from binascii import a2b_base64
@@ -1287,31 +1292,31 @@ _BLOCKS: dict[str, tuple[tuple[str, ...], Any]] = {
 
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
-# A call, and the user's message that its result has to open.
+# A call, and the user message that has to begin with its result.
 _Call = namedtuple("_Call", "block reply")
 if TYPE_CHECKING:
-    Calls = dict[str, deque[_Call]]  # those without a result, by the host's id
+    Calls = dict[str, deque[_Call]]  # calls without a result, by the host's id
 
 
 def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
     """Pair calls with results and return the messages to send.
 
-    One unpaired call or result fails every later turn of a conversation.  A run is
-    what upstream reads as one turn: messages in a row with the same role.  The n-th
-    call with an id gets the n-th result with it from the run after the call, else from
-    a later one.  A result without a call becomes text, so that nothing is lost.
+    One unpaired call or result makes every later turn of a conversation fail.  A run is
+    what upstream reads as one turn: consecutive messages with the same role.  The n-th
+    call with an id gets the n-th result with that id from the run after the call, or
+    else from a later one.  A result without a call becomes text, so nothing is lost.
     """
     from itertools import chain, groupby
 
-    # Empty messages at both ends, so that each run of calls has one of results.
+    # Empty messages at both ends, so that a user run follows each assistant run.
     first, last = (_Message("messages", r, None, [], []) for r in ("assistant", "user"))
     messages = [first, *(m for m in messages if m.blocks), last]
     runs = [list(run) for _, run in groupby(messages, key=lambda m: str(m.role))]
     earlier: Calls = {}
-    answered: dict[int, _Call] = {}  # by id() of the result, a copy of our own
-    for made, replies in zip(runs[::2], runs[1::2]):
-        waiting = _own_ids(made, replies[0], request)
-        blocks = [block for message in replies for block in message.blocks]
+    answered: dict[int, _Call] = {}  # by id() of the result, which is our own copy
+    for assistant_run, user_run in zip(runs[::2], runs[1::2]):
+        waiting = _make_ids_unique(assistant_run, user_run[0], request)
+        blocks = [block for message in user_run for block in message.blocks]
         for block in [block for block in blocks if block["type"] == "tool_result"]:
             name = block["tool_use_id"]
             queue = waiting.get(name) or earlier.get(name)
@@ -1319,9 +1324,9 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
                 answered[id(block)] = queue.popleft()
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
-    calls = [answered.get(id(block)) for block in blocks]
-    if all(call and call.reply is not replies[0] for call in calls):
-        # The last run holds late results only.  Moving them would leave it empty.
+    calls = [answered.get(id(block)) for block in blocks]  # of the last user run
+    if all(call and call.reply is not user_run[0] for call in calls):
+        # The last run holds only late results.  Moving them would leave it empty.
         for block in blocks:
             earlier[block["tool_use_id"]].append(answered.pop(id(block)))
     for run in runs[1::2]:
@@ -1330,7 +1335,7 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
     made_up = {"type": "tool_result", "content": text, "is_error": True}
     for block, reply in chain(*earlier.values()):
         reply.results.append({**made_up, "tool_use_id": block["id"]})
-        request.repaired(reply.path, f"result of {block['id']} made up")
+        request.repaired(reply.path, f"no result for {block['id']}: one is made up")
     sent = []
     for message in chain(*runs):
         blocks, content = message.results + message.blocks, message.content
@@ -1340,45 +1345,45 @@ def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
     return sent
 
 
-def _own_ids(run: list[_Message], reply: _Message, request: _Request) -> Calls:
-    """Give each call of an assistant's run its own id; return the calls.
+def _make_ids_unique(run: list[_Message], reply: _Message, request: _Request) -> Calls:
+    """Give each call of an assistant run a unique id; return the calls.
 
-    `reply` is the message that has to open with their results.
+    `reply` is the message that has to begin with their results.
     """
     blocks = [block for message in run for block in message.blocks]
     calls = [block for block in blocks if block["type"] == "tool_use"]
     if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
-        request.repaired(run[-1].path, "joined to earlier messages, which make calls")
+        request.repaired(run[-1].path, "joined to earlier messages that make calls")
         run[:] = [run[-1]._replace(blocks=blocks)]
     taken = {block["id"] for block in calls}
     waiting: Calls = {}
-    numbers: dict[str, int] = {}  # how far each id has been counted
+    numbers: dict[str, int] = {}  # the last number that each id was given
     for block in calls:
         name = block["id"]
         if name in numbers:  # name-2, name-3, ...: the same in every request
             while block["id"] in taken:
                 numbers[name] += 1
                 block["id"] = f"{name}-{numbers[name]}"
-            request.repaired(run[-1].path, f"second call {name} gets a new id")
+            request.repaired(run[-1].path, f"another call {name} gets a new id")
         numbers.setdefault(name, 1)
         waiting.setdefault(name, deque()).append(_Call(block, reply))
     return waiting
 
 
 def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> None:
-    """Move the results in a user's run to their calls, or turn them into text.
+    """Move the results in a user run to their calls, or turn them into text.
 
-    Those at the front of the first message already stand where they belong.
+    Results at the front of the first message are already in the right place.
     """
     for message in run:
         blocks, kept = message.blocks[:], message.blocks
-        kept.clear()
+        kept.clear()  # and filled again below
         for block in blocks:
             name, call = block.get("tool_use_id"), calls.get(id(block))
             if call:
                 call.reply.results.append({**block, "tool_use_id": call.block["id"]})
                 if kept or message is not call.reply:
-                    request.repaired(call.reply.path, f"result of {name} moved here")
+                    request.repaired(call.reply.path, f"result of {name} is moved here")
             elif block["type"] == "tool_result":
                 request.repaired(message.path, f"result of {name} sent as text")
                 kept += _as_blocks(block["content"])
@@ -1393,8 +1398,8 @@ def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> N
 # Deltas by type: the field with the fragment, the field of the block that it continues,
 # the kind of block that takes it, and the event that carries it, with its field ("":
 # only the finished block has it).  A delta with an event is content: it opens a block
-# of its kind where none is open; the others need one.  A block of unknown kind takes
-# every delta.
+# of its kind where none is open; the others are then dropped.  A block of unknown kind
+# takes every delta.
 _DELTAS = {
     "text_delta": ("text", "text", "text", TEXT_DELTA, "text"),
     "thinking_delta": ("thinking", "thinking", "thinking", THINKING_DELTA, "text"),
@@ -1404,29 +1409,31 @@ _DELTAS = {
 }
 _SOURCES = {kind: row[0] for kind, row in _DELTAS.items() if row[3]}
 _FIELD_EVENTS = {row[1]: row[3:] for row in _DELTAS.values()}
+# The kinds of block with rules of their own.  A further one may need rows of _DELTAS
+# and, for requests, of _BLOCKS; `conclude()` decides whether it counts as an answer.
 _KNOWN_KINDS = ("text", "thinking", "tool_use", "redacted_thinking")
 _BLOCK_DELTA = "content_block_delta"
 
 
 class Block:
-    """A block on its way: how it opened, and the fragments that followed."""
+    """A block in progress: how it opened, and the fragments that followed."""
 
     def __init__(self, index: int, opened: JSON) -> None:
         self.index = index  # in order of start
         self.kind = opened["type"]
         self.opened = opened
-        self.input: Any = None  # of a call, if it came whole
+        self.input: Any = None  # a call's input, if it came whole
         self.parts: dict[str, list[Any]] = {}  # fragments by the field they continue
-        self.held: dict[str, str] = {}  # the ends of texts that wait, by their field
+        self.held: dict[str, str] = {}  # ends of texts that are held back, by field
         self.problem = "was never finished"  # why it cannot be sent back, if not ""
-        self.finished: JSON = {}  # the block as its `block_end` has it
+        self.finished: JSON = {}  # the block in its `block_end`
         if self.kind == "tool_use" or isinstance(opened.get("input"), dict):
             self.input, self.parts["input"] = opened.get("input"), []
             self.opened = {**opened, "input": {}}
 
     def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
-        """The events of `text`, but for an end of it that has to wait: half of a
-        surrogate pair, or what could become the end marker."""
+        """The events of `text`.  An end that is half of a surrogate pair, or that could
+        become the end marker, is held back."""
         if self.held:
             text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
         size, last = 0, text[-1:]
@@ -1439,21 +1446,22 @@ class Block:
         return self.add(field, text) if text else []
 
     def add(self, field: str, fragment: Any) -> list[JSON]:
-        """Append a fragment to the block; returns its events."""
+        """Append a fragment to the block; return its events."""
         self.parts.setdefault(field, []).append(fragment)
         event, name = _FIELD_EVENTS[field]
         return [{"type": event, "index": self.index, name: fragment}] if event else []
 
     def release(self) -> list[JSON]:
-        """The events of all that waited."""
+        """The events of everything that was held back."""
         held, self.held = self.held, {}
+        # The input of a call may have come whole, in its start, and not in deltas.
         if self.parts.get("input") == [] and self.input not in (None, "", {}):
             is_text = isinstance(self.input, str)
             held.setdefault("input", self.input if is_text else dump_json(self.input))
         return [event for field in held for event in self.add(field, held[field])]
 
     def finish(self) -> JSON:
-        """Put the fragments together; returns the `block_end`."""
+        """Join the fragments; return the `block_end`."""
         block = self.finished = dict(self.opened)
         for field, parts in self.parts.items():
             whole: Any = parts if field == "citations" else "".join(parts)
@@ -1477,7 +1485,7 @@ class Block:
 def _read_input(block: JSON, raw: str) -> str:
     """Parse the input of a call, once it is whole: never a prefix, never a guess.
 
-    Returns why the block is not a call that can be made, "" if it is one.
+    Returns why the call cannot be made, "" if it can.
     """
     try:
         block["input"] = load_json(raw or "{}", MAX_UPSTREAM_DEPTH, True)
@@ -1492,9 +1500,9 @@ def _read_input(block: JSON, raw: str) -> str:
 class EventTranslator:
     """Translate the upstream events of one message into TurnEvents.
 
-    `translate(payload)` returns the events of one upstream payload, to be read to their
-    end before the next call; `conclude()` those that end a message which ended well;
-    `close()` the `block_end`s of one which did not.  They raise ProviderError
+    `translate(payload)` returns the events of one upstream payload; read them all
+    before the next call.  `conclude()` returns those that end a successful message,
+    `close()` the `block_end`s of a failed one.  They raise ProviderError
     (`protocol`, `empty_response`, or the one that an upstream `error` event reports);
     after that, only `close()`, `message()` and the attributes are of use.
     """
@@ -1511,11 +1519,11 @@ class EventTranslator:
         self._begun: Any = None  # the id in message_start, in a tuple
         self._blocks: list[Block] = []  # in order of start
         self._open: dict[int, dict[str, Block]] = {}  # by upstream index and kind
-        self._warned: set[str] = set()  # subjects of warnings that come only once
+        self._warned: set[str] = set()  # subjects that were warned about
 
     @property
     def any_block(self) -> bool:
-        """Whether a block has started: nothing may be replayed any more."""
+        """Whether a block has started: from then on, nothing may be retried."""
         return bool(self._blocks)
 
     def message(self) -> JSON | None:
@@ -1528,11 +1536,11 @@ class EventTranslator:
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
         if "usage" in payload:
-            self._use(payload["usage"])
-        return handler(self, payload) if handler else ()  # an event of a later version
+            self._merge_usage(payload["usage"])
+        return handler(self, payload) if handler else ()  # a kind newer than this file
 
     def conclude(self) -> Iterator[JSON]:
-        """End the message.  What a success lacks is an error, or at least a warning."""
+        """End the message; raise or warn if something is missing from it."""
         yield from self.close()
         kinds = {block.kind for block in self._blocks}
         calls = [block for block in self._blocks if block.kind == "tool_use"]
@@ -1579,7 +1587,7 @@ class EventTranslator:
             raise _broken("a second message began inside the first")
         self._begun = begun
         self.message_id, self.model = _label(begun[0]), _label(message.get("model"))
-        self._use(message.get("usage"))
+        self._merge_usage(message.get("usage"))
         asked = self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
             text = f"asked for {asked}, answered by {self.model}"
@@ -1601,20 +1609,20 @@ class EventTranslator:
         opened = _required(payload, "content_block", dict)
         kind = opened.get("type")
         if not isinstance(kind, str):
-            raise _broken("a block began that has no type")
-        fields = ("text", "thinking")  # both are named like their kind of block
+            raise _broken("a block began without a type")
+        fields = ("text", "thinking")  # each is named like its kind of block
         texts = {f: opened[f] for f in fields if isinstance(opened.get(f), str)}
         if kind in fields and texts.setdefault(kind, "") != (opened.get(kind) or ""):
             raise _broken(f"the {kind} of a {kind} block is not a string")
         return self._begin(at, opened, texts)
 
     def _begin(self, at: int, opened: JSON, texts: dict[str, str]) -> Iterator[JSON]:
-        """Begin a block; `texts` follow by field, as if deltas had brought them."""
+        """Begin a block; `texts`, by field, follow as if deltas had brought them."""
         latest = self._blocks[-1] if self._blocks else None
         if latest is None:
             yield self._turn_start()
         elif latest.held.get("text", "")[:1] == END_MARKER[0]:
-            yield from latest.release()  # the message does not end with it
+            yield from latest.release()  # it is not the end of the message
             if not latest.problem:
                 yield from self._end(latest)
         before = self._open.setdefault(at, {}).pop(opened["type"], None)
@@ -1628,7 +1636,7 @@ class EventTranslator:
             yield from block.receive(field, text, is_latest=True)
 
     def _on_block_delta(self, payload: JSON) -> Iterable[JSON]:
-        """Add a fragment to its block, with plain calls: most payloads come here."""
+        """Add a fragment to its block.  Not a generator: most payloads come here."""
         at, delta = _required(payload, "index", int), _required(payload, "delta", dict)
         kind = str(delta.get("type"))
         source, field, opens, event, _ = _DELTAS.get(kind) or ("", "", "", "", "")
@@ -1656,7 +1664,7 @@ class EventTranslator:
         at = _required(payload, "index", int)
         for block in self._open.pop(at, {}).values():
             block.problem = ""
-            # A whole end marker waits: only the next event shows whether it is the end.
+            # A whole end marker waits: the next event shows if it ends the message.
             if block.held.get("text") != END_MARKER:
                 yield from self._end(block)
         self.complete |= self.stop_reason is not None and not self._open
@@ -1682,7 +1690,7 @@ class EventTranslator:
         if not self.complete:
             raise error
         self.stopped = True
-        text = f"after the whole answer came an error: {error.message}"
+        text = f"an error came after the whole answer: {error.message}"
         return [warning("late_error", text)]
 
     # Parts of the handlers
@@ -1690,26 +1698,26 @@ class EventTranslator:
     def _turn_start(self) -> JSON:
         return {"type": TURN_START, "model": self.model, "message_id": self.message_id}
 
-    def _use(self, usage: Any) -> None:
+    def _merge_usage(self, usage: Any) -> None:
         if isinstance(usage, dict):
             fields = {k: v for k, v in usage.items() if v is not None}
             self.usage.update(map_strings(fields, lambda text: printable(text, 200)))
 
     def _warn_once(self, about: str, code: str, text: str) -> Iterator[JSON]:
-        """Warn, unless it was done before for the subject `about`."""
+        """Warn, but only once about each subject `about`."""
         if about not in self._warned and len(self._warned) < 100:  # no flood
             self._warned.add(about)
             yield warning(code, text)
 
     def _end(self, block: Block) -> Iterator[JSON]:
-        """End a block.  An end marker that still waits is at the end of the message."""
+        """End a block.  An end marker that still waits ends the message: drop it."""
         if block.held.get("text") == END_MARKER:
             del block.held["text"]
         yield from block.release()
         end = block.finish()
         text = end["block"][block.kind] if block.kind in ("text", "thinking") else ""
         if any(mark in text for mark in TOOL_MARKUP):
-            words = f"the {block.kind} holds the markup of a tool call that is not one"
+            words = f"the {block.kind} holds the markup of a tool call, but is not one"
             yield from self._warn_once("markup", "tool_markup_in_text", words)
         yield end
 
@@ -1728,10 +1736,10 @@ _ON: dict[str, Callable[[EventTranslator, JSON], Iterable[JSON]]] = {
 
 
 def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
-    """Join the deltas in a row that continue the same text.
+    """Join consecutive deltas that continue the same text.
 
-    A read of the network is then translated, and written, once: for a fast stream, a
-    tenth of the work.  A delta with another field, such as usage, stays as it is.
+    Each network read is then translated and written once: a tenth of the work for a
+    fast stream.  A delta with a further field, such as usage, stays as it is.
     """
     runs: list[tuple[Any, list[Any]]] = []  # texts by index and kind, or payloads
     items: list[Any] = []
@@ -1764,7 +1772,7 @@ def _broken(problem: str) -> ProviderError:
 
 
 def _label(value: Any) -> str | None:
-    """A name from upstream that is not content: printable, and cut."""
+    """A name from upstream that is not content: printable, and cut if it is long."""
     return printable(value, 200) or None if isinstance(value, str) else None
 
 
@@ -1779,7 +1787,7 @@ def _required(payload: JSON, field: str, kind: type) -> Any:
 # Settings: configuration file, environment, log
 # ---------------------------------------------------------------------------
 
-# Each level of the log holds what those before it do, and more.
+# Each level also logs what the levels before it do.
 LEVELS = ("error", "warning", "info")
 
 # A setting: `low` and `high` bound a number, `choices` lists the strings, and the
@@ -1806,29 +1814,29 @@ def _seconds(default: int, help: str, low: float = 0.001, days: int = 1) -> Opti
 OPTIONS: dict[str, Option] = {
     "api_key": _text("", "MiniMax API key, sk-cp-... or sk-api-...", "MINIMAX_API_KEY"),
     "api_key_file": _text("", "file that holds only the API key"),
-    "region": _text("global", "platform the key is for", "MINIMAX_REGION", REGIONS),
-    "base_url": _text("", "URL up to /v1, instead of the region's", "MINIMAX_BASE_URL"),
+    "region": _text("global", "platform of the key", "MINIMAX_REGION", REGIONS),
+    "base_url": _text("", "URL before /v1, if not the region's", "MINIMAX_BASE_URL"),
     "model": _text("MiniMax-M3", "default model"),
     "max_tokens_default": _count(4096, "default limit of output tokens", 1, 10**7),
     "effort": _text("medium", "default effort, if the model supports it", "", EFFORTS),
     "connect_timeout": _seconds(10, "for DNS, TCP, TLS and proxy together"),
-    "first_event_timeout": _seconds(300, "from connection to first event, pings aside"),
-    "idle_timeout": _seconds(300, "between events, pings aside"),
+    "first_event_timeout": _seconds(300, "until the first event that is not a ping"),
+    "idle_timeout": _seconds(300, "between events that are not pings"),
     "turn_timeout": _seconds(3600, "for a whole turn", days=30),
-    "max_retries": _count(3, "further attempts while no content has come", 0, 100),
+    "max_retries": _count(3, "further attempts, until content comes", 0, 100),
     "retry_base_delay": _seconds(1, "before the first retry; doubles each time", 0),
-    "retry_after_max": _seconds(60, "to wait at most for a Retry-After", 0),
-    "max_concurrent_turns": _count(16, "turns at a time; further ones wait", 1, 10000),
-    "max_queued_turns": _count(256, "turns that may wait; more are busy", 0, 10**6),
-    "max_line_bytes": _count(64 * MIB, "longest line read from stdin", 1, 1024 * MIB),
+    "retry_after_max": _seconds(60, "to wait for a Retry-After, at most", 0),
+    "max_concurrent_turns": _count(16, "turns at a time; the others wait", 1, 10000),
+    "max_queued_turns": _count(256, "turns that may wait; others fail", 0, 10**6),
+    "max_line_bytes": _count(64 * MIB, "bytes of the longest input line", 1, 1 << 30),
     "allow_image_paths": Option("boolean", True, "whether images may be file paths"),
     "log_level": _text("warning", "what is logged to stderr", "", LEVELS),
-    "capture_dir": _text("", "directory to write each turn into, for replay"),
+    "capture_dir": _text("", "directory to record each turn in"),
 }
-# These hold for the process; each turn reads the others again.
+# These are fixed when the process starts; each turn reads the others again.
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
-# variable, a path, "the command line"), every problem as (option or "", ProviderError),
+# variable, a path, "an argument"), every problem as (option or "", ProviderError),
 # the path of the file and its mode (0: no file), and the unknown names in it.
 Settings = namedtuple("Settings", "values origins problems path mode unknown")
 
@@ -1841,7 +1849,7 @@ def default_values() -> JSON:
 def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
     """The value to use for option `name`, which `where` sets to `value`.
 
-    Raises ProviderError (`config`), which names both and never quotes the value.
+    Raises ProviderError (`config`), which names both `where` and `name`, not `value`.
     """
     option = OPTIONS[name]
     if value is None or (value == "" and option.type == "string"):
@@ -1863,7 +1871,7 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
 
 
 def check_key(value: str) -> tuple[str, str]:
-    """The key as it is sent, and what is wrong with it."""
+    """The key to send, and what is wrong with it."""
     mistakes = (  # what people paste instead
         (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
         (r"[A-Z][A-Z0-9_]*=", "begins with a variable's name: paste the key alone"),
@@ -1872,10 +1880,11 @@ def check_key(value: str) -> tuple[str, str]:
         (r"['\"`]", "begins with a quotation mark"),
         (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
         (r"(?i)(sk-)?((cp|api|your|my|minimax|key|here)[-_ ]?)+$", "is a placeholder"),
-        (r".*\s", "holds white space"),
-        (r".*['\"<>${},]", "holds one of '\"<>${}, which no key has"),
-        (r".*[^!-~]", "holds a character that no key has"),
-        (r".*\.\.\.$", "is cut off by three dots"),
+        (r".*\s", "contains white space"),
+        (r".*,$", "ends with a comma, unlike any key"),
+        (r".*['\"<>${},]", "contains one of '\"<>${}, which no key has"),
+        (r".*[^!-~]", "contains a character that no key has"),
+        (r".*\.\.\.$", "ends in three dots: copy it again, whole"),
         (r".{8193}", "is too long for a header"),
     )
     for pattern, problem in mistakes:
@@ -1886,7 +1895,7 @@ def check_key(value: str) -> tuple[str, str]:
 
 
 def _check_base_url(value: str) -> tuple[str, str]:
-    """The URL without the endings that people paste too, and what is wrong with it."""
+    """The URL without endings that people also paste, and what is wrong with it."""
     from ipaddress import ip_address
     from urllib.parse import urlsplit
 
@@ -1898,7 +1907,7 @@ def _check_base_url(value: str) -> tuple[str, str]:
     if not host or any(not "!" <= c <= "~" or c == "\\" for c in value):
         return "", "is not a URL with a host"
     if "@" in parts.netloc or parts.query or parts.fragment:
-        return "", "must not hold credentials, a query or a fragment"
+        return "", "must not contain credentials, a query or a fragment"
     try:
         is_local = host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -1932,7 +1941,7 @@ def root_of(url: str) -> str:
 
 
 def base_url_of(values: JSON) -> str:
-    """The URL above every path of the API."""
+    """The URL that the API's paths are appended to."""
     return str(values["base_url"] or REGIONS[values["region"]])
 
 
@@ -1951,7 +1960,7 @@ def load_settings(
 ) -> Settings:
     """Read the settings `names` from the file and the environment; `overrides` win.
 
-    Never raises: each problem is in `problems`, and the default in its place.
+    Never raises: each problem goes into `problems`, and the default is used.
     """
     environ = os.environ if environ is None else environ
     path, overrides = path or config_path(environ), overrides or {}
@@ -1965,7 +1974,7 @@ def load_settings(
             value, where = environ[variable].strip(), variable
             hint = f"Correct {variable} and restart the process."
         if name in overrides:
-            value, where, hint = overrides[name], "the command line", ""
+            value, where, hint = overrides[name], "an argument", "Correct the argument."
         try:
             values[name] = check_value(name, value, where, hint)
         except ProviderError as error:
@@ -1980,8 +1989,8 @@ def load_settings(
 
 
 def _read_config(path: str, problems: Any, wait: float = 0.05) -> tuple[JSON, int]:
-    """The content of the file and its mode, which is 0 if it does not exist or is one
-    of `problems`."""
+    """The content of the file and its mode.  ({}, 0) if there is no file, or if it is
+    wrong; then `problems` gets the error."""
     try:
         data, mode = read_file(path, MIB)
         text = data.decode("utf-8-sig")
@@ -1993,18 +2002,18 @@ def _read_config(path: str, problems: Any, wait: float = 0.05) -> tuple[JSON, in
         return {}, 0
     except (OSError, ValueError) as error:
         if wait and isinstance(error, ValueError):
-            time.sleep(wait)  # it may be rewritten in place just now
+            time.sleep(wait)  # an editor may be rewriting it in place
             return _read_config(path, problems, 0)
-        content = "one JSON object, with names and texts in double quotes"
+        content = "one JSON object, with names and strings in double quotes"
         problems.append(("", _file_error(path, error, content)))
         return {}, 0
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
-    """Take the key from a file of its own, if nothing else has one."""
+    """Read the key from its own file, unless it is set elsewhere."""
     named, folder = settings.values["api_key_file"], os.path.dirname(settings.path)
     where, path = "api_key_file: ", os.path.join(folder, named)
-    if not named:  # systemd's LoadCredential=, which need not be there
+    if not named:  # the file of systemd's LoadCredential=, if there is one
         where, folder = "", environ.get("CREDENTIALS_DIRECTORY", "")
         path = os.path.join(folder, "minimax-api-key")
     if settings.values["api_key"] or not (named or (folder and os.path.exists(path))):
@@ -2022,47 +2031,49 @@ def _load_key_file(settings: Settings, environ: Any) -> None:
 
 
 def _file_error(path: str, error: Exception, content: str) -> ProviderError:
-    """The error of a file that should hold `content`, but whose name may be a key."""
+    """The error of a file that should hold `content`; its name may itself be a key."""
     if key_kind(os.path.basename(path))[0]:
         SECRETS.add(os.path.basename(path))
-    reason = getattr(error, "strerror", error)
+    reason, hint = str(error), f"It must be a file that holds {content}."
+    if isinstance(error, OSError):
+        reason, hint = str(error.strerror), "Let the user of this process read it."
     if isinstance(error, UnicodeError):
         reason = "it is not UTF-8"
     text = SECRETS.text(f"{path} cannot be used: {reason}")
-    return ProviderError("config", text, f"It must be a file that holds {content}.")
+    return ProviderError("config", text, hint)
 
 
-def nearest(name: str, names: Iterable[str], least: float = 0.6) -> str:
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     """The one of `names` that `name` probably means, "" if none is close."""
     import difflib
 
-    by_fold = {fold(known): known for known in names}
-    near = difflib.get_close_matches(fold(name), by_fold, 1, least)
+    by_fold = {fold(candidate): candidate for candidate in names}
+    near = difflib.get_close_matches(fold(name), by_fold, 1, cutoff)
     return by_fold[near[0]] if near else ""
 
 
-def name_unknown(name: str) -> str:
-    """The name of an unknown setting, unless it could be a key, and its correction."""
+def describe_unknown(name: str) -> str:
+    """The name of an unknown setting, unless it could be a key, and a suggestion."""
     near = nearest(name, OPTIONS)
     if key_kind(name)[0] or not re.match(r"[A-Za-z][A-Za-z0-9_ -]{0,39}$", name):
         name = f"a name of {len(name)} characters"
     return f"{name} (did you mean {near}?)" if near else name
 
 
-_shared: set[tuple[str, int]] = set()  # files already warned of, with their modes
+_warned_of: set[tuple[str, int]] = set()  # files that others can read, with their modes
 
 
 def log_oddities(settings: Settings) -> None:
-    """Warn of a key that others can read, and of unknown settings."""
+    """Warn about a key that others can read, and about unknown settings."""
     level = settings.values["log_level"]
     path = settings.origins.get("api_key", "")
-    if os.name == "posix" and os.path.isfile(path):  # it holds a key
+    if os.name == "posix" and os.path.isfile(path):  # the key comes from a file
         mode = os.stat(path).st_mode
-        if mode & 0o077 and (path, mode) not in _shared:
-            _shared.add((path, mode))
-            log(f"{path} can be read by others: run chmod 600 on it", "warning", level)
+        if mode & 0o077 and (path, mode) not in _warned_of:
+            _warned_of.add((path, mode))
+            log(f"others can read {path}: run chmod 600 on it", "warning", level)
     if settings.unknown:
-        names = ", ".join(map(name_unknown, settings.unknown))
+        names = ", ".join(map(describe_unknown, settings.unknown))
         log(f"{settings.path}: unknown settings are ignored: {names}", "warning", level)
 
 
@@ -2070,10 +2081,10 @@ def log_oddities(settings: Settings) -> None:
 
 
 def log(text: str, level: str = "error", threshold: str = "warning") -> None:
-    """Write one line for the operator to stderr, if it can take it at once.
+    """Write one line for the operator to stderr, unless that would block.
 
-    Printable, without keys, cut at 2,000 characters; nothing, if `level` is beyond
-    `threshold`.  A host that does not drain stderr costs lines of log, never a turn.
+    It is printable, without keys, and cut at 2,000 characters; nothing is written if
+    `level` is beyond `threshold`.  A host that leaves stderr full loses no turn.
     """
     if LEVELS.index(level) > LEVELS.index(threshold):
         return
@@ -2087,7 +2098,7 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
 
 
 def internal_error(error: BaseException) -> ProviderError:
-    """Log the traceback of an exception that is our defect, and return its error."""
+    """Log the traceback of an exception that is our bug, and return its error."""
     import traceback
 
     lines = traceback.format_exception(type(error), error, error.__traceback__)
@@ -2113,18 +2124,19 @@ def is_ready(fd: int, reading: bool, seconds: float | None = 0) -> bool:
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
     """The bytes of the regular file at `path`, and its mode.  `limit` is whole MIB.
 
-    Raises OSError, or ValueError with the reason that it is not a file to read.
+    Raises OSError, or ValueError with the reason why the file cannot be used.
     """
     import stat
 
-    # Look before opening: a FIFO's writer would see its reader come and go.
+    # Look before opening: a FIFO's writer would see its reader come and go.  The flags
+    # are for a path that becomes a FIFO or a terminal after the look.
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         raise ValueError("it is not a regular file")
-    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # if it is by now
+    extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra)) as f:
         data = f.read(limit + 1)
-    if data is None:  # /proc has files that are regular and have to be waited for
+    if data is None:  # some regular files in /proc block
         raise ValueError("it cannot be read at once")
     if len(data) > limit:
         raise ValueError(f"it is larger than {limit // MIB} MB")
@@ -2155,11 +2167,11 @@ def read_image_file(path: str) -> JSON:
 # ---------------------------------------------------------------------------
 
 _NEVER = float("inf")
-_TICK = 0.1  # seconds between two looks at the turns that read
-FILE_SECONDS = 10.0  # for files that settings name: their file system may hang
-# What a turn may wait for: the setting that limits it, and how messages name it.
+_TICK = 0.1  # seconds between two checks of the turns that read
+FILE_SECONDS = 10.0  # for files that settings or turns name: a disk may hang
+# What a turn may wait for: the setting that limits it, and its name in messages.
 _STEPS = {
-    "files": ("the fixed limit", "reading the configuration"),
+    "files": ("a fixed limit", "access to a file"),
     "connect": ("connect_timeout", "connecting to {host}"),
     "first": ("first_event_timeout", "waiting for the first event from {host}"),
     "idle": ("idle_timeout", "waiting for the next event from {host}"),
@@ -2168,7 +2180,7 @@ _STEPS = {
 
 
 class Scope:
-    """The limits of one turn, its cancel, and the one place where it waits.
+    """The limits of one turn, its cancellation, and the one place where it waits.
 
     `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
     `call(work)` waits for another thread; the client's ticker watches the reads of a
@@ -2180,13 +2192,13 @@ class Scope:
         self.host = ""
         self.exchange: Exchange | None = None  # the attempt under way
         self.late: Exception | None = None  # why the ticker ended the attempt
-        self.news = threading.Event()  # ends a wait
+        self.wakeup = threading.Event()  # ends a wait
         self._is_cancelled = False
-        self._caller = cancel  # an event of the caller; our host calls `cancel()`
+        self._caller = cancel  # the caller's event; for a host we call `cancel()`
         self._step, self._seconds, self._due = "turn", 0.0, _NEVER
-        self._left = _NEVER  # of this limit, while it is paused
+        self._left = _NEVER  # seconds of this limit, while it is paused
         self._turn_seconds, self._turn_due = 0.0, _NEVER
-        self._looked = self.accepted  # when somebody looked at the limits last
+        self._looked = self.accepted  # when the limits were last looked at
 
     def start(self, turn_timeout: float) -> None:
         self._turn_seconds = turn_timeout
@@ -2211,7 +2223,7 @@ class Scope:
     def cancel(self) -> None:
         self._is_cancelled = True
         self.look()
-        self.news.set()
+        self.wakeup.set()
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
@@ -2219,7 +2231,7 @@ class Scope:
             raise Cancelled
 
     def overdue(self) -> ProviderError | None:
-        """The error of the limit that is over, None if none is."""
+        """The error of the limit that has expired, or None."""
         now = time.monotonic()
         pause, self._looked = now - self._looked, now
         due, step, seconds = min(
@@ -2235,10 +2247,11 @@ class Scope:
             return None
         setting, words = _STEPS[step]
         words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
-        return ProviderError("timeout", f"{words} ({setting})")
+        advice = "files" if step == "files" else ""
+        return ProviderError("timeout", f"{words} ({setting})", advice=advice)
 
     def look(self) -> None:
-        """End the read under way if it has to end.  The ticker calls this."""
+        """End the current read if a limit or cancel says so.  The ticker calls this."""
         try:
             self.check()
             self.late = self.late or self.overdue()
@@ -2247,7 +2260,7 @@ class Scope:
             self.late = error.with_traceback(None)
         exchange = self.exchange
         if self.late is not None and exchange is not None:
-            shut_down(exchange.line)
+            shut_down(exchange.twin)
 
     def sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -2255,10 +2268,10 @@ class Scope:
             self._wait(until)
 
     def call(self, work: Callable[[], Any]) -> Any:
-        """What `work()` returns or raises; it may also return an error to be raised.
+        """Return what `work()` returns; raise what it raises, or returns as an error.
 
-        It runs in a thread of its own, since nothing can interrupt it.  A limit or a
-        cancel ends the wait and leaves that thread behind.
+        It runs in its own thread, since nothing can interrupt it.  A limit or a cancel
+        ends the wait and abandons that thread.
         """
         outcome: list[Any] = []
 
@@ -2267,7 +2280,7 @@ class Scope:
                 outcome.append(work())
             except Exception as error:
                 outcome.append(error)
-            self.news.set()
+            self.wakeup.set()
 
         spawn(run)
         while not outcome:
@@ -2281,11 +2294,11 @@ class Scope:
         return result
 
     def _wait(self, until: float) -> None:
-        """Wait until then, or until there is news.  Raises Cancelled."""
-        # Not for long: a caller's event wakes nobody, and a process that was stopped
-        # shows in the time between two looks.
-        self.news.wait(min(max(until - time.monotonic(), 0), _TICK))
-        self.news.clear()
+        """Wait until `until`, or until something wakes the turn.  Raises Cancelled."""
+        # Not for long: a caller's event does not wake us, and the time between two
+        # looks shows that the process was stopped.
+        self.wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
+        self.wakeup.clear()
         self.check()
 
 
@@ -2299,16 +2312,16 @@ def spawn(work: Callable[..., object], *args: Any) -> None:
 
 # --- connections
 
-# urllib3 takes no argument for it, so the exchange that a thread opens travels here.
+# urllib3 takes no argument for it, so a thread keeps the exchange that it opens here.
 _LOCAL = threading.local()
 
 
 class WatchedConnection:
-    """What our connection classes add to those of urllib3."""
+    """What our connection classes add to urllib3's."""
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
     idle_since = 0.0
-    line: Any = None  # a duplicate of the socket, while no turn uses it
+    twin: Any = None  # a duplicate of the socket, while no turn uses it
 
     def connect(self: Any) -> None:
         self.take()
@@ -2324,7 +2337,7 @@ class WatchedConnection:
         try:
             super().request(*args, **kwargs)  # type: ignore[misc]
         except OSError:
-            # A server may refuse a request that it has not read to the end: its answer
+            # A server may refuse a request before it has read all of it, and its answer
             # counts.  If there is none, reading it fails, too.
             if exchange.connection is None:
                 raise
@@ -2332,35 +2345,35 @@ class WatchedConnection:
 
     def take(self) -> None:
         _LOCAL.exchange.client.unwatch(self)
-        if self.line is not None:
-            self.line.close()
+        if self.twin is not None:
+            self.twin.close()
 
     def end_if_old(self: Any) -> bool:
-        """Shut it down if it has been idle for too long; whether it has ended.
+        """Shut it down if it has been idle for too long; return whether it has ended.
 
-        The pool, which may be looking at it, sees that and closes it.
+        The pool, which may be looking at it, notices and closes it.
         """
         is_old = time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS
         if is_old or self.sock is None:
-            shut_down(self.line)
-            self.line.close()
+            shut_down(self.twin)
+            self.twin.close()
         return is_old or self.sock is None
 
 
-def shut_down(line: Any) -> None:
+def shut_down(sock: Any) -> None:
     """End every call that blocks on a connection, in any thread."""
     try:
-        if line is not None:
-            line.shutdown(2)
+        if sock is not None:
+            sock.shutdown(2)
     except OSError:
-        pass  # the server was faster, or the line is closed
+        pass  # the server was faster, or the socket is closed
 
 
 def watch_pool(pool: Any) -> None:
-    """Make a pool of urllib3 open connections that report to the exchange."""
+    """Make a urllib3 pool open connections that report to their exchange."""
     base = type(pool).ConnectionCls  # at each request: recorders replace it for a while
     if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
-        pool.ConnectionCls = base  # another program's, whose insides may be different
+        pool.ConnectionCls = base  # another program's, whose internals may differ
         _LOCAL.exchange.connected(None)
     elif getattr(pool.ConnectionCls, "base", None) is not base:
         name, bases = "Connection", (WatchedConnection, base)
@@ -2372,7 +2385,7 @@ def import_requests() -> Any:
     from importlib import import_module
 
     try:
-        # By name, so that mypy is satisfied without stubs of requests, too.
+        # By name, so that mypy needs no stubs of requests.
         return import_module("requests")
     except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
@@ -2388,7 +2401,7 @@ def import_requests() -> Any:
         raise ProviderError(
             "config",
             f"{sys.executable} cannot import requests: {reason}",
-            f"Run {command}, or ./install.sh, which installs it privately.",
+            f"Run {command}, or ./install.sh, whose plexum-minimax has its own copy.",
         ) from None
 
 
@@ -2400,14 +2413,14 @@ class Client:
 
     def __init__(self, size: int) -> None:
         self._size = size  # connections that may be kept
-        self._opening = threading.Lock()  # of the session: an import may hang in it
+        self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
-        self._lock = threading.Lock()  # of what follows
-        self._watched: set[Any] = set()  # scopes that read, connections that are idle
+        self._lock = threading.Lock()  # guards what follows
+        self._watched: set[Any] = set()  # scopes that read, and idle connections
         self._is_ticking = False
 
     def session(self) -> Any:
-        """A requests.Session that follows nothing, keeps no cookie, and ignores the
+        """A requests.Session that follows no redirect, keeps no cookie, and ignores the
         environment and ~/.netrc."""
         with self._opening:
             if self._session is None:
@@ -2421,7 +2434,7 @@ class Client:
                     watch_pool(pool)
                     cert_verify(pool, *args)
 
-                # requests calls it with each pool, however it got it, before its use.
+                # requests calls it with every pool, old or new, before it uses it.
                 adapter.cert_verify = prepare_pool
                 session = requests.Session()
                 session.trust_env = False
@@ -2445,7 +2458,7 @@ class Client:
             self._session.close()
 
     def watch(self, target: Any) -> None:
-        """Have the ticker look at a scope, or at a connection, until `unwatch()`."""
+        """Make the ticker check a scope or a connection until `unwatch()`."""
         with self._lock:
             if not self._is_ticking:
                 spawn(self._tick)
@@ -2458,7 +2471,7 @@ class Client:
 
     def _tick(self) -> None:
         while True:
-            with self._lock:  # so that no turn takes a connection meanwhile
+            with self._lock:  # so that no turn takes a connection in the meantime
                 scopes = [each for each in self._watched if isinstance(each, Scope)]
                 idle = self._watched.difference(scopes)
                 self._watched -= {each for each in idle if each.end_if_old()}
@@ -2474,29 +2487,29 @@ class Client:
 
 
 class Exchange:
-    """One attempt on the wire: a thread of its own opens it, the turn's thread reads it.
+    """One attempt on the wire: its own thread opens it, the turn's thread reads it.
 
-    Once it is open it has `status`, `headers` (their names in any case) and `arrived`
-    (seconds since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
+    Once it is open it has `status`, `headers` (case-insensitive) and `arrived` (seconds
+    since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
     ProviderError or Cancelled.
 
-    `close()` takes it from its scope.  A thread that was left behind opening it checks
-    that once it has connected, and at its end, and closes what it has opened.
+    `close()` detaches it from its scope.  A thread that was abandoned while opening it
+    checks for that when it has connected, and at its end, and closes what it opened.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
-    MAX_BYTES = 512 * MIB  # of one body: memory must end somewhere
+    MAX_BYTES = 512 * MIB  # of one body: an endless one must not run for ever
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
         self.connection: Any = None  # once it is connected
-        self.is_kept = False  # that connection has served an earlier turn
+        self.is_kept = False  # the connection has served an earlier turn
         self.is_whole = False  # the body's end has arrived, though it may be unread
         self.ended = False  # the body's end was read
         self.client, self._scope, self._values = client, scope, values
-        self.line: Any = None  # a duplicate of its socket, once there is one
+        self.twin: Any = None  # a duplicate of its socket, once there is one
         self._connected_at = 0.0
         self._response: Any = None
-        self._body: Any = None  # http.client's response, None if another class has it
+        self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
         self._size = 0
 
@@ -2515,8 +2528,8 @@ class Exchange:
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
 
-        It returns its error: a raised one that nobody waits for any more would keep the
-        request in memory.
+        It returns its error instead of raising it: if nobody waits any more, a raised
+        one would keep the request in memory.
         """
         _LOCAL.exchange = self
         headers = {"Accept": "application/json"}
@@ -2525,7 +2538,7 @@ class Exchange:
             headers["Content-Type"] = "application/json"
         if key:
             headers["Authorization"] = "Bearer " + key
-        # The scope's limits are shorter: these end a thread that was left behind.
+        # The scope's limits are shorter: these end an abandoned thread.
         names = ("connect_timeout", "first_event_timeout")
         failure: Exception | None = None
         try:
@@ -2551,24 +2564,24 @@ class Exchange:
 
     def connected(self, connection: Any, is_kept: bool = False) -> None:
         """Limit the wait for the answer.  The connection calls this; None stands for
-        one of another program's class, which calls nothing else."""
+        one of another program's class, of which we learn nothing else."""
         scope = self._scope
         if connection is not None:
             import socket
 
-            connection.sock.settimeout(None)  # that was for connecting
+            connection.sock.settimeout(None)  # the timeout was for connecting
             # Not os.dup(), which cannot duplicate sockets on Windows.
-            self.line = socket.socket(fileno=socket.dup(connection.sock.fileno()))
+            self.twin = socket.socket(fileno=socket.dup(connection.sock.fileno()))
             self.connection, self.is_kept = connection, is_kept
             self._connected_at = time.monotonic()
         if scope.exchange is self:
             scope.arm("first", self._values["first_event_timeout"])
-            scope.news.set()
+            scope.wakeup.set()
         else:
-            shut_down(self.line)
+            shut_down(self.twin)
 
     def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
-        """Make http.client's response.  The connection calls this to read the answer."""
+        """Make http.client's response.  The connection calls this to read an answer."""
         from http.client import HTTPResponse
 
         sock.settimeout(None)  # the scope limits the reads
@@ -2584,7 +2597,7 @@ class Exchange:
         return is_network and self.is_kept and is_soon and self._body is None
 
     def header(self, *names: str) -> str:
-        """The first of these headers that is not empty, "" if all are."""
+        """The first of these headers that is not empty, or ""."""
         values = (self.headers.get(name) for name in names)
         return next((str(value) for value in values if value), "")
 
@@ -2611,7 +2624,7 @@ class Exchange:
     def _read_body(self) -> Iterator[bytes]:
         """The content, as it arrives."""
         body = self._body
-        if body is None:  # slow, but it works with every class and can be left behind
+        if body is None:  # slow, but it works with every class and can be abandoned
             pieces = self._response.iter_content(1)
             yield from iter(lambda: self._scope.call(lambda: next(pieces, b"")), b"")
             return
@@ -2630,7 +2643,7 @@ class Exchange:
 
     def _read_framed(self) -> bytes:
         data: bytes = self._body.fp.read1(65536)
-        self.is_whole = data.endswith(b"\n0\r\n\r\n")  # if not, the end may wait
+        self.is_whole = data.endswith(b"\n0\r\n\r\n")  # else the end may yet be unread
         return data
 
     def read_rest(self, limit: int, seconds: float) -> bytes:
@@ -2642,20 +2655,20 @@ class Exchange:
                 chunks.append(self.read())
                 size += len(chunks[-1])
         except ProviderError:
-            pass  # the part that arrived has to do
+            pass  # the part that arrived is enough
         return b"".join(chunks)[:limit]
 
     def drain(self, seconds: float = 0.3) -> None:
-        """Read the body's end if it comes soon: the connection can serve again."""
+        """Read to the body's end if it comes soon, so that the connection is kept."""
         try:
-            if self._body is not None:  # else nothing could end the read
+            if self._body is not None:  # otherwise nothing could end the read
                 self.read_rest(1, seconds)
         except Exception:
             pass  # a cancel, for example: the message is complete
 
     def has_data(self) -> bool:
         """Whether unread bytes wait in the socket."""
-        return self.line is not None and is_ready(self.line.fileno(), True)
+        return self.twin is not None and is_ready(self.twin.fileno(), True)
 
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
@@ -2663,29 +2676,29 @@ class Exchange:
         if scope.exchange is self:
             client.unwatch(scope)
             scope.exchange = None
-        connection, line = self.connection, self.line
+        connection, twin = self.connection, self.twin
         response, body = self._response, self._body
         is_read = self.ended and body is not None and body.isclosed()
         can_serve = is_read and self.status >= 200
-        # Whoever still holds this exchange does not hold the request, too.
-        self.connection = self.line = self._response = self._body = None
+        # Whoever still holds this exchange must not keep the request in memory.
+        self.connection = self.twin = self._response = self._body = None
         self._chunks = iter(())
         if can_serve:
             try:
-                connection.idle_since, connection.line = time.monotonic(), line.dup()
+                connection.idle_since, connection.twin = time.monotonic(), twin.dup()
                 # From here on, a late cancel of this turn cannot shut down a connection
                 # that serves another one.
-                line.close()
+                twin.close()
                 client.watch(connection)
                 response.raw.release_conn()
                 return
             except Exception:
-                pass  # no descriptor, no thread, or a urllib3 with other insides
-        if line is not None:
-            shut_down(line)
-            line.close()
+                pass  # no descriptor, no thread, or a urllib3 with other internals
+        if twin is not None:
+            shut_down(twin)
+            twin.close()
         if response is not None and body is None:
-            spawn(close_quietly, response)  # a thread left behind may be reading it
+            spawn(close_quietly, response)  # an abandoned thread may be reading it
         elif response is not None:
             close_quietly(response)
 
@@ -2693,7 +2706,7 @@ class Exchange:
 def close_quietly(target: Any) -> None:
     try:
         target.close()
-    except Exception:  # a socket that was shut down closes in many ways
+    except Exception:  # closing a socket that was shut down fails in many ways
         pass
 
 
@@ -2714,20 +2727,20 @@ def send(
             exchange.close()
         if not has_died_idle:
             break
-        client.close()  # what died while idle costs nothing: once more, on a new one
+        client.close()  # a connection that died idle costs no attempt: open a new one
     raise failure
 
 
 def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
-    """Yield the content of a chunked body (RFC 9112, section 7.1), a piece for a read.
+    """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read.
 
-    http.client returns one chunk a read, and a stream of small events has one chunk for
-    each.  Raises ValueError for broken framing, after all content before it, and
+    http.client returns one chunk per read, and a stream of small events has one chunk
+    per event.  Raises ValueError for broken framing, after all content before it, and
     EOFError if the body ends early.
     """
     data, at = b"", 0  # what was read, and how far it is parsed
     left = trailers = 0  # bytes left of the chunk, bytes of trailers
-    line_is = "size"  # what the next line is: also "end" of a chunk, "trailer"
+    line_is = "size"  # what the next line is: "size" or "end" of a chunk, or "trailer"
     content: list[bytes] = []
     problem = ""
     while not problem:
@@ -2781,8 +2794,8 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def routes() -> list[str]:
-    """The variables in effect that change the way to the host; their values stay out of
-    messages."""
+    """The names of the variables in effect that change the way to the host.  Their
+    values stay out of messages."""
     upper = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
     names = [form for name in upper for form in (name, name.lower())]
     ca = [name for name in _CA_VARIABLES if os.environ.get(name)]
@@ -2813,7 +2826,7 @@ def proxy_of(url: str) -> str:
 
 
 def proxy_failure(url: str) -> ProviderError | None:
-    """The error of a proxy on the way to `url` whose own URL is not valid, else None.
+    """The error for a proxy on the way to `url` if its own URL is not valid, or None.
 
     requests and urllib3 report that in many ways, and some show the password.
     """
@@ -2840,12 +2853,12 @@ def library_versions() -> dict[str, str | None]:
 def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
     """`error` and everything it was raised from or wraps, outermost first.
 
-    `in_context`: also what was being handled when it was raised.  In the thread of the
-    caller, that may be an error that is no concern of ours.
+    `in_context`: also what was being handled when it was raised.  In the caller's
+    thread, that may be an error that has nothing to do with us.
     """
     causes: list[BaseException] = []
     queue: list[Any] = [error]
-    for item in queue:  # which grows meanwhile
+    for item in queue:  # which grows in the meantime
         if isinstance(item, BaseException) and item not in causes:
             causes.append(item)
             queue += [item.__cause__, getattr(item, "reason", None), *item.args]
@@ -2877,7 +2890,7 @@ _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 _LOST = "the connection to {host} failed: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
 # their classes (so that none has to be imported) and a text in them: code, message,
-# advice.  The first row that fits any cause counts.  The top row is for bodies alone,
+# advice.  The first row that matches any cause wins.  The top row is only for bodies,
 # which end where TLS ends.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("SSLEOFError", "", "stream_cut", "the connection ended inside the body", ""),
@@ -2889,7 +2902,7 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
     ("EOFError IncompleteRead", "", "stream_cut", "{reason}", ""),
-    ("gaierror", "", "network", "the address of {host} cannot be found: {reason}", ""),
+    ("gaierror", "", "network", "cannot resolve {host}: {reason}", ""),
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
@@ -2899,8 +2912,8 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 def http_failure(error: Exception, host: str, in_body: bool = False) -> Exception:
-    """Our error for one of `requests`, or of a read of a body; `error` itself if it is
-    ours, or a defect."""
+    """Our error for one that `requests`, or a read of a body, raised; `error` itself if
+    it is ours already, or a bug."""
     if isinstance(error, (ProviderError, Cancelled)):
         return error
     causes = _causes(error, in_context=not in_body)
@@ -2915,7 +2928,7 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
                 reason = str(systems[-1])  # the others only wrap it
             reason = re.sub(r"\[Errno -?\d+\] ", "", reason)
             reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
-            # For the log: of a text only the system's own, others may quote content.
+            # For the log, only the system's own texts: others may quote content.
             deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""
             return ProviderError(
                 code,
@@ -2945,7 +2958,7 @@ def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
     """Append the payloads that `chunk` completes to `payloads`.
 
     An empty chunk is the end of the body.  Raises ProviderError at the first event that
-    is not valid, after the payloads before it.
+    is not valid, having appended the payloads before it.
     """
     try:
         for sse in decoder.feed(chunk) if chunk else decoder.close():
@@ -2959,9 +2972,8 @@ def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
 def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     """The JSON of an event, or None if the event can be ignored.
 
-    JSON that stands in no event counts if it is an error, or a whole message that was
-    not streamed.  With `is_last` the body ended without a blank line, so that the event
-    may be cut short.
+    Bare JSON counts only if it is an error, or a whole message that was not streamed.
+    With `is_last` the body ended without a blank line, so the event may be cut short.
     """
     try:
         payload, problem = load_json(sse.data, MAX_UPSTREAM_DEPTH), "is not an object"
@@ -3004,7 +3016,7 @@ def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderE
     if is_good and not is_error_payload(payload):
         kind = exchange.header("Content-Type") or "no content type"
         text = printable(f"{kind}: {text}", 200)
-        error = ProviderError("protocol", f"not {wanted} but {text}")
+        error = ProviderError("protocol", f"expected {wanted}, got {text}")
     elif exchange.status // 100 == 3:
         where = printable(exchange.header("Location") or "nowhere", 200)
         error.message += f"; a redirect to {where}, which is not followed"
@@ -3039,7 +3051,7 @@ def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
 
 # --- capture: a file for each turn
 
-# What a turn needs from outside: a capture notes it, and a replay takes its place.
+# What a turn needs from outside: a capture records it, and a replay replaces it.
 # `load()` returns the Settings, `post(url, body, values)` an open Exchange, and
 # `read_image(path)` the source of an image or {"problem": why it cannot be read};
 # `now()` and `sleep(seconds)` are the clock.  `routes` names the environment variables
@@ -3051,14 +3063,14 @@ class Capture:
     """One turn's file of JSON lines, without keys, that only its owner can read.
 
     The first row, `head`, holds the request and the settings.  A row for each attempt
-    follows, and one for the turn's last event.  They are written when the turn is over,
-    and whatever fails then costs a line of log, never the turn.
+    follows, and one for the turn's last event.  They are written when the turn is over;
+    if that fails, a line is logged and the turn is unharmed.
     """
 
     VERSION = 3
-    MAX_FILE = 32 * MIB  # a larger file is too much for a bug report
+    MAX_FILE = 32 * MIB  # a larger file is too large for a bug report
     PRIVATE = ("api_key", "api_key_file", "capture_dir")  # settings left out
-    # Headers that a replay needs or a bug report should have, none of them a credential.
+    # Headers that a replay needs or a bug report should have; none is a credential.
     HEADERS = (
         *("Content-Type", "Content-Encoding", "Location", "Retry-After"),
         *("Date", "Server", "Via", *REQUEST_ID_HEADERS),
@@ -3070,11 +3082,11 @@ class Capture:
         os.makedirs(folder, 0o700, exist_ok=True)
         make_room(folder, self.MAX_FILE)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**6))
-        # No two threads that live at the same time have the same number.
+        # No two live threads have the same number.
         thread = threading.get_ident()
         name = f"{stamp}.{now % 10**6:06d}Z-{os.getpid()}-{thread}.jsonl"
         self.path = os.path.join(folder, name)
-        # O_EXCL: never a file, or a link, that is there already.
+        # O_EXCL: never write to a file, or through a link, that exists already.
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
         self._fd = os.open(self.path, flags, 0o600)
         self._began = time.monotonic()
@@ -3137,10 +3149,10 @@ class Capture:
                 written += os.write(self._fd, data[written:])
         except Exception as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
-            text = f"{self.path}: the capture of this turn ends here: {reason}"
+            text = f"{self.path}: the capture of this turn was cut short: {reason}"
             log(text, "warning", level)
         try:
-            # No half row stays.
+            # Leave no half row.
             os.ftruncate(self._fd, data.rfind(b"\n", 0, written) + 1)
             os.close(self._fd)
         except OSError:
@@ -3150,7 +3162,7 @@ class Capture:
 def make_room(
     folder: str, size: int, max_count: int = 500, max_size: int = 512 * MIB
 ) -> None:
-    """Remove the oldest captures in `folder` until one more of `size` bytes has room."""
+    """Remove the oldest captures in `folder` until one more of `size` bytes fits."""
     from contextlib import suppress
 
     pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
@@ -3189,7 +3201,7 @@ class Turn:
         self._request, self._scope, self._world = request, scope, world
         self._values = default_values()
         self._url = ""
-        self._asked = ""  # the model asked for
+        self._asked = ""  # the model that the request asks for
         self._capture: Capture | None = None
         self._translator = EventTranslator()
         self._ready: Batch = []  # the events of the next batch
@@ -3203,7 +3215,7 @@ class Turn:
         self._last_heartbeat = -_NEVER
 
     def batches(self) -> Generator[Batch, None, None]:
-        """Yield the events, in lists of what one read of the network gave."""
+        """Yield the events in lists, one list for each read of the network."""
         try:
             try:
                 yield from self._serve()
@@ -3230,7 +3242,7 @@ class Turn:
                 self._capture.write(self._last, self._values["log_level"])
 
     def _take_ready(self) -> Batch:
-        """The events that are ready, as they may leave."""
+        """Take the events that are ready, made safe to send."""
         batch, self._ready = [outgoing(event) for event in self._ready], []
         self._last = batch[-1]
         return batch
@@ -3253,7 +3265,7 @@ class Turn:
             self._world.sleep(retry["delay"])
 
     def _prepare(self) -> bytes:
-        """The body of the request; warnings about it are ready events."""
+        """Return the body of the request; add warnings about it to the ready events."""
         self._scope.check()
         settings = self._world.load()
         self._values = values = settings.values
@@ -3328,7 +3340,7 @@ class Turn:
                 if not (self._translator.complete or self._translator.stopped):
                     raise
             self._ready.extend(self._translator.conclude())
-            # The host's next turn may come at once, and should find the connection free.
+            # The host's next turn may come at once and should find the connection free.
             if exchange.is_whole or exchange.has_data():
                 exchange.drain()
             if exchange.ended:
@@ -3342,7 +3354,7 @@ class Turn:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
         if exchange.status != 200 or encoding_of(exchange):
-            # 10 seconds: an error is worth no longer wait.
+            # 10 seconds: the text of an error is not worth a longer wait.
             body = exchange.read_rest(MAX_ERROR_BODY, 10.0)
             self._note(body)
             raise refusal(exchange, body, self._url, "an event stream")
@@ -3366,7 +3378,7 @@ class Turn:
         if translator.stopped or translator.complete:
             return
         kind = exchange.header("Content-Type").lower() or "event-stream"
-        # A stream begins like a field of an event, or with a byte order mark.
+        # A stream begins with a field, a comment or a byte order mark.
         is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
         if self._first_event is None and not is_stream:
             raise refusal(exchange, opening, self._url, "an event stream")
@@ -3380,7 +3392,7 @@ class Turn:
             self._capture.note(data)
 
     def _translate(self, payloads: Batch) -> None:
-        """Add the events of one read to those that are ready, and time the next read."""
+        """Add the events of one read to the ready ones, and limit the next read."""
         translator, facts, is_news = self._translator, self._facts, False
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
             facts["last_event"] = payload["type"]
@@ -3408,7 +3420,7 @@ class Turn:
         return int((self._world.now() - moment) * 1000)
 
     def _end_attempt(self, error: BaseException | None) -> None:
-        """Note how the attempt ended in capture and log; close it if it failed."""
+        """Record in capture and log how the attempt ended; close it if it failed."""
         exchange = self._exchange
         failure: JSON = {}
         if error is not None:
@@ -3436,11 +3448,11 @@ class Turn:
             self._exchange = None
 
     def _retry(self, error: ProviderError, max_backoff: float = 60.0) -> JSON:
-        """The event of a retry.  Raises `error` if there is nothing to try again."""
+        """Return the `retry` event, or raise `error` if it must not be retried."""
         values, after = self._values, error.details.get("retry_after")
         is_final = not error.retryable or self._translator.any_block
-        is_late = (after or 0) > values["retry_after_max"]
-        if is_final or is_late or self._attempts > values["max_retries"]:
+        is_too_long = (after or 0) > values["retry_after_max"]
+        if is_final or is_too_long or self._attempts > values["max_retries"]:
             raise error
         pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
         jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
@@ -3477,9 +3489,8 @@ class Turn:
         error = event.get("error") or {}
         fields = {**translator.usage, **event, **error, **timing}
         names = "http_status provider_code model first_event_ms total_ms attempts "
-        names += (
-            "input_tokens cache_read_input_tokens output_tokens cost_usd request_id"
-        )
+        names += "input_tokens cache_read_input_tokens output_tokens cost_usd "
+        names += "request_id"
         self._log(
             "turn",
             outcome=error.get("code") or event.get("stop_reason"),
@@ -3489,7 +3500,7 @@ class Turn:
         return event
 
     def _explained(self, error: ProviderError) -> JSON:
-        """`error` as events hold it, with the hint for this host, model and key."""
+        """`error` as an object for events, with a hint for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
         is_ours = not self._url or host_of(self._url) in HOSTS
@@ -3508,7 +3519,7 @@ class Turn:
 
 
 def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) -> JSON:
-    """The words that hints may use: no key, and of variables only the names."""
+    """The words for the braces of hints: no key, and only the names of variables."""
     host = host_of(url) if url else ""
     region = HOSTS.get(host, values["region"])
     other = "cn" if region == "global" else "global"
@@ -3534,7 +3545,7 @@ def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) 
 
 
 def key_values(facts: JSON) -> str:
-    """The facts that are not None as key=value; what is not one word is quoted."""
+    """The facts that are not None as key=value; all but single words are quoted."""
     pairs = []
     for name, value in facts.items():
         is_word = isinstance(value, str) and re.match(r"[\w.,:/+-]+$", value, re.ASCII)
@@ -3545,11 +3556,11 @@ def key_values(facts: JSON) -> str:
 
 def no_key(settings: Settings) -> ProviderError:
     """The error of a turn when no key is set."""
-    text = "No API key."
+    text, advice = "No API key.", "no_key"
     if settings.unknown:
-        names = ", ".join(map(name_unknown, settings.unknown))
-        text = f"No API key; {settings.path} has the unknown settings {names}."
-    return ProviderError("config", text, ADVICE["no_key"])
+        names, advice = ", ".join(map(describe_unknown, settings.unknown)), "misspelt"
+        text = f"No API key, and {settings.path} has unknown settings: {names}."
+    return ProviderError("config", text, ADVICE[advice])
 
 
 # --- the provider
@@ -3559,9 +3570,9 @@ class MiniMaxProvider:
     """MiniMax's models: TurnRequests in, TurnEvents out.
 
     The keywords are the keys of OPTIONS; a wrong one raises ProviderError (`config`).
-    The constructor reads no configuration file, and of the environment the proxy and
-    CA variables only; `from_config()` reads both.  Any number of threads may run turns
-    on one provider, and a forked child may go on with it.
+    The constructor reads no configuration file, and only the proxy and CA variables of
+    the environment; `from_config()` reads both.  Any number of threads may run turns on
+    one provider, and a forked child may keep using it.
     """
 
     command = "plexum-minimax"  # what starts this program at a prompt, for hints
@@ -3569,22 +3580,22 @@ class MiniMaxProvider:
     def __init__(self, **options: Any) -> None:
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
-            names = ", ".join(map(name_unknown, unknown))
+            names = ", ".join(map(describe_unknown, unknown))
             raise ProviderError("config", f"unknown options: {names}")
         self._values = default_values()
         for name, value in options.items():
             self._values[name] = check_value(name, value, "MiniMaxProvider")
         self._file: tuple[str | None, JSON] | None = None  # path and overrides
-        self._clients: dict[int, Client] = {}  # one, by the process that made it
+        self._clients: dict[int, Client] = {}  # one, by the id of its process
 
     @classmethod
     def from_config(cls, path: str | None = None, **overrides: Any) -> MiniMaxProvider:
-        """A provider set by the configuration file and the environment.
+        """A provider configured by the configuration file and the environment.
 
-        Each turn reads them again; what is wrong with them is the error of that turn.
+        Each turn reads them again, and fails if something is wrong with them.
         `overrides` are options that win over both.
         """
-        provider = cls()
+        provider = cls(**dict.fromkeys(overrides))  # which checks their names
         provider._file = (path, overrides)
         return provider
 
@@ -3604,15 +3615,15 @@ class MiniMaxProvider:
         """Yield the events of one turn, the same as on the wire.
 
         `request` is a TurnRequest: {"messages": [{"role": "user", "content": "hi"}]},
-        and what else the README lists.  The events are {"type": "turn_start", "model",
+        and the fields the README lists.  The events are {"type": "turn_start", "model",
         "message_id"}, {"type": "block_start", "index", "block"}, {"type": "text_delta"
         or "thinking_delta", "index", "text"}, {"type": "input_delta", "index", "json"},
         {"type": "block_end", "index", "block"}, {"type": "warning", "code", "text"},
         {"type": "retry", "attempt", "max_attempts", "delay", "error"}, {"type":
         "heartbeat"}, and at the end {"type": "turn_end", "stop_reason", "message",
-        "model", "message_id", "usage", "request_id", "timing"} or {"type": "error",
-        "error": {"code", "message", "hint", "retryable", ...}, "model", "usage",
-        "partial", "timing"}.
+        "model", "message_id", "usage", "request_id", "timing", ...} or {"type":
+        "error", "error": {"code", "message", "hint", "retryable", ...}, "model",
+        "usage", "partial", "timing", ...}.
 
         Setting the event `cancel` ends the turn within a second; closing the iterator
         drops the connection.  With `raise_errors` a failed turn raises its
@@ -3629,7 +3640,7 @@ class MiniMaxProvider:
 
     def complete(self, request: JSON, cancel: Any = None) -> JSON:
         """Run one turn and return its `turn_end` event: {"stop_reason", "message",
-        "usage", ...}, see `turn()`.  Raises the ProviderError of a turn that failed."""
+        "usage", ...}, see `turn()`.  Raises ProviderError if the turn fails."""
         event: JSON = {}
         for event in self.turn(request, cancel, raise_errors=True):
             pass
@@ -3637,13 +3648,13 @@ class MiniMaxProvider:
 
     def text(self, request: JSON, cancel: Any = None) -> Iterator[str]:
         """Yield the text of one turn as it arrives, without thinking or tool calls.
-        Raises the ProviderError of a turn that failed."""
+        Raises ProviderError if the turn fails."""
         for event in self.turn(request, cancel, raise_errors=True):
             if event["type"] == TEXT_DELTA:
                 yield event["text"]
 
     def batches(self, request: JSON, scope: Scope) -> Iterator[Batch]:
-        """The events of one turn, in lists of what one read of the network gave."""
+        """The events of one turn in lists, one list for each read of the network."""
 
         def read_image(path: str) -> Any:
             scope.arm("files", FILE_SECONDS)
@@ -3660,7 +3671,7 @@ class MiniMaxProvider:
             read_image=read_image,
             now=time.monotonic,
             sleep=scope.sleep,
-            routes=routes(),
+            routes=self._routes(),
             command=self.command,
         )
         return Turn(request, scope, world).batches()
@@ -3703,22 +3714,28 @@ class MiniMaxProvider:
                 return dict(SECRETS.value(payload))
             raise refusal(exchange, body, url, "JSON")
         except ProviderError as error:
-            if error.code == "timeout":  # the limit may not be that of the setting
+            if error.code == "timeout":  # `seconds` may be less than the setting
                 error.message = error.message.rpartition(" (")[0]
                 error.advice = "network"
             if error.code == "auth" and scope.host not in HOSTS:
                 error.advice = "auth_elsewhere"
-            error.explain(hint_facts(values, url, "", routes(), self.command))
+            error.explain(hint_facts(values, url, "", self._routes(), self.command))
             raise redacted(error) from None
 
     def _load(self, scope: Scope) -> Settings:
-        """The settings for a turn, read in a thread of their own: a disk may hang."""
+        """The settings for a turn, read in a thread, since a disk may hang."""
         if self._file is None and not self._values["api_key_file"]:
             return self.load()
         scope.arm("files", FILE_SECONDS)
         settings: Settings = scope.call(self.load)
         log_oddities(settings)
         return settings
+
+    def _routes(self) -> list[str]:
+        """The variables in effect that change the way to the host."""
+        variable = OPTIONS["base_url"].env
+        is_read = self._file is not None and os.environ.get(variable, "").strip()
+        return ([variable] if is_read else []) + routes()
 
     def _client(self) -> Client:
         """The connections of this process: a child must not use its parent's."""
@@ -3741,22 +3758,22 @@ _ROWS: dict[str, dict[str, type]] = {
 
 
 class Recording(Exchange):
-    """The attempts of a capture, in the place of the network and the clock.
+    """The attempts of a capture, in place of the network and the clock.
 
     It is also the Exchange of the attempt that `post()` returned last.
     """
 
-    is_whole, is_kept = True, False  # no socket is asked for more
+    is_whole, is_kept = True, False  # there is no socket to ask for more
 
     def __init__(self, rows: list[JSON], scope: Scope) -> None:
         self.seconds = 0.0  # the clock of the recording
-        self.difference = ""  # of what is sent
-        self.attempts = deque(rows[1:-1])  # those to come
+        self.difference = ""  # between the recorded request and the one that is sent
+        self.attempts = deque(rows[1:-1])  # those that are still to come
         self._head, self._end, self._scope = rows[0], rows[-1]["event"], scope
 
     def sleep(self, seconds: float) -> None:
         if not self.attempts and self._end.get("stop_reason") == CANCELLED:
-            raise Cancelled  # as it was then
+            raise Cancelled  # as in the recording
 
     def post(self, url: str, body: bytes, values: JSON) -> Exchange:
         sent = {"url": url, "body": parsed(body.decode())}
@@ -3769,7 +3786,7 @@ class Recording(Exchange):
         self.arrived, self.ended = row["arrived"], False
         self._reads = deque(row["reads"])
         if not self.status:
-            self.read()  # raises why there was no answer
+            self.read()  # raises the error that came instead of an answer
         return self
 
     def read(self) -> bytes:
@@ -3847,14 +3864,14 @@ def read_row(line: bytes, number: int) -> JSON:
     """Row `number` of a capture; `reads` become pairs of a time and bytes."""
     from io import BytesIO
 
-    try:  # the values of a turn stand some levels deeper in a row
+    try:  # a row nests the values of a turn some levels deeper
         row = load_json(line.decode("utf-8"), MAX_DEPTH + 20)
     except ValueError as error:
         raise ValueError(f"it cannot be read: {error}") from None
     kind = row.get("kind") if isinstance(row, dict) else None
     fields = _ROWS.get(kind) if isinstance(kind, str) else None
     if fields is None or (kind == "turn") is not (number == 1):
-        raise ValueError(f"a row of kind {printable(str(kind), 40)} cannot stand here")
+        raise ValueError(f"a row of kind {printable(str(kind), 40)} is out of place")
     if kind == "turn" and row.get("capture") != Capture.VERSION:
         raise ValueError(f"this program reads version {Capture.VERSION} of the format")
     if row.get("full"):
@@ -3872,7 +3889,7 @@ def read_row(line: bytes, number: int) -> JSON:
 
 
 def recorded_settings(head: JSON) -> Settings:
-    """The settings of a capture; a replay has no key, and writes nothing."""
+    """The settings of a capture; a replay has no key and is not captured itself."""
     values = default_values()
     for name, value in head["settings"].items():
         if name in OPTIONS and name not in Capture.PRIVATE:
@@ -3907,9 +3924,11 @@ def difference(before: Any, now: Any, path: str = "") -> str:
         found = difference(before[name], now[name], f"{path}.{name}")
         if found:
             return found
+    if names:
+        return ""
     one, other = dump_json(before), dump_json(now)
-    is_alike = one == other or len(names) > 0
-    if not is_alike and "****" in one and len(one) == len(other):
+    is_alike = one == other
+    if "****" in one and len(one) == len(other):
         is_alike = all(a in ("*", b) for a, b in zip(one, other))
     if is_alike:
         return ""
@@ -3923,7 +3942,7 @@ def difference(before: Any, now: Any, path: str = "") -> str:
 
 
 def manifest() -> JSON:
-    """The plugin and its abilities, for `describe`, --manifest and manifest.json."""
+    """What the plugin is and can do, for `describe`, --manifest and manifest.json."""
     return {
         "name": NAME,
         "version": __version__,
@@ -3957,8 +3976,8 @@ def manifest() -> JSON:
 
 # --- the schema
 
-# The fields of each line; "?" marks what may be absent.  Later versions may send further
-# fields.  "line_error" is the `error` that belongs to no turn.
+# The fields of each line; "?" marks those that may be absent.  Later versions may send
+# more fields.  "line_error" is the `error` that belongs to no turn.
 _LINES = {
     "cancel": "id",
     "ping": "id?",
@@ -3979,8 +3998,8 @@ _LINES = {
     "manifest": "id? name version protocol kind executable activation provider models "
     "config capabilities",
 }
-# What fields hold, by name; those that are missing here are strings.  A host may also
-# spell its fields in other ways, for which JSON Schema has no form.
+# What fields hold, by name; fields that are missing here are strings.  A host may also
+# spell its fields in other ways, which JSON Schema cannot express.
 _FIELD_SHAPES = """
 {"id": {"type": ["string", "integer"], "minLength": 1},
 "id?": {"type": ["string", "integer", "null"], "minLength": 1},
@@ -4024,7 +4043,7 @@ def _object(row: str, shapes: JSON) -> JSON:
 
 
 def _parts(shapes: JSON) -> JSON:
-    """The shapes of what lines hold, and of config.json."""
+    """The shapes of the parts of lines, and of config.json."""
     rules, options = [], {}
     for row in ("text text", "tool_use id name", "tool_result tool_use_id"):
         kind, names = row.split(" ", 1)
@@ -4083,7 +4102,7 @@ def schema() -> JSON:
 
 
 class PluginLoop:
-    """Serve turns that come as lines and leave as lines.
+    """Serve turns: requests come in as lines, and events go out as lines.
 
     `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
     `data` or raises OSError; `run(request, scope)` yields the events of a turn in
@@ -4108,14 +4127,14 @@ class PluginLoop:
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
         # The turns that wait, by id, in order of arrival: whether the host gave the id,
         # and the request.  Turns without an id run one after another: while one runs,
-        # the next ones leave the head of the queue and are held.
+        # those at the head of the queue move to `_held`.
         self._waiting: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
         self._held: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
         self._running: list[bool] = []  # of each turn: whether the host gave its id
-        self._names = 0  # how many names turn-1, turn-2, ... were given
+        self._names = 0  # how many ids turn-1, turn-2, ... the plugin has assigned
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
-        self._is_closing = False  # no more turns are taken
+        self._is_closing = False  # further turns are refused
         self._lines = 0  # lines that are not blank
         self._is_anonymous = True  # no line had an id
         self._has_failed = False  # something ended in an error
@@ -4128,7 +4147,7 @@ class PluginLoop:
         spawn(self._read_lines)
 
     def stop(self) -> None:
-        """Cancel every turn; "done" is notified when the end of each is written."""
+        """Cancel every turn; notify "done" when the end of each is written."""
         self._is_closing = True
         with self._state:
             names = list(self._scopes)
@@ -4201,7 +4220,7 @@ class PluginLoop:
                 pieces.clear()
 
     def _on_line(self, number: int, line: bytes | None) -> None:
-        """Do what a line asks for, or answer it with an error that has no id."""
+        """Handle a line, or answer it with an error that has no id."""
         name = None
         try:
             if line is not None and not line.strip(b" \t\r\n\xef\xbb\xbf"):
@@ -4238,7 +4257,7 @@ class PluginLoop:
         return message
 
     def _dispatch(self, message: JSON) -> None:
-        """Do what `message` asks for.  Raises ProviderError if that is unclear."""
+        """Handle `message`.  Raises ProviderError if it is unclear what it asks for."""
         fields, _ = fold_keys(message, ("type", "id"))
         kind, name = fields.get("type"), fields.get("id")
         if kind is None and any(fold(str(key)) == "messages" for key in message):
@@ -4262,9 +4281,9 @@ class PluginLoop:
     # Turns
 
     def _on_turn(self, name: Any, request: JSON) -> None:
-        """Start a turn or let it wait; answer it if neither is possible.
+        """Start or queue a turn; answer it with an error if neither is possible.
 
-        One that is refused keeps its id, but not its request, until its end is written.
+        A refused turn keeps its id, but not its request, until its end is written.
         """
         has_id, failure, turn = name is not None, None, None
         request = {k: v for k, v in request.items() if fold(k) != "id"}
@@ -4277,7 +4296,7 @@ class PluginLoop:
                 name = f"turn-{self._names}"
             self._scopes[name] = Scope()
             if self._is_closing:
-                failure = ProviderError("shutting_down", "the process is ending")
+                failure = ProviderError("shutting_down", "the process is shutting down")
             else:
                 self._waiting[name] = (has_id, {"id": name, **request})
                 turn = self._next_turn()
@@ -4285,7 +4304,7 @@ class PluginLoop:
             if waiting > self._limits["max_queued_turns"]:
                 self._held.pop(name, None) or self._waiting.pop(name)
                 running = len(self._running)
-                text = f"{running} turns run and {waiting - 1} wait: no more can"
+                text = f"{running} turns run and {waiting - 1} wait: the queue is full"
                 failure = ProviderError("busy", text)
         if turn is not None:
             try:
@@ -4300,21 +4319,21 @@ class PluginLoop:
         """Take the first turn that may run now."""
         with self._state:
             while len(self._running) < self._limits["max_concurrent_turns"]:
-                may_lack_id = False not in self._running
-                queue = self._held if self._held and may_lack_id else self._waiting
+                all_have_ids = all(self._running)
+                queue = self._held if self._held and all_have_ids else self._waiting
                 if not queue:
                     break
                 name, (has_id, request) = queue.popitem(last=False)
-                if has_id or may_lack_id:
+                if has_id or all_have_ids:
                     self._running.append(has_id)
                     return name, has_id, request
                 self._held[name] = (has_id, request)
         return None
 
     def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
-        """Run a turn and then, in its thread, those that wait.
+        """Run a turn and then, in the same thread, those that wait.
 
-        So a turn that waits needs no thread of its own, of which there may be none left.
+        So a turn that waits needs no new thread, which it might not be able to start.
         """
         while turn is not None:
             name, has_id, request = turn
@@ -4335,7 +4354,7 @@ class PluginLoop:
             self._notify_if_done()
 
     def _cancel(self, name: Any) -> None:
-        """End a turn soon: one that runs by its scope, one that waits here and now."""
+        """End a turn: one that runs through its scope, one that waits at once."""
         with self._state:
             scope = self._scopes.get(name)
             is_waiting = self._waiting.pop(name, None) or self._held.pop(name, None)
@@ -4345,7 +4364,7 @@ class PluginLoop:
             self._end(name)
 
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
-        """Answer a turn that is not served: it was cancelled, or there is an error."""
+        """Answer a turn that never ran: it was cancelled, or `error` says why."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
         if error is None:
             nothing = dict.fromkeys(("message", "message_id", "request_id"))
@@ -4379,8 +4398,8 @@ class PluginLoop:
     def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
         """Leave `line` to the thread that writes, since the reader must never wait.
 
-        It ends the turn with that id.  Other lines are dropped if `max_unread` wait: a
-        host that sends pings without reading must not fill the memory.
+        `turn` is the id of the turn that it ends.  Other lines are dropped if too many
+        wait, or a host that sends pings without reading would fill the memory.
         """
         data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
@@ -4389,9 +4408,9 @@ class PluginLoop:
                 self._state.notify()
 
     def _write_answers(self) -> None:
-        """Write what others leave, for as long as the process lives.
+        """Write what `_answer()` leaves, for as long as the process lives.
 
-        A line counts as unwritten until it is written, or "done" would come too early.
+        A line stays in the list until it is written, or "done" would come too early.
         """
         while True:
             with self._state:
@@ -4407,7 +4426,7 @@ class PluginLoop:
 def encode(name: Any, events: Iterable[JSON]) -> bytes:
     """The events of a turn as lines of the wire."""
     lines = [dump_json({"id": name, **event}).encode("ascii") for event in events]
-    return b"\n".join([*lines, b""])  # of a large one no more copies than these two
+    return b"\n".join([*lines, b""])  # a large event is copied only these two times
 
 
 # ---------------------------------------------------------------------------
@@ -4444,7 +4463,7 @@ def write_fd(fd: int, data: bytes) -> None:
 def open_descriptors() -> None:
     """Open standard descriptors that are closed, on the null device.
 
-    Else a socket would take their numbers.  Raises OSError if stdout was closed.
+    Otherwise a socket would get their numbers.  Raises OSError if stdout was closed.
     """
     fd, was_closed = -1, False
     while fd <= 2:
@@ -4458,7 +4477,7 @@ def open_descriptors() -> None:
 def ignore_warnings() -> None:
     """Show no Python warnings, whatever PYTHONWARNINGS says: it is not meant for us.
 
-    requests warns of versions of urllib3 that it was not tried with.
+    requests warns about versions of urllib3 that it was not tested with.
     """
     sys.warnoptions[:] = ["ignore"]  # read when `warnings` is imported, if it is
     if "warnings" in sys.modules:
@@ -4466,11 +4485,11 @@ def ignore_warnings() -> None:
 
 
 def _set_process(writer: int, on_sigterm: Callable[..., None]) -> None:
-    """Tune a process that serves nothing but turns, and take its signals.
+    """Tune a process that only serves turns, and take its signals.
 
-    Python calls `on_sigterm` when the main thread is not waiting.  A signal may arrive
-    just before a wait begins, so each also writes its number, which ends the wait, to
-    `writer`.
+    Python runs `on_sigterm` only while the main thread is not waiting.  A signal may
+    arrive just before a wait begins, so each also writes its number to `writer`, which
+    ends the wait.
     """
     import gc
     import signal
@@ -4489,22 +4508,22 @@ def _set_process(writer: int, on_sigterm: Callable[..., None]) -> None:
 
 
 def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
-    """Serve the host on stdin and stdout; returns the process's exit code.
+    """Serve the host on stdin and stdout; return the exit code of the process.
 
     `overrides` are settings that win over file and environment.  Another program that
     runs this keeps its signals, and gets its stdout back.  Raises OSError if stdout was
     closed.
     """
     open_descriptors()  # before anything else is opened
-    wire = os.dup(1)  # of the protocol alone: all else that is printed goes to stderr
+    wire = os.dup(1)  # for protocol lines only; other output goes to stderr
     os.dup2(2, 1)
-    reader, writer = os.pipe()  # signals, and the first letters of words
+    reader, writer = os.pipe()  # for numbers of signals, and first letters of words
 
     def notify(word: str) -> None:
         try:
             os.write(writer, word[:1].encode())
         except OSError:
-            pass  # full of words that say enough
+            pass  # the pipe is full, and what is in it is enough
 
     if owns_process:
         _set_process(writer, lambda *_: notify("terminate"))
@@ -4542,14 +4561,14 @@ def _process_limits(overrides: JSON | None) -> JSON:
 
 
 def _wait_for_end(loop: PluginLoop, reader: int, wire: int) -> int:
-    """Wait for the end of all work, SIGTERM, or the host's leaving; the exit code."""
+    """Wait until all work ends, SIGTERM comes or the host goes; return an exit code."""
     import select
 
     poll = select.poll() if hasattr(select, "poll") else None
     if poll is not None:
         poll.register(reader, select.POLLIN)
         poll.register(wire, 0)  # reports when its reader goes away
-    until = None  # when a process that was terminated has to end
+    until = None  # when the process has to end after SIGTERM
     while True:
         left = None if until is None else max(until - time.monotonic(), 0) * 1000
         ready = {reader: 0} if poll is None else dict(poll.poll(left))
@@ -4579,14 +4598,14 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int) -> int:
 
 # --- output
 
-# stdout gets the answer: a text, a table, JSON.  stderr is for the person beside it:
-# what we wait for, warnings, errors, figures.  Both are written as the wire is, so that
-# a pipe that is slow, closed or non-blocking, and a full disk, behave in the same way.
+# stdout gets the answer: a text, a table, JSON.  stderr is for the person who watches:
+# progress, warnings, errors, figures.  Both are written as the wire is, so that a pipe
+# that is slow, closed or non-blocking, or a full disk, has the same effect.
 
-OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # beside WARNING, results of `check`
+OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # with WARNING, statuses of `check`
 _COLORS = {"bold": 1, "heading": 1, "dim": 2, "code": 36, "fence": 36}
 _COLORS.update({PROBLEM: 31, OK: 32, WARNING: 33})
-# Characters in a model's text that could command a terminal, reverse text, or hide:
+# Characters in a model's text that could control a terminal, reverse text, or hide:
 # controls, directions, zero-width ones, variation selectors, tags.
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
@@ -4654,7 +4673,7 @@ def visible(text: str) -> str:
 
 
 def print_error(error: JSON) -> None:
-    """Say what happened, one thing to do, and the command that says more.
+    """Print what happened, one thing to do, and the command that tells more.
 
     `error` is the object of the contract, without keys.
     """
@@ -4668,7 +4687,7 @@ def print_error(error: JSON) -> None:
     more.update(quota_exhausted="quota", model_unavailable="models --live")
     command = f"{MiniMaxProvider.command} {more.get(code)}"
     if code in more and command not in error["hint"]:
-        out(f"  To find out more: {command}\n", 2)  # in one row, to be copied
+        out(f"  To find out more: {command}\n", 2)  # in one row, so it can be copied
 
 
 # --- demo
@@ -4697,10 +4716,10 @@ def demo_events(blocks: list[JSON], stop_reason: str) -> Iterator[JSON]:
 
 
 def start_demo_server(pace: float) -> Any:
-    """Start a server on loopback that speaks MiniMax's stream, `pace` seconds an event.
+    """Start a loopback server that streams as MiniMax does, with `pace` between events.
 
     It answers a question with a tool call, and the tool's result with a text.  As
-    MiniMax does, it refuses the latter unless the call came back unchanged.
+    MiniMax does, it refuses a result whose call did not come back unchanged.
     """
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -4725,21 +4744,21 @@ def start_demo_server(pace: float) -> Any:
                 time.sleep(pace)
 
         def log_message(self, *_: Any) -> None:
-            """By default each request is logged to stderr."""
+            """Do not log each request to stderr, which is the default."""
 
     try:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     except OSError as error:
-        text = f"no server can listen on 127.0.0.1: {error.strerror}"
+        text = f"cannot listen on 127.0.0.1: {error.strerror}"
         raise ProviderError("network", text, "Allow connections on loopback.") from None
     spawn(server.serve_forever, 0.01)
     return server
 
 
 def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
-    """Run two turns against a server of its own; `write` takes what a person sees.
+    """Run two turns against a built-in server; `write` takes what a person sees.
 
-    Raises the ProviderError of a turn that failed.
+    Raises ProviderError if a turn fails.
     """
     server = start_demo_server(pace)
     url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -4789,9 +4808,9 @@ class Screen:
         self.options, self.at_terminal = options, os.isatty(1)
         self.is_plain = options.raw or not paint("", "bold")
         has_thinking = self.at_terminal and not options.hide_thinking
-        self.shown = ("text", "thinking" * has_thinking)  # the blocks that are
+        self.shown = ("text", "thinking" * has_thinking)  # kinds of blocks
         self.kind = "waiting"  # then the type of the current block
-        self.gap = ""  # what stands before the next block
+        self.gap = ""  # what to print before the next block
         self.held = ""  # the end of the last piece: the next one decides how it looks
         self.column = 0  # of the current row; 0 or 1 in a text, which is not wrapped
         self.style = ""  # of Markdown: "", bold, code, heading or fence
@@ -4868,7 +4887,7 @@ class Screen:
         else:
             text = text if self.is_plain else _MARKS.sub(self.mark, text)
             self.column = 0 if text.endswith("\n") else 1
-        out(text)  # at last: Ctrl-C may come at any time
+        out(text)  # last, since Ctrl-C may come at any time
 
     def end_row(self) -> None:
         """Show what was held back, and end the row and its style."""
@@ -4916,14 +4935,14 @@ class Screen:
         if self.style:  # a heading is bold anyway
             return "" if (self.style, name) == ("heading", "**") else mark
         if name == "**" and not match.string[match.end() : match.end() + 1].strip():
-            return mark  # a power, perhaps
+            return mark  # perhaps a power, as in 2 ** 3
         self.style = kind
         return f"\x1b[{_COLORS[kind]}m" + text
 
     def conclude(self, event: JSON) -> None:
-        """Write a note about an answer that is not whole, and the figures.
+        """Write a note if the answer is incomplete, and the figures.
 
-        Those are for a person: without -v or -q, only if stderr is a terminal.
+        Without -v or -q, the figures appear only if stderr is a terminal.
         """
         reason = event["stop_reason"]
         if reason == CANCELLED:
@@ -4959,7 +4978,7 @@ class Screen:
 
 
 def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
-    """Run and show a turn; returns its last event.
+    """Run and show a turn; return its last event.
 
     Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
     the network would go unnoticed until data comes.  So the turn has its own thread,
@@ -5025,10 +5044,10 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
 
 
 def model_named(name: str | None) -> str | None:
-    """The id to send for `name`.  Raises ProviderError for a probable typing error.
+    """The id to send for `name`.  Raises ProviderError for a probable typo.
 
     An id of a known family, or one that resembles no model, is sent as it is: servers
-    know more models than this file.
+    know more models than this file does.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
     if not name or name in short or model_facts(name) or "/" in name:
@@ -5074,7 +5093,7 @@ def load_history(path: str) -> list[JSON]:
 
 
 def save_history(path: str, messages: list[JSON]) -> None:
-    """Write a conversation to a file that only its owner can read, never by halves."""
+    """Write a conversation, in one step, to a file that only its owner can read."""
     path = os.path.realpath(path)
     fresh = f"{path}.{os.getpid()}"
     fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
@@ -5099,7 +5118,7 @@ def prompts(first: Any) -> Iterator[Any]:
     prepare_stdin()
     at_terminal = os.isatty(0)
     help = "/quit  leave; so do /exit, exit, quit and Ctrl-D    /help  this list\n"
-    help += "Ctrl-C  stop an answer    "
+    help += "Ctrl-C  stop an answer                  "
     help += '"""  begin a text of several lines, or end it\n'
     out("/help lists the commands, /quit leaves.\n" * at_terminal, 2)
     if first:
@@ -5199,9 +5218,9 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     others = [name for name in listed if name not in MODELS]
     rows = manifest()["models"]
     for row in rows:
-        least, above = PRICES_ABOVE.get(row["id"], (None, None))
+        threshold, above = PRICES_ABOVE.get(row["id"], (None, None))
         row["status"] = MODELS[row["id"]].status
-        row["prices_above"] = above and {"input_tokens": least, **above}
+        row["prices_above"] = above and {"input_tokens": threshold, **above}
         row.update({"listed": row["id"] in listed} if is_live else {})
     if options.json:
         return out_json({"models": rows, **({"others": others} if is_live else {})})
@@ -5213,8 +5232,8 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
         mark = mark if is_live else row["status"]
         table.append([row["id"], *limits, *row["prices"].values(), mark])
         if row["prices_above"]:
-            least, *prices = row["prices_above"].values()
-            table.append([f"  above {least:,} in", "", "", *prices, ""])
+            threshold, *prices = row["prices_above"].values()
+            table.append([f"  above {threshold:,} in", "", "", *prices, ""])
     table += [[name, *[""] * 6, "listed"] for name in others]
     for number, cells in enumerate(table):
         cells = ["-" if cell is None else cell for cell in cells]
@@ -5228,7 +5247,7 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
-    """The windows of a plan, from any of the shapes in which servers send them."""
+    """The windows of a plan, from any of the forms in which servers send them."""
     payload = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
     data = payload.get("data")
     data = data if isinstance(data, dict) else {"model_remains": data}
@@ -5280,7 +5299,7 @@ def quota_windows(row: JSON) -> list[JSON]:
 
 
 def quota_text(window: JSON) -> tuple[str, str]:
-    """The status of a window, and how much of it is left until when."""
+    """The status of a window, how much of it is left, and when it resets."""
     left, moment = window["percent_left"], window["resets_at"]
     if not window["included"]:
         return OK, "not in your plan"
@@ -5293,7 +5312,7 @@ def quota_text(window: JSON) -> tuple[str, str]:
         days, seconds = divmod(int(moment - time.time()), 86400)
         span = f"in {days} d {seconds // 3600} h"
         span = span if days else f"in {seconds // 3600} h {seconds // 60 % 60} min"
-        text += f", resets {when} ({'now past' if days < 0 else span})"
+        text += f", resets {when} ({'already past' if days < 0 else span})"
     is_enough = window["unlimited"] or left is None or left >= 10
     return OK if is_enough else WARNING if left else PROBLEM, text
 
@@ -5306,7 +5325,7 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
         windows = read_quota(provider, values)
     except ProviderError as error:
         if kind != PLAN_KEY:
-            error.hint = f"Only plans have a quota; a {kind} spends {wallet}."
+            error.hint = f"Only plans have a quota; your {kind} spends {wallet}."
         raise
     if options.json:
         return out_json({"key": kind, "quota": windows})
@@ -5314,7 +5333,7 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
         status, text = quota_text(window)
         note(f"{window['model']:<20} {window['window']:<8} ", text, status, 1)
     if not windows:
-        text = f"There is no plan quota for this key; a {kind} spends {wallet}."
+        text = f"This key has no plan quota; your {kind} spends {wallet}."
         note("", text, "", 1)
     return EXIT_OK
 
@@ -5322,12 +5341,12 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
 # --- check: all that can be found out without spending tokens
 
 # A result is {"check", "status", "text", "remedy"}.  Settings also have "value" and
-# "origin".  If another setting works, "settings" {name: value} holds it, and install.sh
-# stores it.  The key is in no result, and SECRETS masks what quotes it.
+# "origin".  If another setting works, it is in "settings" {name: value}, and install.sh
+# stores it.  No result contains the key: SECRETS masks texts that quote it.
 
 
 class Checkup:
-    """The checks: each adds results, and may leave something for the next.
+    """The checks: each adds results, and may leave something for the next one.
 
     A ProviderError that a check raises becomes a problem with its message and hint.
     """
@@ -5376,7 +5395,9 @@ class Checkup:
             self.fail(name, error)
         except Exception as error:  # the last resort
             text = f"{type(error).__name__}: {printable(str(error), 200)}"
-            self.add(PROBLEM, name, text, "This is a defect of the plugin: report it.")
+            self.add(
+                PROBLEM, name, text, "This is a bug in the plugin: please report it."
+            )
 
     def remedy(self, name: str, value: str) -> str:
         """How to change a setting to `value`, in the place that sets it now."""
@@ -5394,7 +5415,7 @@ class Checkup:
 
     def demo(self) -> None:
         _demo(None, self.provider, 0, lambda text: None)
-        self.add(OK, "demo", "2 turns with a server of its own")
+        self.add(OK, "demo", "2 turns with a built-in server")
 
     def config(self) -> None:
         path, mode = self.settings.path, self.settings.mode
@@ -5409,13 +5430,13 @@ class Checkup:
             hint = f"Run chmod 600 {file}"
             self.add(WARNING, "config", f"others can read the key in {file}", hint)
         for name in self.settings.unknown:
-            text = f"unknown setting: {name_unknown(name)}"
+            text = f"unknown setting: {describe_unknown(name)}"
             self.add(WARNING, "config", text, f"Correct or remove it in {path}.")
 
     def each_setting(self) -> None:
-        """Add a result for each setting that matters or is set, and one for the defaults.
+        """Add a result for each setting that matters or is set, and one for the others.
 
-        Where each comes from is half of what support asks for.
+        Where a setting comes from is half of what support asks.
         """
         in_file = load_settings(self.settings.path, {}).origins
         defaults: JSON = {}
@@ -5434,7 +5455,7 @@ class Checkup:
                 defaults[name] = value
         region = self.values["region"]
         if HOSTS.get(self.host, region) != region and "region" in self.origins:
-            text = f"base_url is a host of region {HOSTS[self.host]}, not {region}"
+            text = f"base_url is in region {HOSTS[self.host]}, but region is {region}"
             self.add(WARNING, "base_url", text, "Remove the one that is wrong.")
         texts = [f"{name} {json.dumps(value)}" for name, value in defaults.items()]
         self.add(OK, "defaults", ", ".join(texts), values=defaults)
@@ -5446,12 +5467,12 @@ class Checkup:
         status, hint = OK, ""
         text = f"{self.key_kind}, {len(key)} characters ({origin})"
         if not key_kind(key)[0] or len(key) < 20:
-            status, text = WARNING, text + ": unlike MiniMax's keys"
-            hint = "Copy it again, whole, if it is not accepted."
+            status, text = WARNING, text + ": does not look like MiniMax's keys"
+            hint = "If it is not accepted, copy it again, whole."
         self.add(status, "api_key", text, hint, origin=origin)
 
     def network(self) -> None:
-        """Ask without the key: any HTTP answer shows that the way is open, and a
+        """Ask without the key: any HTTP answer shows that the network works, and a
         failure tells DNS, TCP and TLS apart."""
         used, failure = ", ".join(routes()), proxy_failure(self.base)
         if failure is not None:
@@ -5469,7 +5490,7 @@ class Checkup:
                 raise
         seconds = time.monotonic() - began
         how = "certificate verified" if self.base.startswith("https") else "plain http"
-        self.add(OK, "network", f"{self.host} answers after {seconds:.1f} s, {how}")
+        self.add(OK, "network", f"{self.host} answered after {seconds:.1f} s, {how}")
 
     def key(self) -> None:
         """List the models, with the key."""
@@ -5482,7 +5503,7 @@ class Checkup:
         self.add(OK, "key", text)
 
     def find_settings(self, error: ProviderError) -> None:
-        """Find the region or the base URL with which the models are listed.
+        """Find the region or the base URL with which listing the models works.
 
         The key goes to the other region only if it was meant for MiniMax's own host.
         """
@@ -5517,7 +5538,7 @@ class Checkup:
         except ProviderError as error:
             if self.key_kind == PLAN_KEY:
                 text = f"the quota cannot be read: {error.message}"
-                hint = "See the page of your plan on the platform."
+                hint = "Look at the page of your plan on MiniMax's platform."
                 return self.add(WARNING, "plan", text, hint)
         self.add(OK, "plan", "a plan" if windows else f"spends {self.wallet}")
         for window in windows:
@@ -5530,7 +5551,7 @@ class Checkup:
         """Check that the default model exists, and that the endpoint lists it."""
         name = canonical_model(self.values["model"])
         facts, is_listed = MODELS.get(name), name in self.listed
-        status, text = WARNING, f"{name} is not in the table of models"
+        status, text = WARNING, f"{name} is not in the plugin's table of models"
         if facts and facts.retired:
             status = WARNING if is_listed else PROBLEM
             text = f"{name} was retired on {facts.retired}"
@@ -5548,7 +5569,7 @@ class Checkup:
 
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
-    """Print problems, then warnings, then a summary; with -v also all else."""
+    """Print problems, then warnings, then a summary; with -v, everything."""
     checkup, has_row = Checkup(provider), is_screen(2)
     out("checking ..." * has_row, 2)
     checkup.run(options.offline)
@@ -5674,7 +5695,7 @@ def add_options(command: str, parser: Any) -> None:
     add, on = parser.add_argument, {"action": "store_true"}
     if command == "":
         words = {"action": "version", "version": f"{NAME} {__version__}"}
-        add("--version", **words, help="print it and exit; so do --manifest, --schema")
+        add("--version", **words, help="print it and exit; also --manifest, --schema")
     if command in ("say", "check", "models", "quota", "replay"):
         add("--json", **on, help="print JSON, for scripts")
     if command == "say":
@@ -5689,7 +5710,7 @@ def add_options(command: str, parser: Any) -> None:
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
         add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
-    words = {"default": SUPPRESS, "help": "write each turn into DIR, for replay"}
+    words = {"default": SUPPRESS, "help": "record each turn in DIR, for replay"}
     add("--capture", dest="capture_dir", metavar="DIR", **words)
     words["help"] = "what is logged to stderr: " + ", ".join(LEVELS)
     add("--log-level", choices=LEVELS, metavar="L", **words)
@@ -5698,7 +5719,7 @@ def add_options(command: str, parser: Any) -> None:
 def add_say_options(add: Callable[..., Any], on: JSON) -> None:
     add("-m", "--model", metavar="M", help="id of the model, or m3 or flash for short")
     add("--system", metavar="TEXT", help="the system prompt")
-    add("--max-tokens", type=int, metavar="N", help="limit of the answer")
+    add("--max-tokens", type=int, metavar="N", help="limit of output tokens")
     add("--thinking", **on, default=None, help="let the model think first")
     off = {"action": "store_false", "dest": "thinking"}
     add("--no-thinking", **off, help="turn thinking off, if the model allows it")
@@ -5707,10 +5728,10 @@ def add_say_options(add: Callable[..., Any], on: JSON) -> None:
     add("--top-p", type=float, metavar="P", help="share of likely tokens, up to 1")
     add("--image", action="append", metavar="FILE", help="a picture: a file or a URL")
     add("--chat", **on, help="hold a conversation; /quit leaves")
-    add("--history", metavar="FILE", help="keep the conversation there; continue it")
+    add("--history", metavar="FILE", help="keep the conversation in FILE; continue it")
     add("--hide-thinking", **on, help="do not show thinking")
     add("--raw", **on, help="show Markdown as it is")
-    add("-q", "--quiet", **on, help="leave out tokens, cost and speed")
+    add("-q", "--quiet", **on, help="do not show tokens, cost and speed")
     add("-v", "--verbose", **on, help="show them even if stderr is not a terminal")
 
 
@@ -5730,7 +5751,7 @@ def _help(options: Any, provider: MiniMaxProvider) -> int:
 # The function that runs a command and returns its exit code, its usage and its help.
 COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
     "say": (_say, "[options] [TEXT ...] [-]", "ask a model; --chat for a conversation"),
-    "check": (_check, "[--offline] [-v] [--json]", "find out if it works, or why not"),
+    "check": (_check, "[--offline] [-v] [--json]", "find out whether the setup works"),
     "models": (_models, "[--live] [--json]", "list the models with limits and prices"),
     "quota": (_quota, "[--json]", "show what is left of a plan"),
     "replay": (_replay, "[--json] FILE", "run a captured turn again, and compare"),
@@ -5740,7 +5761,7 @@ COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
 
 
 def run_command(arguments: list[str], owns_process: bool) -> int:
-    """Do what the command line asks for; returns the exit code."""
+    """Do what the command line asks for; return the exit code."""
     first = arguments[0] if arguments else ""  # these need no argparse
     if first == "--version":
         out(f"{NAME} {__version__}\n")
@@ -5753,7 +5774,7 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
     if options.command == "say" and not any(word.startswith("-") for word in rest):
         options.text += rest  # argparse takes TEXT from one place only
     elif rest:
-        options.parser.error(f"unknown: {printable(' '.join(rest), 200)}")
+        options.parser.error(f"unknown arguments: {printable(' '.join(rest), 200)}")
     names = ("capture_dir", "log_level")  # settings that win over all others
     overrides = {name: value for name, value in vars(options).items() if name in names}
     if options.command is None and not os.isatty(0):
@@ -5767,8 +5788,8 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` and return the exit code.
 
-    Without `argv` it takes the process's own, and the process ends.  With it, the
-    process is another program's: its signals, warnings and descriptors stay as they are.
+    Without `argv` it takes the process's own and ends the process.  With it, another
+    program owns the process: its signals, warnings and descriptors stay as they are.
     """
     owns_process = argv is None
     try:

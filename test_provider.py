@@ -5600,7 +5600,7 @@ def test_allow_keeps_what_is_there_and_a_backup(installer: Installer) -> None:
     for broken in ("{oops", "[]", '{"plugins": []}', '{"plugins": {"allow": {}}}'):
         real.write_text(broken)
         output = installer.run("--offline --no-demo --allow", code=1)
-        assert f"{plexum} is left alone: " in output and "--allow\n" in output
+        assert f"{plexum} was left alone: " in output and "--allow\n" in output
         assert real.read_text() == broken
     before = '{"é": [1.5, null], "plugins": {"allow": ["other"], "x": {}}}'
     real.write_text(before, encoding="utf-8")
@@ -5624,7 +5624,7 @@ def test_link_replaces_nothing_of_others(installer: Installer) -> None:
     installer.link.unlink()
     installer.link.write_text("another program")
     output = installer.run("--offline --no-demo")
-    assert f"{installer.link} is something else; it was left alone" in output
+    assert f"{installer.link} is not a link to the plugin; it was left alone" in output
     installer.run("--uninstall")
     assert installer.link.read_text() == "another program"
 
@@ -5734,10 +5734,13 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         assert at_terminal(installer, "--no-demo").endswith(ready)  # nothing to ask
         bad = installer.run("--api-key-stdin", stdin="sk-...", code=1)
         assert "install.sh: the key is a placeholder" in bad
+        assert "  1. " in bad and " --api-key-stdin <FILE " in bad
         assert json.loads(installer.config.read_text()) == stored
         installer.config.unlink()
-        output = at_terminal(installer, "--no-demo", "")
-        assert "--api-key-stdin <FILE" in output and "Ready." not in output
+        for nothing in ("", "\x04"):  # Enter, Ctrl-D
+            output = at_terminal(installer, "--no-demo", nothing)
+            assert "  1. ./install.sh   # asks for your API key\n" in output
+            assert "Ready." not in output and "Traceback" not in output
 
 
 # =====================================================================
@@ -6668,14 +6671,14 @@ FINDINGS: list[tuple[str, str, list[str], str, Obj]] = [
     ("api_key", "problem", ["MINIMAX_API_KEY", "white space"], "key plan",
      {"env": {"MINIMAX_API_KEY": "sk-cp- " + "w" * 40}}),
     ("api_key", "warning", ["whole"], "", {"env": {"MINIMAX_API_KEY": "sk-cp-abc"}}),
-    ("api_key", "warning", ["unlike"], "", {"env": {"MINIMAX_API_KEY": "ghp_" + "w" * 40}}),
+    ("api_key", "warning", ["look like"], "", {"env": {"MINIMAX_API_KEY": "ghp_" + "w" * 40}}),
     ("config", "problem", ["config.json", "character 2", "JSON object"], JSON_ERROR,
      {"config": "{oops"}),
     ("config", "warning", ["apikey (did you mean api_key?)"], "", {"config": {"apikey": 1}}),
     ("max_retries", "problem", ["0 to 100"], "", {"config": {"max_retries": 101}}),
     ("region", "problem", ["MINIMAX_REGION", "global, cn", "restart"], NO_ROUTE,
      {"env": {"MINIMAX_REGION": "europe"}}),
-    ("base_url", "warning", ["region cn, not global"], "",
+    ("base_url", "warning", ["region cn, but region is global"], "",
      {"config": {"region": "global"}}),
     ("network", "problem", ["nowhere.invalid", "DNS"], "key plan",
      {"env": NO_SUCH_HOST}),
@@ -6882,7 +6885,7 @@ def test_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
     env: Env = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://" + NO_PORT)
     done = person("check", "--offline", "-v", base_url=site.base_url, env=env)
     assert done.code == 0 and site.connections == 0
-    done.says("demo 2 turns with a server of its own", "All is well")
+    done.says("demo 2 turns with a built-in server", "All is well")
     assert not re.search(r"(?m)^\w+ +(network|key|plan) ", done.out)
     done = person("demo", env=env)
     last = r"2 turns, \d+ events, thinking and signature returned unchanged\.\n"

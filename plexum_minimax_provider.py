@@ -4758,11 +4758,18 @@ def start_demo_server(pace: float) -> Any:
 def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
     """Run two turns against a built-in server; `write` takes what a person sees.
 
+    They go through the whole plugin, with two queues in place of stdin and stdout.
     Raises ProviderError if a turn fails.
     """
+    from queue import Queue
+
     server = start_demo_server(pace)
     url = f"http://127.0.0.1:{server.server_address[1]}"
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
+    lines: Any = Queue()
+    answers: Any = Queue()
+    wire = (lines.get, answers.put, provider.batches, default_values())
+    PluginLoop(*wire, notify=lambda word: None).start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     question, weather = "What is the weather in Lisbon?", "21 C, sunny"
     result = {"type": "tool_result", "tool_use_id": "1", "content": weather}
@@ -4773,16 +4780,21 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
     for who, text, content in asked:
         write(f"{who:<9} > {text}\n")
         messages.append({"role": "user", "content": content})
-        turn = {"messages": messages, "tools": [{"name": "get_weather"}]}
-        event: JSON = {}
-        for event in provider.turn(turn, raise_errors=True):
-            count += 1
-            if event["type"] == BLOCK_START:
-                block = event["block"]
-                write(f"{labels[block['type']]:<9} > {block.get('name', '')}")
-            is_end = event["type"] == BLOCK_END
-            write("\n" if is_end else event.get("text") or event.get("json") or "")
+        turn = {"id": who, "messages": messages, "tools": [{"name": "get_weather"}]}
+        lines.put(dump_json(turn).encode("ascii") + b"\n")
+        event: JSON = {"type": ""}
+        while event["type"] not in TERMINAL:
+            for event in map(load_json, answers.get().decode("ascii").splitlines()):
+                count += 1
+                if event["type"] == BLOCK_START:
+                    block = event["block"]
+                    write(f"{labels[block['type']]:<9} > {block.get('name', '')}")
+                is_end = event["type"] == BLOCK_END
+                write("\n" if is_end else event.get("text") or event.get("json") or "")
+        if event["type"] == ERROR:
+            raise ProviderError(**event["error"])
         messages.append(event["message"])
+    lines.put(b"")
     server.shutdown()
     server.server_close()
     write(f"\nIt works: 2 turns, {count} events, ")
@@ -5046,11 +5058,11 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
 def model_named(name: str | None) -> str | None:
     """The id to send for `name`.  Raises ProviderError for a probable typo.
 
-    An id of a known family, or one that resembles no model, is sent as it is: servers
-    know more models than this file does.
+    An id that begins with MiniMax-, or resembles none, is sent as it is: servers know
+    more models than this file does.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
-    if not name or name in short or model_facts(name) or "/" in name:
+    if not name or name in short or re.match("(?i)minimax-|.*/", name):
         return short.get(name or "", name)
     forms = {form: id for id in MODELS for form in (id, id[len("MiniMax-") :])}
     near = {**forms, **short}.get(nearest(name, [*forms, *short], 0.75))
@@ -5083,23 +5095,34 @@ def load_history(path: str) -> list[JSON]:
     reason = "it holds no conversation"
     try:
         data, _ = read_file(path, 256 * MIB)
-        talk = parsed(data.decode("utf-8", "replace"))
+        talk = parsed(data.decode("utf-8", "replace").strip() or '{"messages": []}')
         if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
             return list(talk["messages"])
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "strerror", error))
+        if isinstance(error, FileNotFoundError) and os.path.isdir(folder):
+            reason = "its directory cannot be written"
     text = f"--history {printable(path, 200)}: {reason}"
     raise ProviderError("config", text, "Name another file, or a new one.")
 
 
 def save_history(path: str, messages: list[JSON]) -> None:
-    """Write a conversation, in one step, to a file that only its owner can read."""
+    """Write a conversation, in one step, to a file that only its owner can read.
+
+    A disk that is full must not end the conversation.
+    """
     path = os.path.realpath(path)
     fresh = f"{path}.{os.getpid()}"
-    fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with open(fd, "w", encoding="ascii") as file:
-        json.dump({"messages": messages}, file, indent=1)
-    os.replace(fresh, path)
+    try:
+        fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with open(fd, "w", encoding="ascii") as file:
+            json.dump({"messages": messages}, file, indent=1)
+        os.replace(fresh, path)
+    except OSError as error:
+        if os.path.exists(fresh):
+            os.unlink(fresh)
+        text = f"{printable(path, 200)} was not saved: {error.strerror}"
+        note("warning: ", text)
 
 
 def read_stdin() -> str:
@@ -5507,13 +5530,15 @@ class Checkup:
 
         The key goes to the other region only if it was meant for MiniMax's own host.
         """
-        name, values, hint = "base_url", [], error.hint
+        name, values, status, hint = "base_url", [], PROBLEM, error.hint
         if error.code == "auth":
             name, hint = "region", f"Copy the key again to {self.origins['api_key']}."
             values = [r for r in REGIONS if r != HOSTS.get(self.host, r)]
         if error.code == "not_found":
             root = root_of(self.base)
             values = [root + "/anthropic", self.base + "/anthropic", root]
+            if self.host not in HOSTS:
+                status, hint = WARNING, "Try say: some servers list no models."
         for value in values:
             changed = {**self.values, "base_url": "", name: value}
             try:
@@ -5527,7 +5552,9 @@ class Checkup:
                 hint += ", and remove base_url"
             self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
             return
-        self.add(PROBLEM, "key", f"{self.host}: {error.message}", hint)
+        also = "".join(f"; nor does region {r}" for r in values if r in REGIONS)
+        text = f"{self.host} does not accept it: {error.message}{also}"
+        self.add(status, "key", text, hint)
 
     def plan(self) -> None:
         """Check what is left of the quota, for keys that may have one."""

@@ -6166,6 +6166,7 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, list[str]]] = [
     ("say x", NO_SUCH_HOST, None, 1, "", ["error: network: ", "nowhere.invalid", "check"]),
     ("say x", NO_PROXY_THERE, None, 1, "", ["error: network: ", "proxy", "HTTPS_PROXY"]),
     ("say -m M3 x", {}, None, 1, "", ['did you mean "MiniMax-M3"?']),
+    ("say -m MiniMax-M4 x", {}, respond(OK), 0, "ok\n", ["asked for MiniMax-M4"]),
     ("say --image no.png x", {}, None, 1, "", ["no.png: it cannot be read: No such file"]),
     ("say", {}, None, 2, "", ["usage: ", " say [options]", "nothing to send"]),
     ("say --chat --json", {}, None, 2, "", ["usage: ", "--json"]),
@@ -6266,6 +6267,7 @@ def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> N
         argv = ("say", "--history", str(file), *argv)
         return person(*argv, base_url=site.base_url, **options)
 
+    file.touch()
     assert say("one").code == 0
     assert file.stat().st_mode & 0o777 == 0o600
     before = file.read_bytes()
@@ -6280,6 +6282,18 @@ def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> N
     for content in (b"[]", b"{oops", b'{"messages": 7}', b"\xff"):
         file.write_bytes(content)
         say("five").says("error: --history", "it holds no conversation")
+
+
+def test_conversation_outlives_a_file_that_cannot_be_saved(
+    site: Emulator, tmp_path: Path
+) -> None:
+    site.answer = minimax(turn=respond(OK))
+    name = "n" * 252  # no room for the end of a temporary name
+    argv = ("say", "--chat", "--history", str(tmp_path / name))
+    done = person(*argv, stdin=b"one\ntwo\n", base_url=site.base_url)
+    assert (done.code, done.out) == (0, "ok\nok\n")
+    done.says("was not saved: File name too long")
+    assert len(site.requests[1].json["messages"]) == 3
 
 
 @pytest.mark.parametrize("folder, name, shown", [

@@ -326,9 +326,11 @@ UPSTREAM_CODES: dict[str, tuple[int | str, ...]] = {
 # number and a generic status.  Patterns are in lower case.
 ERROR_TEXTS = {
     "context_too_long": "context window|maximum context length|prompt is too long"
-    "|input length and `max_tokens`|exceeds? context limit"
+    "|input length and `max_tokens`|exceed(s|ed|ing)? (the )?context limit"
     "|^(?=.*上下文).*(长度|窗口|超)|^(?=.*输入).*过长",
-    "model_unavailable": r"unknown model|not support model|\(0/0 used\)",
+    "model_unavailable": r"unknown model|not support model|\(0/0 used\)"
+    r"|\bmodel\b.{0,80}(not found|not exist|no longer|retired)"
+    r"|未知模型|模型.{0,80}(不存在|下线)",
 }
 
 # The types of a turn's lines on the wire; only the loop knows those of other lines.
@@ -340,9 +342,9 @@ TERMINAL = (TURN_END, ERROR)
 CANCELLED = "cancelled"  # the only stop reason that is not the upstream's
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
-TOOL_MARKUP = (
-    *("<minimax:tool_call>", "</minimax:tool_call>", "]<]minimax[>["),
-    *("[TOOL_CALL]", "[/TOOL_CALL]", "<invoke name="),
+TOOL_MARKUP = re.compile(
+    r"[<\[\]](?:/?(?i:minimax:tool_call|invoke>|TOOL_CALL\])|<\]minimax\[>\["
+    r"|(?i:invoke)\s+name=)"
 )
 
 MAX_DEPTH = 500  # of nested JSON: well below every Python's recursion limit
@@ -578,7 +580,7 @@ class Redactor:
             for kept in self._keys[len(self._keys) // 2 + 1 :]:
                 latest.add(kept)
             vars(self).update(vars(latest))
-        secret = key[len(key_kind(key)[0]) :]
+        secret = well_formed(key[len(key_kind(key)[0]) :])
         self._keys.append(key)
         if len(secret) < self.SPAN:
             self._short.append(key)
@@ -594,7 +596,8 @@ class Redactor:
         from binascii import b2a_base64
         from urllib.parse import quote
 
-        forms = {secret, dump_json(secret)[1:-1], quote(secret, safe="")}
+        escaped = dump_json(secret)[1:-1]
+        forms = {secret, escaped, escaped.replace("/", r"\/"), quote(secret, safe="")}
         for lead in range(3):
             # The first and last characters also encode bits of the neighbours.
             data = b"\0" * lead + secret.encode("utf-8")
@@ -654,8 +657,8 @@ def is_error_payload(payload: Any) -> bool:
     if not isinstance(payload, dict):
         return False
     kind, base = str(payload.get("type")), payload.get("base_resp")
-    is_refusal = isinstance(base, dict) and str(base.get("status_code", 0)) != "0"
-    is_error = kind == "error" or kind.endswith("_error")
+    is_refusal = isinstance(base, dict) and str(base.get("status_code") or 0) != "0"
+    is_error = "error" in (kind, payload.get("object")) or kind.endswith("_error")
     return bool(payload.get("error")) or is_error or is_refusal
 
 
@@ -677,7 +680,7 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     # MiniMax's number: in a field, or the last one in parentheses, since messages put
     # token counts in parentheses too.
     numbers: list[Any] = [base.get("status_code"), inner.get("code")]
-    numbers += reversed(re.findall(r"\((\d{4})\)", message))
+    numbers += reversed(re.findall(r"[(（](\d{4})[)）]", message))
     four_digits = [int(n) for n in numbers if re.match(r"\d{4}$", str(n), re.ASCII)]
     number = next(filter(_our_code, four_digits), None)
     if status is None and re.match(r"[45]\d\d$", str(inner.get("http_code")), re.ASCII):
@@ -707,10 +710,12 @@ def _classify(number: int | None, status: int | None, kind: str, text: str) -> s
                 return code
     if number is not None:
         return _our_code(number)
+    if status == 404 and re.search(ERROR_TEXTS["model_unavailable"], text):
+        return "model_unavailable"
     if status == 404 and not kind:  # not from the API
         return "not_found"
     if status == 404:
-        return "model_unavailable" if "model" in text else "rejected"
+        return "model_unavailable" if re.search("model|模型", text) else "rejected"
     if status is None:
         return _our_code(kind) or "upstream"
     return _our_code(status) or _our_code(status // 100) or "upstream"
@@ -1020,7 +1025,9 @@ def _tool(tool: JSON, path: str) -> JSON:
     function = tool.pop("function", None)
     function = _without_nulls(function) if isinstance(function, dict) else {}
     names = ("input_schema", "inputSchema", "parameters")
-    schemas = [part[n] for part in (tool, function) for n in names if n in part] or [{}]
+    folded = [fold(n) for n in names]
+    parts = (tool, function)
+    schemas = [p[k] for p in parts for k in p if fold(k) in folded] or [{}]
     if any(schema != schemas[0] for schema in schemas):
         wrong_field(path, "has two schemas that differ")
     require("object", schemas[0], path + ".input_schema")
@@ -1028,10 +1035,12 @@ def _tool(tool: JSON, path: str) -> JSON:
     schema = _without_nulls(schemas[0]) or {"type": "object", "properties": {}}
     if schema.setdefault("type", "object") != "object":
         wrong_field(path + ".input_schema.type", 'must be "object"')
-    tool = {**function, **tool, "input_schema": schema}
+    tool = {**function, **tool}
+    tool = {k: v for k, v in tool.items() if fold(k) not in folded or k == names[0]}
+    tool["input_schema"] = schema
     if tool.get("type") in ("function", ""):
         del tool["type"]
-    return {key: value for key, value in tool.items() if key not in names[1:]}
+    return tool
 
 
 def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
@@ -1131,7 +1140,10 @@ def _as_blocks(content: Any) -> list[JSON]:
         return []
     blocks = []
     for item in content if isinstance(content, list) else [content]:
-        if isinstance(item, dict) and isinstance(item.get("type"), str):
+        kind = item.get("type") if isinstance(item, dict) else None
+        # A lone object is a tool's data, whose `type` may be anything: GeoJSON.
+        is_alone = item is content and kind not in ("text", "image")
+        if isinstance(kind, str) and not is_alone:
             blocks.append(item)
         else:
             text = item if isinstance(item, str) else dump_json(item)
@@ -1210,12 +1222,18 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
     A source stays as it is, unless it holds base64 that needs correction.
     """
     names = ("source", "url", "data_base64", "data", "path")  # `data` is MCP's
+    folded = {fold(name): name for name in (*names, "media_type", "mimeType")}
+    block = {folded.get(fold(key), key): value for key, value in block.items()}
+    is_empty = any(block.get(name) == "" for name in names)  # as Go hosts send it
+    block = {k: v for k, v in block.items() if v != "" or k not in folded.values()}
     forms = [name for name in names if name in block]
     source = block.get("source", {})
     try:
         if request.facts and "image" not in request.facts.input:
             raise ValueError(f"{request.model} does not accept images")
         require("object", source, path + ".source")
+        if is_empty and not forms:
+            raise ValueError("it is empty")
         if len(forms) != 1:
             wrong_field(path, "must have exactly one of " + ", ".join(names))
         form, fields = forms[0], {**block, **source}
@@ -1226,9 +1244,10 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
         value, label = fields[form], fields.get("media_type", fields.get("mimeType"))
         require("string", value or None, f"{path}.{form}")
         require("string", label or "", path + ".media_type")
-        if form == "path":
+        is_data = value.lstrip()[:5].lower() == "data:"
+        if form == "path" and not is_data:
             source = request.read_file(value, path)
-        elif form == "url" and value[:5].lower() != "data:":
+        elif form == "url" and not is_data:
             source = source or {"type": "url", "url": value}
         else:
             source = {**source, **_base64_source(value, label)}
@@ -1252,7 +1271,7 @@ def _base64_source(text: str, label: str | None) -> JSON:
     from binascii import a2b_base64
     from urllib.parse import unquote
 
-    head, _, rest = text.partition(",")
+    head, _, rest = text.strip().partition(",")
     if head[:5].lower() == "data:" and "base64" in head.lower():
         label, text = head[5:].partition(";")[0] or label, unquote(rest)
     data = "".join(text.split()).replace("-", "+").replace("_", "/")
@@ -1420,6 +1439,7 @@ class Block:
 
     def __init__(self, index: int, opened: JSON) -> None:
         self.index = index  # in order of start
+        self.is_late = False  # whether it began after the message was complete
         self.kind = opened["type"]
         self.opened = opened
         self.input: Any = None  # a call's input, if it came whole
@@ -1455,7 +1475,8 @@ class Block:
         """The events of everything that was held back."""
         held, self.held = self.held, {}
         # The input of a call may have come whole, in its start, and not in deltas.
-        if self.parts.get("input") == [] and self.input not in (None, "", {}):
+        is_bare = "input" in self.parts and not "".join(self.parts["input"]).strip()
+        if is_bare and self.input not in (None, "", {}):
             is_text = isinstance(self.input, str)
             held.setdefault("input", self.input if is_text else dump_json(self.input))
         return [event for field in held for event in self.add(field, held[field])]
@@ -1535,8 +1556,10 @@ class EventTranslator:
         handler = _ON.get(str(payload.get("type")))
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
-        if "usage" in payload:
-            self._merge_usage(payload["usage"])
+        if "usage" in payload or payload.get("type") != _BLOCK_DELTA:
+            for holder in (payload.get("message"), payload.get("delta"), payload):
+                if isinstance(holder, dict):
+                    self._merge_usage(holder.get("usage"))
         return handler(self, payload) if handler else ()  # a kind newer than this file
 
     def conclude(self) -> Iterator[JSON]:
@@ -1551,7 +1574,7 @@ class EventTranslator:
         if is_for_call and not kinds:
             raise _broken("the answer stopped for tool use and has no content")
         for call in calls:
-            if is_for_call and call.problem:
+            if is_for_call and call.problem and not call.is_late:
                 name = printable(str(call.opened.get("name")), 80)
                 raise _broken(f"the tool call {name} {call.problem}")
         if not kinds:
@@ -1560,10 +1583,11 @@ class EventTranslator:
             text = "the answer stopped for tool use, but holds no tool call"
             yield warning("no_tool_call", text)
         texts = [b.finished["text"] for b in self._blocks if b.kind == "text"]
+        kinds = {b.kind for b in self._blocks if b.kind != "tool_use" or not b.problem}
         is_mute = kinds <= {"text", "thinking", "redacted_thinking"}
         if not is_mute or self.stop_reason == "refusal" or any(map(str.strip, texts)):
             return
-        if self.stop_reason == "max_tokens" and kinds - {"text"}:
+        if self.stop_reason == "max_tokens" and kinds - {"text"} and not calls:
             text = "max_tokens ran out while the model was thinking: raise it, since "
             text += "thinking counts toward it, or lower the effort"
             yield warning("thinking_used_all_tokens", text)
@@ -1587,7 +1611,6 @@ class EventTranslator:
             raise _broken("a second message began inside the first")
         self._begun = begun
         self.message_id, self.model = _label(begun[0]), _label(message.get("model"))
-        self._merge_usage(message.get("usage"))
         asked = self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
             text = f"asked for {asked}, answered by {self.model}"
@@ -1629,6 +1652,7 @@ class EventTranslator:
         if before is not None:  # upstream never closed it
             yield from self._end(before)
         block = Block(len(self._blocks), {**opened, **dict.fromkeys(texts, "")})
+        block.is_late = self.complete
         self._blocks.append(block)
         self._open[at][block.kind] = block
         yield {"type": BLOCK_START, "index": block.index, "block": block.opened}
@@ -1716,7 +1740,7 @@ class EventTranslator:
         yield from block.release()
         end = block.finish()
         text = end["block"][block.kind] if block.kind in ("text", "thinking") else ""
-        if any(mark in text for mark in TOOL_MARKUP):
+        if TOOL_MARKUP.search(text):
             words = f"the {block.kind} holds the markup of a tool call, but is not one"
             yield from self._warn_once("markup", "tool_markup_in_text", words)
         yield end
@@ -1863,6 +1887,8 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
         problem = f"must be one of {choices}, not {describe_value(value)}"
     elif option.low is not None and not option.low <= value <= option.high:
         problem = f"must be from {option.low:g} to {option.high:g}"
+    elif option.type == "string" and name != "api_key" and _KEY_IN.search(value):
+        problem = f"contains an API key ({describe_value(value)})"
     elif name in _RULES:
         value, problem = _RULES[name](value.strip())
     if problem:
@@ -1870,21 +1896,32 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
     return value
 
 
+_KEY_IN = re.compile(r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]")  # in a text
+
+
 def check_key(value: str) -> tuple[str, str]:
     """The key to send, and what is wrong with it."""
+    words = "cp|api|your|my|minimax|key|here|paste|replace|change|me|placeholder"
     mistakes = (  # what people paste instead
         (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
         (r"[A-Z][A-Z0-9_]*=", "begins with a variable's name: paste the key alone"),
-        (r"\$|%\w+%$|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$", "is the name of a variable"),
+        (
+            r"\$|%\w+%$|process\.env|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$",
+            "is a variable's name",
+        ),
         (r"[<{\[(]", "is a placeholder in brackets"),
         (r"['\"`]", "begins with a quotation mark"),
-        (r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,})$", "is a placeholder"),
-        (r"(?i)(sk-)?((cp|api|your|my|minimax|key|here)[-_ ]?)+$", "is a placeholder"),
+        (
+            r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,}([-_][xX]{3,})*)$",
+            "is a placeholder",
+        ),
+        (f"(?i)(sk-)?(({words})[-_ ]?)+$", "is a placeholder"),
+        (r"sk-(cp-|api-)?$", "is only the beginning of a key"),
         (r".*\s", "contains white space"),
-        (r".*,$", "ends with a comma, unlike any key"),
+        (r".*[,;]$", "ends with a comma, or a semicolon"),
         (r".*['\"<>${},]", "contains one of '\"<>${}, which no key has"),
         (r".*[^!-~]", "contains a character that no key has"),
-        (r".*\.\.\.$", "ends in three dots: copy it again, whole"),
+        (r".*(\*{3}|\.{3})", "is shortened: copy it again, whole"),
         (r".{8193}", "is too long for a header"),
     )
     for pattern, problem in mistakes:
@@ -2036,7 +2073,9 @@ def _file_error(path: str, error: Exception, content: str) -> ProviderError:
         SECRETS.add(os.path.basename(path))
     reason, hint = str(error), f"It must be a file that holds {content}."
     if isinstance(error, OSError):
-        reason, hint = str(error.strerror), "Let the user of this process read it."
+        reason = str(error.strerror)
+    if isinstance(error, PermissionError):
+        hint = "Let the user of this process read it."
     if isinstance(error, UnicodeError):
         reason = "it is not UTF-8"
     text = SECRETS.text(f"{path} cannot be used: {reason}")
@@ -2055,7 +2094,7 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
 def describe_unknown(name: str) -> str:
     """The name of an unknown setting, unless it could be a key, and a suggestion."""
     near = nearest(name, OPTIONS)
-    if key_kind(name)[0] or not re.match(r"[A-Za-z][A-Za-z0-9_ -]{0,39}$", name):
+    if not near and not re.match(r"[A-Za-z_ -]{1,24}$", name):
         name = f"a name of {len(name)} characters"
     return f"{name} (did you mean {near}?)" if near else name
 
@@ -2063,21 +2102,33 @@ def describe_unknown(name: str) -> str:
 _warned_of: set[tuple[str, int]] = set()  # files that others can read, with their modes
 
 
+def shared_key(settings: Settings) -> tuple[str, int]:
+    """The file with the key and its mode; the mode is 0 unless others can read it."""
+    path = settings.origins.get("api_key", "")
+    try:
+        is_file = os.path.isabs(path) and os.name == "posix"  # and no variable
+        mode = os.stat(path).st_mode if is_file else 0
+    except OSError:
+        mode = 0  # it was replaced just now
+    return path, mode if mode & 0o077 else 0
+
+
 def log_oddities(settings: Settings) -> None:
     """Warn about a key that others can read, and about unknown settings."""
     level = settings.values["log_level"]
-    path = settings.origins.get("api_key", "")
-    if os.name == "posix" and os.path.isfile(path):  # the key comes from a file
-        mode = os.stat(path).st_mode
-        if mode & 0o077 and (path, mode) not in _warned_of:
-            _warned_of.add((path, mode))
-            log(f"others can read {path}: run chmod 600 on it", "warning", level)
+    path, mode = shared_key(settings)
+    if mode and (path, mode) not in _warned_of:
+        _warned_of.add((path, mode))
+        log(f"others can read {path}: run chmod 600 on it", "warning", level)
     if settings.unknown:
         names = ", ".join(map(describe_unknown, settings.unknown))
         log(f"{settings.path}: unknown settings are ignored: {names}", "warning", level)
 
 
 # --- the log, and files that settings or turns name
+
+
+_LOG_LOCK = threading.Lock()
 
 
 def log(text: str, level: str = "error", threshold: str = "warning") -> None:
@@ -2090,11 +2141,33 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
         return
     line = f"{NAME}: {printable(SECRETS.text(text), 2000)}"
     data = line.encode("ascii", "backslashreplace")[:4000] + b"\n"
-    try:
-        if is_ready(2, reading=False):
-            os.write(2, data)
-    except (OSError, ValueError):
-        pass
+    with _LOG_LOCK:  # of two threads, only one may see the last room
+        try:
+            fd = _open_stderr()
+            if is_ready(fd, reading=False):
+                os.write(fd, data)
+            if fd != 2:
+                os.close(fd)
+        except (OSError, ValueError):
+            pass
+
+
+def _open_stderr() -> int:
+    """A descriptor that never blocks, if stderr is a pipe or a terminal; else stderr.
+
+    A terminal may have room for a part of a line only.  O_NONBLOCK on stderr itself
+    would change it for the host, too.
+    """
+    import stat
+
+    mode = os.fstat(2).st_mode
+    if os.name == "posix" and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        try:
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+            return os.open("/proc/self/fd/2", flags)
+        except OSError:
+            pass  # no /proc, or another user's terminal
+    return 2
 
 
 def internal_error(error: BaseException) -> ProviderError:
@@ -2215,10 +2288,6 @@ class Scope:
 
     def resume(self) -> None:
         self._due = time.monotonic() + self._left
-
-    @property
-    def turn_seconds_left(self) -> float:
-        return self._turn_due - time.monotonic()
 
     def cancel(self) -> None:
         self._is_cancelled = True
@@ -3077,18 +3146,13 @@ class Capture:
     )
 
     def __init__(self, values: JSON, request: Any, world: World) -> None:
-        """Create the file.  Raises OSError."""
-        folder, now = values["capture_dir"], time.time_ns() // 1000
-        os.makedirs(folder, 0o700, exist_ok=True)
-        make_room(folder, self.MAX_FILE)
+        now = time.time_ns() // 1000
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**6))
         # No two live threads have the same number.
         thread = threading.get_ident()
         name = f"{stamp}.{now % 10**6:06d}Z-{os.getpid()}-{thread}.jsonl"
-        self.path = os.path.join(folder, name)
-        # O_EXCL: never write to a file, or through a link, that exists already.
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-        self._fd = os.open(self.path, flags, 0o600)
+        self.path = os.path.join(values["capture_dir"], name)
+        self._level = values["log_level"]
         self._began = time.monotonic()
         self._size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
@@ -3133,51 +3197,79 @@ class Capture:
         self._rows.append(row)
         self._reads = []
 
-    def write(self, event: JSON, level: str) -> None:
-        """Write the rows, and one for `event` if it ended the turn; never raises."""
+    def write(self, event: JSON, max_seconds: float = 3.0) -> None:
+        """Write the rows, and one for `event` if it ended the turn; never raises.
+
+        A thread does it: a disk may hang, and the turn does not wait for long.
+        """
         if event.get("type") in TERMINAL:
             row = {"t": self._seconds(), "kind": "end", "event": event}
             self._rows.append({**row, "libraries": library_versions()})
-        data, written = b"", 0
+        ended = threading.Event()
+        problems = ["the disk hangs"]
+
+        def work() -> None:
+            try:
+                self._save()
+                problems.clear()
+            except Exception as error:
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                problems[:] = [reason]
+            ended.set()
+
         try:
-            data = b"".join(json_line(row) for row in self._rows)
-            if len(data) > self.MAX_FILE:
-                self.head["full"] = True
-                self._rows[-1]["event"] = without_large(event)
-                data = b"".join(json_line(without_large(row)) for row in self._rows)
+            spawn(work)
+            ended.wait(max_seconds)
+        except ProviderError as error:
+            problems = [error.message]
+        for problem in problems:
+            text = f"{self.path}: this turn is not captured: {problem}"
+            log(text, "warning", self._level)
+
+    def _save(self) -> None:
+        """Write the file under another name first, so that it is never half-written."""
+        data = b"".join(json_line(row) for row in self._rows)
+        if len(data) > self.MAX_FILE:
+            self.head["full"] = True
+            if "event" in self._rows[-1]:
+                self._rows[-1]["event"] = without_large(self._rows[-1]["event"])
+            data = b"".join(json_line(without_large(row)) for row in self._rows)
+        os.makedirs(os.path.dirname(self.path) or ".", 0o700, exist_ok=True)
+        self._make_room(os.path.dirname(self.path) or ".")
+        # O_EXCL: never write to a file, or through a link, that exists already.
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+        part = self.path + ".part"
+        fd = os.open(part, flags, 0o600)
+        try:
+            written = 0
             while written < len(data):
-                written += os.write(self._fd, data[written:])
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            text = f"{self.path}: the capture of this turn was cut short: {reason}"
-            log(text, "warning", level)
-        try:
-            # Leave no half row.
-            os.ftruncate(self._fd, data.rfind(b"\n", 0, written) + 1)
-            os.close(self._fd)
+                written += os.write(fd, data[written:])
+            os.rename(part, self.path)
         except OSError:
-            pass
+            os.unlink(part)
+            raise
+        finally:
+            os.close(fd)
 
+    def _make_room(
+        self, folder: str, max_count: int = 500, max_size: int = 512 * MIB
+    ) -> None:
+        """Remove the oldest captures in `folder` until one more fits."""
+        from contextlib import suppress
 
-def make_room(
-    folder: str, size: int, max_count: int = 500, max_size: int = 512 * MIB
-) -> None:
-    """Remove the oldest captures in `folder` until one more of `size` bytes fits."""
-    from contextlib import suppress
-
-    pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl$"
-    sizes: dict[str, int] = {}
-    for entry in os.scandir(folder):
-        if re.match(pattern, entry.name) and entry.is_file(follow_symlinks=False):
-            with suppress(FileNotFoundError):  # another process removed it
-                sizes[entry.path] = entry.stat(follow_symlinks=False).st_size
-    total = sum(sizes.values())
-    for path in sorted(sizes):  # the names begin with the time
-        if len(sizes) < max_count and total <= max_size - size:
-            return
-        total -= sizes.pop(path)
-        with suppress(OSError):  # likewise, or another user owns it
-            os.unlink(path)
+        pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl(\.part)?$"
+        sizes: dict[str, int] = {}
+        for entry in os.scandir(folder):
+            if re.match(pattern, entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # another process removed it
+                    sizes[entry.path] = entry.stat(follow_symlinks=False).st_size
+        total = sum(sizes.values())
+        for path in sorted(sizes):  # the names begin with the time
+            if len(sizes) < max_count and total <= max_size - self.MAX_FILE:
+                return
+            total -= sizes.pop(path)
+            with suppress(OSError):  # likewise, or another user owns it
+                os.unlink(path)
 
 
 def json_line(row: JSON) -> bytes:
@@ -3239,7 +3331,7 @@ class Turn:
             if self._exchange is not None:
                 self._exchange.close()
             if self._capture is not None:
-                self._capture.write(self._last, self._values["log_level"])
+                self._capture.write(self._last)
 
     def _take_ready(self) -> Batch:
         """Take the events that are ready, made safe to send."""
@@ -3273,12 +3365,13 @@ class Turn:
         self._url = base + MESSAGES_PATH
         self._scope.host = host_of(base)
         self._scope.start(values["turn_timeout"])
+        self._deadline = self._world.now() + values["turn_timeout"]
         if settings.problems:
             raise settings.problems[0][1]
         if not values["api_key"]:
             raise no_key(settings)
         if values["capture_dir"]:
-            self._start_capture()
+            self._capture = Capture(values, self._request, self._world)
         names = ("model", "max_tokens_default", "effort")
         model, tokens, effort = (values[name] for name in names)
         request = self._request
@@ -3296,17 +3389,6 @@ class Turn:
         if self._capture is not None:
             self._capture.head["sent"] = {"url": self._url, "body": body}
         return data
-
-    def _start_capture(self) -> None:
-        """Open the file of a capture, unless the directory hangs."""
-        self._scope.arm("files", 0.5)  # seconds: the turn must not wait for long
-        values, request, world = self._values, self._request, self._world
-        try:
-            self._capture = self._scope.call(lambda: Capture(values, request, world))
-        except (ProviderError, OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            text = f"{values['capture_dir']}: this turn is not captured: {why}"
-            log(text, "warning", values["log_level"])
 
     def _image(self, path: str) -> JSON:
         if not self._values["allow_image_paths"]:
@@ -3458,7 +3540,7 @@ class Turn:
         jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
         backoff = min(values["retry_base_delay"] * pace, max_backoff) * jitter
         delay = float(round(after or backoff, 3))
-        if delay >= self._scope.turn_seconds_left:
+        if self._world.now() + delay >= self._deadline:
             raise error
         event = {"type": RETRY, "attempt": self._attempts}
         event.update(max_attempts=values["max_retries"] + 1, delay=delay)
@@ -3662,6 +3744,8 @@ class MiniMaxProvider:
                 return scope.call(lambda: read_image_file(path))
             except ValueError as error:
                 return {"problem": str(error)}
+            except ProviderError as error:  # the disk hangs
+                return {"problem": error.message}
 
         world = World(
             load=lambda: self._load(scope),
@@ -3727,8 +3811,13 @@ class MiniMaxProvider:
         if self._file is None and not self._values["api_key_file"]:
             return self.load()
         scope.arm("files", FILE_SECONDS)
-        settings: Settings = scope.call(self.load)
-        log_oddities(settings)
+
+        def load() -> Settings:
+            settings = self.load()
+            log_oddities(settings)
+            return settings
+
+        settings: Settings = scope.call(load)
         return settings
 
     def _routes(self) -> list[str]:
@@ -3824,7 +3913,9 @@ def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
 
     def read_image(path: str) -> Any:
         source = head["images"].get(path)
-        return source if isinstance(source, dict) else {"problem": "not recorded"}
+        texts = source.values() if isinstance(source, dict) else ()
+        is_source = texts and all(isinstance(text, str) for text in texts)
+        return source if is_source else {"problem": "not recorded"}
 
     world = World(
         load=lambda: recorded_settings(head),
@@ -3883,6 +3974,9 @@ def read_row(line: bytes, number: int) -> JSON:
         row["t"], row["arrived"] = float(row["t"]), float(row.get("arrived", 0))
         body = BytesIO(str(row.get("data", "")).encode("utf-8", "surrogateescape"))
         row["reads"] = [(float(t), body.read(size)) for t, size in row.get("reads", ())]
+        times = [row["t"], row["arrived"], *(moment for moment, _ in row["reads"])]
+        if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
+            raise ValueError
     except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError("its times or reads are missing or wrong") from None
     return dict(row)
@@ -3907,8 +4001,9 @@ def recorded_error(failure: JSON) -> Exception:
     code = str(failure.get("code"))
     if code not in ERRORS:
         return Cancelled()
-    names = ("message", "hint", "advice")
-    texts = {name: str(failure.get(name, "")) for name in names}
+    texts = {name: str(failure.get(name, "")) for name in ("message", "hint")}
+    advice = str(failure.get("advice"))
+    texts["advice"] = advice if advice in ADVICE else ""
     is_retryable = bool(failure.get("retryable"))
     return ProviderError(code, retryable=is_retryable, **texts)
 
@@ -4135,6 +4230,8 @@ class PluginLoop:
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
         self._is_closing = False  # further turns are refused
+        self.has_read_all = False
+        self._has_ended = False  # nothing more is to be written
         self._lines = 0  # lines that are not blank
         self._is_anonymous = True  # no line had an id
         self._has_failed = False  # something ended in an error
@@ -4160,6 +4257,12 @@ class PluginLoop:
         self._write = lambda data: None
         self.stop()
 
+    def end(self) -> None:
+        """End the thread that writes; the reader's may still wait for its line."""
+        with self._state:
+            self._has_ended = True
+            self._state.notify()
+
     @property
     def failed_alone(self) -> bool:
         """The input was one line, without an id, and it ended in an error."""
@@ -4184,7 +4287,7 @@ class PluginLoop:
                 self._on_line(number, line)
         except Exception as error:
             internal_error(error)
-        self._is_closing = True
+        self._is_closing = self.has_read_all = True
         self._notify_if_done()
 
     def _split(self) -> Iterator[bytes | None]:
@@ -4343,7 +4446,10 @@ class PluginLoop:
                     kind = batch[-1]["type"]
                     has_ended = kind in TERMINAL
                     self._has_failed = self._has_failed or kind == ERROR
-                    self._put(encode(name, batch), [name] if has_ended else [])
+                    events = [{"id": name, **event} for event in batch]
+                    lines = [dump_json(event).encode("ascii") for event in events]
+                    # Of a large line there are no more copies than these two.
+                    self._put(b"\n".join([*lines, b""]), [name] if has_ended else [])
             except Exception as error:
                 failure = internal_error(error)
                 if not has_ended:
@@ -4415,18 +4521,14 @@ class PluginLoop:
         while True:
             with self._state:
                 while not self._answers:
+                    if self._has_ended:
+                        return
                     self._state.wait()
                 answers = self._answers[:]
             self._put(b"".join(data for data, _ in answers), [id for _, id in answers])
             with self._state:
                 del self._answers[: len(answers)]
             self._notify_if_done()
-
-
-def encode(name: Any, events: Iterable[JSON]) -> bytes:
-    """The events of a turn as lines of the wire."""
-    lines = [dump_json({"id": name, **event}).encode("ascii") for event in events]
-    return b"\n".join([*lines, b""])  # a large event is copied only these two times
 
 
 # ---------------------------------------------------------------------------
@@ -4519,9 +4621,12 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     os.dup2(2, 1)
     reader, writer = os.pipe()  # for numbers of signals, and first letters of words
 
+    lock, has_ended = threading.RLock(), False  # so that no other file is written to
+
     def notify(word: str) -> None:
         try:
-            os.write(writer, word[:1].encode())
+            with lock:
+                os.write(-1 if has_ended else writer, word[:1].encode())
         except OSError:
             pass  # the pipe is full, and what is in it is enough
 
@@ -4542,8 +4647,12 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
         return EXIT_FATAL
     finally:
         if not owns_process:
+            loop.end()
             os.dup2(wire, 1)
-            os.close(wire)
+            with lock:
+                has_ended = True
+                for fd in (wire, reader, writer):
+                    os.close(fd)
 
 
 def _process_limits(overrides: JSON | None) -> JSON:
@@ -4584,7 +4693,10 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int) -> int:
                     os._exit(EXIT_OK)  # a second SIGTERM
                 until = time.monotonic() + 1.0  # for the turns to report their end
                 loop.stop()
-            elif word == "d":  # done
+            elif word == "d":  # done, but for lines that came before SIGTERM
+                may_wait = poll is not None and until is not None
+                if may_wait and not loop.has_read_all and is_ready(0, True):
+                    continue
                 failed = until is None and loop.failed_alone
                 return EXIT_ERROR if failed else EXIT_OK
             elif word in "cf":  # closed, or failed
@@ -4609,7 +4721,8 @@ _COLORS.update({PROBLEM: 31, OK: 32, WARNING: 33})
 # controls, directions, zero-width ones, variation selectors, tags.
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
-    r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U00013430-\U0001343f"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
@@ -5008,21 +5121,25 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
                 events.put(event)
         except Exception as error:
             events.put({"type": ERROR, "error": internal_error(error).to_dict()})
+        events.put(None)  # the turn is over, and its capture is written
 
     spawn(run)
-    event: JSON = {"type": ""}
-    while event["type"] not in TERMINAL:
+    last: JSON = {"type": ""}
+    while True:
         try:
             event = events.get(timeout=0.25)
-            event = screen.show(event)
+            if event is None:
+                return last
+            if last["type"] not in TERMINAL:
+                last = screen.show(event)
+            if last["type"] == ERROR:
+                cancel.set()  # a person does not wait for a retry
         except Empty:
             screen.count_seconds()
         except KeyboardInterrupt:
             if cancel.is_set():
                 raise
             cancel.set()
-    cancel.set()
-    return event
 
 
 def _say(options: Any, provider: MiniMaxProvider) -> int:
@@ -5111,15 +5228,16 @@ def save_history(path: str, messages: list[JSON]) -> None:
 
     A disk that is full must not end the conversation.
     """
-    path = os.path.realpath(path)
-    fresh = f"{path}.{os.getpid()}"
+    from tempfile import mkstemp
+
+    path, fresh = os.path.realpath(path), ""
     try:
-        fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        fd, fresh = mkstemp(dir=os.path.dirname(path), prefix=os.path.basename(path))
         with open(fd, "w", encoding="ascii") as file:
             json.dump({"messages": messages}, file, indent=1)
         os.replace(fresh, path)
     except OSError as error:
-        if os.path.exists(fresh):
+        if fresh:
             os.unlink(fresh)
         text = f"{printable(path, 200)} was not saved: {error.strerror}"
         note("warning: ", text)
@@ -5221,7 +5339,9 @@ def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
 
     names: JSON = {}  # as an ordered set
     after, count = "", -1
-    while count < len(names) < 5000:  # some servers repeat their only page
+    for _ in range(50):  # pages; some servers have no end of them
+        if count == len(names):  # others repeat their only one
+            break
         count = len(names)
         answer = provider.get(base_url_of(values) + MODELS_PATH + after, values)
         rows = answer.get("data")
@@ -5230,7 +5350,7 @@ def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
                 names[printable(str(row["id"]), 100)] = True
         if not answer.get("has_more"):
             break
-        after = "?after_id=" + quote(str(answer.get("last_id")), safe="")
+        after = "?after_id=" + quote(well_formed(str(answer.get("last_id"))), safe="")
     return list(names)
 
 
@@ -5447,9 +5567,8 @@ class Checkup:
         if "config" not in self.failed:
             state = f", mode {mode & 0o7777:04o}" if mode else " not found"
             self.add(OK, "config", path + state)
-        file = self.origins.get("api_key", "")
-        is_file = os.name == "posix" and os.path.isfile(file)
-        if is_file and os.stat(file).st_mode & 0o077:
+        file, file_mode = shared_key(self.settings)
+        if file_mode:
             hint = f"Run chmod 600 {file}"
             self.add(WARNING, "config", f"others can read the key in {file}", hint)
         for name in self.settings.unknown:
@@ -5624,9 +5743,10 @@ def _check(options: Any, provider: MiniMaxProvider) -> int:
 
 def print_result(result: JSON) -> None:
     """Print a result, and what to do about it, with `~` for the home directory."""
-    status, home = result["status"], os.path.expanduser("~") + os.sep
-    names = ("text", "remedy")
-    text, hint = (visible(result[n]).replace(home, "~" + os.sep) for n in names)
+    status, home = result["status"], os.path.expanduser("~").rstrip(os.sep)
+    # Not in the middle of a path or a URL.
+    path = re.compile(rf"(?<![\w/.:~-]){re.escape(home or '~')}(?={re.escape(os.sep)})")
+    text, hint = (path.sub("~", visible(result[n])) for n in ("text", "remedy"))
     head = f"{status:<9}{result['check']:<14}"
     if width() < 60:
         out(paint(head.rstrip(), status) + "\n")
@@ -5691,7 +5811,8 @@ def make_parser() -> Any:
     """The parser of the command line."""
     import argparse
 
-    start, name = re.findall("(python3 )?(.*)", MiniMaxProvider.command)[0]
+    command = MiniMaxProvider.command.replace("%", "%%")  # for argparse
+    start, name = re.findall("(python3 )?(.*)", command)[0]
     name = os.path.basename(name.strip("'"))
     text = "Serve MiniMax models to a Plexum gateway, and try them at a terminal."
     examples = f"""\
@@ -5719,6 +5840,8 @@ def add_options(command: str, parser: Any) -> None:
 
     parser.set_defaults(parser=parser, topic=None)
     parser.print_help = lambda file=None: out(parser.format_help())
+    refuse = parser.error
+    parser.error = lambda text: refuse(SECRETS.text(text))  # it quotes arguments
     add, on = parser.add_argument, {"action": "store_true"}
     if command == "":
         words = {"action": "version", "version": f"{NAME} {__version__}"}
@@ -5797,6 +5920,9 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
         return out_json(manifest() if first == "--manifest" else schema())
     if not arguments and not os.isatty(0):
         return run_plugin({}, owns_process)
+    for word in arguments:  # a key in the wrong place must not be quoted
+        key = _KEY_IN.search(word)
+        SECRETS.add(word[key.start() :] if key else "")
     options, rest = make_parser().parse_known_args(arguments)
     if options.command == "say" and not any(word.startswith("-") for word in rest):
         options.text += rest  # argparse takes TEXT from one place only
@@ -5823,6 +5949,7 @@ def main(argv: list[str] | None = None) -> int:
         if owns_process:
             MiniMaxProvider.command = program_name()
             open_descriptors()
+            sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
         code = run_command(sys.argv[1:] if argv is None else list(argv), owns_process)
     except ProviderError as error:
         print_error(redacted(error).to_dict())
@@ -5830,6 +5957,7 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EXIT_OK
     except KeyboardInterrupt:
+        out("\x1b[0m" * is_screen(1))  # it may have come in the middle of a colour
         code = EXIT_INTERRUPTED
     except OSError as error:
         place = printable(str(error.filename or "stdout"), 200)

@@ -7299,9 +7299,7 @@ def test_unwritable_capture_costs_one_log_line(
     assert code == 0 and lines[-1]["type"] == "turn_end"
     [line] = errors.decode().splitlines()
     assert "File too large" in line
-    [path] = (tmp_path / "new").iterdir()
-    assert path.stat().st_size <= 16 * 1024 and rows_of(path)
-    assert replayed(path)[0] == 2
+    assert not list((tmp_path / "new").iterdir())  # and no half of a file
 
 
 def test_capture_of_a_huge_turn_says_that_it_is_not_whole(

@@ -424,6 +424,13 @@ def tell(event: threading.Event) -> Step:
     return lambda request: event.set()
 
 
+def meet(barrier: threading.Barrier) -> Step:
+    def step(request: Request) -> None:
+        barrier.wait(DEADLINE)
+
+    return step
+
+
 def drip(data: bytes, gap: float = 0.02) -> Step:
     """Send `data` over and over, a little apart, until the plugin goes away."""
 
@@ -573,17 +580,14 @@ def frame(payload: object, name: str | None = None) -> bytes:
     text = payload if isinstance(payload, str) else json.dumps(payload)
     if name is None and isinstance(payload, dict):
         name = payload.get("type")
-    start = b"event: %s\n" % name.encode() if name else b""
-    return start + b"data: %s\n\n" % text.encode()
+    return (f"event: {name}\n" * bool(name) + f"data: {text}\n\n").encode()
 
 
 def sse(*payloads: Obj | bytes) -> bytes:
     return b"".join(p if isinstance(p, bytes) else frame(p) for p in payloads)
 
 
-def started(
-    model: str = "MiniMax-M3", ident: str = "0" * 31 + "1", **fields: Any
-) -> Obj:
+def started(model: str = "MiniMax-M3", ident: str = f"{1:032}", **fields: Any) -> Obj:
     message: Obj = {"id": ident, "type": "message", "role": "assistant"}
     message.update(content=[], model=model, stop_reason=None)
     message.update(usage={"input_tokens": 0, "output_tokens": 0})
@@ -591,6 +595,7 @@ def started(
 
 
 PING: Obj = {"type": "ping"}
+STOP: Obj = {"type": "message_stop"}
 
 
 def opened(index: int, kind: str = "text", **fields: Any) -> Obj:
@@ -626,9 +631,6 @@ def stopping(reason: str | None = "end_turn", **fields: Any) -> Obj:
     change = {"stop_reason": reason, "stop_sequence": None}
     usage = {"input_tokens": 11, "output_tokens": 7}
     return {"type": "message_delta", "delta": change, "usage": usage, **fields}
-
-
-STOP: Obj = {"type": "message_stop"}
 
 
 def block_text(string: str) -> Obj:
@@ -690,23 +692,25 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
 
 
-def respond(
-    *pieces: Step, framing: str = "chunked", headers: Sequence[str] = ()
-) -> list[Step]:
+def respond(*pieces: Step, framing: str = "chunked", headers: Any = ()) -> list[Step]:
     """A 200 whose body is `pieces`, each sent on its own, whole to the end."""
     if framing == "chunked":
         head = response_head(200, "Transfer-Encoding: chunked", *headers)
         body = [chunk(p) if isinstance(p, bytes) else p for p in pieces]
-        return [head] + body + [LAST_CHUNK]
+        return [head, *body, LAST_CHUNK]
     if framing == "length":
         size = sum(len(p) for p in pieces if isinstance(p, bytes))
         return [response_head(200, f"Content-Length: {size}", *headers), *pieces]
     return [response_head(200, "Connection: close", *headers), *pieces, close]
 
 
+def at_once(script: Script) -> bytes:
+    return b"".join(step for step in script if isinstance(step, bytes))
+
+
 def kept(data: bytes) -> list[Step]:
     """A 200 sent at once with its end, after which the connection is used again."""
-    return [b"".join(p for p in respond(data) if isinstance(p, bytes))]
+    return [at_once(respond(data))]
 
 
 def unfinished(*pieces: Step) -> list[Step]:
@@ -716,11 +720,10 @@ def unfinished(*pieces: Step) -> list[Step]:
 
 def refuse(status: int, body: str | Obj, *headers: str) -> Script:
     """An error response."""
-    is_text = isinstance(body, str)
+    kind = "text/html" if isinstance(body, str) else "application/json"
     data = (body if isinstance(body, str) else json.dumps(body)).encode()
-    kind = "Content-Type: " + ("text/html" if is_text else "application/json")
-    length = f"Content-Length: {len(data)}"
-    return [response_head(status, kind, length, *headers) + data]
+    fields = f"Content-Type: {kind}", f"Content-Length: {len(data)}"
+    return [response_head(status, *fields, *headers) + data]
 
 
 def api_error(message: str, kind: str = "api_error", **fields: Any) -> Obj:
@@ -747,39 +750,30 @@ def cut(data: bytes, how: str, seed: int = 0) -> list[bytes]:
 CUTS = ("whole", "bytes", "random")
 
 
+def utf8_frame(payload: Obj) -> bytes:
+    """With UTF-8 on the wire, not escapes."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return frame(text, payload["type"])
+
+
 class Rich(NamedTuple):
+    """Thinking with signature, text, two tool calls and multi-byte text."""
+
     data: bytes  # the stream
     content: list[Obj]  # the message it makes
     decided: int  # the stop reason's event is complete, if the stream ends here
 
 
-def rich_stream() -> Rich:
-    """Thinking with signature, text, two tool calls and multi-byte text."""
-
-    def raw(payload: Obj) -> bytes:  # UTF-8 on the wire, not escapes
-        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-        return frame(text, payload["type"])
-
-    before = [
-        *[started(), PING],
-        *a_block(0, "Où? ", kind="thinking", sign="5e" * 4),
-        *a_block(1, "Grüße, 世界 ", "😀!"),
-        *a_block(2, "", '{"amount": 100', '0, "to": "東京"}', kind="tool_use"),
-        *a_block(3, '{"pattern"', ': "*"}', kind="tool_use"),
-    ]
-    data = b"".join(raw(payload) for payload in before)
-    reason = raw(stopping("tool_use"))
-    content: list[Obj] = [
-        a_thought("Où? ", "5e" * 4),
-        block_text("Grüße, 世界 😀!"),
-        a_call(2, {"amount": 1000, "to": "東京"}),
-        a_call(3, {"pattern": "*"}),
-    ]
-    decided = len(data) + len(reason.rstrip(b"\n"))
-    return Rich(data + reason + raw(STOP), content, decided)
-
-
-RICH = rich_stream()
+_EVENTS = [
+    *[started(), PING, *a_block(0, "Où? ", kind="thinking", sign="5e" * 4)],
+    *a_block(1, "Grüße, 世界 ", "😀!"),
+    *a_block(2, "", '{"amount": 100', '0, "to": "東京"}', kind="tool_use"),
+    *[*a_block(3, '{"pattern"', ': "*"}', kind="tool_use"), stopping("tool_use")],
+]
+_RICH = b"".join(map(utf8_frame, _EVENTS))
+_BLOCKS: list[Obj] = [a_thought("Où? ", "5e" * 4), block_text("Grüße, 世界 😀!")]
+_BLOCKS += [a_call(2, {"amount": 1000, "to": "東京"}), a_call(3, {"pattern": "*"})]
+RICH = Rich(_RICH + utf8_frame(STOP), _BLOCKS, len(_RICH.rstrip()))
 
 
 # =====================================================================
@@ -818,6 +812,7 @@ class Answer:
     def __init__(self, lines: list[Obj]) -> None:
         self.lines = lines
         self.end = lines[-1]
+        self.warnings = [line["code"] for line in self.of("warning")]
 
     def __repr__(self) -> str:
         return "\n".join(json.dumps(line) for line in self.lines)[-4000:]
@@ -826,18 +821,13 @@ class Answer:
         return [line for line in self.lines if line["type"] in kinds]
 
     @property
-    def warnings(self) -> list[str]:
-        return [line["code"] for line in self.of("warning")]
-
-    @property
     def content(self) -> list[Obj]:
         assert self.end["type"] == "turn_end", self
-        message = self.end["message"]
-        return [] if message is None else list(message["content"])
+        return list((self.end["message"] or {"content": []})["content"])
 
     @property
     def text(self) -> str:
-        return "".join(b.get("text", "") for b in self.content if b["type"] == "text")
+        return "".join(b.get("text", "") for b in self.content if is_text(b))
 
     @property
     def error(self) -> Obj:
@@ -851,7 +841,7 @@ class Answer:
 
     def says(self, *phrases: str) -> None:
         """Each phrase is in the error's message or hint, in any case."""
-        told = "{}\n{}".format(self.error["message"], self.error["hint"])
+        told = "{message}\n{hint}".format(**self.error)
         for phrase in phrases:
             assert re.search(phrase, told, re.IGNORECASE), (phrase, told)
 
@@ -870,16 +860,15 @@ class Plugin:
         program: Sequence[str] = (SOURCE,),
     ) -> None:
         self.home = tempfile.TemporaryDirectory()
+        self.config_path = Path(self.home.name) / "config.json"
         self.check_key = check_key
         self.output = bytearray()
         self.errors = b""
         self.lines: list[Obj] = []
-        self.finished = True  # expect a terminal line for every turn
         self._turns: dict[str, list[Obj]] = defaultdict(list)
-        self._ended: set[str] = set()
         self._changed = threading.Condition()
         self._names = itertools.count(1)
-        self.process = subprocess.Popen(
+        self.process: Any = subprocess.Popen(
             [sys.executable, *program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -888,33 +877,27 @@ class Plugin:
             cwd=cwd or self.home.name,
             env=environment(self.home.name, base_url, config, env),
         )
-        assert self.process.stdin and self.process.stdout and self.process.stderr
+        assert self.process.stdin and self.process.stdout
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
-        self.stderr = self.process.stderr
         os.set_blocking(self.stdin.fileno(), False)
-        self._threads = [threading.Thread(target=self._read_errors, daemon=True)]
-        self._threads[0].start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._read_errors)
         if reading:
             self.start_reading()
 
-    @property
-    def config_path(self) -> Path:
-        return Path(self.home.name) / "config.json"
-
     def start_reading(self) -> None:
-        thread = threading.Thread(target=self._read_lines, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        self._start(self._read_lines)
+
+    def _start(self, target: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=target, daemon=True))
+        self._threads[-1].start()
 
     def _read_errors(self) -> None:
-        self.errors = self.stderr.read()
+        self.errors = self.process.stderr.read()
 
     def _read_lines(self) -> None:
         rest = b""
-        while True:
-            piece = self.stdout.read(262144)
-            if not piece:
-                break
+        for piece in iter(lambda: self.stdout.read(262144), b""):
             self.output += piece
             *whole, rest = (rest + piece).split(b"\n")
             with self._changed:
@@ -925,14 +908,12 @@ class Plugin:
     def _note(self, raw: bytes) -> None:
         try:
             line = json.loads(raw)
-            ident = line.get("id")
-        except (ValueError, AttributeError):
+            ident, kind = line.get("id"), line["type"]
+        except (ValueError, LookupError, AttributeError):
             return  # check_grammar will say it
         self.lines.append(line)
-        if ident is not None and line.get("type") not in ("pong", "manifest"):
+        if ident is not None and kind not in ("pong", "manifest"):
             self._turns[dump(ident)].append(line)
-            if line.get("type") in ("turn_end", "error"):
-                self._ended.add(dump(ident))
 
     # --- talking to it ---
 
@@ -952,7 +933,7 @@ class Plugin:
     def submit(self, turn: Obj) -> Any:
         """Send a turn under a new id (or its own); give the id."""
         ident = turn.get("id", f"t{next(self._names)}")
-        self.send(dict({"id": ident}, **turn))
+        self.send({"id": ident, **turn})
         return ident
 
     def turn(self, turn: Obj) -> Answer:
@@ -971,15 +952,18 @@ class Plugin:
 
     def answer(self, ident: object) -> Answer:
         """All lines of a turn, once it has ended (ids are used once here)."""
-        name = dump(ident)
-        self.wait_for(lambda: name in self._ended, f"the end of {name}")
-        return Answer(list(self._turns[name]))
+        lines = self._turns[dump(ident)]
+        self.wait_for(
+            lambda: any(line["type"] in TERMINAL for line in lines[-1:]),
+            f"the end of {ident!r}",
+        )
+        return Answer(list(lines))
 
     def wait_line(self, kind: str, ident: object = None, count: int = 1) -> Obj:
         """The `count`-th line of a type (and, unless None, of an id)."""
+        lines = self.lines if ident is None else self._turns[dump(ident)]
 
         def found() -> list[Obj]:
-            lines = self.lines if ident is None else self._turns[dump(ident)]
             return [line for line in lines if line["type"] == kind]
 
         self.wait_for(lambda: len(found()) >= count, f"{kind} of {ident!r}")
@@ -990,17 +974,15 @@ class Plugin:
 
     def ping(self) -> None:
         """A round trip: everything sent before has been read."""
-        ident = f"ping-{next(self._names)}"
-        self.send({"type": "ping", "id": ident})
-        self.wait_for(
-            lambda: any(li.get("id") == ident for li in reversed(self.lines)), "pong"
-        )
+        ping = {"type": "ping", "id": f"ping-{next(self._names)}"}
+        self.send(ping)
+        self.wait_for(lambda: {**ping, "type": "pong"} in self.lines, "pong")
 
     # --- ending it ---
 
     def wait_exit(self) -> int:
         try:
-            return self.process.wait(DEADLINE)
+            return int(self.process.wait(DEADLINE))
         finally:
             self._release()
 
@@ -1013,18 +995,17 @@ class Plugin:
         return code
 
     def check(self) -> None:
-        check_grammar(bytes(self.output), self.finished)
+        check_grammar(bytes(self.output))
         if self.check_key:
             check_secret(bytes(self.output), self.errors)
         assert b"Traceback" not in self.errors, self.errors[-4000:].decode()
 
     def _release(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        self.process.wait()
         for thread in self._threads:
             thread.join(DEADLINE)
-        for pipe in (self.stdin, self.stdout, self.stderr):
+        for pipe in (self.stdin, self.stdout, self.process.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
         self.home.cleanup()
@@ -3576,17 +3557,6 @@ def test_broken_http_ends_the_turn_alone(bench: Bench, name: str) -> None:
 
 
 # --- connections ---------------------------------------------------------------
-
-
-def at_once(script: Script) -> bytes:
-    return b"".join(step for step in script if isinstance(step, bytes))
-
-
-def meet(barrier: threading.Barrier) -> Step:
-    def step(exchange: Exchange) -> None:
-        barrier.wait(DEADLINE)
-
-    return step
 
 
 def test_connection_is_used_again_or_lost_at_no_cost(emulator: Emulator) -> None:

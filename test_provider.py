@@ -598,14 +598,17 @@ PING: Obj = {"type": "ping"}
 STOP: Obj = {"type": "message_stop"}
 
 
+def begun(index: int, block: Any) -> Obj:
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
 def opened(index: int, kind: str = "text", **fields: Any) -> Obj:
     block: Obj = {"type": kind}
     if kind in ("text", "thinking"):
         block[kind] = ""
     if kind == "tool_use":
         block.update(id=f"call_function_{index}", name="glob", input={})
-    block.update(fields)
-    return {"type": "content_block_start", "index": index, "content_block": block}
+    return begun(index, {**block, **fields})
 
 
 def delta(index: int, kind: str, **fields: Any) -> Obj:
@@ -2144,7 +2147,7 @@ def check_codes(answer: Answer, codes: str) -> None:
 
 
 def test_block_of_the_other_roles_is_sent_as_text(bench: Bench) -> None:
-    opening = {**opened(0), "content_block": {"type": "tool_result"}}
+    opening = begun(0, {"type": "tool_result"})
     answer = bench.stream(whole([opening, closed(0)], a_block(1, "Hello")))
     assert answer.content == [{"type": "tool_result"}, A_TEXT]
     messages = [*USER, answer.end["message"], user(call("7", {"path": "x.py"}))]
@@ -2464,10 +2467,7 @@ NOT_FINITE = """data: {"type":"content_block_start","index":0,
 data: "content_block":{"type":"new","x":%s}}\n\n"""
 NO_PROTOCOL: list[Obj | bytes | list[Obj]] = [
     *[{**text(0, "a"), "index": None}, delta(0, "text_delta", text=5)],
-    *(
-        {**opened(0), "content_block": b}
-        for b in (5, {"text": "a"}, {**TEXT, "text": 5})
-    ),
+    *(begun(0, block) for block in (5, {"text": "a"}, {**TEXT, "text": 5})),
     *((NOT_FINITE % word).encode() for word in ("NaN", "1e999")),
     b"data: " + b"[" * 10**5 + b"\n\n",
 ]
@@ -2489,7 +2489,7 @@ HELLOS = [
     whole(a_block(0, "Hello"), reason=None),
     whole({"type": "new"}, a_block(0, "Hello")),
 ]
-STREAMS: dict[str, tuple[bytes, Outcome]] = {
+EVENT_CASES: dict[str, tuple[bytes, Outcome]] = {
     "rich": (RICH.data, Outcome(RICH.content, "tool_use")),
     "nothing at all": (b"", outcome("!empty_response|stream_cut|protocol")),
 }
@@ -2501,7 +2501,7 @@ ENDINGS = {
     "+a +Hello": sse(text(0, "a"), started(content=[A_TEXT]), stopping(), STOP),
 }
 for _end, _data in ENDINGS.items():
-    STREAMS[f"ends in {_end}"] = _data, outcome(_end)
+    EVENT_CASES[f"ends in {_end}"] = _data, outcome(_end)
 
 # --- errors in mid-stream
 
@@ -2540,35 +2540,26 @@ for _code, *_types in map(str.split, ERROR_TYPES.splitlines()):
     MIDSTREAM.setdefault(_code, []).extend(_frames)
 
 
-def all_streams() -> dict[str, tuple[bytes, Outcome]]:
-    found = dict(STREAMS)
-    for row in re.split(r"\n(?! )", re.sub("(?m)^# .*\n", "", EVENTS).strip()):
-        name, _, row = row.partition(": ")
-        found[name] = (stream(row.split(" -> ")[0]), outcome(row.split(" -> ")[1]))
-    for number, data in enumerate(HELLOS):
-        found[f"hello {number}"] = (data, outcome("+Hello"))
-    for number, (block, deltas, end) in enumerate(GROWN):
-        stop = "tool_use" if end["type"] == "tool_use" else "end_turn"
-        opening = {**opened(0), "content_block": block}
-        data = whole([opening, *deltas, closed(0)], a_block(1, "Hello"), reason=stop)
-        found[f"block {number}"] = (data, Outcome([end, A_TEXT], stop))
-    for number, event in enumerate(NO_PROTOCOL):
-        found[f"no protocol {number}"] = (whole(event), outcome("!protocol"))
-    for number, fields in enumerate(NO_CALLS):
-        data = whole(a_block(0, kind="tool_use", **fields), reason="tool_use")
-        found[f"no call {number}"] = (data, outcome("!protocol"))
-    for number, (pieces, value) in enumerate(INPUTS):
-        content = [a_call(0, value)]
-        found[f"input {number}"] = (tool_stream(*pieces), Outcome(content, "tool_use"))
-    for code, errors in MIDSTREAM.items():
-        for number, data in enumerate(errors):
-            for head, partial in ((b"", ""), (sse(started()), ""), (BEGUN, " +Hello")):
-                name = f"{code} {number} after {len(head)} bytes"
-                found[name] = (head + data, outcome(f"!{code}{partial}"))
-    return found
-
-
-EVENT_CASES = all_streams()
+for _row in re.split(r"\n(?! )", re.sub("(?m)^# .*\n", "", EVENTS).strip()):
+    _name, _line, _end = re.split(r": | +-> |\n +-> ", _row)
+    EVENT_CASES[_name] = (stream(_line), outcome(_end))
+_UNNAMED = [(data, outcome("+Hello")) for data in HELLOS]
+_UNNAMED += [(whole(event), outcome("!protocol")) for event in NO_PROTOCOL]
+for _fields in NO_CALLS:
+    _bad = whole(a_block(0, kind="tool_use", **_fields), reason="tool_use")
+    _UNNAMED.append((_bad, outcome("!protocol")))
+for _pieces, _input in INPUTS:
+    _UNNAMED.append((tool_stream(*_pieces), Outcome([a_call(0, _input)], "tool_use")))
+for _block, _deltas, _grown in GROWN:
+    _stop = "tool_use" if _grown["type"] == "tool_use" else "end_turn"
+    _events = [begun(0, _block), *_deltas, closed(0), *a_block(1, "Hello")]
+    _UNNAMED.append((whole(*_events, reason=_stop), Outcome([_grown, A_TEXT], _stop)))
+EVENT_CASES.update((f"case {n}", row) for n, row in enumerate(_UNNAMED))
+for _code, _errors in MIDSTREAM.items():
+    for _number, _data in enumerate(_errors):
+        for _head, _part in ((b"", ""), (sse(started()), ""), (BEGUN, " +Hello")):
+            _name = f"{_code} {_number} after {len(_head)} bytes"
+            EVENT_CASES[_name] = (_head + _data, outcome(f"!{_code}{_part}"))
 
 
 @pytest.mark.parametrize("how", CUTS)
@@ -2730,7 +2721,7 @@ def test_bad_tool_input_is_no_call(bench: Bench, raw: str) -> None:
 
 ODD_EVENTS: list[Obj] = [
     *({"type": kind} for kind in ("content_block_delta", "message_start", None)),
-    *({**opened(0), "content_block": block} for block in (None, {"type": 5})),
+    *[begun(0, None), begun(0, {"type": 5})],
     *[{**opened(0), "index": "0"}, {**text(0, "x"), "index": None}],
     *[{}, delta(0, "text_delta"), {"type": "error"}, {"type": "error", "error": "x"}],
     {"type": "message_start", "message": {"id": 5, "model": None, "usage": []}},
@@ -2800,7 +2791,7 @@ def in_small_deltas(index: int, block: Obj) -> list[Obj]:
             value, start[field] = json.dumps(value, ensure_ascii=False), {}
         pieces = [value[i : i + 3] for i in range(0, len(value), 3)]
         deltas += [DELTA_MAKERS[field](index, piece) for piece in pieces]
-    return [{**opened(index), "content_block": start}, *deltas, closed(index)]
+    return [begun(index, start), *deltas, closed(index)]
 
 
 @settings(PROPERTY, max_examples=150)

@@ -409,10 +409,8 @@ def hold(request: Request) -> None:
 def wait(event: threading.Event) -> Step:
     def step(request: Request) -> None:
         for _ in range(int(DEADLINE / 0.05)):
-            if event.wait(0.05):
+            if event.wait(0.05) or request.emulator.stopping.is_set():
                 return
-            if request.emulator.stopping.is_set():
-                raise Done  # the test has failed before it could set its event
         raise AssertionError("the test never set its event")
 
     return step
@@ -1319,6 +1317,29 @@ _DEFAULTS = """max_tokens_default 4096, model "MiniMax-M3", effort "medium",
     log_level "warning", capture_dir \"\""""
 _PAIRS = [pair.split() for pair in _DEFAULTS.split(",")]
 CONFIG_DEFAULTS = {name: json.loads(value) for name, value in _PAIRS}
+# The deepest inputs that are accepted, as JSON, and one that is too deep.
+DEEPEST, TOO_DEEP = ['{"a": ' + "[" * n + "0" + "]" * n + "}" for n in (479, 480)]
+EXACT_NUMBERS = [2**53 + 1, -(10**400), 1.0, -0.0, 1e308, 5e-324, 0.1, -int("7" * 4300)]
+NESTED = ["[" * 500 + "]" * 500, '{"a":[' * 250 + "]}" * 250, json.dumps("[{" * 1000)]
+NO_JSON = [
+    *["7" * 4301, "[" * 501 + "]" * 501, '{"a":[' * 250 + "{}" + "]}" * 250],
+    *["[" * 10**6, '{"a": NaN}', "-Infinity", "1e999", "1 2", "", '"a\nb"', "\ufeff1"],
+]
+TEXTS = {
+    "plain words, 世界 é": "plain words, 世界 é",
+    " two\r\n\tlines\0 ": "two lines",
+    "\x1b]52;c;aGk=\x07\x9b2J": "]52;c;aGk= 2J",
+    "a\u202eb\u2066c\u200e\u200bd\U000e0041\ufeff": "a b c d",
+    "\u2028\ud83d": "",
+}
+ESCAPED_KEY = "sk-cp-q\\/+=%&?Zq8Rw3/Lk7+Vt1Xb5Nc9"  # such that each form of it differs
+KEY_FORMS: list[Callable[[str], str]] = [
+    *(str, json.dumps, lambda key: urllib.parse.quote(key, safe="")),
+    *(
+        lambda key, around=around: base64.b64encode((around % key).encode()).decode()
+        for around in ("%s", "user:%s:", "a:%s")
+    ),
+]
 
 
 def test_manifest_describes_models_configuration_and_plugin() -> None:
@@ -1348,31 +1369,6 @@ def test_manifest_and_help_name_every_configuration_key() -> None:
     pages = [launch("help", "settings"), launch("--help")]
     printed = b"".join(page.stdout for page in pages).decode()
     assert [name for name in rows if name not in printed] == []
-
-
-# The deepest inputs that are accepted, as JSON, and one that is too deep.
-DEEPEST, TOO_DEEP = ['{"a": ' + "[" * n + "0" + "]" * n + "}" for n in (479, 480)]
-EXACT_NUMBERS = [2**53 + 1, -(10**400), 1.0, -0.0, 1e308, 5e-324, 0.1, -int("7" * 4300)]
-NESTED = ["[" * 500 + "]" * 500, '{"a":[' * 250 + "]}" * 250, json.dumps("[{" * 1000)]
-NO_JSON = [
-    *["7" * 4301, "[" * 501 + "]" * 501, '{"a":[' * 250 + "{}" + "]}" * 250],
-    *["[" * 10**6, '{"a": NaN}', "-Infinity", "1e999", "1 2", "", '"a\nb"', "\ufeff1"],
-]
-TEXTS = {
-    "plain words, 世界 é": "plain words, 世界 é",
-    " two\r\n\tlines\0 ": "two lines",
-    "\x1b]52;c;aGk=\x07\x9b2J": "]52;c;aGk= 2J",
-    "a\u202eb\u2066c\u200e\u200bd\U000e0041\ufeff": "a b c d",
-    "\u2028\ud83d": "",
-}
-ESCAPED_KEY = "sk-cp-q\\/+=%&?Zq8Rw3/Lk7+Vt1Xb5Nc9"  # such that each form of it differs
-KEY_FORMS: list[Callable[[str], str]] = [
-    *(str, json.dumps, lambda key: urllib.parse.quote(key, safe="")),
-    *(
-        lambda key, around=around: base64.b64encode((around % key).encode()).decode()
-        for around in ("%s", "user:%s:", "a:%s")
-    ),
-]
 
 
 def test_load_json_takes_what_every_python_can_write() -> None:
@@ -1786,28 +1782,6 @@ THINKING: list[tuple[object, Obj | None, Obj | None]] = [
     *[(ADAPTIVE, ADAPTIVE, ADAPTIVE), (DISABLED, DISABLED, DISABLED)],
     (ENABLED, ADAPTIVE, ENABLED),
 ]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_thinking_and_effort_are_those_of_the_family(bench: Bench, family: str) -> None:
-    models = FAMILIES[family].split()
-    for model, row in itertools.product(models, THINKING):
-        asked, sent = row[0], {"M3": row[1], "other": row[2]}.get(family)
-        body, answer = bench.upstream(ask("hi", model=model, thinking=asked))
-        assert same(body.get("thinking"), sent), (model, body)
-        if asked in (False, DISABLED) or family == "other" or not asked:
-            warned = asked in (False, DISABLED) and sent is None
-            assert ("thinking_mapped" in answer.warnings) is warned, answer
-    efforts = [None, "", "low", "medium", "HIGH", "xhigh", "Max"]
-    for model, effort in itertools.product(models, efforts):
-        level = (effort or "").lower() or None
-        expected = {"M3.1": level or "medium", "other": level}.get(family)
-        body, answer = bench.upstream(ask("hi", model=model, effort=effort))
-        assert body.get("output_config") == (expected and {"effort": expected}), body
-        warned = bool(effort) and family in ("M2.x", "M3")
-        assert ("effort_ignored" in answer.warnings) is warned, answer
-
-
 OTHER_ROLES: list[Any] = [{"role": "tool"}, {"role": 5}, {"role": None}, {"Role": "A"}]
 ODD_CALLS = [assistant(call("1", odd)) for odd in ([1], 5, "x", "[1]", '{"a": 1')]
 ODD_BLOCKS: list[Any] = ["x", None, {"text": "x"}]
@@ -1849,6 +1823,26 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("extra_body.stream", [{"stream": False}]),
 ]
 WRONG_ROWS = [(path, value) for path, row in WRONG_VALUES for value in row]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_thinking_and_effort_are_those_of_the_family(bench: Bench, family: str) -> None:
+    models = FAMILIES[family].split()
+    for model, row in itertools.product(models, THINKING):
+        asked, sent = row[0], {"M3": row[1], "other": row[2]}.get(family)
+        body, answer = bench.upstream(ask("hi", model=model, thinking=asked))
+        assert same(body.get("thinking"), sent), (model, body)
+        if asked in (False, DISABLED) or family == "other" or not asked:
+            warned = asked in (False, DISABLED) and sent is None
+            assert ("thinking_mapped" in answer.warnings) is warned, answer
+    efforts = [None, "", "low", "medium", "HIGH", "xhigh", "Max"]
+    for model, effort in itertools.product(models, efforts):
+        level = (effort or "").lower() or None
+        expected = {"M3.1": level or "medium", "other": level}.get(family)
+        body, answer = bench.upstream(ask("hi", model=model, effort=effort))
+        assert body.get("output_config") == (expected and {"effort": expected}), body
+        warned = bool(effort) and family in ("M2.x", "M3")
+        assert ("effort_ignored" in answer.warnings) is warned, answer
 
 
 @pytest.mark.parametrize("path, value", WRONG_ROWS)
@@ -2089,6 +2083,8 @@ HISTORIES: list[tuple[str, Any, str]] = [
 ]
 JSON_RESULTS: list[Any] = [{"n": 41.5}, 41.5, [{"n": 41.5}], ["x", 41.5]]
 BLANKS: list[Any] = ["", "  ", [], [block_text(" ")], None, ...]
+SOME_BLOCKS = st.lists(st.sampled_from("c1 c2 c3 r1 r2 r3 r4 b".split())).map(" ".join)
+A_MESSAGE = st.builds("{} {}".format, st.sampled_from("UA"), SOME_BLOCKS)
 
 
 @pytest.mark.parametrize("given, sent, codes", HISTORIES)
@@ -2152,10 +2148,6 @@ def test_second_call_of_an_id_gets_the_same_new_id(bench: Bench) -> None:
     body, _ = bench.upstream({"messages": taken})
     check_sendable(body["messages"])
     assert [b["id"] for b in body["messages"][1]["content"]][3:] == ids[1:]
-
-
-SOME_BLOCKS = st.lists(st.sampled_from("c1 c2 c3 r1 r2 r3 r4 b".split())).map(" ".join)
-A_MESSAGE = st.builds("{} {}".format, st.sampled_from("UA"), SOME_BLOCKS)
 
 
 @settings(PROPERTY, max_examples=300)
@@ -2505,6 +2497,33 @@ USAGES: list[tuple[Any, Any, Any, Obj]] = [
     *[(FIRST_USAGE, 5, [], FIRST_USAGE), (FIRST_USAGE, [], LAST_USAGE, BOTH_USAGES)],
     (DEEP_USAGE, {"z": 0}, None, {**DEEP_USAGE, "z": 0}),
 ]
+# What a whole message holds that comes instead of a stream, and the error that it is.
+WHOLE: list[tuple[Obj, str]] = [
+    ({"content": RICH.content, "stop_reason": "tool_use"}, ""),
+    ({"content": RICH.content, "stop_reason": None, "x": 1}, ""),
+    ({"content": []}, "empty_response"),
+    ({"type": "list"}, "protocol"),
+    ({"content": [A_TEXT], **base_resp(1008, "no")}, "insufficient_balance"),
+    ({"content": [a_call(0, {}), {"type": "tool_use", "input": 5}]}, "protocol"),
+]
+WAITING = {
+    "0:text 0+a[e~[": ["a"],
+    "0:text 0+a[ 0+b": ["a", "[b"],
+    "0:text 0+a\ud83d": ["a"],
+    "0:text 0+a~": ["a~"],
+    "0:thinking 0~a[e~[": ["a[e~["],
+    "0:text 1:text 0+a[e~[": ["a[e~["],
+    "0:text 0+a[e 1:text": ["a", "[e"],
+    "0:new_kind 0+a[e~[": ["a[e~["],
+}
+BAD_INPUTS = [
+    *['{"amount": 100', '{"a": "b', '{"a": tru', '{"a": 1,', '{"a": 1.}', '{"a": 01}'],
+    *['{"a": 1} x', '{"a": 1}{"b": 2}', "{'a': 1}", '{"a": 1,}', '{"a": 1 /* b */}'],
+    *["{a: 1}", '{"a": None}', '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}'],
+    *["[1]", "null", '"x"', "5", '{"a": %s}' % ("9" * 5000), '{"a": ' * 100000],
+    *['{"a": "\n"} x', '\ufeff{"a": 1}', '\xa0{"a": 1}', '{"a": \uff11}'],
+    *['{"a": "\\x41"}', TOO_DEEP],
+]
 
 
 @pytest.mark.parametrize("how", CUTS)
@@ -2569,35 +2588,6 @@ def test_usage_is_the_last_value_of_each_field(bench: Bench) -> None:
                 answer = bench.stream(sse(*begin, *a_block(1, "Hello"), *ends))
                 sent = answer.end["usage"] or {}
                 assert {k: v for k, v in sent.items() if v is not None} == usage, answer
-
-
-# What a whole message holds that comes instead of a stream, and the error that it is.
-WHOLE: list[tuple[Obj, str]] = [
-    ({"content": RICH.content, "stop_reason": "tool_use"}, ""),
-    ({"content": RICH.content, "stop_reason": None, "x": 1}, ""),
-    ({"content": []}, "empty_response"),
-    ({"type": "list"}, "protocol"),
-    ({"content": [A_TEXT], **base_resp(1008, "no")}, "insufficient_balance"),
-    ({"content": [a_call(0, {}), {"type": "tool_use", "input": 5}]}, "protocol"),
-]
-WAITING = {
-    "0:text 0+a[e~[": ["a"],
-    "0:text 0+a[ 0+b": ["a", "[b"],
-    "0:text 0+a\ud83d": ["a"],
-    "0:text 0+a~": ["a~"],
-    "0:thinking 0~a[e~[": ["a[e~["],
-    "0:text 1:text 0+a[e~[": ["a[e~["],
-    "0:text 0+a[e 1:text": ["a", "[e"],
-    "0:new_kind 0+a[e~[": ["a[e~["],
-}
-BAD_INPUTS = [
-    *['{"amount": 100', '{"a": "b', '{"a": tru', '{"a": 1,', '{"a": 1.}', '{"a": 01}'],
-    *['{"a": 1} x', '{"a": 1}{"b": 2}', "{'a': 1}", '{"a": 1,}', '{"a": 1 /* b */}'],
-    *["{a: 1}", '{"a": None}', '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}'],
-    *["[1]", "null", '"x"', "5", '{"a": %s}' % ("9" * 5000), '{"a": ' * 100000],
-    *['{"a": "\n"} x', '\ufeff{"a": 1}', '\xa0{"a": 1}', '{"a": \uff11}'],
-    *['{"a": "\\x41"}', TOO_DEEP],
-]
 
 
 def test_whole_message_is_read_like_a_stream(bench: Bench) -> None:
@@ -2798,6 +2788,9 @@ MISPLACED_KEYS: list[Obj] = [
     {"base_url": f"https://127.0.0.1:{KEY}/?"},
     {KEY: 1},
 ]
+REGION_HOSTS = {"global": "api.minimax.io", "cn": "api.minimaxi.com"}
+URL_VARIABLES = ["MINIMAX_BASE_URL", "HTTPS_PROXY"]
+CA_VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
 
 
 def planted(folder: Path, **modules: str) -> Env:
@@ -2925,15 +2918,6 @@ def test_unknown_setting_is_named_on_stderr_and_ignored(emulator: Emulator) -> N
         assert re.search(rb"\b%s\b" % word.encode(), plugin.errors), word
 
 
-def test_environment_wins_over_the_file_and_blank_is_unset(emulator: Emulator) -> None:
-    config = {"api_key": OTHER_KEY, "base_url": "http://127.0.0.1:9/no"}
-    for key in (f" {KEY}\n", " "):
-        env: Env = {"MINIMAX_API_KEY": key, "MINIMAX_REGION": " "}
-        assert one_turn(emulator.base_url, config, env).text == "ok"
-    sent = [request.header("authorization") for request in emulator.requests]
-    assert sent == [["Bearer " + KEY], ["Bearer " + OTHER_KEY]]
-
-
 def test_config_of_a_profile(emulator: Emulator, tmp_path: Path) -> None:
     for root in (None, tmp_path / "a profile"):
         base = root or tmp_path / ".plexum"
@@ -2944,11 +2928,6 @@ def test_config_of_a_profile(emulator: Emulator, tmp_path: Path) -> None:
         env["PLEXUM_PROFILE_ROOT"] = str(root) if root else None
         assert one_turn(emulator.base_url, env=env).text == "ok"
         assert emulator.requests[-1].json["max_tokens"] == 77
-
-
-REGION_HOSTS = {"global": "api.minimax.io", "cn": "api.minimaxi.com"}
-URL_VARIABLES = ["MINIMAX_BASE_URL", "HTTPS_PROXY"]
-CA_VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
 
 
 def test_region_decides_the_host_and_a_proxy_sees_no_key(emulator: Emulator) -> None:
@@ -3069,16 +3048,21 @@ def test_redirects_are_not_followed_nor_cookies_kept(bench: Bench) -> None:
     assert [r.header("cookie") for r in bench.emulator.requests] == [[]] * 7
 
 
-def test_netrc_and_others_are_ignored(emulator: Emulator, tmp_path: Path) -> None:
+def test_environment_wins_and_that_of_others_is_ignored(
+    emulator: Emulator, tmp_path: Path
+) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
     env: Env = {"HOME": str(tmp_path), "NETRC": str(tmp_path / ".netrc")}
     env.update(ANTHROPIC_BASE_URL="http://127.0.0.1:9", OPENAI_BASE_URL="http://x")
-    env.update(ANTHROPIC_API_KEY="sk-0", OPENAI_API_KEY="sk-0")
-    assert one_turn(emulator.base_url, env=env).text == "ok"
-    assert emulator.requests[0].header("authorization") == ["Bearer " + KEY]
-    env["MINIMAX_API_KEY"] = None
-    assert one_turn(emulator.base_url, env=env).code == "config"
-    assert emulator.connections == 1
+    env.update(ANTHROPIC_API_KEY="sk-0", OPENAI_API_KEY="sk-0", MINIMAX_REGION=" ")
+    config = {"api_key": OTHER_KEY, "base_url": "http://127.0.0.1:9/no"}
+    for key in (f" {KEY}\n", " "):  # a blank one is none
+        env["MINIMAX_API_KEY"] = key
+        assert one_turn(emulator.base_url, config, env).text == "ok"
+    sent = [request.header("authorization") for request in emulator.requests]
+    assert sent == [["Bearer " + KEY], ["Bearer " + OTHER_KEY]]
+    assert one_turn(emulator.base_url, {}, env).code == "config"
+    assert emulator.connections == 2
 
 
 # --- TLS, proxies ------------------------------------------------------------
@@ -3736,6 +3720,12 @@ def hanging(host, *args, **kwargs):
 socket.getaddrinfo = hanging
 """
 PHASES = ["dns", "tcp", "tls", "proxy", "socks", "import", "upload"]
+CANCEL_PHASES = {
+    **{name: LIMITS[name][0] for name in LIMITS if name.startswith("silence")},
+    "inside headers": LIMITS["dripping head"][0],
+    "inside an error body": SLOW_ERROR,
+}
+del CANCEL_PHASES["silence after text"]
 
 
 def test_limit_is_named(emulator: Emulator) -> None:
@@ -3810,14 +3800,6 @@ def test_every_phase_has_its_limit_and_cancel(tmp_path: Path, phase: str) -> Non
 def check_cancelled(answer: Answer) -> None:
     assert answer.end["type"] == "turn_end", answer
     assert answer.end["stop_reason"] == "cancelled", answer
-
-
-CANCEL_PHASES = {
-    **{name: LIMITS[name][0] for name in LIMITS if name.startswith("silence")},
-    "inside headers": LIMITS["dripping head"][0],
-    "inside an error body": SLOW_ERROR,
-}
-del CANCEL_PHASES["silence after text"]
 
 
 @pytest.mark.parametrize("used", [False, True])

@@ -68,7 +68,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEY = "sk-cp-Zq8Rw3Lk7Vt1Xb5Nc9Md2Ps6Hf4Jg0Ty"
-PREFIX = "sk-cp-"
 
 Obj = Dict[str, Any]
 Env = Dict[str, Union[str, None]]
@@ -81,12 +80,9 @@ PROPERTY = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-needs_proc = pytest.mark.skipif(
-    not os.path.isdir("/proc/self/fd"), reason="needs Linux's /proc"
-)
-needs_linux = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="relies on Linux's TCP or pipes"
-)
+HAS_PROC, IS_LINUX = os.path.isdir("/proc/self/fd"), sys.platform.startswith("linux")
+needs_proc = pytest.mark.skipif(not HAS_PROC, reason="needs Linux's /proc")
+needs_linux = pytest.mark.skipif(not IS_LINUX, reason="relies on Linux's TCP or pipes")
 
 
 # =====================================================================
@@ -333,7 +329,7 @@ def check_grammar(output: bytes, finished: bool = True) -> list[Obj]:
 
 def check_secret(*texts: bytes) -> None:
     """No eight characters in a row of the key, its public prefix aside."""
-    secret = KEY[len(PREFIX) :].encode()
+    secret = KEY[len("sk-cp-") :].encode()
     for text in texts:
         for start in range(len(secret) - 7):
             assert secret[start : start + 8] not in text
@@ -462,9 +458,7 @@ class Emulator:
         self._changed = threading.Condition()
         self._socks: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = socket.socket()
-        self._listener.bind((host, 0))
-        self._listener.listen(256)
+        self._listener = socket.create_server((host, 0), backlog=256)
         self.port = int(self._listener.getsockname()[1])
         scheme = "https" if self.tls else "http"
         self.base_url = f"{scheme}://{host}:{self.port}/anthropic"
@@ -835,8 +829,7 @@ class Answer:
     @property
     def error(self) -> Obj:
         assert self.end["type"] == "error", self
-        found: Obj = self.end["error"]
-        return found
+        return dict(self.end["error"])
 
     @property
     def code(self) -> str:
@@ -1089,8 +1082,7 @@ class Bench:
         answer = self.ask(turn, *respond(words("ok", model)))
         assert answer.end["type"] == "turn_end", answer
         assert len(self.emulator.requests) == seen + 1
-        body: Obj = self.emulator.requests[-1].json
-        return body, answer
+        return self.emulator.requests[-1].json, answer
 
 
 @pytest.fixture(scope="module")
@@ -1300,8 +1292,7 @@ def test_work_for_a_delta_is_the_same_in_a_longer_turn(emulator: Emulator) -> No
 def manifest() -> Obj:
     done = launch("--manifest")
     assert done.returncode == 0
-    loaded: Obj = json.loads(done.stdout)
-    return loaded
+    return dict(json.loads(done.stdout))
 
 
 M3_ROW = {"context_window": 10**6, "max_output_tokens": 524288, "retired": None}
@@ -1357,10 +1348,7 @@ def test_manifest_describes_models_configuration_and_plugin() -> None:
         assert {"thinking", "effort", "retired"} <= set(model)
     assert models["MiniMax-M3"]["prices"]["output"] == 1.2
     assert models["MiniMax-M2.7-highspeed"]["prices"]["input"] == 0.6
-
-
-def test_manifest_and_help_name_every_configuration_key() -> None:
-    rows = {row["name"]: row for row in manifest()["config"]}
+    rows = {row["name"]: row for row in described["config"]}
     given = {"api_key", "api_key_file", "region", "base_url"}
     assert set(CONFIG_DEFAULTS) | given == set(rows)
     assert {n: rows[n]["default"] for n in CONFIG_DEFAULTS} == CONFIG_DEFAULTS
@@ -1693,6 +1681,13 @@ def test_warning_names_what_it_is_about(bench: Bench) -> None:
     assert "MiniMax-M3" in second["text"]
     [warning] = bench.stream(words("ok", "MiniMax-M3.1-Flash")).of("warning")
     assert warning["code"] == "model_differs" and "M3.1-Flash" in warning["text"]
+    for line, says in (
+        ("0:thinking 0~a 0. =max_tokens !", "max_tokens"),
+        ("0:text 0+a 0. =end_turn error", "boom"),
+        ("0:text 0+a 0. 0#s ;", "signature_delta"),
+    ):
+        [warning] = bench.stream(stream(line)).of("warning")
+        assert says in warning["text"]
 
 
 def test_names_of_a_line_are_known_in_any_spelling(bench: Bench) -> None:
@@ -2569,16 +2564,6 @@ def test_upstream_pings_are_heartbeats_but_not_each(bench: Bench) -> None:
     assert 1 <= len(answer.of("heartbeat")) <= most
 
 
-def test_warning_of_a_stream_says_what_it_is_about(bench: Bench) -> None:
-    for line, says in (
-        ("0:thinking 0~a 0. =max_tokens !", "max_tokens"),
-        ("0:text 0+a 0. =end_turn error", "boom"),
-        ("0:text 0+a 0. 0#s ;", "signature_delta"),
-    ):
-        [warning] = bench.stream(stream(line)).of("warning")
-        assert says in warning["text"]
-
-
 def test_usage_is_the_last_value_of_each_field(bench: Bench) -> None:
     for first, last, stop, usage in USAGES:
         ends = [stopping(usage=last), {**STOP, "usage": stop}]
@@ -3238,7 +3223,8 @@ MESSAGES = """
 NOT_FOUND: list[str | Obj] = [HTML % "404", "404 page not found", '["model"]']
 NOT_FOUND += [{"error": "Not Found"}, {"detail": "Not Found"}]
 NO_STREAM: list[str | Obj] = [HTML % "Sign in", "404 page not found", {"hello": 1}]
-UNLIKE_API: list[tuple[int, str | Obj, str, int | None]] = [
+# Status, body, the error's code, and MiniMax's number if there is one.
+ERROR_CASES: list[tuple[int, str | Obj, str, int | None]] = [
     *((404, body, "not_found", None) for body in NOT_FOUND),
     *((200, body, "protocol", None) for body in [*NO_STREAM, base_resp(0, "ok")]),
     *((status, "", "protocol|empty_response", None) for status in (200, 204)),
@@ -3264,41 +3250,41 @@ HINTS: list[tuple[str, int, str, str | None, str]] = [
 ]
 
 
-def error_cases() -> Iterator[tuple[int, str | Obj, str, int | None]]:
-    """Status, body, the error's code, and MiniMax's number if there is one."""
-    rows = [row.split() for row in NUMBERS.split(",")]
-    for code, number in [(row[0], int(word)) for row in rows for word in row[1:]]:
-        telling = "" if number == 2013 else "unknown model, context window exceeded, "
-        message = f"{telling}(204800) tokens, was (1024), now ({number}) of (99999)"
-        in_text = api_error("long " * 500 + message)
-        in_field = base_resp(number, "余额不足")
-        for status in (400, 401, 404, 429, 500, 529):
-            yield status, in_text, code, number
-        odd = {"type": "odd", "message": message, "http_code": "500"}
-        yield 429, {"error": odd}, code, number
-        for status in (200, 402, 500):
-            yield status, in_field, code, number
-        as_text = {"status_code": str(number), "status_msg": "no"}
-        yield 200, {"base_resp": as_text}, code, number
-        yield 500, "\ufeff" + json.dumps(in_field), code, number
-        yield 200, json.dumps(in_field, indent=1).replace("\n", "\n\n"), code, number
-        yield 500, sse(PING, in_field).decode(), code, number
-    for status, code in STATUSES.items():
-        for body in UNTELLING:
-            yield status, body, code, None
-        if status not in (400, 413, 422):
-            yield status, api_error("context window exceeds limit"), code, None
-    for line in MESSAGES.strip().split("\n"):
-        word, code, message = line.split(" ", 2)
-        found = re.search(r"\((\d{4})\)$", message)
-        yield int(word), api_error(message), code, int(found[1]) if found else None
-    yield from UNLIKE_API
+for _code, *_numbers in map(str.split, NUMBERS.split(",")):
+    for _n in map(int, _numbers):
+        _telling = "" if _n == 2013 else "unknown model, context window exceeded, "
+        _message = f"{_telling}(204800) tokens, was (1024), now ({_n}) of (99999)"
+        _in_text, _in_field = (
+            api_error("long " * 500 + _message),
+            base_resp(_n, "余额不足"),
+        )
+        _odd = {"type": "odd", "message": _message, "http_code": "500"}
+        _bodies: list[tuple[int, str | Obj]] = [
+            *((status, _in_text) for status in (400, 401, 404, 429, 500, 529)),
+            *((status, _in_field) for status in (200, 402, 500)),
+            (429, {"error": _odd}),
+            (200, {"base_resp": {"status_code": str(_n), "status_msg": "no"}}),
+            (500, "\ufeff" + json.dumps(_in_field)),
+            (200, json.dumps(_in_field, indent=1).replace("\n", "\n\n")),
+            (500, sse(PING, _in_field).decode()),
+        ]
+        ERROR_CASES += [(status, body, _code, _n) for status, body in _bodies]
+for _status, _code in STATUSES.items():
+    ERROR_CASES += [(_status, body, _code, None) for body in UNTELLING]
+    if _status not in (400, 413, 422):
+        _body = api_error("context window exceeds limit")
+        ERROR_CASES.append((_status, _body, _code, None))
+for _line in MESSAGES.strip().split("\n"):
+    _word, _code, _message = _line.split(" ", 2)
+    _found = re.search(r"\((\d{4})\)$", _message)
+    _given = int(_found[1]) if _found else None
+    ERROR_CASES.append((int(_word), api_error(_message), _code, _given))
 
 
-@pytest.mark.parametrize("code", sorted({row[2] for row in error_cases()}))
+@pytest.mark.parametrize("code", sorted({row[2] for row in ERROR_CASES}))
 def test_refusal_is_an_error_of_its_code(bench: Bench, code: str) -> None:
     """MiniMax's number decides, then the status, with some of them a message."""
-    for status, body, _, number in [row for row in error_cases() if row[2] == code]:
+    for status, body, _, number in [row for row in ERROR_CASES if row[2] == code]:
         answer = bench.ask(ask(), *refuse(status, body))
         error, words = answer.error, dump(body)
         assert re.fullmatch(code, error["code"]), (status, words, answer)
@@ -3591,6 +3577,7 @@ BLOCK_BEGUN = sse(started(), opened(0))
 NOT_RETRIED: list[Script] = [
     *(refuse(500, base_resp(n, "no")) for n in (1004, 1008, 2061, 2056, 2013, 1026)),
     *(respond(BLOCK_BEGUN + end) for end in (b"", sse(LOAD), b"data: {oops\n\n")),
+    refuse(429, "slow", "Retry-After: 600"),  # beyond the turn's end
 ]
 
 
@@ -3629,11 +3616,12 @@ def test_back_off_doubles(bench: Bench) -> None:
 
 
 def test_final_error_or_begun_answer_is_not_tried_again(bench: Bench) -> None:
-    bench.configure(QUICK)
+    bench.configure({**QUICK, "turn_timeout": 500, "retry_after_max": 1000})
     for number, script in enumerate(NOT_RETRIED):
         answer = bench.ask(ask(), *script)
         assert answer.error["retryable"] is (number > 5) and answer.of("retry") == []
         assert len(bench.emulator.requests) == number + 1
+    assert (answer.code, answer.error["retry_after"]) == ("rate_limited", 600)
 
 
 def a_date(seconds: int, form: str = "%a, %d %b %Y %H:%M:%S GMT") -> str:
@@ -3668,13 +3656,6 @@ def test_retry_after_is_honoured_up_to_a_limit(bench: Bench, value: str) -> None
     plugin.cancel(ident)  # in the delay
     check_cancelled(plugin.answer(ident))
     assert len(bench.emulator.requests) == 1
-
-
-def test_retry_after_beyond_the_turns_end_is_no_retry(bench: Bench) -> None:
-    bench.configure({**QUICK, "turn_timeout": 500, "retry_after_max": 1000})
-    answer = bench.ask(ask(), *refuse(429, "slow", "Retry-After: 600"))
-    assert (answer.code, answer.error["retry_after"]) == ("rate_limited", 600)
-    assert answer.of("retry") == []
 
 
 # --- limits: each case a turn of its own, all at the same time --------------------
@@ -3841,10 +3822,9 @@ def test_cancel_inside_a_block_keeps_the_text_so_far(bench: Bench) -> None:
 @pytest.mark.parametrize("begun", [False, True])
 def test_stopped_process_reads_what_waits(emulator: Emulator, begun: bool) -> None:
     go, sent = threading.Event(), threading.Event()
-    head = b"" if begun else CHUNKED + chunk(BEGUN)
-    steps = [CHUNKED, chunk(BEGUN)] if begun else []
-    rest = head + chunk(sse(*TAIL)) + LAST_CHUNK
-    emulator.queue.append([*steps, wait(go), rest, tell(sent)])
+    head, rest = CHUNKED + chunk(BEGUN), chunk(sse(*TAIL)) + LAST_CHUNK
+    steps = [head, wait(go), rest] if begun else [wait(go), head + rest]
+    emulator.queue.append([*steps, tell(sent)])
     limits = {FIRST: 0.5, IDLE: 0.5, "max_retries": 0}
     with Plugin(emulator.base_url, limits) as plugin:
         ident = plugin.submit(ask())

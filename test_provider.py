@@ -1145,7 +1145,6 @@ PROBLEM = {"code": "config", "message": "m", "hint": "h", "retryable": False}
 FAILURE: Obj = {"type": "error", "error": PROBLEM, "model": "m", "partial": None}
 FAILURE.update(usage={}, timing=NO_TIME)
 NAMELESS = [{**line, "block": {**CALL, "name": ""}} for line in (BEGIN, BLANK)]
-
 GRAMMATICAL: dict[str, Sequence[Obj]] = {
     "good": GOOD,
     "cancelled": (turn_end(None, "cancelled"),),
@@ -1585,8 +1584,6 @@ F: Obj = {"name": "f", "input_schema": {"type": "object", "properties": {}}}
 G = {**F, "name": "g"}
 DATED: Obj = {"type": "web_search_20250305", "name": "web_search", "max_uses": 1}
 MARK = {"type": "ephemeral"}
-
-
 assistant = functools.partial(a_message, "assistant")
 user = functools.partial(a_message, "user")
 HALF, FIXED = "cut \ud83d", "cut \ufffd"
@@ -1615,8 +1612,6 @@ NAMED: dict[str, Obj] = {
     "image0": {"type": "image"},
 }
 NAMED["r1-image"] = result("1", [NAMED["image"]])
-
-
 # Models as they are asked for, and as they are sent; others are sent as they are.
 MODEL_IDS = {"minimax-m3": "MiniMax-M3", "minimax/Abc": "Abc"}
 MODEL_IDS["minimax/MINIMAX-M2.1-HighSpeed"] = "MiniMax-M2.1-highspeed"
@@ -2358,8 +2353,6 @@ two calls at one index: 0:tool_use 0={} 0:tool_use 0={} 0. =tool_use ! -> !proto
 data that is not JSON: 0:text 0+Hello junk 0. ; -> !protocol +Hello
 data that is no object: 0:text 0+Hello list 0. ; -> !protocol +Hello
 """
-
-
 # Blocks that come whole.
 UNCHANGED: list[Obj] = [
     *[new_kind(input=v) for v in (["x", 1], "x", "", 5, 1.0, None, True, {"q": [BIG]})],
@@ -2424,13 +2417,10 @@ ENDINGS = {
     "+a[e~[ +b": whole(content=[block_text("a[e~["), block_text("b[e~[")]),
     "+a +Hello": sse(text(0, "a"), started(content=[A_TEXT]), stopping(), STOP),
 }
-
 HTML = "<html><head><title>%s</title></head><body>nginx</body></html>"
 LOAD = api_error("The server cluster is currently under high load (2064)")
 LOAD_JSON = json.dumps(LOAD)
 BEGUN = sse(started(), opened(0), text(0, "Hello"))
-
-
 MIDSTREAM: dict[str, list[bytes]] = {
     "overloaded": [
         *[frame(LOAD), frame(LOAD_JSON)],
@@ -2454,8 +2444,6 @@ rejected not_found_error invalid_request_error bad_request_error request_too_lar
 for _code, *_types in map(str.split, ERROR_TYPES.splitlines()):
     _frames = [frame(api_error("no", kind)) for kind in _types]
     MIDSTREAM.setdefault(_code, []).extend(_frames)
-
-
 for _row in re.split(r"\n(?! )", re.sub("(?m)^# .*\n", "", EVENTS).strip()):
     _name, _line, _end = re.split(r": | +-> |\n +-> ", _row)
     EVENT_CASES[_name] = (stream(_line), outcome(_end))
@@ -2724,7 +2712,6 @@ def test_message_sent_back_is_the_same(bench: Bench, blocks: Any, seed: int) -> 
 Patch = pytest.MonkeyPatch
 OTHER_KEY = "sk-api-" + "w" * 24
 NO_VARIABLES: Env = {"MINIMAX_API_KEY": None, "MINIMAX_BASE_URL": None}
-
 WRONG_SETTINGS = r"""
 connect_timeout -1 | idle_timeout 0 | first_event_timeout "soon" | turn_timeout true
 max_retries -1 | max_retries 1.5 | retry_base_delay -1 | retry_after_max -1
@@ -2749,7 +2736,6 @@ for _row in re.split(r"\n| \| ", WRONG_SETTINGS.strip()):
     _name, _value = _row.split(" ", 1)
     BAD_CONFIGS[_row] = ({_name: json.loads(_value)}, _name)
 BAD_CONFIGS.update((url, ({"base_url": url}, "base_url")) for url in WRONG_URLS.split())
-
 # What the message calls the mistake, and keys as they are pasted.
 PASTED_KEYS = {
     "quot": [f'"{KEY}"', f"'{KEY}"],
@@ -3184,13 +3170,11 @@ def broken(*pieces: Step) -> Script:
 LENGTH = "Content-Length: "
 IN_BR = ("Content-Encoding: br", LENGTH + "9")
 HOST = r"127\.0\.0\.1"
-
 # MiniMax's numbers decide, whatever the status and the words beside them.
 NUMBERS = """auth 1004 2049, insufficient_balance 1008, quota_exhausted 2056,
     model_unavailable 2061, context_too_long 1039, content_filtered 1026 1027,
     rejected 1042 2013, rate_limited 1002 2045 1041, overloaded 2064,
     upstream 1000 1001 1013 1024 1033"""
-
 STATUSES = {401: "auth", 402: "insufficient_balance", 403: "permission"}
 STATUSES.update(dict.fromkeys((408, 409, 500, 502, 503, 504), "upstream"))
 STATUSES.update(dict.fromkeys((400, 413, 418, 422), "rejected"))
@@ -3247,8 +3231,6 @@ HINTS: list[tuple[str, int, str, str | None, str]] = [
     # Nor has `extra_body` left a model that could be named.
     *((PLAN, status, "no (2061)", None, "(?!.*None)") for status in (400, 403, 529)),
 ]
-
-
 for _code, *_numbers in map(str.split, NUMBERS.split(",")):
     for _n in map(int, _numbers):
         _telling = "" if _n == 2013 else "unknown model, context window exceeded, "

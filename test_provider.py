@@ -865,15 +865,10 @@ class Plugin:
         self._turns: dict[str, list[Obj]] = defaultdict(list)
         self._changed = threading.Condition()
         self._names = itertools.count(1)
-        self.process: Any = subprocess.Popen(
-            [sys.executable, *program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=cwd or self.home.name,
-            env=environment(self.home.name, base_url, config, env),
-        )
+        options: Any = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
+        options.update(bufsize=0, cwd=cwd or self.home.name)
+        options["env"] = environment(self.home.name, base_url, config, env)
+        self.process: Any = subprocess.Popen([sys.executable, *program], **options)
         assert self.process.stdin and self.process.stdout
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         os.set_blocking(self.stdin.fileno(), False)
@@ -1022,15 +1017,9 @@ def launch(
     if shell is not None:
         command = ["sh", "-c", shell, "sh", *command]
     with tempfile.TemporaryDirectory() as home:
-        variables = environment(home, **session)
-        done = subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            timeout=DEADLINE,
-            cwd=cwd or home,
-            env=variables,
-        )
+        options: Any = {"input": stdin, "capture_output": True, "timeout": DEADLINE}
+        options.update(cwd=cwd or home, env=environment(home, **session))
+        done = subprocess.run(command, **options)
     check_secret(done.stdout, done.stderr)
     return done
 
@@ -1603,7 +1592,6 @@ NAMED: dict[str, Obj] = {
     **{"r1-strings": result("1", ["a"]), "r1-block": result("1", A)},
     "c-deepest": call("1", json.loads(DEEPEST)),
     "new-deepest": new_kind(a=json.loads(DEEPEST)["a"][0]),
-    "result0": {"type": "tool_result"},
     "numbers": call("1", {"n": EXACT_NUMBERS, "": None, "\0": True}),
     **{"half": block_text(HALF), "fixed": block_text(FIXED)},
     **{"c-half": call("1", {HALF: [HALF]}), "c-fixed": call("1", {FIXED: [FIXED]})},
@@ -1621,9 +1609,14 @@ TOKEN_LIMITS: list[tuple[str, int | None, int]] = [
     *[("MiniMax-M3", 7, 7), ("MiniMax-M3", 0, 4096), ("MiniMax-M3", None, 4096)],
     *[("MiniMax-M3", 524288, 524288), ("MiniMax-M3", 524289, 524288)],
     *[("MiniMax-M2", 131072, 128000), ("x/MiniMax-M2.9", 10**30, 131072)],
-    *[("other", 9999999, 9999999), ("m3.1/minimax-m3.1[1m]", 999999, 524288)],
+    *[("other", 9999999, 9999999), ("m3/minimax-m3[1m]", 999999, 524288)],
 ]
-MAX = {"max_tokens": 7}
+MAX, M31_ID = {"max_tokens": 7}, "m3.1/minimax-m3.1[1m]"
+M31_SENT = {
+    "model": M31_ID,
+    "output_config": {"effort": "medium"},
+    "max_tokens": 524288,
+}
 REMINDED = history("S kind | U a | A c1 | S be | U r1 b | A c2 | S brief | U r2 c")
 REMINDERS = {"messages": history("U a | A c1 | U r1 #be b | A c2 | U r2 #brief c")}
 REMINDERS["system"] = [block_text("first"), block_text("kind")]
@@ -1645,6 +1638,7 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
     ({"top_k": 5}, ..., "ignored_field"),
     ({"stop_sequences": ["a"]}, ..., "ignored_field"),
     ({"base_url": "http://x", "api_key": "no"}, {}, "unknown_field"),
+    ({"model": M31_ID, "max_tokens": 999999}, M31_SENT, "max_tokens_lowered"),
     ({"extra_body": {"max_tokens": 3}, "max_tokens": 9}, {"max_tokens": 3}, ""),
     ({"extra_body": {"new": {"Deep": [1, 1.0]}}}, {"new": {"Deep": [1, 1.0]}}, ""),
     ({"thinking": True, "extra_body": {"thinking": 5}}, {"thinking": 5}, ""),
@@ -1657,16 +1651,6 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
     ({"extra_body": {"x": {HALF: HALF}}}, {"x": {FIXED: FIXED}}, "invalid_unicode"),
     ({"tools": [{**F, "x": HALF}]}, {"tools": [{**F, "x": FIXED}]}, "invalid_unicode"),
 ]
-
-
-def test_model_and_limit_go_upstream(bench: Bench) -> None:
-    for asked in [*MODEL_IDS, *SAME_IDS.split()]:
-        body, _ = bench.upstream(ask("hi", model=asked))
-        assert body["model"] == MODEL_IDS.get(asked, asked)
-    for model, wanted, limit in TOKEN_LIMITS:
-        body, answer = bench.upstream(ask("hi", model=model, max_tokens=wanted))
-        assert body["max_tokens"] == limit, body
-        assert ("max_tokens_lowered" in answer.warnings) is ((wanted or 0) > limit)
 
 
 def test_warning_names_what_it_is_about(bench: Bench) -> None:
@@ -1722,6 +1706,13 @@ TOOL_CASES: list[tuple[Obj, Any]] = [
     ({**WHOLE_F, "input_schema": {**SCHEMA, "required": None}}, WHOLE_F),
     ({**F, "input_schema": {**SCHEMA, "default": {"a": None}}}, ...),
 ]
+for _asked in [*MODEL_IDS, *SAME_IDS.split()]:
+    _sent = {"model": MODEL_IDS.get(_asked, _asked)}
+    FIELD_CASES.append(({"model": _asked}, _sent, ""))
+for _model, _wanted, _limit in TOKEN_LIMITS:
+    _codes = "max_tokens_lowered" if (_wanted or 0) > _limit else ""
+    _pair = {"model": _model, "max_tokens": _wanted}
+    FIELD_CASES.append((_pair, {**_pair, "max_tokens": _limit}, _codes))
 for _tool, _sent in TOOL_CASES:
     _tools = [] if _sent is None else [_tool if _sent is ... else _sent]
     _codes = "ignored_field" if _sent is None else ""
@@ -1739,10 +1730,10 @@ CHOICES: list[tuple[list[Obj], Any, Any, int]] = [
     *[([DATED, F], WEB, None, 2), ([DATED, F], TOOL_F, TOOL_F, 1)],
 ]
 for _tools, _choice, _sent, _count in CHOICES:
-    _asked = {"tools": _tools, "tool_choice": _choice}
+    _fields = {"tools": _tools, "tool_choice": _choice}
     _sends = {"tools": [t for t in _tools if t is not DATED], "tool_choice": _sent}
     _sends = {name: value for name, value in _sends.items() if value}
-    FIELD_CASES.append((_asked, _sends, "ignored_field " * _count))
+    FIELD_CASES.append((_fields, _sends, "ignored_field " * _count))
 
 
 @pytest.mark.parametrize("fields, sent, codes", FIELD_CASES)
@@ -2068,7 +2059,6 @@ HISTORIES: list[tuple[str, Any, str]] = [
     ("U a | A c1 | U b r1", "U a | A c1 | U r1 b", "h"),
     ("U a | A c1 c2 | U r1 b | U r2 c", "U a | A c1 c2 | U r1 r2 b c", "h"),
     # a result of the assistant's
-    *[("U a | A result0 a | U b", "U a | A a | U b", "h")],
     *[("A a r9 | U b", "A a R9 | U b", "h"), ("A c1 r1", "A c1 R1 | U x1", "hh")],
 ]
 JSON_RESULTS: list[Any] = [{"n": 41.5}, 41.5, [{"n": 41.5}], ["x", 41.5]]
@@ -2096,12 +2086,16 @@ def check_codes(answer: Answer, codes: str) -> None:
     assert bool(answer.warnings) is bool(codes)
 
 
-def test_call_of_the_users_is_sent_as_text(bench: Bench) -> None:
-    messages = [*USER, *history("A a"), user(call("7", {"path": "x.py"}))]
+def test_block_of_the_other_roles_is_sent_as_text(bench: Bench) -> None:
+    opening = begun(0, {"type": "tool_result"})
+    answer = bench.stream(whole([opening, closed(0)], a_block(1, "Hello")))
+    assert answer.content == [{"type": "tool_result"}, A_TEXT]
+    messages = [*USER, answer.end["message"], user(call("7", {"path": "x.py"}))]
     body, answer = bench.upstream({"messages": messages})
+    assert body["messages"][1]["content"] == [A_TEXT]
     [block] = body["messages"][2]["content"]
     assert block["type"] == "text" and re.search(r"path.*x\.py", block["text"])
-    check_codes(answer, "h")
+    check_codes(answer, "hh")
 
 
 @pytest.mark.parametrize("content", [*JSON_RESULTS, *BLANKS])
@@ -2360,7 +2354,7 @@ UNCHANGED: list[Obj] = [
     {"type": "web_search_tool_result", "content": [{"n": BIG, "b": None, "A": 1.0}]},
     {"type": "image"},
     {"type": "image", "url": "a", "x": 1.0},
-    *[NAMED["new-deepest"], {"type": "tool_result"}],
+    NAMED["new-deepest"],
     *[{**A_TEXT, "cache": {"A": 1.0}}, a_call(0, {"a": 1.0, "b": BIG})],
 ]
 # A block at its start, deltas, and what it becomes.

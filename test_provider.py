@@ -1612,11 +1612,8 @@ TOKEN_LIMITS: list[tuple[str, int | None, int]] = [
     *[("other", 9999999, 9999999), ("m3/minimax-m3[1m]", 999999, 524288)],
 ]
 MAX, M31_ID = {"max_tokens": 7}, "m3.1/minimax-m3.1[1m]"
-M31_SENT = {
-    "model": M31_ID,
-    "output_config": {"effort": "medium"},
-    "max_tokens": 524288,
-}
+M31_SENT: Obj = {"model": M31_ID, "output_config": {"effort": "medium"}}
+M31_SENT["max_tokens"] = 524288
 REMINDED = history("S kind | U a | A c1 | S be | U r1 b | A c2 | S brief | U r2 c")
 REMINDERS = {"messages": history("U a | A c1 | U r1 #be b | A c2 | U r2 #brief c")}
 REMINDERS["system"] = [block_text("first"), block_text("kind")]
@@ -1642,9 +1639,9 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
     ({"extra_body": {"max_tokens": 3}, "max_tokens": 9}, {"max_tokens": 3}, ""),
     ({"extra_body": {"new": {"Deep": [1, 1.0]}}}, {"new": {"Deep": [1, 1.0]}}, ""),
     ({"thinking": True, "extra_body": {"thinking": 5}}, {"thinking": 5}, ""),
-    # half of a surrogate pair
     # reminders stay where they are, so that caches know what is before them
     ({"system": "first", "messages": REMINDED}, REMINDERS, "system_role_moved " * 3),
+    # half of a surrogate pair
     ({"system": HALF}, {"system": FIXED}, "invalid_unicode"),
     ({"messages": both(HALF)}, {"messages": both(FIXED)}, "invalid_unicode"),
     ({"metadata": {HALF: [HALF]}}, {"metadata": {FIXED: [FIXED]}}, "invalid_unicode"),
@@ -1681,9 +1678,8 @@ def test_names_of_a_line_are_known_in_any_spelling(bench: Bench) -> None:
 # --- tools, in the spellings of three APIs
 WHOLE_F = {"name": "f", "description": "d", "input_schema": SCHEMA}
 BARE_F = {"name": "f", "description": "d"}
-FUNCTIONS = [
-    {**BARE_F, key: SCHEMA} for key in ("input_schema", "inputSchema", "parameters")
-]
+FUNCTIONS = [{**BARE_F, name: SCHEMA} for name in ("input_schema", "inputSchema")]
+FUNCTIONS += [{**BARE_F, "parameters": SCHEMA}]
 MARKED = {"cache_control": MARK}
 TYPED_LAST = {"name": "f", "input_schema": {"properties": {}, "type": "object"}}
 # (the tool, what is sent: ... as given, None nothing, with `ignored_field`)
@@ -1899,23 +1895,19 @@ DATA_URI = f"data:image/png;base64,{PNG64}"
 ODD, GIF = source("image/x", ODD64), source("image/gif", GIF64)
 # (the fields of the block, its source upstream)
 IMAGE_CASES: list[tuple[Obj, Obj]] = [
-    ({"url": URL["url"]}, URL),
+    *[({"data_base64": data}, source()) for data in (PNG64, SPLIT64, DATA_URI)],
+    *[({"source": source(data=data)}, source()) for data in (SPLIT64, DATA_URI)],
+    *[({"source": given}, given) for given in (ODD, URL, FILE)],
+    *[({"url": URL["url"]}, URL), ({"url": DATA_URI}, source())],
     ({"url": URL["url"], "source": None, "path": None, "data": None}, URL),
-    ({"data_base64": PNG64}, source()),
     ({"data": PNG64, "mimeType": "image/png"}, source()),
     ({"data_base64": PNG64, "media_type": "image/jpeg"}, source()),
     ({"data": GIF64, "mimeType": "image/jpg"}, GIF),
     ({"data_base64": ODD64, "media_type": "image/x"}, ODD),
     ({"data": WEB64, "mimeType": "image/x"}, ODD),
-    ({"data_base64": SPLIT64}, source()),
-    ({"data_base64": DATA_URI}, source()),
-    ({"url": DATA_URI}, source()),
     ({"url": f"DATA:image/png;charset=x;BASE64,{GIF64}"}, GIF),
     ({"source": source("image/webp")}, source()),
-    ({"source": source(data=SPLIT64)}, source()),
-    ({"source": source(data=DATA_URI)}, source()),
     ({"source": {"type": "url", "url": DATA_URI}}, source()),
-    *[({"source": ODD}, ODD), ({"source": URL}, URL), ({"source": FILE}, FILE)],
 ]
 SOURCES: list[Obj] = [{"source": source()}, {"data": PNG64}]
 BAD_DATA: list[Obj] = [
@@ -2528,10 +2520,9 @@ def test_ids_model_usage_and_times_are_reported(bench: Bench) -> None:
     assert 0 <= timing["first_event_ms"] <= timing["total_ms"]
     begun = sse(started(usage={"input_tokens": 5}), opened(0), text(0, "Hello"))
     answer = bench.stream(begun, sse(LOAD))
-    assert answer.end["model"] == "MiniMax-M3"
-    assert answer.end["usage"] == {"input_tokens": 5}
-    assert answer.end["timing"]["attempts"] == 1
-    assert is_number(answer.end["timing"]["first_event_ms"])
+    end, timing = answer.end, answer.end["timing"]
+    assert (end["model"], end["usage"]) == ("MiniMax-M3", {"input_tokens": 5})
+    assert timing["attempts"] == 1 and is_number(timing["first_event_ms"])
     ids = answer.error["request_id"], answer.error["provider_code"]
     assert ids == ("req_0123", 2064) and "http_status" not in answer.error
 

@@ -1034,12 +1034,11 @@ def run(
     return done.returncode, lines, done.stderr
 
 
-class Bench:
+class Bench(NamedTuple):
     """A plugin and its upstream, shared by the tests, which configure it by its file."""
 
-    def __init__(self, emulator: Emulator, plugin: Plugin) -> None:
-        self.emulator = emulator
-        self.plugin = plugin
+    emulator: Emulator
+    plugin: Plugin
 
     def configure(self, config: Obj | str) -> None:
         """Put a file in place: one that serves turns but for `config`, or that text."""
@@ -2250,8 +2249,7 @@ start, ping, stop: ping ! -> !empty_response
 empty stop reason, nothing: = ! -> !empty_response
 signature in deltas: 0:thinking 0~H 0#ab 0#cd 0#ef 0. 1:text 1+a 1. ; -> ~H#abcdef +a
 signature missing: 0:thinking 0~H 0. 1:text 1+a 1. ; -> ~H +a
-interleaved: 0:text 1:tool_use 0+Hel '1={"a"' 0+lo 1=:1} 1. 0. =tool_use !
-    -> +Hello '1={"a":1}'
+mixed: 0:text 1:tool_use 0+a '1={"a"' 0+b 1=:1} 1. 0. =tool_use ! -> +ab '1={"a":1}'
 falling indexes: 5:text 5+Hello 5. 2:text 2+! 2. ; -> +Hello +!
 index used again: 0:text 0+Hello 0. 0:text 0+! 0. ; -> +Hello +!
 stop of no block: 4. 0:text 0+Hello 0. ; -> +Hello
@@ -2286,8 +2284,7 @@ nothing, to the limit: =max_tokens ! -> =max_tokens ?no_text
 nothing, refused: =refusal ! -> =refusal
 nothing, for a call: =tool_use ! -> !protocol
 text for a call: 0:text 0+a 0. =tool_use ! -> +a =tool_use ?no_tool_call
-thinking for a call: 0:thinking 0~a 0. =tool_use !
-    -> ~a =tool_use ?no_text ?no_tool_call
+thought for a call: 0:thinking 0~a 0. =tool_use ! -> ~a =tool_use ?no_text ?no_tool_call
 a call, end_turn: 0:tool_use 0. ; -> 0={} =end_turn
 thinking alone: 0:thinking 0~a 0. ; -> ~a ?no_text
 thinking, blank text: 0:thinking 0~a 0. 1:text '1+\t' 1. ; -> ~a '+\t' ?no_text
@@ -2303,8 +2300,7 @@ halves: 0:text 0+\ude00a\ud83d 0+b\ud83d 0. ; -> +\ufffda\ufffdb\ufffd
 pair cut in thinking: 0:thinking 0~\ud83d 0~\ude00 0. 1+a 1. ; -> ~😀 +a
 pair cut by a block: 0+a\ud83d 1+b 0+\ude00 0. 1. ; -> +a😀 +b
 half in an input: 0:tool_use '0={"a":"\\ud83d"}' 0. =tool_use ! -> '0={"a":"\ufffd"}'
-pair cut in an input: 0:tool_use '0={"a":"\ud83d' '0=\ude00"}' 0. =tool_use !
-    -> '0={"a":"😀"}'
+pair in input: 0:tool_use '0={"a":"\ud83d' '0=\ude00"}' 0. =tool_use ! -> '0={"a":"😀"}'
 half at the end: 0:text 0+Hello\ud83d -> !stream_cut +Hello\ufffd
 # the end marker
 end marker in bits: 0:text 0+Hel 0+lo 0+[ 0+e 0+~ 0+[ 0. ; -> +Hello
@@ -2320,15 +2316,12 @@ end marker before thinking: 0:text 0+a[e~[ 0~hm 0. ; -> +a[e~[ ~hm
 end marker, then cut: 0:text 0+a[e~ -> !stream_cut +a[e~
 end marker in thinking: 0:thinking 0~a[e~[ 0. 1+b 1. ; -> ~a[e~[ +b
 # markup of calls
-markup in bits: 0:text '0+<minimax:tool' '0+_call>' 0. ;
-    -> '+<minimax:tool_call>' ?markup
+markup bits: 0:text '0+<minimax:tool' '0+_call>' 0. ; -> '+<minimax:tool_call>' ?markup
 closing form alone: 0+</minimax:tool_call> 0. ; -> +</minimax:tool_call> ?markup
-markup in brackets: '0+a [TOOL_CALL]{}[/TOOL_CALL]' 0. ;
-    -> '+a [TOOL_CALL]{}[/TOOL_CALL]' ?markup
+in brackets: 0+[TOOL_CALL]{}[/TOOL_CALL] 0. ; -> +[TOOL_CALL]{}[/TOOL_CALL] ?markup
 closing brackets alone: 0+[/TOOL_CALL] 0. ; -> +[/TOOL_CALL] ?markup
 invoke: '0+<invoke name="read">' 0. ; -> '+<invoke name="read">' ?markup
-markup in other brackets: '0+a ]<]mini' '0+max[>[ b' 0. ;
-    -> '+a ]<]minimax[>[ b' ?markup
+markup, odd brackets: '0+a ]<]mini' '0+max[>[ b' 0. ; -> '+a ]<]minimax[>[ b' ?markup
 markup twice: 0+[TOOL_CALL] 0. 1+[TOOL_CALL] 1. ; -> +[TOOL_CALL] +[TOOL_CALL] ?markup
 markup in thinking: 0~[TOOL_CALL] 0. 1+a 1. ; -> ~[TOOL_CALL] +a ?markup
 # the stream ends too early

@@ -2863,9 +2863,9 @@ def test_unknown_setting_is_named_on_stderr_and_ignored(emulator: Emulator) -> N
 def test_config_of_a_profile(emulator: Emulator, tmp_path: Path) -> None:
     for root in (None, tmp_path / "a profile"):
         base = root or tmp_path / ".plexum"
-        (base / "plugins" / "plexum-minimax-provider").mkdir(parents=True)
-        path = base / "plugins" / "plexum-minimax-provider" / "config.json"
-        write_config(path, {"max_tokens_default": 77})
+        folder = base / "plugins" / "plexum-minimax-provider"
+        folder.mkdir(parents=True)
+        write_config(folder / "config.json", {"max_tokens_default": 77})
         env: Env = {"HOME": str(tmp_path), "PLEXUM_MINIMAX_CONFIG": None}
         env["PLEXUM_PROFILE_ROOT"] = str(root) if root else None
         assert one_turn(emulator.base_url, env=env).text == "ok"
@@ -3086,12 +3086,11 @@ def by_socks(folder: Path, port: int) -> Env:
 
 
 def test_socks_turns_have_limits(tls_emulator: Emulator, certificate: Path) -> None:
-    """And they share a connection."""
     env = {**by_socks(certificate.parent, 2), "SSL_CERT_FILE": str(certificate)}
     tls_emulator.routes = {"held": [hold], "begun": unfinished(BEGUN, hold)}
     with Plugin(tls_emulator.base_url, {**ONCE, "idle_timeout": 0.5}, env) as plugin:
         assert [plugin.turn(ask()).text for _ in range(2)] == ["ok", "ok"]
-        assert tls_emulator.connections == 1
+        assert tls_emulator.connections == 1  # they share it
         plugin.turn(ask("begun")).says("idle_timeout")
         ident = plugin.submit(ask("held"))
         request = tls_emulator.wait_request(4)

@@ -4362,27 +4362,22 @@ url, when = sys.argv[1:]
 options = dict(api_key="k" * 20, base_url=url, max_retries=0)
 client = plugin.MiniMaxProvider(idle_timeout=2, **options)
 
-def turn(words, cancel=None):
-    return client.turn({"messages": [{"role": "user", "content": words}]}, cancel)
-
-def ends(words):
-    last = list(turn(words))[-1]
-    if last["type"] == "error":
-        return last["error"]["code"]
-    return last["stop_reason"], (last["message"] or {}).get("content")
+def request(words):
+    return {"messages": [{"role": "user", "content": words}]}
 
 def answers(words):
-    assert ends(words) == ("end_turn", [{"type": "text", "text": words}]), words
+    assert "".join(client.text(request(words))) == words
 
 def cancelled(cancel, begun):
-    for event in turn("dripping", cancel):
+    for event in client.turn(request("dripping"), cancel):
         begun.set()
     assert event["stop_reason"] == "cancelled", event
     print("cancelled", flush=True)
 
 def child(number):
     answers("child %d" % number)
-    assert when == "before" or ends("held") == "timeout"
+    if when == "during":
+        assert list(client.turn(request("held")))[-1]["error"]["code"] == "timeout"
     cancel = threading.Event()
     cancelled(cancel, cancel)
     answers("child %d" % number)
@@ -4739,14 +4734,11 @@ def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> 
     check_secret(bytes(plugin.output), plugin.errors)
 
 
-AS_NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 LIMITED = "umask 077; ulimit -f 0; ulimit -n 32; ulimit -c 0; ulimit -l 0;"
 NO_CONFIG: Env = {"PLEXUM_MINIMAX_CONFIG": None}
-REMOUNT = "mount -o remount,ro,bind / && ! (: >x) 2>&-"
 # Variables, and how sh starts the plugin.
 SURROUNDINGS: dict[str, tuple[Env, str | None]] = {
     "C locale": ({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, None),
-    "no such locale": ({"LC_ALL": "xx_YY.ISO-8859-15"}, None),
     "odd encoding": ({"PYTHONIOENCODING": "utf-16"}, None),
     "optimised": ({"PYTHONOPTIMIZE": "2", "PYTHONUNBUFFERED": "1"}, None),
     "strict warnings": ({"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}, None),
@@ -4757,9 +4749,6 @@ SURROUNDINGS: dict[str, tuple[Env, str | None]] = {
     "empty proxies": ({"HTTP_PROXY": "", "HTTPS_PROXY": "", "NO_PROXY": "*"}, None),
     "no such home": ({"HOME": "/none", **NO_CONFIG}, None),
     "few resources": ({"TMPDIR": "/nonexistent"}, LIMITED + 'exec "$@"'),
-    "no privileges": ({}, 'umask 000; exec setpriv --no-new-privs "$@"'),
-    "nobody's home": (NO_CONFIG, f'chmod 755 . && exec {AS_NOBODY} "$@"'),
-    "read-only disk": ({}, f"""unshare -m sh -c '{REMOUNT} && exec "$@"' sh "$@" """),
     "no stderr": ({}, 'exec "$@" 2>&-'),
     "no directory": ({}, 'mkdir d && cd d && rmdir "$PWD" && exec "$@"'),
 }  # fmt: skip
@@ -5033,16 +5022,6 @@ def test_endless_body_is_an_error(emulator: Emulator, name: str) -> None:
         assert plugin.turn(ask()).text == "ok"
 
 
-@needs_linux
-def test_line_that_memory_cannot_hold_is_an_error_and_the_next_is_read() -> None:
-    config = {"max_line_bytes": 2**30}
-    stdin = b" " * (200 * MEGABYTE) + b'\n{"type":"ping","id":"after"}\n'
-    code, lines, _ = run(stdin, config=config, shell='ulimit -v 300000; exec "$@"')
-    assert code == 0 and lines[-1] == {"type": "pong", "id": "after"}
-    codes = [line["error"]["code"] for line in lines[:-1]]
-    assert codes in (["line_too_long"], ["internal"])
-
-
 # --- the key ----------------------------------------------------------------------
 
 ECHOES: dict[str, Callable[[str], Script]] = {
@@ -5173,8 +5152,7 @@ def test_hundreds_of_turns_good_and_bad_leak_nothing(emulator: Emulator) -> None
 # =====================================================================
 
 
-def key_used(plugin: Plugin, emulator: Emulator) -> str:
-    assert plugin.turn(ask()).text == "ok"
+def key_sent(emulator: Emulator) -> str:
     [header] = emulator.requests[-1].header("authorization")
     return header[len("Bearer ") :]
 
@@ -5183,11 +5161,16 @@ def test_first_source_that_has_a_key_wins(emulator: Emulator, tmp_path: Path) ->
     keys = ["sk-api-" + letter * 24 for letter in "abcd"]
     for name, key in zip(("a key", "minimax-api-key"), keys[2:]):
         write_config(tmp_path / name, key)
+    path = str(tmp_path / "a key")
+    with python_client(emulator, api_key="", api_key_file=path) as client:
+        assert client.complete(ask()) and key_sent(emulator) == keys[2]
     env: Env = {"MINIMAX_API_KEY": keys[0], "CREDENTIALS_DIRECTORY": str(tmp_path)}
-    config = {"api_key": keys[1], "api_key_file": str(tmp_path / "a key")}
+    env["PLEXUM_MINIMAX_CONFIG"] = str(tmp_path / "config.json")
+    config = {"api_key": keys[1], "api_key_file": "a key"}  # beside the file
     for key, source in zip(keys, ["MINIMAX_API_KEY", "api_key", "api_key_file", ""]):
-        with Plugin(emulator.base_url, config, env, check_key=False) as plugin:
-            assert key_used(plugin, emulator) == key
+        write_config(tmp_path / "config.json", config)
+        with Plugin(emulator.base_url, {}, env, check_key=False) as plugin:
+            assert plugin.turn(ask()).text == "ok" and key_sent(emulator) == key
         assert plugin.errors == b""
         env[source] = None
         config.pop(source, "")
@@ -5208,14 +5191,14 @@ def test_key_file_is_read_by_each_turn_and_a_bad_one_is_not_quoted(
     emulator: Emulator, tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / name
-    write_config(path, "")
+    path.touch(0o644)
     env: Env = {"MINIMAX_API_KEY": None, "CREDENTIALS_DIRECTORY": str(tmp_path)}
     config = {"api_key_file": str(path)} if name == "a key" else {}
     with Plugin(emulator.base_url, config, env) as plugin:
         for form in ("{}1\n", "{}2\r\n", " {}3 \n\n", "\ufeff{}4"):
             path.write_bytes(form.format(OTHER_KEY).encode())
-            key = OTHER_KEY + form.strip("{} \r\n\ufeff")
-            assert key_used(plugin, emulator) == key
+            assert plugin.turn(ask()).text == "ok"
+            assert key_sent(emulator) == OTHER_KEY + form.strip("{} \r\n\ufeff")
         for data, problem in BAD_KEY_FILES:
             path.write_bytes(data)
             answer = plugin.turn(ask())
@@ -5227,21 +5210,7 @@ def test_key_file_is_read_by_each_turn_and_a_bad_one_is_not_quoted(
             answer = plugin.turn(ask())
             assert answer.code == "config", make
             answer.says(rf"{name} cannot be used: ")
-
-
-def test_relative_key_file_is_beside_config_and_logged_once(emulator: Emulator) -> None:
-    """If others can read it."""
-    config = {"api_key_file": "key"}
-    with Plugin(emulator.base_url, config, {"MINIMAX_API_KEY": None}) as plugin:
-        path = plugin.config_path.with_name("key")
-        path.write_text(OTHER_KEY)
-        path.chmod(0o644)
-        for _ in range(3):
-            assert key_used(plugin, emulator) == OTHER_KEY
-        with python_client(emulator, api_key="", api_key_file=str(path)) as client:
-            assert client.complete(ask())["stop_reason"] == "end_turn"
-    assert emulator.requests[-1].header("authorization") == ["Bearer " + OTHER_KEY]
-    assert plugin.errors.count(str(path).encode()) == 1
+    assert plugin.errors.count(str(path).encode()) == 1  # others can read it
 
 
 # =====================================================================
@@ -5269,18 +5238,10 @@ def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path, name: str) -
     assert check_grammar(done.stdout)[-1]["type"] == "turn_end"
 
 
-def old_pythons() -> dict[str, str]:
-    """Pythons below 3.8, where there are any, by their version."""
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    found = [*root.glob("2.7.*/bin/python"), *root.glob("3.[67].*/bin/python")]
-    return {path.parent.parent.name.rpartition(".")[0]: str(path) for path in found}
-
-
 def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
-    python = old_pythons().get("3.7") or pytest.skip("needs Python 3.7")
-    done = subprocess.run(
-        [python, SOURCE], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    pythons = [*root.glob("3.7.*/bin/python")] or pytest.skip("needs Python 3.7")
+    done = subprocess.run([pythons[0], SOURCE], input=b"", capture_output=True)
     assert done.returncode == 3 and done.stdout == b""
     [line] = done.stderr.decode().splitlines()
     assert "needs Python 3.8 or newer" in line
@@ -5289,9 +5250,8 @@ def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
 # --- proxies
 
 
-@pytest.mark.parametrize("login", ["", "user:pass%20word@"])
 def test_proxy_gets_its_own_credentials_and_no_key(
-    tls_emulator: Emulator, certificate: Path, login: str
+    tls_emulator: Emulator, certificate: Path
 ) -> None:
     heads: list[bytes] = []
 
@@ -5302,26 +5262,22 @@ def test_proxy_gets_its_own_credentials_and_no_key(
         heads.append(head)
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         with socket.create_connection(("127.0.0.1", tls_emulator.port)) as server:
-            pair = [client, server]
-            while True:
+            pair, data = [client, server], b"."
+            while data:
                 for ready in select.select(pair, [], [])[0]:
                     data = ready.recv(65536)
                     pair[1 - pair.index(ready)].sendall(data)
-                    if not data:
-                        raise Done
+        raise Done
 
     with Emulator(greeting=tunnel) as proxy:
-        env: Env = {"HTTPS_PROXY": f"http://{login}127.0.0.1:{proxy.port}"}
+        env: Env = {"HTTPS_PROXY": f"http://user:pass%20word@127.0.0.1:{proxy.port}"}
         env["SSL_CERT_FILE"] = str(certificate)
         with Plugin(tls_emulator.base_url, env=env) as plugin:
-            assert plugin.turn(ask()).text == "ok"
-            assert plugin.turn(ask()).text == "ok"
+            assert plugin.turn(ask()).text == plugin.turn(ask()).text == "ok"
     [head] = heads  # the second turn shares the tunnel
-    first, *fields = head.decode().split("\r\n")
-    assert first[:-1] == f"CONNECT 127.0.0.1:{tls_emulator.port} HTTP/1."
-    logins = [f for f in fields if f.lower().startswith("proxy-authorization:")]
-    word = base64.b64encode(b"user:pass word").decode()
-    assert logins == ([f"Proxy-Authorization: Basic {word}"] if login else [])
+    assert head.startswith(b"CONNECT 127.0.0.1:%d HTTP/1." % tls_emulator.port)
+    word = base64.b64encode(b"user:pass word")
+    assert b"\r\nProxy-Authorization: Basic " + word + b"\r\n" in head
     check_secret(head)
     for request in tls_emulator.requests:
         assert request.header("authorization") == ["Bearer " + KEY]
@@ -5572,7 +5528,7 @@ def test_dry_run_writes_nothing(installer: Installer) -> None:
 def test_wrong_options_and_pythons_are_one_sentence(installer: Installer) -> None:
     for options in ("--nothing", "--region eu", "--region", "--wheels no", "-- -k"):
         assert installer.run(options, code=2).count("\n") == 1
-    for useless in [str(shutil.which("true")), "none", *old_pythons().values()]:
+    for useless in (str(shutil.which("true")), "none"):
         output = installer.run("--offline", code=3, PYTHON=useless)
         assert "no Python 3.8 or newer at " in output and output.count("\n") == 1
     output = installer.run("", code=1, HOME="", PLEXUM_PROFILE_ROOT="")
@@ -5768,14 +5724,6 @@ def is_valid(line: object, name: str) -> bool:
     return bool(jsonschema.Draft202012Validator(one).is_valid(line))
 
 
-def test_schema_option_prints_a_valid_schema() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
-    root = json.loads(launch("--schema").stdout)
-    assert root == provider.schema() and "additionalProperties" not in json.dumps(root)
-    jsonschema.Draft202012Validator.check_schema(root)
-    assert jsonschema.Draft202012Validator(root).is_valid({"type": "ping"})
-
-
 def test_schema_refuses_the_lines_that_are_refused(bench: Bench) -> None:
     """But for what it cannot say: two spellings of a field, half a pair, 1.0."""
     for raw, code in BAD_LINES:
@@ -5828,7 +5776,11 @@ def test_schema_refuses_wrong_lines_and_allows_fields_of_a_later_version() -> No
 
 
 def test_schema_names_every_code_field_and_setting() -> None:
-    shapes = provider.schema()["$defs"]
+    jsonschema = pytest.importorskip("jsonschema")
+    root = json.loads(launch("--schema").stdout)
+    assert root == provider.schema() and "additionalProperties" not in json.dumps(root)
+    jsonschema.Draft202012Validator.check_schema(root)
+    shapes = root["$defs"]
     assert shapes["ErrorObject"]["properties"]["code"]["enum"] == list(provider.ERRORS)
     assert set(shapes["Warning"]["properties"]["code"]["enum"]) == WARNING_CODES
     assert set(provider.ERRORS) == set(ERROR_CODES)
@@ -5973,15 +5925,12 @@ PICTURES.append({"type": "image", "source": IN_WORDS})
 SENT: list[tuple[str, str, Obj | str]] = [
     ("hello there", "", "hello there"),
     ("", "piped\n", "piped"),
-    ("-", "piped\n", "piped"),
     ("review", "a\n+x\n", "review\n\na\n+x"),
-    ("review", "  \n", "review"),
     ("-- -v is what?", "", "-v is what?"),
     ("a --raw b", "", "a b"),
     ("", "\u00e9\U0001f600 \udcff\n", "\u00e9\U0001f600 \ufffd"),
     ("x", "", {"model": M3, "max_tokens": 4096}),
     ("-m m3 x", "", {"model": M3}),
-    ("-m flash x", "", {"model": M31}),
     ("--model minimax/minimax-m3.1-flash x", "", {"model": M31}),
     ("-m gpt-4o x", "", {"model": "gpt-4o"}),
     ("--system brief x", "", {"system": "brief"}),
@@ -6033,59 +5982,53 @@ CUT = unfinished(words(STORY[:-1])[:-150], close)
 OLD = "warning: MiniMax-M2.7 was retired on 2026-11-18"
 # Arguments, variables, the answer (None: nothing may be asked); exit code, stdout (None:
 # anything), what is printed.
-PRINTED: list[tuple[str, Env, Script | None, int, str | None, list[str]]] = [
-    ("say x", {}, respond(ALOUD), 0, "It is 21 C.\x1b[2J\n**Fine**.\n", []),
+PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
+    ("say x", {}, respond(ALOUD), 0, "It is 21 C.\x1b[2J\n**Fine**.\n", ""),
     ("say -v x", {}, respond(ALOUD), 0, None,
-     ["MiniMax-M3: 11 in, 7 out; $0.000012; first token "]),
+     "MiniMax-M3: 11 in, 7 out; $0.000012; first token "),
     ("say -v x", {}, respond(HUGE), 0, "ok\n",
-     ["MiniMax-M3: token count unknown; first token"]),
+     "MiniMax-M3: token count unknown; first token"),
     ("say x", {}, respond(CALLED), 0, "Let me see.\n",
-     ['tool call: get_weather {"city":"Lisbon"}']),
-    ("say x", {}, respond(FULL_LENGTH), 0, "ok\n", ["raise --max-tokens"]),
-    ("say x", {}, respond(SILENT), 0, "", ["warning: "]),
-    ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", [OLD]),
-    ("say --chat /foo", {}, respond(OK), 0, "ok\n", []),
+     'tool call: get_weather {"city":"Lisbon"}'),
+    ("say x", {}, respond(FULL_LENGTH), 0, "ok\n", "raise --max-tokens"),
+    ("say x", {}, respond(SILENT), 0, "", "warning: "),
+    ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", OLD),
+    ("say --chat /foo", {}, respond(OK), 0, "ok\n", ""),
 
-    ("say x", NO_KEY, None, 1, "", ["error: " + ONE_ROW]),
-    ("say --chat", NO_KEY, None, 1, "", ["error: " + ONE_ROW]),
-    ("say --raw --history /no/x.json x", {}, None, 1, "", ["--history /no/x.json: No such"]),
-    ("say x", {"MINIMAX_REGION": "europe"}, None, 1, "", ["MINIMAX_REGION", "restart"]),
-    ("say x", NOBODY, None, 1, "", ["error: network: ", "refused", "check"]),
-    ("say x", NO_SUCH_HOST, None, 1, "", ["error: network: ", "nowhere.invalid", "check"]),
-    ("say x", NO_PROXY_THERE, None, 1, "", ["error: network: ", "proxy", "HTTPS_PROXY"]),
-    ("say -m M3 x", {}, None, 1, "", ['did you mean "MiniMax-M3"?']),
-    ("say --image no.png x", {}, None, 1, "", ["no.png: it cannot be read: No such file"]),
-    ("say", {}, None, 2, "", ["usage: ", " say [options]", "nothing to send"]),
-    ("say --chat --json", {}, None, 2, "", ["usage: ", "--json"]),
-    ("say --effort huge x", {}, None, 2, "", ["usage: ", "--effort"]),
-    ("say x --loud", {}, None, 2, "", ["usage: ", " say [options]", "--loud"]),
-    ("say x", {}, WRONG_KEY, 1, "", ["error: auth: HTTP 401: login fail", "check"]),
-    ("say --chat x", {}, WRONG_KEY, 1, "", ["error: auth: "]),
+    ("say x", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
+    ("say --chat", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
+    ("say --raw --history /no/x.json x", {}, None, 1, "",
+     "--history /no/x.json: No such"),
+    ("say x", {"MINIMAX_REGION": "europe"}, None, 1, "", "MINIMAX_REGION|restart"),
+    ("say x", NOBODY, None, 1, "", "error: network: |refused|check"),
+    ("say x", NO_SUCH_HOST, None, 1, "", "error: network: |nowhere.invalid|check"),
+    ("say x", NO_PROXY_THERE, None, 1, "", "error: network: |proxy|HTTPS_PROXY"),
+    ("say -m M3 x", {}, None, 1, "", 'did you mean "MiniMax-M3"?'),
+    ("say --image no.png x", {}, None, 1, "",
+     "no.png: it cannot be read: No such file"),
+    ("say", {}, None, 2, "", "usage: | say [options]|nothing to send"),
+    ("say --chat --json", {}, None, 2, "", "usage: |--json"),
+    ("say x --loud", {}, None, 2, "", "usage: | say [options]|--loud"),
+    ("say x", {}, WRONG_KEY, 1, "", "error: auth: HTTP 401: login fail|check"),
     ("say x", {}, refuse(402, base_resp(1008, "no balance")), 1, "",
-     ["error: insufficient_balance: ", "top it up", "pay-as-you-go key", "check"]),
-    ("say x", {}, RESET, 1, "",
-     ["error: quota_exhausted: ", "wait for", "2040-05-15", " quota"]),
-    ("say x", {}, NO_MODEL, 1, "", ["error: model_unavailable: ", M31, "models --live"]),
-    ("say x", {}, refuse(404, "404 page"), 1, "", ["error: not_found: ", "base_url"]),
-    ("say x", {}, ODD_ID, 1, "", ["error: rejected: HTTP 400: no [2J"]),
-    ("say x", {}, CUT, 1, STORY, ["error: stream_cut: ", "check"]),
+     "error: insufficient_balance: |top it up|pay-as-you-go key|check"),
+    ("say x", {}, RESET, 1, "", "error: quota_exhausted: |wait for|2040-05-15| quota"),
+    ("say x", {}, NO_MODEL, 1, "", f"error: model_unavailable: |{M31}|models --live"),
+    ("say x", {}, refuse(404, "404 page"), 1, "", "error: not_found: |base_url"),
+    ("say x", {}, ODD_ID, 1, "", "error: rejected: HTTP 400: no [2J"),
+    ("say x", {}, CUT, 1, STORY, "error: stream_cut: |check"),
 
-    ("quota", {}, NO_COOKIE, 1, "", ["error: auth:", "check"]),
-    ("quota", PAID, NO_COOKIE, 1, "", ["auth", "Only plans have a quota"]),
+    ("quota", {}, NO_COOKIE, 1, "", "error: auth:|check"),
+    ("quota", PAID, NO_COOKIE, 1, "", "auth|Only plans have a quota"),
     ("models --live", {}, refuse(302, "", "Location: http://127.0.0.1:9/x"), 1, "",
-     ["error: rejected: "]),
-    ("models --live", {}, [close], 1, "", ["error: network: "]),
-    ("models --live", {}, unfinished(b'{"data": [', close), 1, "", ["error: protocol: "]),
-    ("models --live", {}, refuse(200, "[]"), 1, "", ["error: protocol: "]),
-    ("models --live", {}, refuse(503, api_error("down")), 1, "", ["error: upstream: "]),
-    ("quota", NO_KEY, None, 1, "", [ONE_ROW]),
-    ("models --live", NO_KEY, None, 1, "", [ONE_ROW]),
+     "error: rejected: "),
+    ("models --live", {}, unfinished(b'{"data": [', close), 1, "", "error: protocol: "),
+    ("models --live", {}, refuse(503, api_error("down")), 1, "", "error: upstream: "),
+    ("quota", NO_KEY, None, 1, "", ONE_ROW),
 
-    ("nonsense", {}, None, 2, "", ["usage: ", "nonsense", "say"]),
-    ("check --loud", {}, None, 2, "", ["usage: ", " check [--offline]", "--loud"]),
-    ("replay", {}, None, 2, "", ["usage: ", " replay [--json] FILE"]),
-    ("help nonsense", {}, None, 2, "", ["usage: ", " help "]),
-    ("--log-level loud", {}, None, 2, "", ["usage: ", "--log-level"]),
+    ("nonsense", {}, None, 2, "", "usage: |nonsense|say"),
+    ("replay", {}, None, 2, "", "usage: | replay [--json] FILE"),
+    ("--log-level loud", {}, None, 2, "", "usage: |--log-level"),
 ]  # fmt: skip
 
 
@@ -6098,7 +6041,7 @@ def test_command_prints(site: Emulator, number: int) -> None:
     assert (done.code, len(site.requests)) == (code, answer is not None), done
     assert output is None or done.out == output
     assert phrases or done.err == ""
-    done.says(*phrases)
+    done.says(*phrases.split("|"))
     assert "retry: " not in done.err
     wide = [row for row in done.err.splitlines() if len(row) > 80]
     assert code == 2 or all(SOURCE in row for row in wide), wide
@@ -6135,11 +6078,8 @@ def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> N
     file = tmp_path / "talk.json"
     turns = iter([respond(RICH.data), WRONG_KEY, respond(words("two")), respond(OK)])
     site.answer = lambda request: next(turns)
-
-    def say(*argv: str, **options: Any) -> Ran:
-        argv = ("say", "--history", str(file), *argv)
-        return person(*argv, base_url=site.base_url, **options)
-
+    argv = ("say", "--history", str(file))
+    say = functools.partial(person, *argv, base_url=site.base_url)
     assert say("one").code == 0
     assert file.stat().st_mode & 0o777 == 0o600
     before = file.read_bytes()
@@ -6206,37 +6146,29 @@ def test_say_whose_reader_goes_away_drops_the_turn(site: Emulator) -> None:
         assert site.requests[0].gone.wait(DEADLINE)
 
 
-def test_ctrl_c_cancels_the_turn(site: Emulator) -> None:
-    site.answer = minimax(turn=unfinished(BEGUN, hold))
-    with running("say", "hi", base_url=site.base_url) as (process, ending):
-        assert process.stdout.read(5) == b"Hello"
-        process.send_signal(signal.SIGINT)
-        assert ending() == (130, b"note: cancelled\n")
-        assert process.stdout.read() == b"\n"
-        assert site.requests[0].gone.wait(DEADLINE)
-
-
-@pytest.mark.parametrize("name", ["check", "quota", "models --live"])
-def test_ctrl_c_ends_a_command_that_waits(site: Emulator, name: str) -> None:
-    site.answer = lambda request: [hold]
+@pytest.mark.parametrize("name", ["say hi", "check", "quota", "models --live"])
+def test_ctrl_c_ends_a_command(site: Emulator, name: str) -> None:
+    is_say = name == "say hi"
+    site.answer = lambda request: unfinished(BEGUN, hold) if is_say else [hold]
     with running(*name.split(), base_url=site.base_url) as (process, ending):
-        site.wait_request()
+        request = site.wait_request()
+        assert not is_say or process.stdout.read(5) == b"Hello"
         process.send_signal(signal.SIGINT)
-        assert ending() == (130, b"")
+        assert ending() == (130, b"note: cancelled\n" if is_say else b"")
+        assert process.stdout.read() == (b"\n" if is_say else b"")
+        assert request.gone.wait(DEADLINE)
 
 
 FULL = "stdout cannot be written"
 # Arguments, the shell; exit code, what the file `answer`, or else stderr, holds.
 ODD_STREAMS: list[tuple[str, str, int, str]] = [
     ("say hi", 'exec "$@" <&- >answer', 0, "ok\n"),
-    ("say --chat hi", 'exec "$@" <&- >answer', 0, "ok\n"),
     ("say hi", 'exec "$@" 2>&- >answer', 0, "ok\n"),
     ("say hi", 'exec "$@" >&-', 3, ""),
     ("say -v hi", 'exec "$@" 2>/dev/full >answer', 0, "ok\n"),
     ("say -v hi", '{ "$@" 2>&1 >answer; } | true', 0, "ok\n"),
     ("say --chat", 'exec "$@" 0>/dev/null', 0, "stdin cannot be read"),
     ("models", 'exec "$@" >/dev/full', 3, FULL),
-    ("--version", 'exec "$@" >/dev/full', 3, FULL),
     ("say x", 'exec "$@" >/dev/full', 3, FULL),
 ]
 
@@ -6274,13 +6206,7 @@ class AtTerminal:
     """A command at a pseudo-terminal, and a person who types."""
 
     def __init__(
-        self,
-        *argv: str,
-        base_url: str | None = None,
-        env: Env | None = None,
-        piped: bool = False,
-        columns: int = 80,
-        program: Sequence[str] = (sys.executable, SOURCE),
+        self, *argv: str, piped: bool = False, columns: int = 80, **session: Any
     ) -> None:
         import fcntl
         import pty
@@ -6292,14 +6218,15 @@ class AtTerminal:
         self._master, terminal = pty.openpty()
         size = struct.pack("HHHH", 24, columns, 0, 0)
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
-        variables: Env = {"TERM": "xterm", **(env or {})}
+        session["env"] = {"TERM": "xterm", **session.get("env", {})}
+        program = session.pop("program", (sys.executable, SOURCE))
         self.process = subprocess.Popen(
             [sys.executable, "-c", AT_TERMINAL, *program, *argv],
             stdin=terminal,
             stdout=subprocess.PIPE if piped else terminal,
             stderr=terminal,
             start_new_session=True,
-            env=environment(self.home.name, base_url, env=variables),
+            env=environment(self.home.name, **session),
         )
         os.close(terminal)
 
@@ -6522,50 +6449,48 @@ def uses(model: str, *listed: str) -> Obj:
 
 # What `check` finds, its worst status, what it says of it; the setup: config, env, the
 # path of the base URL, answer.
-FINDINGS: list[tuple[str, str, list[str], Obj]] = [
-    ("api_key", "problem", [ONE_ROW.partition(". ")[2]], {"env": NO_KEY}),
-    ("api_key", "problem", ["MINIMAX_API_KEY", "white space"],
+FINDINGS: list[tuple[str, str, str, Obj]] = [
+    ("api_key", "problem", ONE_ROW.partition(". ")[2], {"env": NO_KEY}),
+    ("api_key", "problem", "MINIMAX_API_KEY|white space",
      {"env": {"MINIMAX_API_KEY": "sk-cp- " + "w" * 40}}),
-    ("api_key", "warning", ["whole"], {"env": {"MINIMAX_API_KEY": "sk-cp-abc"}}),
-    ("api_key", "warning", ["unlike"], {"env": {"MINIMAX_API_KEY": "ghp_" + "w" * 40}}),
-    ("config", "problem", ["config.json", "character 2", "JSON object"],
-     {"config": "{oops"}),
-    ("config", "warning", ["apikey (did you mean api_key?)"],
-     {"config": {"apikey": 1}}),
-    ("max_retries", "problem", ["0 to 100"], {"config": {"max_retries": 101}}),
-    ("region", "problem", ["MINIMAX_REGION", "global, cn", "restart"],
+    ("api_key", "warning", "whole", {"env": {"MINIMAX_API_KEY": "sk-cp-abc"}}),
+    ("api_key", "warning", "unlike", {"env": {"MINIMAX_API_KEY": "ghp_" + "w" * 40}}),
+    ("config", "problem", "config.json|character 2|JSON object", {"config": "{oops"}),
+    ("config", "warning", "apikey (did you mean api_key?)", {"config": {"apikey": 1}}),
+    ("max_retries", "problem", "0 to 100", {"config": {"max_retries": 101}}),
+    ("region", "problem", "MINIMAX_REGION|global, cn|restart",
      {"env": {"MINIMAX_REGION": "europe"}}),
-    ("base_url", "warning", ["region cn, not global"],
-     {"config": {"region": "global"}}),
-    ("network", "problem", ["nowhere.invalid", "DNS"], {"env": NO_SUCH_HOST}),
-    ("network", "problem", [NO_PORT, "refused", "firewall"], {"env": NOBODY}),
-    ("network", "problem", ["proxy", "HTTPS_PROXY"], {"env": NO_PROXY_THERE}),
-    ("network", "problem", ["not valid", "HTTPS_PROXY", "restart"],
-     {"env": {**PLATFORM, "HTTPS_PROXY": "http://proxy:port"}}),
-    ("network", "problem", ["longer than 0.2 s"],
+    ("base_url", "warning", "region cn, not global", {"config": {"region": "global"}}),
+    ("network", "problem", "nowhere.invalid|DNS", {"env": NO_SUCH_HOST}),
+    ("network", "problem", f"{NO_PORT}|refused|firewall", {"env": NOBODY}),
+    ("network", "problem", "proxy|HTTPS_PROXY", {"env": NO_PROXY_THERE}),
+    ("network", "problem", "not valid|HTTPS_PROXY|restart", {"env": {**PLATFORM,
+     "HTTPS_PROXY": "http://proxy:port"}}),
+    ("network", "problem", "longer than 0.2 s",
      {"config": {"first_event_timeout": 0.2}, "answer": lambda request: [hold]}),
-    ("network", "problem", ["hung up"], {"answer": lambda request: [close]}),
-    ("key", "problem", ["127.0.0.1", "login fail", "Copy the key again"],
+    ("network", "problem", "hung up", {"answer": lambda request: [close]}),
+    ("key", "problem", "127.0.0.1|login fail|Copy the key again",
      {"answer": minimax(models=WRONG_KEY)}),
-    ("key", "problem", ["404", "it works with base_url", "Set MINIMAX_BASE_URL to http"], {"path": "/nowhere"}),
-    ("key", "problem", ["it works with base_url", "/anthropic"], {"path": "/"}),
-    ("key", "problem", ["text/html", "Sign in", "base_url"],
+    ("key", "problem", "404|it works with base_url|Set MINIMAX_BASE_URL to http",
+     {"path": "/nowhere"}),
+    ("key", "problem", "it works with base_url|/anthropic", {"path": "/"}),
+    ("key", "problem", "text/html|Sign in|base_url",
      {"answer": lambda request: refuse(200, HTML % "Sign in")}),
-    ("key", "problem", ["529", "in a minute"],
+    ("key", "problem", "529|in a minute",
      {"answer": minimax(models=refuse(529, api_error("high load (2064)")))}),
-    ("quota", "problem", ["week: 0 % left", "2099-01-01", "pay-as-you-go"],
+    ("quota", "problem", "week: 0 % left|2099-01-01|pay-as-you-go",
      {"answer": minimax(quota=refuse(200, remains(BAD_WEEK)))}),
-    ("quota", "warning", ["5 hours: 3 % left"],
+    ("quota", "warning", "5 hours: 3 % left",
      {"answer": minimax(quota=refuse(200, remains({PERCENT: 3.0})))}),
-    ("plan", "warning", ["cannot be read", "no page"],
+    ("plan", "warning", "cannot be read|no page",
      {"answer": minimax(quota=refuse(500, api_error("no page")))}),
-    (MODEL_USED, "problem", ["was retired on 2026-11-18", f'"model" to "{M31}"'],
+    (MODEL_USED, "problem", f'was retired on 2026-11-18|"model" to "{M31}"',
      uses("minimax-m2.7")),
-    (MODEL_USED, "warning", ["but is listed"], uses("MiniMax-M2.7", "MiniMax-M2.7")),
-    (MODEL_USED, "problem", ["does not list MiniMax-M31-flash", M31],
+    (MODEL_USED, "warning", "but is listed", uses("MiniMax-M2.7", "MiniMax-M2.7")),
+    (MODEL_USED, "problem", f"does not list MiniMax-M31-flash|{M31}",
      uses("MiniMax-M31-flash")),
-    (MODEL_USED, "warning", ["does not list MiniMax-M2 "], uses("MiniMax-M2")),
-    (MODEL_USED, "warning", ["not part of the base plans"], uses(HIGHSPEED, HIGHSPEED)),
+    (MODEL_USED, "warning", "does not list MiniMax-M2 ", uses("MiniMax-M2")),
+    (MODEL_USED, "warning", "not part of the base plans", uses(HIGHSPEED, HIGHSPEED)),
 ]  # fmt: skip
 
 
@@ -6583,7 +6508,7 @@ def test_check_finds_one_thing_and_says_what_to_do(site: Emulator, number: int) 
     assert done.bad() == {**dict.fromkeys(waiting, "skipped"), check: status}
     assert done.code == (status == "problem")
     remedy = done.remedy(check)
-    assert all(phrase in remedy for phrase in phrases), remedy
+    assert all(phrase in remedy for phrase in phrases.split("|")), remedy
     shown = here("check", **options).out
     assert shown.startswith(f"{status:<9}{check:<14}") and "skipped" not in shown
     assert shown.endswith("; check -v shows everything\n") and shown.count("\n") < 12
@@ -6757,12 +6682,11 @@ def test_models_are_listed_in_80_columns() -> None:
 
 
 def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
-    def pages(request: Request) -> Script:
-        if request.target.endswith("?after_id=MiniMax-M3"):
-            return listing("MiniMax-M4\x1b[2J", "MiniMax-M2")
-        return listing("MiniMax-M3", has_more=True, last_id="MiniMax-M3")
-
-    site.answer = pages
+    second = listing("MiniMax-M4\x1b[2J", "MiniMax-M2")
+    first = listing(M3, has_more=True, last_id=M3)
+    site.answer = lambda request: (
+        second if "?after_id=" + M3 in request.target else first
+    )
     done = person("models", "--live", base_url=site.base_url)
     marked = dict(re.findall(r"(?m)^(MiniMax-\S+)\s.*?((?:not )?listed)$", done.out))
     assert marked.pop("MiniMax-M4") == "listed" and set(marked) == set(provider.MODELS)
@@ -6790,25 +6714,23 @@ COUNT, TOTAL = "current_interval_usage_count", "current_interval_total_count"
 ROWS = remains({})["model_remains"]
 NONSENSE: list[Any] = [5, None, {"model_name": [1]}, {"end_time": {}}]
 
-QUOTAS: list[tuple[Obj, list[str]]] = [
-    (remains({}), ["5 hours 63 % left", "week 20 % left"]),
-    ({"data": remains({PERCENT: "63.5", WEEK: "20%"})}, ["63.5 % left", "20 % left"]),
-    ({"model_remains": ROWS[0]}, ["63 % left"]),
-    ({"model_remains": [{PERCENT: 7}]}, ["all models", "7 % left"]),
-    (remains({"current_weekly_status": 3}), ["week unlimited"]),
-    (remains(OUTSIDE), ["5 hours not in your plan", "week not in your plan"]),
-    (remains({**OUTSIDE, "current_weekly_status": 1}), ["unlimited", "100 % left"]),
-    (remains({WEEK: 180, "weekly_boost_permille": 2000}), ["week 180 % left"]),
-    (remains({"end_time": LATE}), ["63 % left, resets 2099-01-01", "(in "]),
-    (remains({"end_time": str(LATE // 1000)}), ["2099-01-01"]),
-    (remains({"end_time": 10**12}), ["2001-09-09", "past"]),
-    (remains({TOTAL: 1500, COUNT: "945"}), ["63 % left, count 945 of 1500"]),
-    ({"model_remains": [{"current_weekly_total_count": 5}]}, ["week unknown"]),
-    (remains({PERCENT: 250, WEEK: None}), ["100 % left", "unknown"]),
-    ({"model_remains": NONSENSE, "data": 5}, ["no plan quota"]),
-    (remains({"end_time": 10**17, "weekly_end_time": {}}), ["63 % left"]),
-    (remains({}, model_remains=[]), ["no plan quota", "plan key (sk-cp-)"]),
-    ({}, ["no plan quota"]),
+QUOTAS: list[tuple[Obj, str]] = [
+    (remains({}), "5 hours 63 % left|week 20 % left"),
+    ({"data": remains({PERCENT: "63.5", WEEK: "20%"})}, "63.5 % left|20 % left"),
+    ({"model_remains": ROWS[0]}, "63 % left"),
+    ({"model_remains": [{PERCENT: 7}]}, "all models|7 % left"),
+    (remains({"current_weekly_status": 3}), "week unlimited"),
+    (remains(OUTSIDE), "5 hours not in your plan|week not in your plan"),
+    (remains({**OUTSIDE, "current_weekly_status": 1}), "unlimited|100 % left"),
+    (remains({WEEK: 180, "weekly_boost_permille": 2000}), "week 180 % left"),
+    (remains({"end_time": LATE}), "63 % left, resets 2099-01-01|(in "),
+    (remains({"end_time": 10**12}), "2001-09-09|past"),
+    (remains({TOTAL: 1500, COUNT: "945"}), "63 % left, count 945 of 1500"),
+    (remains({PERCENT: 250, WEEK: None}), "100 % left|unknown"),
+    ({"model_remains": NONSENSE, "data": 5}, "no plan quota"),
+    (remains({"end_time": 10**17, "weekly_end_time": {}}), "63 % left"),
+    (remains({}, model_remains=[]), "no plan quota|plan key (sk-cp-)"),
+    ({}, "no plan quota"),
 ]
 
 
@@ -6817,7 +6739,7 @@ def test_quota_of_any_shape_is_shown(site: Emulator) -> None:
         site.answer = minimax(quota=refuse(200, payload))
         done = here("quota", base_url=site.base_url)
         assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80
-        done.says(*phrases)
+        done.says(*phrases.split("|"))
 
 
 def test_quota_is_asked_below_the_host_with_the_key(site: Emulator) -> None:
@@ -7004,7 +6926,6 @@ HALF_STREAM = RICH.data[: len(RICH.data) // 2]
 HELD = unfinished(ONE_DELTA, hold)
 WHOLE_MESSAGE = started(stop_reason="end_turn", content=[block_text("ok")])["message"]
 EMPTY = respond(sse(started(), PING, STOP))
-NO_STOP = sse(started(), opened(0), text(0, "ok"), closed(0), stopping())
 IN_MIDSTREAM = sse(started(), opened(0), api_error("high load (2064)"))
 ODD_BYTES = OK.replace(b"ok", b"\xff\x80\xed\xa0\x80")
 SLOW: Obj = {**QUICK, "first_event_timeout": 0.2}
@@ -7015,17 +6936,14 @@ CAPTURED: dict[str, tuple[Obj, Obj, list[Script], str]] = {
     # settings, turn, answers to its attempts, how it ends
     "byte by byte": ({}, ask(), [respond(*cut(RICH.data, "bytes"))], "tool_use"),
     "not UTF-8": ({}, ask(), [respond(ODD_BYTES)], "end_turn"),
-    "no message_stop": ({}, ask(), [respond(NO_STOP)], "end_turn"),
     "cut": (ONCE, ask(), [unfinished(HALF_STREAM, close)], "stream_cut"),
     "reset": (ONCE, ask(), [unfinished(HALF_STREAM, reset)], "network"),
     "error in the stream": ({}, ask(), [respond(IN_MIDSTREAM)], "overloaded"),
     "refused": ({}, ask(), [refuse(401, api_error("login fail (1004)"))], "auth"),
-    "redirect": ({}, ask(), [refuse(302, "", "Location: /x")], "rejected"),
     "not a stream": (ONCE, ask(), [refuse(200, HTML % "Wait")], "protocol"),
     "whole message": ({}, ask(), [refuse(200, WHOLE_MESSAGE)], "end_turn"),
     "broken HTTP": (ONCE, ask(), [[unfinished()[0], b"oops\r\n", hold]], "protocol"),
     "retried": (QUICK, ask(), [BUSY, EMPTY, respond(OK)], "end_turn"),
-    "no time to retry": ({"turn_timeout": 20}, ask(), [WAIT], "rate_limited"),
     "idle": (HASTY, ask(), [unfinished(HALF_STREAM, hold)], "timeout"),
     "slow, retried": (SLOW, ask(), [[hold], respond(OK)], "end_turn"),
     "stopped": ({}, ask(), [HELD], "cancelled at text_delta"),
@@ -7118,19 +7036,17 @@ def test_unwritable_capture_is_one_log_line(emulator: Emulator, tmp_path: Path) 
     assert replayed(path)[0] == 2
 
 
-def test_capture_of_a_huge_turn_says_that_it_is_not_whole(
-    emulator: Emulator, monkeypatch: Patch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(provider.Capture, "MAX_FILE", MEGABYTE)
-    pieces = ["x" * (MEGABYTE // 4)] * 5
-    emulator.queue.append(respond(*cut(a_text(*pieces), "random")))
-    with python_client(emulator, capture_dir=str(tmp_path)) as client:
-        *_, end = client.turn(ask())
-    assert end["message"]["content"][0]["text"] == "".join(pieces)
-    [path] = tmp_path.iterdir()
+def test_huge_capture_says_that_it_is_cut(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.queue.append(respond(*cut(a_text(*["x" * (MEGABYTE // 4)] * 5), "random")))
+    with Patch.context() as patch:
+        patch.setattr(provider.Capture, "MAX_FILE", MEGABYTE)
+        with python_client(emulator, capture_dir=str(tmp_path)) as client:
+            end = client.complete(ask())
+        [path] = tmp_path.iterdir()
+        code, _, verdict = replayed(path)
+    assert end["message"]["content"][0]["text"] == "x" * (MEGABYTE // 4 * 5)
     assert path.stat().st_size <= MEGABYTE
     assert rows_of(path)[-1]["event"]["usage"] == end["usage"]
-    code, _, verdict = replayed(path)
     assert code == 2 and " 1 MiB" in verdict
 
 
@@ -7138,18 +7054,15 @@ def test_capture_of_a_huge_turn_says_that_it_is_not_whole(
 def test_oldest_captures_make_room_for_new_ones(
     emulator: Emulator, tmp_path: Path, count: int, size: int, kept: int
 ) -> None:
-    old = []
-    for number in range(count):  # files that take no room on disk
-        path = tmp_path / f"20260101T000000.{number:06}Z-1-1.jsonl"
-        with open(path, "wb") as file:
-            file.truncate(size)
-        os.utime(path, (10**9 + number, 10**9 + number))
-        old.append(path)
-    foreign, folder = tmp_path / "notes.jsonl", tmp_path / (old[0].stem + "0.jsonl")
-    foreign.touch()
+    names = [f"20260101T000000.{n:06}Z-1-1" for n in range(count)]
+    old = [tmp_path / (name + ".jsonl") for name in names]
+    foreign, folder = tmp_path / "notes.jsonl", tmp_path / (names[0] + "0.jsonl")
     folder.mkdir()  # has only the name of a capture
-    for path in (foreign, folder):
-        os.utime(path, (1, 1))
+    for number, path in enumerate([foreign, *old]):
+        path.touch()
+        os.truncate(path, size)  # takes no room on disk
+        os.utime(path, (10**9 + number, 10**9 + number))
+    os.utime(folder, (1, 1))
     with Plugin(emulator.base_url, {"capture_dir": str(tmp_path)}) as plugin:
         plugin.turn(ask())
     assert plugin.errors == b""
@@ -7160,11 +7073,9 @@ def test_oldest_captures_make_room_for_new_ones(
 
 def test_capture_option_counts_anywhere(emulator: Emulator, tmp_path: Path) -> None:
     """It and --log-level count before a command and after; the last one does."""
-    capture, log = ["--capture", str(tmp_path / "this")], ["--log-level", "info"]
-    argvs = [[*capture, *log], [*capture, *log, "say", "hi"]]
-    argvs += [[*capture, "say", *log, "hi"], ["say", *capture, *log, "hi"]]
-    argvs += [["--log-level", "error", "say", "hi", *log, *capture]]
-    for count, argv in enumerate(argvs, 1):
+    both = f"--capture '{tmp_path}/this' --log-level info "
+    argvs = [both, both + "say hi", f"--log-level error say {both} hi"]
+    for count, argv in enumerate(map(shlex.split, argvs), 1):
         stdin = b"" if "say" in argv else dump(ask(id=7)).encode()
         config = {"capture_dir": str(tmp_path / "not")}
         code, _, errors = run(stdin, emulator.base_url, config, argv=argv)
@@ -7307,31 +7218,33 @@ builtins.open = io.open = stuck(io.open)
 """
 
 
-@pytest.mark.parametrize("what", ["image", "config", "key file", "capture"])
+HUNG = "/stuck-disk/file"
+# What is there: settings and variables.
+HUNG_FILES: dict[str, tuple[Obj, Env]] = {
+    "image": ({}, {}),
+    "config": ({}, {"PLEXUM_MINIMAX_CONFIG": HUNG}),
+    "key file": ({"api_key_file": HUNG}, NO_KEY),
+    "capture": ({"capture_dir": HUNG}, {}),
+}
+
+
+@pytest.mark.parametrize("what", HUNG_FILES)
 def test_hung_disk_stops_nothing(emulator: Emulator, tmp_path: Path, what: str) -> None:
-    env = planted(tmp_path, sitecustomize=STUCK)
-    config: Obj = {**ONCE, "turn_timeout": 1}
-    path, turn = "/stuck-disk/file", ask()
-    if what == "image":
-        turn = {"messages": [user({"type": "image", "path": path})]}
-    elif what == "config":
-        env["PLEXUM_MINIMAX_CONFIG"] = path
-    elif what == "key file":
-        config["api_key_file"] = path
-        env["MINIMAX_API_KEY"] = None
-    else:
-        config["capture_dir"] = path
-    with Plugin(emulator.base_url, config, env) as plugin:
-        plugin.ping()
+    config, env = HUNG_FILES[what]
+    env = {**planted(tmp_path, sitecustomize=STUCK), **env}
+    image = {"messages": [user({"type": "image", "path": HUNG})]}
+    turn = image if what == "image" else ask()
+    with Plugin(
+        emulator.base_url, {"turn_timeout": 1, **ONCE, **config}, env
+    ) as plugin:
         ident = plugin.submit(turn)
         plugin.ping()
         if what == "capture":  # no failure of a capture harms a turn
             assert plugin.answer(ident).text == "ok"
             return
         if what == "image":  # the settings are there, and with them the limits
-            answer = plugin.answer(ident)
-            assert answer.code == "timeout"
-            answer.says("turn_timeout")
+            plugin.answer(ident).says("turn_timeout")
+            assert plugin.answer(ident).code == "timeout"
             ident = plugin.submit(turn)
         plugin.cancel(ident)
         check_cancelled(plugin.answer(ident))
@@ -7417,12 +7330,11 @@ SHELL_EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("number", range(len(SHELL_EXAMPLES)))
-def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("start", SHELL_EXAMPLES)
+def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path, start: str) -> None:
     blocks = readme_blocks("sh")
     assert len(blocks) == len(SHELL_EXAMPLES)
-    block, (start, expected) = blocks[number], list(SHELL_EXAMPLES.items())[number]
-    assert block.startswith(start)
+    [block] = [block for block in blocks if block.startswith(start)]
     if "install.sh" in block:
         if not INSTALLER.is_file():
             pytest.skip("a vendored copy has no install.sh")
@@ -7437,7 +7349,7 @@ def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path, number: int) -
     shell = "set -e\n" + block.replace("sk-...", KEY)
     done = launch(shell=shell, base_url=site.base_url, **stage)
     output = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0 and expected in output, output
+    assert done.returncode == 0 and SHELL_EXAMPLES[start] in output, output
     if start in ("plexum agent-add", "systemctl"):
         assert (tmp_path / "asked").read_text().count("\n") >= block.count("\n")
 
@@ -7451,19 +7363,17 @@ PYTHON_EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("number", range(len(PYTHON_EXAMPLES)))
-def test_readme_example_in_python_runs(site: Emulator, stage: Obj, number: int) -> None:
+@pytest.mark.parametrize("name", PYTHON_EXAMPLES)
+def test_readme_example_in_python_runs(site: Emulator, stage: Obj, name: str) -> None:
     blocks = readme_blocks("python")
     assert len(blocks) == len(PYTHON_EXAMPLES)
-    name, expected = list(PYTHON_EXAMPLES.items())[number]
-    assert name in blocks[number]
+    [block] = [block for block in blocks if name in block]
     if name == "run_tool":
-        calls = respond(tool_stream('{"city":', ' "Lisbon"}'))
-        scripts = iter([calls, respond(OK)])
-        site.answer = lambda request: next(scripts)
-    program = ["-W", "error", "-c", blocks[number]]
-    done = launch(program=program, base_url=site.base_url, **stage)
-    assert done.returncode == 0 and re.match(expected, done.stdout.decode()), done
+        site.answer = None
+        site.queue.append(respond(tool_stream('{"city":', ' "Lisbon"}')))
+    done = launch(program=["-W", "error", "-c", block], base_url=site.base_url, **stage)
+    output = done.stdout.decode()
+    assert done.returncode == 0 and re.match(PYTHON_EXAMPLES[name], output), done
     if name == "run_tool":
         *_, call_message, results = site.requests[1].json["messages"]
         assert call_message["content"][-1]["input"] == {"city": "Lisbon"}
@@ -7484,17 +7394,15 @@ def test_readme_shows_a_session_as_it_is(site: Emulator, stage: Obj) -> None:
     """Times aside; where a line continues, it is indented."""
     [block] = readme_blocks("console")
     command, _, shown = block.partition("\n")
-    ident = "5d3c1b0e9f8a4c6d8e7f6a5b4c3d2e1f"
-    usage = {"input_tokens": 12, "output_tokens": 7}
-    hello = [started(ident=ident), opened(0), text(0, "Hello."), closed(0)]
-    site.queue.append(respond(sse(*hello, stopping(usage=usage), STOP)))
-    site.answer = None
+    begin = started(ident="5d3c1b0e9f8a4c6d8e7f6a5b4c3d2e1f")
+    end = stopping(usage={"input_tokens": 12, "output_tokens": 7})
+    script = respond(sse(begin, *a_block(0, "Hello."), end, STOP))
+    site.answer = minimax(turn=script)
     done = launch(shell=command[2:], base_url=site.base_url, **stage)
     assert done.returncode == 0, done
     check_grammar(done.stdout)
-    times = re.compile(r'_ms":\d+')
-    output = times.sub("", done.stdout.decode())
-    assert output == times.sub("", shown.replace("\n  ", ""))
+    times, output = r'_ms":\d+', done.stdout.decode()
+    assert re.sub(times, "", output) == re.sub(times, "", shown.replace("\n  ", ""))
 
 
 def test_readme_names_every_setting_code_warning_event_and_model() -> None:
@@ -7568,11 +7476,8 @@ def test_picture_in_the_readme_shows_what_the_command_prints() -> None:
 
 STAMP = re.compile(rb"@(\d{10}\.\d{6})")
 # Part: how many deltas, how many a second, in how many turns; how often.
-FEEDS = {
-    "throughput": ("20000 0 1", 7),
-    "latency": ("150 100 1", 3),
-    "turns": ("60 20 200", 3),
-}
+FEEDS = {"throughput": ("20000 0 1", 7), "latency": ("150 100 1", 3)}
+FEEDS["turns"] = ("60 20 200", 3)
 barriers: dict[str, threading.Barrier] = {}
 
 
@@ -7671,32 +7576,23 @@ class Race:
                 f"{home}/plugins/plexum-minimax-provider/{LAUNCHER}"
             ]
 
-    def racer(self, name: str, *turns: Obj) -> Any:
-        """A contender's process, which ends by itself, with lines in its stdin."""
+    def racer(self, name: str) -> Any:
+        """A contender's process, which ends with its input."""
         pipes: Obj = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-        racer = subprocess.Popen(self.commands[name], env=self.env, **pipes)
-        self.send(racer, *turns)
-        return racer
+        return subprocess.Popen(self.commands[name], env=self.env, **pipes)
 
-    def send(self, racer: Any, *turns: Obj) -> None:
-        racer.stdin.write(b"".join(dump(turn).encode() + b"\n" for turn in turns))
-
-    def read(self, racer: Any) -> tuple[float, bytes]:
-        """When its output was read, and what there was of it."""
-        data = os.read(racer.stdout.fileno(), 1 << 20)
-        return time.monotonic(), data or sys.exit("a contender ended early; see above")
-
-    def play(self, racer: Any, words: str) -> list[tuple[float, bytes]]:
-        """What it writes until all turns of a feed have ended."""
-        count = int(words.split()[2])
-        self.send(racer, *[ask(words, id=f"{words} {n}") for n in range(count)])
-        reads: list[tuple[float, bytes]] = []
-        ended, data = 0, b""
-        while ended < count or not data.endswith(b"\n"):
-            tail = data[-8:]
-            reads.append(self.read(racer))
-            data = reads[-1][1]
-            ended += (tail + data).count(b'turn_end"')
+    def play(
+        self, racer: Any, *lines: Obj, end: bytes = b""
+    ) -> list[tuple[float, bytes]]:
+        """Reads of its output, with their times, until each line sent has its `end`."""
+        racer.stdin.write(b"".join(dump(line).encode() + b"\n" for line in lines))
+        reads, ended, data = [], 0, b""
+        while ended < len(lines) or not data.endswith(b"\n"):
+            tail, data = data[-8:], os.read(racer.stdout.fileno(), 1 << 20)
+            reads.append(
+                (time.monotonic(), data or sys.exit("a contender ended early"))
+            )
+            ended += (tail + data).count(end)
         return reads
 
     def start(self) -> None:
@@ -7710,17 +7606,18 @@ class Race:
             ("first event", "import requests"),
         ) * 15:
             began = time.monotonic()
-            with self.racer(name, *lines) as racer:
-                self.read(racer) if lines else racer.wait()
+            with self.racer(name) as racer:
+                self.play(racer, *lines) if lines else racer.wait()
                 self.samples[figure, name].append(1e3 * (time.monotonic() - began))
 
     def stream(self, part: str) -> None:
         """From a delta's leaving to the reading of its line, or of all of them."""
         words, rounds = FEEDS[part]
+        turns = [ask(words, id=n) for n in range(int(words.split()[2]))]
         for name in ("ours", "floor") * rounds:
             with self.racer(name) as racer:
-                self.play(racer, "10 0 1")
-                reads = self.play(racer, words)
+                self.play(racer, ask("10 0 1", id="a"), end=b'turn_end"')
+                reads = self.play(racer, *turns, end=b'turn_end"')
             if part == "throughput":  # one stamp
                 reads = [(reads[-1][0], b"".join(data for _, data in reads))]
             for now, data in reads:
@@ -7730,8 +7627,8 @@ class Race:
 
     def memory(self) -> None:
         for name in ("ours", "python3"):
-            with self.racer(name, {"type": "describe"}) as racer:
-                self.read(racer)
+            with self.racer(name) as racer:
+                self.play(racer, {"type": "describe"})
                 time.sleep(0.2)  # for what it does in the background
                 status = Path(f"/proc/{racer.pid}/status").read_text()
             kilobytes = int(status.split("VmRSS:")[1].split()[0])

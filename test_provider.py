@@ -5147,11 +5147,7 @@ def test_hundreds_of_turns_good_and_bad_leak_nothing(emulator: Emulator) -> None
     assert seen[1][2] <= seen[0][2] + 16 * MEGABYTE
 
 
-# =====================================================================
-# Wherever it is copied: keys that are files
-# =====================================================================
-
-
+# --- keys that are files
 def key_sent(emulator: Emulator) -> str:
     [header] = emulator.requests[-1].header("authorization")
     return header[len("Bearer ") :]
@@ -5214,7 +5210,7 @@ def test_key_file_is_read_by_each_turn_and_a_bad_one_is_not_quoted(
 
 
 # =====================================================================
-# Wherever it is copied: ways to start it
+# Wherever it is copied
 # =====================================================================
 
 
@@ -5295,10 +5291,7 @@ def test_proxy_that_cannot_be_used_is_named_without_its_password() -> None:
         answer.says("HTTPS_PROXY")
 
 
-# =====================================================================
-# Wherever it is copied: install.sh
-# =====================================================================
-
+# --- install.sh
 INSTALLER = Path(SOURCE).with_name("install.sh")
 LAUNCHER = "plexum-minimax-provider-plugin"
 INSTALLED = {"plexum_minimax_provider.py", "manifest.json", "config.json", LAUNCHER}
@@ -5503,7 +5496,6 @@ def test_link_replaces_nothing_of_others(installer: Installer) -> None:
     assert not installer.link.parent.exists()
     output = installer.run("--offline --no-demo")
     assert "~/.local/bin is not on PATH" in output
-    assert " ~/.local/bin/plexum-minimax check\n" in output
     installer.link.unlink()
     installer.link.write_text("another program")
     output = installer.run("--offline --no-demo")
@@ -5617,11 +5609,7 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         assert "--api-key-stdin <FILE" in output and "Ready." not in output
 
 
-# =====================================================================
-# Wherever it is copied: into another program, and where the system has less
-# =====================================================================
-
-
+# --- into another program
 # A program with a life of its own, which finds nothing changed around it.
 HOST_PROGRAM = """
 import io, logging, os, signal, sys, threading, time
@@ -5684,31 +5672,6 @@ def test_two_vendored_copies_change_nothing(emulator: Emulator, tmp_path: Path) 
     assert done.stdout == b"nothing has changed\n"
     sent = {request.header("authorization")[0] for request in emulator.requests}
     assert sent == {"Bearer sk-max-00000000", "Bearer sk-her-00000000"}
-
-
-# What the system may lack: some of it is missing on Windows, which is not tested.
-LESS = """
-import os, select, sys
-del select.poll, os.set_blocking, os.O_NONBLOCK, os.O_NOCTTY
-sys.modules["fcntl"] = sys.modules["termios"] = sys.modules["pwd"] = None
-"""
-
-
-def test_system_that_has_less_serves_turns(emulator: Emulator, tmp_path: Path) -> None:
-    emulator.routes = {"held": unfinished(BEGUN, hold)}
-    emulator.queue.append(respond(*cut(RICH.data, "random")))
-    env = planted(tmp_path, sitecustomize=LESS)
-    with Plugin(emulator.base_url, {"api_key": KEY}, env) as plugin:
-        assert same(plugin.turn(ask()).content, RICH.content)
-        held = [plugin.submit(ask("held")) for _ in range(2)]
-        for ident in held:
-            plugin.wait_line("text_delta", ident)
-        plugin.cancel(held[0])
-        check_cancelled(plugin.answer(held[0]))
-        plugin.process.terminate()
-        assert plugin.wait_exit() == 0
-        check_cancelled(plugin.answer(held[1]))
-    plugin.check()
 
 
 # =====================================================================
@@ -6047,13 +6010,6 @@ def test_command_prints(site: Emulator, number: int) -> None:
     assert code == 2 or all(SOURCE in row for row in wide), wide
 
 
-def test_commands_of_a_conversation_cost_nothing(site: Emulator) -> None:
-    stdin = b"/foo\n/hepl\n/help\n/quit\nno\n"
-    done = person("say", "--chat", base_url=site.base_url, stdin=stdin)
-    assert (done.code, done.out, site.requests) == (0, "", [])
-    done.says("no command /foo; ", 'no command /hepl; did you mean "/help"?', "Ctrl-D")
-
-
 def test_overload_is_tried_again_and_named(site: Emulator) -> None:
     scripts = iter([refuse(529, api_error("high load (2064)")), respond(OK)])
     site.answer = lambda request: next(scripts)
@@ -6336,23 +6292,15 @@ def test_thinking_has_a_bar_per_row(site: Emulator, columns: int, cuts: int) -> 
     assert flat == "".join(LONG_THOUGHT.split())
 
 
-def test_seconds_are_counted_until_text_comes(site: Emulator) -> None:
-    seen = threading.Event()
-    site.answer = minimax(turn=respond(sse(started()), wait(seen), words("ok")))
-    with AtTerminal("say", "hi", base_url=site.base_url) as terminal:
-        terminal.expect("waiting ")
-        terminal.expect(" s")
-        seen.set()
-        code, screen = terminal.end()
-    assert (code, screen[0]) == (0, "ok")
-    assert re.search(rb"waiting \d+ s\b", terminal.output)
-
-
 def test_pipe_gets_the_text_and_the_terminal_the_rest(site: Emulator) -> None:
-    site.answer = minimax(turn=respond(ALOUD))
+    seen = threading.Event()
+    site.answer = minimax(turn=respond(wait(seen), ALOUD))
     with AtTerminal("say", "--chat", base_url=site.base_url, piped=True) as chat:
         chat.expect("> ")
         chat.type("hi\n")
+        chat.expect("waiting ")
+        chat.expect(" s")
+        seen.set()
         chat.expect("MiniMax-M3: ")
         chat.expect("> ")
         chat.type("/quit\n")
@@ -6569,9 +6517,6 @@ def test_check_warns_of_a_key_others_can_read(site: Emulator, tmp_path: Path) ->
         done = person("check", "--json", base_url=site.base_url, env=env)
         assert done.code == 0
         assert done.remedy("config").endswith(f"-> Run chmod 600 {path}")
-    key_file.unlink()
-    done = person("check", "--json", base_url=site.base_url, env=env)
-    assert done.code == 1 and f"{key_file} cannot be used" in done.remedy("api_key")
 
 
 def test_without_requests_all_else_is_checked(site: Emulator, tmp_path: Path) -> None:
@@ -6666,19 +6611,6 @@ def test_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
 
 
 # --- models and quota
-
-
-def test_models_are_listed_in_80_columns() -> None:
-    done = person("models")
-    rows = done.out.splitlines()
-    assert done.code == 0 and max(map(len, rows)) <= 80
-    for name, facts in provider.MODELS.items():
-        [row] = [row.split() for row in rows if row.split()[:1] == [name]]
-        assert row[1] == f"{facts.context_window:,}"
-        assert row[2] == f"{facts.max_output_tokens:,}" and row[-1] == facts.status
-        prices = [None if price == "-" else float(price) for price in row[3:7]]
-        assert prices == list(facts.prices.values()), name
-    done.says("above 512,000 in 0.6 2.4 0.12 -")
 
 
 def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
@@ -7155,20 +7087,7 @@ def test_left_turn_drops_its_connection(emulator: Emulator, tmp_path: Path) -> N
         assert code == 2 and str(name) in verdict
 
 
-def test_replay_shows_people_one_line_for_each_event(capture: Path) -> None:
-    done = launch("replay", str(capture))
-    first, *lines, verdict = done.stdout.decode().splitlines()
-    assert (done.returncode, done.stderr) == (0, b"") and "Python" in first
-    assert verdict.startswith("same")
-    kinds = " ".join(line.split()[1] for line in lines)
-    assert kinds == "retry turn_start block_start text_delta block_end turn_end"
-    assert all(len(line) < 80 for line in done.stdout.decode().splitlines())
-
-
-# =====================================================================
-# What failed leaves nothing behind, and hostile files and disks do nothing
-# =====================================================================
-
+# --- what failed leaves nothing behind
 FAILURES: dict[str, Script] = {
     "refused": refuse(429, api_error("slow down")),
     "cut": unfinished(BEGUN, close),
@@ -7405,7 +7324,7 @@ def test_readme_shows_a_session_as_it_is(site: Emulator, stage: Obj) -> None:
     assert re.sub(times, "", output) == re.sub(times, "", shown.replace("\n  ", ""))
 
 
-def test_readme_names_every_setting_code_warning_event_and_model() -> None:
+def test_readme_is_short_and_names_every_setting_code_event_and_model() -> None:
     names = set(re.findall(r"[\w.-]+", " ".join(re.findall(r"`[^`\n]+`", readme()))))
     events = {*TURN_FIELDS, "pong", "manifest", "turn", "cancel", "ping", "describe"}
     facts = {*provider.OPTIONS, *provider.ERRORS, *provider.MODELS, *provider.__all__}
@@ -7417,9 +7336,6 @@ def test_readme_names_every_setting_code_warning_event_and_model() -> None:
     for code in provider.ERRORS:
         answer = "yes" if code in provider.RETRYABLE else "no"
         assert f"| `{code}` | {answer}" in readme(), code
-
-
-def test_readme_is_short_and_begins_with_what_a_newcomer_needs() -> None:
     lines = readme().splitlines()
     assert len(lines) <= 600 and lines.index("# Reference") <= 180
     [place] = [n for n, line in enumerate(lines) if 'plexum-minimax say "Say' in line]

@@ -4329,31 +4329,21 @@ sys.meta_path.insert(0, Finder())
 with plugin.MiniMaxProvider(api_key="k" * 20, base_url=sys.argv[1]) as client:
     for _ in range(2):
         last = list(client.turn({turn}))[-1]
-        print(last.get("error", last).get("code", "ok"))
+        print(*last.get("error", {{"code": "ok"}}).values())
 """
 
 
 @pytest.mark.parametrize("module, error", [
     ("requests.adapters", "OSError(24, 'Too many files')"),
     ("urllib3.util.ssl_", "OSError(24, 'Too many files')"),
-    ("ssl", "MemoryError"),
+    ("ssl", "MemoryError"), ("requests", "SystemExit(3)"),
+    ("requests", "AttributeError('old')"),
 ])  # fmt: skip
 def test_half_import_is_retried(emulator: Emulator, module: str, error: str) -> None:
     source = HALF_IMPORTED.format(error=error, turn=ask())
     done = launch(emulator.base_url, module, program=as_library(source))
-    assert done.stdout.split() == [b"config", b"ok"], done.stderr.decode()
-
-
-@pytest.mark.parametrize("error", ["SystemExit(3)", "AttributeError('old')"])
-def test_broken_requests_is_a_config_error(tmp_path: Path, error: str) -> None:
-    env = planted(tmp_path, requests=f"raise {error}")
-    with Plugin("http://127.0.0.1:9", env=env) as plugin:
-        plugin.send({"type": "describe"})
-        plugin.wait_line("manifest")
-        for _ in range(2):
-            answer = plugin.turn(ask())
-            assert answer.code == "config"
-            answer.says("requests", "python")
+    config, ok = done.stdout.decode().splitlines()
+    assert ok == "ok" and re.match("config .*requests.*python", config), done
 
 
 FORKING = """
@@ -4904,11 +4894,10 @@ def test_pipes_that_do_not_block_change_nothing(emulator: Emulator) -> None:
     emulator.answer = lambda request: MUCH
     start = "import os; [os.set_blocking(fd, False) for fd in (0, 1)]; plugin.main([])"
     stdin = b"".join(dump(ask(id=number)).encode() + b"\n" for number in range(3))
-    url = emulator.base_url
-    done = launch(program=as_library(start), stdin=stdin, base_url=url)
-    ends = [line for line in check_grammar(done.stdout) if line["type"] == "turn_end"]
+    code, lines, _ = run(stdin, emulator.base_url, program=as_library(start))
+    ends = [line for line in lines if line["type"] == "turn_end"]
     sizes = [len(line["message"]["content"][0]["text"]) for line in ends]
-    assert sizes == [500000] * 3 and done.returncode == 0
+    assert sizes == [500000] * 3 and code == 0
 
 
 # =====================================================================
@@ -4918,24 +4907,21 @@ def test_pipes_that_do_not_block_change_nothing(emulator: Emulator) -> None:
 
 def check_cut(answer: Answer, place: int, mode: str) -> None:
     """What a stream cut at `place` may become."""
-    label = f"cut at {place} ({mode}): {answer!r}"
     decided = place >= RICH.decided
     if answer.end["type"] == "turn_end":
-        assert decided, "a false end, " + label
-        assert answer.end["stop_reason"] == "tool_use", label
-        assert same(answer.content, RICH.content), label
+        assert decided, (place, mode, answer)
+        assert answer.end["stop_reason"] == "tool_use", (place, mode, answer)
+        assert same(answer.content, RICH.content), (place, mode, answer)
         return
-    codes = {"end": {"stream_cut"}, "reset": {"stream_cut", "network"}}[mode]
+    codes = {"stream_cut"} if mode == "end" else {"stream_cut", "network"}
     if not answer.of("block_start"):
         codes |= {"empty_response", "protocol"}
-    assert answer.code in codes, label
-    assert mode == "reset" or not decided, label
+    assert answer.code in codes, (place, mode, answer)
+    assert mode == "reset" or not decided, (place, mode, answer)
     partial = (answer.end["partial"] or {"content": []})["content"]
     for got, whole in zip(partial, RICH.content):
-        if got["type"] == "text":
-            assert whole["text"].startswith(got["text"]), label
-        else:
-            assert same(got, whole), label
+        is_begun = got["type"] == "text" and whole["text"].startswith(got["text"])
+        assert is_begun or same(got, whole), (place, mode, answer)
 
 
 CUT_CONFIG = {"max_retries": 0, "max_concurrent_turns": 16, "max_queued_turns": 20000}
@@ -5075,7 +5061,6 @@ EVIL = "\x1b[2J\x07\x9b31m\x00\x1b]52;c;aGk=\x07\u202eevil\u2066\u200f" + "x" * 
 EVIL_ERROR: Obj = {**api_error(EVIL, EVIL, code=EVIL), "request_id": EVIL}
 EVIL_SCRIPTS: list[Script] = [
     refuse(500, EVIL_ERROR),
-    refuse(404, EVIL),
     refuse(302, EVIL, "Location: /\x1b[2J"),
     refuse(500, "no", "trace-id: \x1b]52;c;aGk=\x07\x9b" + "y" * 5000),
     respond(b"data: {oops " + EVIL.encode() + b"\n\n"),
@@ -5101,23 +5086,6 @@ def test_upstream_words_command_no_terminal(emulator: Emulator) -> None:
 
 
 # --- load ---------------------------------------------------------------------------
-
-
-def test_sixty_four_turns_at_once_do_not_mix(bench: Bench) -> None:
-    together = threading.Barrier(64)  # all of them are in flight
-
-    def script(request: Request) -> Script:
-        name = request.text
-        head = sse(started(ident=name), opened(0))
-        pieces = [sse(text(0, name)) for _ in range(50)]
-        return respond(meet(together), head, *pieces, sse(*TAIL))
-
-    bench.emulator.answer = script
-    names = [f"turn {number} of many" for number in range(64)]
-    bench.plugin.send(*[ask(name, id=name) for name in names])
-    for name in names:
-        answer = bench.plugin.answer(name)
-        assert answer.text == name * 50 and answer.end["message_id"] == name
 
 
 SOAK: tuple[Script, ...] = (
@@ -5172,20 +5140,17 @@ def test_first_source_that_has_a_key_wins(emulator: Emulator, tmp_path: Path) ->
         config.pop(source, "")
 
 
-BAD_KEY_FILES: list[tuple[bytes, str]] = [
+BAD_KEYS: list[tuple[bytes, str]] = [
     (b" \n", "holds no key"),
     (KEY[:20].encode() + b"\n" + KEY[20:].encode(), "white space"),
     (b'{"api_key": "%s"}' % KEY.encode(), "a string of 53 characters"),
     (KEY.encode() + b"\xff", "not UTF-8"),
-    (b"k" * 8250, "too long"),
     (b"k" * 2000000, "larger than"),
 ]
 
 
 @pytest.mark.parametrize("name", ["a key", "minimax-api-key"])
-def test_key_file_is_read_by_each_turn_and_a_bad_one_is_not_quoted(
-    emulator: Emulator, tmp_path: Path, name: str
-) -> None:
+def test_key_file_is_not_quoted(emulator: Emulator, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.touch(0o644)
     env: Env = {"MINIMAX_API_KEY": None, "CREDENTIALS_DIRECTORY": str(tmp_path)}
@@ -5195,7 +5160,7 @@ def test_key_file_is_read_by_each_turn_and_a_bad_one_is_not_quoted(
             path.write_bytes(form.format(OTHER_KEY).encode())
             assert plugin.turn(ask()).text == "ok"
             assert key_sent(emulator) == OTHER_KEY + form.strip("{} \r\n\ufeff")
-        for data, problem in BAD_KEY_FILES:
+        for data, problem in BAD_KEYS:
             path.write_bytes(data)
             answer = plugin.turn(ask())
             assert answer.code == "config", data
@@ -5214,24 +5179,16 @@ def test_key_file_is_read_by_each_turn_and_a_bad_one_is_not_quoted(
 # =====================================================================
 
 
-@pytest.mark.parametrize("name", ["copy", "link", "zip", "module"])
-def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path, name: str) -> None:
-    source, path = Path(SOURCE), tmp_path / f"some {name}"
-    start = [str(path)]
-    if name == "copy":
-        path.write_bytes(source.read_bytes())
-    elif name == "link":
-        path.symlink_to(source)
-    elif name == "zip":
-        with zipfile.ZipFile(str(path), "w") as archive:
-            archive.write(SOURCE, "__main__.py")
-    else:
-        start = ["-m", source.stem]
-    cwd = str(source.parent if name == "module" else tmp_path)
-    stdin = dump(ask()).encode()
-    done = launch(stdin=stdin, base_url=emulator.base_url, program=start, cwd=cwd)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert check_grammar(done.stdout)[-1]["type"] == "turn_end"
+def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path) -> None:
+    copy, link, archive = (str(tmp_path / f"some {n}") for n in ("copy", "link", "zip"))
+    shutil.copyfile(SOURCE, copy)
+    os.symlink(SOURCE, link)
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(SOURCE, "__main__.py")
+    options: Obj = {"base_url": emulator.base_url, "cwd": os.path.dirname(SOURCE)}
+    for start in ([copy], [link], [archive], ["-m", Path(SOURCE).stem]):
+        code, lines, errors = run(dump(ask()).encode(), program=start, **options)
+        assert (code, errors) == (0, b"") and lines[-1]["type"] == "turn_end", start
 
 
 def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
@@ -5246,9 +5203,7 @@ def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
 # --- proxies
 
 
-def test_proxy_gets_its_own_credentials_and_no_key(
-    tls_emulator: Emulator, certificate: Path
-) -> None:
+def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) -> None:
     heads: list[bytes] = []
 
     def tunnel(client: socket.socket) -> None:
@@ -5295,11 +5250,6 @@ def test_proxy_that_cannot_be_used_is_named_without_its_password() -> None:
 INSTALLER = Path(SOURCE).with_name("install.sh")
 LAUNCHER = "plexum-minimax-provider-plugin"
 INSTALLED = {"plexum_minimax_provider.py", "manifest.json", "config.json", LAUNCHER}
-
-
-def needs_tool(name: str) -> None:
-    if shutil.which(name) is None:
-        pytest.skip(f"needs {name}")
 
 
 TOOLS = "cat chmod cp dirname env ln mkdir mv readlink rm rmdir sed sh".split()
@@ -5407,7 +5357,7 @@ def installer(tmp_path: Path) -> Installer:
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh", "zsh --emulate sh"])
 def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -> None:
     """With no tools but those it needs; from and to odd paths."""
-    needs_tool(shell.split()[0])
+    shutil.which(shell.split()[0]) or pytest.skip("there is no " + shell)
     installer.shell = shell
     tools = installer.folder / "tools"
     tools.mkdir()
@@ -5874,9 +5824,7 @@ CALLED = whole(
     a_block(1, '{"city": "Lis', 'bon"}', kind="tool_use", name="get_weather"),
     reason="tool_use",
 )
-HUGE = sse(
-    started(), *a_block(0, "ok"), stopping(usage={"output_tokens": 10**400}), STOP
-)
+HUGE = OK.replace(b'11, "output_tokens": 7', b'null, "output_tokens": 1' + b"0" * 400)
 
 M3, M31 = "MiniMax-M3", "MiniMax-M3.1-Flash"
 PICTURE_URL = "https://a.example/b.png"
@@ -5895,7 +5843,6 @@ SENT: list[tuple[str, str, Obj | str]] = [
     ("x", "", {"model": M3, "max_tokens": 4096}),
     ("-m m3 x", "", {"model": M3}),
     ("--model minimax/minimax-m3.1-flash x", "", {"model": M31}),
-    ("-m gpt-4o x", "", {"model": "gpt-4o"}),
     ("--system brief x", "", {"system": "brief"}),
     ("--max-tokens 77 x", "", {"max_tokens": 77}),
     ("--thinking x", "", {"thinking": {"type": "adaptive"}}),
@@ -6052,28 +5999,18 @@ def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> N
         say("five").says("error: --history", "it holds no conversation")
 
 
-def test_command_to_copy_is_whole(site: Emulator, tmp_path: Path) -> None:
-    site.answer = minimax(turn=refuse(402, base_resp(1008, "insufficient balance")))
-    (tmp_path / ("long/" * 15)).mkdir(parents=True)
-    place = shutil.copy(SOURCE, str(tmp_path / ("long/" * 15) / "a b.py"))
-    done = launch("say", "hi", program=[place], base_url=site.base_url)
-    assert f" '{place}' check\n" in done.stderr.decode(), done.stderr
-
-
 # --- standard streams that are odd, Ctrl-C
 
 
 @contextlib.contextmanager
 def running(*argv: str, base_url: str | None = None, **pipes: Any) -> Iterator[Any]:
     """A command that runs, and what waits for its exit code and stderr."""
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **pipes}
-    streams["stderr"] = subprocess.PIPE
-    command = [sys.executable, SOURCE, *argv]
+    streams: Obj = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    streams.update({"stdin": subprocess.DEVNULL, **pipes})
+    process: Any
     with tempfile.TemporaryDirectory() as home:
-        process: Any = subprocess.Popen(
-            command, env=environment(home, base_url), **streams
-        )
-        with process:
+        streams["env"] = environment(home, base_url)
+        with subprocess.Popen([sys.executable, SOURCE, *argv], **streams) as process:
             try:
                 yield process, lambda: (process.wait(DEADLINE), process.stderr.read())
             finally:
@@ -6247,9 +6184,7 @@ TERMINAL_CASES: dict[str, tuple[str, bytes, Env, list[str]]] = {
     "thinking": ("", ALOUD, {}, SPOKEN),
     "hidden thinking": ("--hide-thinking", ALOUD, {}, SPOKEN[3:4]),
     "no colours": ("-q", ALOUD, {"NO_COLOR": "1"}, PLAIN),
-    "a dumb terminal": ("-q", ALOUD, {"TERM": "dumb"}, PLAIN),
     "Markdown": ("-q", whole(a_block(0, *MARKDOWN)), {}, LIST),
-    "Markdown at once": ("-q", whole(a_block(0, MARKDOWN)), {}, LIST),
     "raw": ("-q --raw", whole(a_block(0, "# **A**")), {}, ["# **A**"]),
     "unseen characters": ("-q", whole(a_block(0, UNSEEN)), {}, [ESCAPED]),
     "tool call": ("-q", CALLED, {}, WEATHER),
@@ -6271,7 +6206,7 @@ def test_answer_at_a_terminal(site: Emulator, name: str) -> None:
     assert [row[: len(wanted)] for row, wanted in zip(screen, rows)] == rows, screen
     assert all(piece in terminal.output for piece in STYLED.get(name, []))
     assert b"\x1b[2J" not in terminal.output
-    assert b"\x1b[" not in terminal.output or not {"TERM", "NO_COLOR"} & set(env)
+    assert b"\x1b[" not in terminal.output or "NO_COLOR" not in env
     assert ("MiniMax-M3: " in "".join(screen)) is ("-q" not in argv)
 
 
@@ -6643,13 +6578,11 @@ OUTSIDE: Obj = {
     "current_weekly_status": 3, "current_weekly_total_count": 0,
 }  # fmt: skip
 COUNT, TOTAL = "current_interval_usage_count", "current_interval_total_count"
-ROWS = remains({})["model_remains"]
 NONSENSE: list[Any] = [5, None, {"model_name": [1]}, {"end_time": {}}]
 
 QUOTAS: list[tuple[Obj, str]] = [
     (remains({}), "5 hours 63 % left|week 20 % left"),
     ({"data": remains({PERCENT: "63.5", WEEK: "20%"})}, "63.5 % left|20 % left"),
-    ({"model_remains": ROWS[0]}, "63 % left"),
     ({"model_remains": [{PERCENT: 7}]}, "all models|7 % left"),
     (remains({"current_weekly_status": 3}), "week unlimited"),
     (remains(OUTSIDE), "5 hours not in your plan|week not in your plan"),
@@ -7003,26 +6936,10 @@ def test_oldest_captures_make_room_for_new_ones(
     assert len(left) == kept + 3
 
 
-def test_capture_option_counts_anywhere(emulator: Emulator, tmp_path: Path) -> None:
-    """It and --log-level count before a command and after; the last one does."""
-    both = f"--capture '{tmp_path}/this' --log-level info "
-    argvs = [both, both + "say hi", f"--log-level error say {both} hi"]
-    for count, argv in enumerate(map(shlex.split, argvs), 1):
-        stdin = b"" if "say" in argv else dump(ask(id=7)).encode()
-        config = {"capture_dir": str(tmp_path / "not")}
-        code, _, errors = run(stdin, emulator.base_url, config, argv=argv)
-        assert code == 0 and f"capture={tmp_path}/this/" in errors.decode()
-        assert [path.name for path in tmp_path.iterdir()] == ["this"]
-        assert len(list((tmp_path / "this").iterdir())) == count
-
-
 def test_nothing_is_captured_unless_asked(emulator: Emulator, tmp_path: Path) -> None:
     with Plugin(emulator.base_url, cwd=str(tmp_path)) as plugin:
         assert plugin.turn(ask()).text == "ok"
         assert list(Path(plugin.home.name).iterdir()) == [plugin.config_path]
-    config = {"capture_dir": str(tmp_path)}
-    with Plugin(emulator.base_url, config, {"MINIMAX_API_KEY": None}) as plugin:
-        assert plugin.turn(ask()).code == "config"  # without a key, no request
     assert list(tmp_path.iterdir()) == []
 
 
@@ -7054,7 +6971,6 @@ ALTERED: list[tuple[str, str, int, str]] = [
     (r"\n", "\n\udcff\n", 2, "line 2: it cannot be read"),
     (r'"capture":\d+', '"capture":99', 2, "line 1: this program reads version"),
     (r"(?s).*", "", 2, "line 0"),
-    (r".*\n", "", 2, "line 1: "),
     (r"...\n\Z", "", 2, ": the capture stops"),
 ]
 
@@ -7261,8 +7177,8 @@ def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path, start: str) ->
         (tmp_path / "test_provider.py").write_text("def test_stub(): pass\n")
         (tmp_path / "setup.cfg").touch()
         stage["env"]["PLEXUM_MINIMAX_CONFIG"] = None
-    if "jq" in block:
-        needs_tool("jq")
+    if "jq" in block and not shutil.which("jq"):
+        pytest.skip("needs jq")
     if "export" in block:
         stage["env"]["MINIMAX_API_KEY"] = None
     shell = "set -e\n" + block.replace("sk-...", KEY)
@@ -7481,33 +7397,28 @@ class Race:
         config = {"max_concurrent_turns": 1000, "max_retries": 0}
         self.env = environment(home, self.server.recv(), config)
         self.commands = {n: [sys.executable, "-c", c] for n, c in CONTENDERS.items()}
-        self.commands.update(
-            ours=[sys.executable, SOURCE], file=[sys.executable, SOURCE]
-        )
+        ours = [sys.executable, SOURCE]
+        self.commands.update(ours=ours, file=ours)
         if INSTALLER.is_file():
             env = dict(self.env, PLEXUM_PROFILE_ROOT=home, PYTHON=sys.executable)
             command = ["sh", str(INSTALLER), "--offline", "--no-demo"]
             subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
-            self.commands["ours"] = [
-                f"{home}/plugins/plexum-minimax-provider/{LAUNCHER}"
-            ]
+            plugins = Path(home, "plugins", "plexum-minimax-provider")
+            self.commands["ours"] = [str(plugins / LAUNCHER)]
 
     def racer(self, name: str) -> Any:
         """A contender's process, which ends with its input."""
         pipes: Obj = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
         return subprocess.Popen(self.commands[name], env=self.env, **pipes)
 
-    def play(
-        self, racer: Any, *lines: Obj, end: bytes = b""
-    ) -> list[tuple[float, bytes]]:
+    def play(self, racer: Any, *lines: Obj, end: bytes = b"") -> Any:
         """Reads of its output, with their times, until each line sent has its `end`."""
         racer.stdin.write(b"".join(dump(line).encode() + b"\n" for line in lines))
         reads, ended, data = [], 0, b""
         while ended < len(lines) or not data.endswith(b"\n"):
             tail, data = data[-8:], os.read(racer.stdout.fileno(), 1 << 20)
-            reads.append(
-                (time.monotonic(), data or sys.exit("a contender ended early"))
-            )
+            reads.append((time.monotonic(), data))
+            assert data, "a contender ended early"
             ended += (tail + data).count(end)
         return reads
 
@@ -7595,11 +7506,9 @@ def test_benchmark_measures_ours_against_the_floor() -> None:
     row = r"memory, ours: [1-9][\d.]+; python3 [1-9][\d.]+, limit [\d.]+: (ok|OVER)"
     assert re.fullmatch(row, output.splitlines()[1]), output
     for value, verdict in ((0.1, "ok"), (100.0, "OVER")):
-        limits = LIMITS_OF_FIGURES
-        samples = {(row[0], row[2]): [1.0, 2.0, 3.0] for row in limits}
-        samples.update({row[:2]: [value] * 3 for row in limits})
-        rows = list(figures(samples))
-        assert [row.rpartition(" ")[2] for row in rows] == [verdict] * 7
+        samples = {(row[0], row[2]): [1.0, 2.0, 3.0] for row in LIMITS_OF_FIGURES}
+        samples.update({row[:2]: [value] * 3 for row in LIMITS_OF_FIGURES})
+        assert [row.split(": ")[-1] for row in figures(samples)] == [verdict] * 7
 
 
 if __name__ == "__main__":

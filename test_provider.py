@@ -4578,7 +4578,6 @@ def test_ping_and_describe_are_answered_while_a_turn_runs(bench: Bench) -> None:
 # Lines that are one error line each, and its code.
 BAD_LINES: list[tuple[bytes, str]] = [
     (b"hello", "invalid_json"),
-    (b'{"type":"turn"', "invalid_json"),
     (b'{"type":"ping"}{"type":"ping"}', "invalid_json"),
     (b'{"type":"ping","id":"\xff"}', "invalid_json"),
     (b'{"type":"turn","messages":[],"x":NaN}', "invalid_json"),
@@ -4670,7 +4669,6 @@ def test_turns_are_finished_at_end_of_input(emulator: Emulator) -> None:
 # =====================================================================
 
 A_LINE = dump(ask()).encode()
-
 SESSIONS = {A_LINE: 1, A_LINE + b"\n\n": 1, b"oops\n": 1, b'{"type":"ping"}': 0}
 SESSIONS.update({A_LINE + b'\n{"type":"ping"}\n': 0, dump(ask(id="a")).encode(): 0})
 
@@ -4732,9 +4730,7 @@ SURROUNDINGS: dict[str, tuple[Env, str | None]] = {
     "odd encoding": ({"PYTHONIOENCODING": "utf-16"}, None),
     "optimised": ({"PYTHONOPTIMIZE": "2", "PYTHONUNBUFFERED": "1"}, None),
     "strict warnings": ({"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}, None),
-    "interactive": ({"PYTHONINSPECT": "1", "PYTHONSTARTUP": "/nonexistent"}, None),
     "small digit limit": ({"PYTHONINTMAXSTRDIGITS": "640"}, None),
-    "no digit limit": ({"PYTHONINTMAXSTRDIGITS": "0"}, None),
     "nothing": ({"HOME": None, "PATH": None, **NO_CONFIG}, None),
     "empty proxies": ({"HTTP_PROXY": "", "HTTPS_PROXY": "", "NO_PROXY": "*"}, None),
     "no such home": ({"HOME": "/none", **NO_CONFIG}, None),
@@ -4924,9 +4920,6 @@ def check_cut(answer: Answer, place: int, mode: str) -> None:
         assert is_begun or same(got, whole), (place, mode, answer)
 
 
-CUT_CONFIG = {"max_retries": 0, "max_concurrent_turns": 16, "max_queued_turns": 20000}
-
-
 @pytest.mark.parametrize("mode", ["end", "reset", "length", "close"])
 def test_cut_stream_is_never_whole(emulator: Emulator, mode: str) -> None:
     # Steps that have no factor in common, so that the modes share few places.
@@ -4943,7 +4936,7 @@ def test_cut_stream_is_never_whole(emulator: Emulator, mode: str) -> None:
         return respond(data, framing="close" if mode == "close" else "chunked")
 
     emulator.answer = script
-    with Plugin(emulator.base_url, CUT_CONFIG) as plugin:
+    with Plugin(emulator.base_url, {**ONCE, "max_queued_turns": 20000}) as plugin:
         plugin.send(*[ask(str(place), id=place) for place in places])
         for place in places:
             how = "end" if mode in ("end", "close") else "reset"
@@ -5838,7 +5831,6 @@ SENT: list[tuple[str, str, Obj | str]] = [
     ("", "piped\n", "piped"),
     ("review", "a\n+x\n", "review\n\na\n+x"),
     ("-- -v is what?", "", "-v is what?"),
-    ("a --raw b", "", "a b"),
     ("", "\u00e9\U0001f600 \udcff\n", "\u00e9\U0001f600 \ufffd"),
     ("x", "", {"model": M3, "max_tokens": 4096}),
     ("-m m3 x", "", {"model": M3}),
@@ -5854,7 +5846,6 @@ SENT: list[tuple[str, str, Obj | str]] = [
     ("--chat", "one\n\n two \n", "two"),
     ("--chat", "one\nexit\nno\n", "one"),
     ("--chat", '"""\n  def f():\n    pass\n"""\n', "  def f():\n    pass"),
-    ("--chat", '"""a\nexit\nb\n', "a\nexit\nb"),
     ("--chat", "/usr/bin is what?\n", "/usr/bin is what?"),
 ]  # fmt: skip
 
@@ -5904,7 +5895,6 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say x", {}, respond(SILENT), 0, "", "warning: "),
     ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", OLD),
     ("say --chat /foo", {}, respond(OK), 0, "ok\n", ""),
-
     ("say x", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
     ("say --chat", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
     ("say --raw --history /no/x.json x", {}, None, 1, "",
@@ -5918,26 +5908,19 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
      "no.png: it cannot be read: No such file"),
     ("say", {}, None, 2, "", "usage: | say [options]|nothing to send"),
     ("say --chat --json", {}, None, 2, "", "usage: |--json"),
-    ("say x --loud", {}, None, 2, "", "usage: | say [options]|--loud"),
     ("say x", {}, WRONG_KEY, 1, "", "error: auth: HTTP 401: login fail|check"),
     ("say x", {}, refuse(402, base_resp(1008, "no balance")), 1, "",
      "error: insufficient_balance: |top it up|pay-as-you-go key|check"),
     ("say x", {}, RESET, 1, "", "error: quota_exhausted: |wait for|2040-05-15| quota"),
     ("say x", {}, NO_MODEL, 1, "", f"error: model_unavailable: |{M31}|models --live"),
-    ("say x", {}, refuse(404, "404 page"), 1, "", "error: not_found: |base_url"),
     ("say x", {}, ODD_ID, 1, "", "error: rejected: HTTP 400: no [2J"),
     ("say x", {}, CUT, 1, STORY, "error: stream_cut: |check"),
-
     ("quota", {}, NO_COOKIE, 1, "", "error: auth:|check"),
     ("quota", PAID, NO_COOKIE, 1, "", "auth|Only plans have a quota"),
     ("models --live", {}, refuse(302, "", "Location: http://127.0.0.1:9/x"), 1, "",
      "error: rejected: "),
     ("models --live", {}, unfinished(b'{"data": [', close), 1, "", "error: protocol: "),
-    ("models --live", {}, refuse(503, api_error("down")), 1, "", "error: upstream: "),
-    ("quota", NO_KEY, None, 1, "", ONE_ROW),
-
     ("nonsense", {}, None, 2, "", "usage: |nonsense|say"),
-    ("replay", {}, None, 2, "", "usage: | replay [--json] FILE"),
     ("--log-level loud", {}, None, 2, "", "usage: |--log-level"),
 ]  # fmt: skip
 
@@ -5958,12 +5941,11 @@ def test_command_prints(site: Emulator, number: int) -> None:
 
 
 def test_overload_is_tried_again_and_named(site: Emulator) -> None:
-    scripts = iter([refuse(529, api_error("high load (2064)")), respond(OK)])
-    site.answer = lambda request: next(scripts)
-    config = {"retry_base_delay": 0.001}
-    done = person("say", "hi", base_url=site.base_url, config=config)
+    site.answer = None
+    site.queue.append(BUSY)
+    done = person("say", "hi", base_url=site.base_url, config=QUICK)
     assert (done.code, done.out) == (0, "ok\n")
-    done.says("retry: overloaded: HTTP 529: high load (2064); again in 0", "of 4)")
+    done.says("retry: overloaded: HTTP 529: ", "high load (2064); again in 0.", "of 4)")
 
 
 def test_events_as_json_are_those_of_the_wire(site: Emulator) -> None:
@@ -5979,8 +5961,8 @@ def test_events_as_json_are_those_of_the_wire(site: Emulator) -> None:
 
 def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "talk.json"
-    turns = iter([respond(RICH.data), WRONG_KEY, respond(words("two")), respond(OK)])
-    site.answer = lambda request: next(turns)
+    site.answer = None
+    site.queue.extend([respond(RICH.data), WRONG_KEY, respond(words("two"))])
     argv = ("say", "--history", str(file))
     say = functools.partial(person, *argv, base_url=site.base_url)
     assert say("one").code == 0
@@ -6052,7 +6034,6 @@ def test_ctrl_c_ends_a_command(site: Emulator, name: str) -> None:
         assert request.gone.wait(DEADLINE)
 
 
-FULL = "stdout cannot be written"
 # Arguments, the shell; exit code, what the file `answer`, or else stderr, holds.
 ODD_STREAMS: list[tuple[str, str, int, str]] = [
     ("say hi", 'exec "$@" <&- >answer', 0, "ok\n"),
@@ -6061,8 +6042,7 @@ ODD_STREAMS: list[tuple[str, str, int, str]] = [
     ("say -v hi", 'exec "$@" 2>/dev/full >answer', 0, "ok\n"),
     ("say -v hi", '{ "$@" 2>&1 >answer; } | true', 0, "ok\n"),
     ("say --chat", 'exec "$@" 0>/dev/null', 0, "stdin cannot be read"),
-    ("models", 'exec "$@" >/dev/full', 3, FULL),
-    ("say x", 'exec "$@" >/dev/full', 3, FULL),
+    ("say x", 'exec "$@" >/dev/full', 3, "stdout cannot be written"),
 ]
 
 
@@ -6184,6 +6164,7 @@ TERMINAL_CASES: dict[str, tuple[str, bytes, Env, list[str]]] = {
     "thinking": ("", ALOUD, {}, SPOKEN),
     "hidden thinking": ("--hide-thinking", ALOUD, {}, SPOKEN[3:4]),
     "no colours": ("-q", ALOUD, {"NO_COLOR": "1"}, PLAIN),
+    "a dumb terminal": ("-q", ALOUD, {"TERM": "dumb"}, PLAIN),
     "Markdown": ("-q", whole(a_block(0, *MARKDOWN)), {}, LIST),
     "raw": ("-q --raw", whole(a_block(0, "# **A**")), {}, ["# **A**"]),
     "unseen characters": ("-q", whole(a_block(0, UNSEEN)), {}, [ESCAPED]),
@@ -6206,12 +6187,11 @@ def test_answer_at_a_terminal(site: Emulator, name: str) -> None:
     assert [row[: len(wanted)] for row, wanted in zip(screen, rows)] == rows, screen
     assert all(piece in terminal.output for piece in STYLED.get(name, []))
     assert b"\x1b[2J" not in terminal.output
-    assert b"\x1b[" not in terminal.output or "NO_COLOR" not in env
+    assert b"\x1b[" not in terminal.output or not {"TERM", "NO_COLOR"} & set(env)
     assert ("MiniMax-M3: " in "".join(screen)) is ("-q" not in argv)
 
 
-@pytest.mark.parametrize("cuts", [1, 1000])
-@pytest.mark.parametrize("columns", [30, 80])
+@pytest.mark.parametrize("columns, cuts", [(30, 1), (30, 1000), (80, 1)])
 def test_thinking_has_a_bar_per_row(site: Emulator, columns: int, cuts: int) -> None:
     pieces = [LONG_THOUGHT[n : n + cuts] for n in range(0, len(LONG_THOUGHT), cuts)]
     site.answer = minimax(turn=respond(whole(a_block(0, *pieces, kind="thinking"))))
@@ -6245,10 +6225,8 @@ def test_pipe_gets_the_text_and_the_terminal_the_rest(site: Emulator) -> None:
 
 
 def test_conversation_at_a_terminal(site: Emulator) -> None:
-    scripts: list[Script]
-    scripts = [respond(RICH.data), WRONG_KEY, respond(words("two")), respond(OK)]
-    turns = iter(scripts)
-    site.answer = lambda request: next(turns)
+    site.answer = None
+    site.queue.extend([respond(RICH.data), WRONG_KEY, respond(words("two"))])
     env: Env = {"LC_ALL": "C"}
     with AtTerminal("say", "--chat", base_url=site.base_url, env=env) as chat:
         for line, answer in (
@@ -6275,9 +6253,8 @@ def test_conversation_at_a_terminal(site: Emulator) -> None:
 
 def test_ctrl_c_in_a_conversation_ends_the_answer_only(site: Emulator) -> None:
     begun = sse(started(), opened(0), text(0, "Once upon"))
-    scripts: list[Script] = [unfinished(begun, hold), [hold], respond(words("here"))]
-    turns = iter(scripts)
-    site.answer = lambda request: next(turns)
+    site.answer = None
+    site.queue.extend([unfinished(begun, hold), [hold], respond(words("here"))])
     with AtTerminal("say", "--chat", "tell", "me", base_url=site.base_url) as chat:
         chat.expect("Once upon")
         chat.type("\x03")
@@ -6351,7 +6328,6 @@ FINDINGS: list[tuple[str, str, str, Obj]] = [
      "HTTPS_PROXY": "http://proxy:port"}}),
     ("network", "problem", "longer than 0.2 s",
      {"config": {"first_event_timeout": 0.2}, "answer": lambda request: [hold]}),
-    ("network", "problem", "hung up", {"answer": lambda request: [close]}),
     ("key", "problem", "127.0.0.1|login fail|Copy the key again",
      {"answer": minimax(models=WRONG_KEY)}),
     ("key", "problem", "404|it works with base_url|Set MINIMAX_BASE_URL to http",
@@ -6484,7 +6460,6 @@ def regions(emulator: Emulator) -> Iterator[tuple[Emulator, Emulator, dict[str, 
 
 @pytest.mark.parametrize("env, config, remedy", [
     ({}, {}, 'Set "region" to "cn" in '),
-    ({}, {"region": "global"}, 'Set "region" to "cn" in '),
     ({"MINIMAX_REGION": "global"}, {}, "Set MINIMAX_REGION to cn and restart"),
     ({"MINIMAX_BASE_URL": "{global}"}, {}, ", and remove base_url."),
 ])  # fmt: skip
@@ -6551,14 +6526,13 @@ def test_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
 def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
     second = listing("MiniMax-M4\x1b[2J", "MiniMax-M2")
     first = listing(M3, has_more=True, last_id=M3)
-    site.answer = lambda request: (
-        second if "?after_id=" + M3 in request.target else first
-    )
+    site.answer = lambda request: second if "=" + M3 in request.target else first
     done = person("models", "--live", base_url=site.base_url)
     marked = dict(re.findall(r"(?m)^(MiniMax-\S+)\s.*?((?:not )?listed)$", done.out))
     assert marked.pop("MiniMax-M4") == "listed" and set(marked) == set(provider.MODELS)
     listed = {name for name, mark in marked.items() if mark == "listed"}
     assert listed == {"MiniMax-M3", "MiniMax-M2"}
+    done.says("above 512,000 in 0.6 2.4 0.12 -")
     live = person("models", "--json", "--live", base_url=site.base_url).json
     rows = {row["id"]: row for row in live["models"]}
     assert set(rows) == set(provider.MODELS) and live["others"] == ["MiniMax-M4 [2J"]
@@ -6595,7 +6569,6 @@ QUOTAS: list[tuple[Obj, str]] = [
     ({"model_remains": NONSENSE, "data": 5}, "no plan quota"),
     (remains({"end_time": 10**17, "weekly_end_time": {}}), "63 % left"),
     (remains({}, model_remains=[]), "no plan quota|plan key (sk-cp-)"),
-    ({}, "no plan quota"),
 ]
 
 
@@ -6704,7 +6677,6 @@ LOGGED: list[tuple[Script, str, str, str]] = [
     (unfinished(ONE_DELTA, close), "stream_cut", "content_block_delta", "."),
     ([b"confidential\r\n\r\n", close], "protocol", "", "BadStatusLine"),
     (unfinished(ONE_DELTA, hold), "timeout", "content_block_delta", "idle_timeout"),
-    (BUSY, "overloaded", "", ""),
 ]
 
 
@@ -6736,11 +6708,10 @@ def test_log_has_attempts_turns_and_no_content(emulator: Emulator) -> None:
     assert attempt["bytes"] == str(len(priced(used(1000, 10, 5))))
     assert turn["cost_usd"] == dump(ends[0]["cost_usd"])
     assert [turn[name] for name in used(0, 0, 0)] == ["1000", "10", "5"]
-    names, rows = zip(*lines[2 * len(LOGGED) :])
-    assert names == ("attempt", "attempt", "turn", "turn")
-    assert [row["outcome"] for row in rows[:2]] == ["overloaded", "end_turn"]
-    assert [rows[0]["status"], rows[1]["new_connection"]] == ["529", "false"]
-    assert [row["attempts"] for row in rows[2:]] == ["2", "0"]
+    (_, first), (_, second), (_, turn), (_, unsent) = lines[2 * len(LOGGED) :]
+    assert [first["outcome"], second["outcome"]] == ["overloaded", "end_turn"]
+    assert [first["status"], second["new_connection"]] == ["529", "false"]
+    assert [turn["attempts"], unsent["attempts"]] == ["2", "0"]
 
 
 def test_log_level_decides_what_is_logged(emulator: Emulator) -> None:
@@ -6789,7 +6760,6 @@ def check_replay(path: Path, lines: Iterable[Obj]) -> None:
 
 HALF_STREAM = RICH.data[: len(RICH.data) // 2]
 HELD = unfinished(ONE_DELTA, hold)
-WHOLE_MESSAGE = started(stop_reason="end_turn", content=[block_text("ok")])["message"]
 EMPTY = respond(sse(started(), PING, STOP))
 IN_MIDSTREAM = sse(started(), opened(0), api_error("high load (2064)"))
 ODD_BYTES = OK.replace(b"ok", b"\xff\x80\xed\xa0\x80")
@@ -6804,9 +6774,7 @@ CAPTURED: dict[str, tuple[Obj, Obj, list[Script], str]] = {
     "cut": (ONCE, ask(), [unfinished(HALF_STREAM, close)], "stream_cut"),
     "reset": (ONCE, ask(), [unfinished(HALF_STREAM, reset)], "network"),
     "error in the stream": ({}, ask(), [respond(IN_MIDSTREAM)], "overloaded"),
-    "refused": ({}, ask(), [refuse(401, api_error("login fail (1004)"))], "auth"),
     "not a stream": (ONCE, ask(), [refuse(200, HTML % "Wait")], "protocol"),
-    "whole message": ({}, ask(), [refuse(200, WHOLE_MESSAGE)], "end_turn"),
     "broken HTTP": (ONCE, ask(), [[unfinished()[0], b"oops\r\n", hold]], "protocol"),
     "retried": (QUICK, ask(), [BUSY, EMPTY, respond(OK)], "end_turn"),
     "idle": (HASTY, ask(), [unfinished(HALF_STREAM, hold)], "timeout"),
@@ -6984,6 +6952,7 @@ def test_replay_of_an_altered_capture_says_where(capture: Path, tmp_path: Path) 
         path.write_text(text_, encoding="utf-8", errors="surrogateescape")
         exit_code, _, verdict = replayed(path)
         assert exit_code == code and place in verdict, (before, verdict)
+        assert code or re.search(" retry .* block_start .* turn_end ", verdict), verdict
         assert ("different" in verdict) is (code == 1), (before, verdict)
         assert (str(path) in verdict) is (code == 2), (before, verdict)
 
@@ -7008,7 +6977,6 @@ FAILURES: dict[str, Script] = {
     "refused": refuse(429, api_error("slow down")),
     "cut": unfinished(BEGUN, close),
     "reset": [reset],
-    "broken": respond(b"data: no JSON\n\n"),
     "cancelled": unfinished(BEGUN, hold),
 }
 
@@ -7117,9 +7085,7 @@ def test_hostile_capture_is_safe(emulator: Emulator, tmp_path: Path, name: str) 
 # =====================================================================
 
 
-README = Path(SOURCE).with_name("README.md")
-if not README.is_file():  # a vendored copy
-    README = Path(__file__).resolve().with_name("README.md")
+README = Path(__file__).resolve().with_name("README.md")
 
 
 def readme() -> str:
@@ -7269,11 +7235,8 @@ def picture(pause: float = 0.0) -> tuple[str, list[str], bytes]:
     thought = a_block(0, "17 times 20 is 340, 17 times 3 is 51.", kind="thinking")
     last = [*a_block(1, "17 times 23 is 391."), stopping(usage=usage), STOP]
     question = "What is 17 times 23?"
+    think = drip(b"", pause, 1)
     with Emulator() as site:
-
-        def think(exchange: Exchange) -> None:
-            site.stopping.wait(pause)
-
         site.queue.append(respond(think, sse(started(), *thought), think, sse(*last)))
         argv = ["say", "--thinking", question]
         with AtTerminal(*argv, base_url=site.base_url) as terminal:

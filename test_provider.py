@@ -14,7 +14,6 @@ To test a vendored copy, edit the one import below.  Run with ``pytest``.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
 import copy
@@ -43,6 +42,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 import urllib.parse
 import zipfile
 from collections import defaultdict, deque
@@ -3848,17 +3848,13 @@ def test_python_turn_does_not_change_its_input(emulator: Emulator) -> None:
         assert client.complete(turn)["type"] == "turn_end" and same(turn, before)
 
 
-class BadCancel(threading.Event):
-    def is_set(self) -> bool:
-        raise ZeroDivisionError("planted")
-
-
 def test_python_cancel_and_a_bad_one(emulator: Emulator) -> None:
     emulator.answer = lambda request: unfinished(BEGUN, hold)
     cancel = threading.Event()
+    bad = types.SimpleNamespace(is_set=lambda: 1 // 0)
     with python_client(emulator, idle_timeout=0.3) as client:
         with contextlib.suppress(ZeroDivisionError):
-            end = list(client.turn(ask(), BadCancel()))[-1]
+            end = list(client.turn(ask(), bad))[-1]
             assert end["error"]["code"] in ("internal", "timeout")
         assert list(client.turn(ask()))[-1]["error"]["code"] == "timeout"
     with python_client(emulator) as client:
@@ -3888,10 +3884,8 @@ def test_python_client_reads_no_environment_unless_from_config(
 
 
 def test_python_options_that_are_wrong_say_what_they_must_be() -> None:
-    for name, value, says in (
-        ("idle_timeout", 0, "0.001.*86400"),
-        ("effort", KEY, "low"),
-    ):
+    rows = ("idle_timeout", 0, "0.001.*86400"), ("effort", KEY, "low")
+    for name, value, says in rows:
         with pytest.raises(provider.ProviderError, match=f"{name} .*{says}") as caught:
             provider.MiniMaxProvider(**{name: value})
         assert caught.value.code == "config"
@@ -3947,60 +3941,45 @@ sys.meta_path.insert(0, Finder())
 with plugin.MiniMaxProvider(api_key="k" * 20, base_url=sys.argv[1]) as client:
     for _ in range(2):
         last = list(client.turn({turn}))[-1]
-        print(last.get("error", last).get("code", "ok"))
+        print(*last.get("error", {{"code": "ok"}}).values())
 """
 
 
 @pytest.mark.parametrize("module, error", [
     ("requests.adapters", "OSError(24, 'Too many files')"),
     ("urllib3.util.ssl_", "OSError(24, 'Too many files')"),
-    ("ssl", "MemoryError"),
+    ("ssl", "MemoryError"), ("requests", "SystemExit(3)"),
+    ("requests", "AttributeError('old')"),
 ])  # fmt: skip
 def test_half_import_is_retried(emulator: Emulator, module: str, error: str) -> None:
     source = HALF_IMPORTED.format(error=error, turn=ask())
     done = launch(emulator.base_url, module, program=as_library(source))
-    assert done.stdout.split() == [b"config", b"ok"], done.stderr.decode()
-
-
-@pytest.mark.parametrize("error", ["SystemExit(3)", "AttributeError('old')"])
-def test_broken_requests_is_a_config_error(tmp_path: Path, error: str) -> None:
-    env = planted(tmp_path, requests=f"raise {error}")
-    with Plugin("http://127.0.0.1:9", env=env) as plugin:
-        plugin.send({"type": "describe"})
-        plugin.wait_line("manifest")
-        for _ in range(2):
-            answer = plugin.turn(ask())
-            assert answer.code == "config"
-            answer.says("requests", "python")
+    config, ok = done.stdout.decode().splitlines()
+    assert ok == "ok" and re.match("config .*requests.*python", config), done
 
 
 FORKING = """
-import os, threading, traceback
+import multiprocessing, os, threading
 url, when = sys.argv[1:]
 options = dict(api_key="k" * 20, base_url=url, max_retries=0)
 client = plugin.MiniMaxProvider(idle_timeout=2, **options)
 
-def turn(words, cancel=None):
-    return client.turn({"messages": [{"role": "user", "content": words}]}, cancel)
-
-def ends(words):
-    last = list(turn(words))[-1]
-    if last["type"] == "error":
-        return last["error"]["code"]
-    return last["stop_reason"], (last["message"] or {}).get("content")
+def request(words):
+    return {"messages": [{"role": "user", "content": words}]}
 
 def answers(words):
-    assert ends(words) == ("end_turn", [{"type": "text", "text": words}]), words
+    assert "".join(client.text(request(words))) == words
 
 def cancelled(cancel, begun):
-    for event in turn("dripping", cancel):
+    for event in client.turn(request("dripping"), cancel):
         begun.set()
     assert event["stop_reason"] == "cancelled", event
     print("cancelled", flush=True)
 
 def child(number):
     answers("child %d" % number)
-    assert when == "before" or ends("held") == "timeout"
+    if when == "during":
+        assert list(client.turn(request("held")))[-1]["error"]["code"] == "timeout"
     cancel = threading.Event()
     cancelled(cancel, cancel)
     answers("child %d" % number)
@@ -4011,18 +3990,11 @@ thread = threading.Thread(target=cancelled, args=events)
 if when == "during":
     thread.start()
     events[1].wait()
-children = []
-for number in range(2):
-    pid = os.fork()
-    if not pid:
-        try:
-            child(number)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    children.append(pid)
-assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
+context = multiprocessing.get_context("fork")
+children = [context.Process(target=child, args=(number,)) for number in range(2)]
+any(process.start() for process in children)
+any(process.join() for process in children)
+assert [process.exitcode for process in children] == [0, 0]
 if when == "during":
     events[0].set()
     thread.join()
@@ -4033,15 +4005,11 @@ os._exit(0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("scheme, when", [("http", "during"), ("https", "before")])
+@pytest.mark.parametrize("when", ["during", "before"])
 def test_forked_child_has_the_settings_and_nothing_else(
-    emulator: Emulator,
-    tls_emulator: Emulator,
-    certificate: Path,
-    scheme: str,
-    when: str,
+    emulator: Emulator, tls_emulator: Emulator, certificate: Path, when: str
 ) -> None:
-    server = emulator if scheme == "http" else tls_emulator
+    server = emulator if when == "during" else tls_emulator
     together = threading.Barrier(2)
     firsts: list[int] = []  # the connections of the children's first requests
 
@@ -4222,7 +4190,6 @@ def test_ping_and_describe_are_answered_while_a_turn_runs(bench: Bench) -> None:
 # Lines that are one error line each, and its code.
 BAD_LINES: list[tuple[bytes, str]] = [
     (b"hello", "invalid_json"),
-    (b'{"type":"turn"', "invalid_json"),
     (b'{"type":"ping"}{"type":"ping"}', "invalid_json"),
     (b'{"type":"ping","id":"\xff"}', "invalid_json"),
     (b'{"type":"turn","messages":[],"x":NaN}', "invalid_json"),
@@ -4314,7 +4281,6 @@ def test_turns_are_finished_at_end_of_input(emulator: Emulator) -> None:
 # =====================================================================
 
 A_LINE = dump(ask()).encode()
-
 SESSIONS = {A_LINE: 1, A_LINE + b"\n\n": 1, b"oops\n": 1, b'{"type":"ping"}': 0}
 SESSIONS.update({A_LINE + b'\n{"type":"ping"}\n': 0, dump(ask(id="a")).encode(): 0})
 
@@ -4340,70 +4306,48 @@ sys.stderr.write(" ".join([*(set(sys.modules) - loaded), "code:%d" % code]))
     assert "code:0" in loaded and set(heavy.split()).isdisjoint(loaded), loaded
 
 
-NOISY = """
-import os, socket, subprocess, sys
+BROKEN_ONCE = """
+import os, socket, subprocess
 real = socket.getaddrinfo
-def noisy(*args, **kwargs):
-    print("stray print")
-    sys.stdout.flush()
+def broken(*args, **kwargs):
+    socket.getaddrinfo = real
+    print("stray print", flush=True)
     os.write(1, b"stray write\\n")
     subprocess.call(["sh", "-c", "echo stray child"])
-    return real(*args, **kwargs)
-socket.getaddrinfo = noisy
-"""
-
-
-def test_stray_output_lands_on_stderr(emulator: Emulator, tmp_path: Path) -> None:
-    env = planted(tmp_path, sitecustomize=NOISY)
-    with Plugin(emulator.base_url, env=env) as plugin:
-        assert plugin.turn(ask()).text == "ok"
-    for stray in (b"stray print", b"stray write", b"stray child"):
-        assert stray in plugin.errors and stray not in plugin.output
-
-
-BROKEN_ONCE = """
-import http.client
-real = http.client.HTTPConnection.putrequest
-def broken(self, *args, **kwargs):
-    http.client.HTTPConnection.putrequest = real
     raise ZeroDivisionError("planted")
-http.client.HTTPConnection.putrequest = broken
+socket.getaddrinfo = broken
 """
 
 
-def test_internal_error_is_survived(emulator: Emulator, tmp_path: Path) -> None:
+def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> None:
+    """They land on stderr, and the process goes on."""
     env = planted(tmp_path, sitecustomize=BROKEN_ONCE)
-    with Plugin(emulator.base_url, env=env) as plugin:
+    with Plugin(emulator.base_url, ONCE, env) as plugin:
         assert plugin.turn(ask()).code == "internal"
         assert plugin.turn(ask()).text == "ok"
         plugin.stdin.close()
         assert plugin.wait_exit() == 0
-    assert b"Traceback" in plugin.errors and b"planted" in plugin.errors
+    for stray in (b"stray print", b"stray write", b"stray child", b"Traceback"):
+        assert stray in plugin.errors and stray not in plugin.output
+    assert b"planted" in plugin.errors
     check_grammar(bytes(plugin.output))
     check_secret(bytes(plugin.output), plugin.errors)
 
 
-AS_NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
 LIMITED = "umask 077; ulimit -f 0; ulimit -n 32; ulimit -c 0; ulimit -l 0;"
 NO_CONFIG: Env = {"PLEXUM_MINIMAX_CONFIG": None}
-REMOUNT = "mount -o remount,ro,bind / && ! (: >x) 2>&-"
 # Variables, and how sh starts the plugin.
 SURROUNDINGS: dict[str, tuple[Env, str | None]] = {
     "C locale": ({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, None),
-    "no such locale": ({"LC_ALL": "xx_YY.ISO-8859-15"}, None),
     "odd encoding": ({"PYTHONIOENCODING": "utf-16"}, None),
     "optimised": ({"PYTHONOPTIMIZE": "2", "PYTHONUNBUFFERED": "1"}, None),
     "strict warnings": ({"PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1"}, None),
-    "interactive": ({"PYTHONINSPECT": "1", "PYTHONSTARTUP": "/nonexistent"}, None),
     "small digit limit": ({"PYTHONINTMAXSTRDIGITS": "640"}, None),
-    "no digit limit": ({"PYTHONINTMAXSTRDIGITS": "0"}, None),
     "nothing": ({"HOME": None, "PATH": None, **NO_CONFIG}, None),
     "empty proxies": ({"HTTP_PROXY": "", "HTTPS_PROXY": "", "NO_PROXY": "*"}, None),
     "no such home": ({"HOME": "/none", **NO_CONFIG}, None),
     "few resources": ({"TMPDIR": "/nonexistent"}, LIMITED + 'exec "$@"'),
-    "no privileges": ({}, 'umask 000; exec setpriv --no-new-privs "$@"'),
-    "nobody's home": (NO_CONFIG, f'chmod 755 . && exec {AS_NOBODY} "$@"'),
-    "read-only disk": ({}, f"""unshare -m sh -c '{REMOUNT} && exec "$@"' sh "$@" """),
+    "no stderr": ({}, 'exec "$@" 2>&-'),
     "no directory": ({}, 'mkdir d && cd d && rmdir "$PWD" && exec "$@"'),
 }  # fmt: skip
 
@@ -4441,12 +4385,6 @@ def test_closed_stdin_is_an_empty_session(tmp_path: Path) -> None:
     for shell in ('exec "$@" <&-', 'exec "$@" <&- 1<>wire'):
         assert run(b"", shell=shell, cwd=str(tmp_path))[:2] == (0, [])
     assert (tmp_path / "wire").read_bytes() == b'{"type":"ping"}\n'
-
-
-def test_closed_stderr_changes_nothing(emulator: Emulator) -> None:
-    stdin = dump(ask()).encode() + b"\noops\n"
-    code, lines, _ = run(stdin, emulator.base_url, shell='exec "$@" 2>&-')
-    assert code == 0 and [li["type"] for li in lines].count("turn_end") == 1
 
 
 @pytest.mark.parametrize("closing", [">&-", "<&- >&-", ">&- 2>&-", ">/dev/full"])
@@ -4559,23 +4497,15 @@ def test_unread_time_counts_for_the_turn_alone(emulator: Emulator, limit: str) -
         answer.says("turn_timeout")
 
 
-UNBLOCKED = f"""
-import os, runpy
-os.set_blocking(0, False)
-os.set_blocking(1, False)
-runpy.run_path({SOURCE!r}, run_name="__main__")
-"""
-
-
 @needs_linux
 def test_pipes_that_do_not_block_change_nothing(emulator: Emulator) -> None:
-    data = sse(started(), opened(0), *[text(0, "x" * 2000)] * 500, *TAIL)
-    emulator.answer = lambda request: respond(data)
+    emulator.answer = lambda request: MUCH
+    start = "import os; [os.set_blocking(fd, False) for fd in (0, 1)]; plugin.main([])"
     stdin = b"".join(dump(ask(id=number)).encode() + b"\n" for number in range(3))
-    done = launch(program=("-c", UNBLOCKED), stdin=stdin, base_url=emulator.base_url)
-    ends = [line for line in check_grammar(done.stdout) if line["type"] == "turn_end"]
+    code, lines, _ = run(stdin, emulator.base_url, program=as_library(start))
+    ends = [line for line in lines if line["type"] == "turn_end"]
     sizes = [len(line["message"]["content"][0]["text"]) for line in ends]
-    assert sizes == [1000000] * 3 and done.returncode == 0
+    assert sizes == [500000] * 3 and code == 0
 
 
 # =====================================================================
@@ -4585,27 +4515,21 @@ def test_pipes_that_do_not_block_change_nothing(emulator: Emulator) -> None:
 
 def check_cut(answer: Answer, place: int, mode: str) -> None:
     """What a stream cut at `place` may become."""
-    label = f"cut at {place} ({mode}): {answer!r}"
     decided = place >= RICH.decided
     if answer.end["type"] == "turn_end":
-        assert decided, "a false end, " + label
-        assert answer.end["stop_reason"] == "tool_use", label
-        assert same(answer.content, RICH.content), label
+        assert decided, (place, mode, answer)
+        assert answer.end["stop_reason"] == "tool_use", (place, mode, answer)
+        assert same(answer.content, RICH.content), (place, mode, answer)
         return
-    codes = {"end": {"stream_cut"}, "reset": {"stream_cut", "network"}}[mode]
+    codes = {"stream_cut"} if mode == "end" else {"stream_cut", "network"}
     if not answer.of("block_start"):
         codes |= {"empty_response", "protocol"}
-    assert answer.code in codes, label
-    assert mode == "reset" or not decided, label
+    assert answer.code in codes, (place, mode, answer)
+    assert mode == "reset" or not decided, (place, mode, answer)
     partial = (answer.end["partial"] or {"content": []})["content"]
     for got, whole in zip(partial, RICH.content):
-        if got["type"] == "text":
-            assert whole["text"].startswith(got["text"]), label
-        else:
-            assert same(got, whole), label
-
-
-CUT_CONFIG = {"max_retries": 0, "max_concurrent_turns": 16, "max_queued_turns": 20000}
+        is_begun = got["type"] == "text" and whole["text"].startswith(got["text"])
+        assert is_begun or same(got, whole), (place, mode, answer)
 
 
 @pytest.mark.parametrize("mode", ["end", "reset", "length", "close"])
@@ -4624,7 +4548,7 @@ def test_cut_stream_is_never_whole(emulator: Emulator, mode: str) -> None:
         return respond(data, framing="close" if mode == "close" else "chunked")
 
     emulator.answer = script
-    with Plugin(emulator.base_url, CUT_CONFIG) as plugin:
+    with Plugin(emulator.base_url, {**ONCE, "max_queued_turns": 20000}) as plugin:
         plugin.send(*[ask(str(place), id=place) for place in places])
         for place in places:
             how = "end" if mode in ("end", "close") else "reset"
@@ -4689,16 +4613,6 @@ def test_endless_body_is_an_error(emulator: Emulator, name: str) -> None:
         assert plugin.turn(ask()).text == "ok"
 
 
-@needs_linux
-def test_line_that_memory_cannot_hold_is_an_error_and_the_next_is_read() -> None:
-    config = {"max_line_bytes": 2**30}
-    stdin = b" " * (200 * MEGABYTE) + b'\n{"type":"ping","id":"after"}\n'
-    code, lines, _ = run(stdin, config=config, shell='ulimit -v 300000; exec "$@"')
-    assert code == 0 and lines[-1] == {"type": "pong", "id": "after"}
-    codes = [line["error"]["code"] for line in lines[:-1]]
-    assert codes in (["line_too_long"], ["internal"])
-
-
 # --- the key ----------------------------------------------------------------------
 
 ECHOES: dict[str, Callable[[str], Script]] = {
@@ -4752,7 +4666,6 @@ EVIL = "\x1b[2J\x07\x9b31m\x00\x1b]52;c;aGk=\x07\u202eevil\u2066\u200f" + "x" * 
 EVIL_ERROR: Obj = {**api_error(EVIL, EVIL, code=EVIL), "request_id": EVIL}
 EVIL_SCRIPTS: list[Script] = [
     refuse(500, EVIL_ERROR),
-    refuse(404, EVIL),
     refuse(302, EVIL, "Location: /\x1b[2J"),
     refuse(500, "no", "trace-id: \x1b]52;c;aGk=\x07\x9b" + "y" * 5000),
     respond(b"data: {oops " + EVIL.encode() + b"\n\n"),
@@ -4778,23 +4691,6 @@ def test_upstream_words_command_no_terminal(emulator: Emulator) -> None:
 
 
 # --- load ---------------------------------------------------------------------------
-
-
-def test_sixty_four_turns_at_once_do_not_mix(bench: Bench) -> None:
-    together = threading.Barrier(64)  # all of them are in flight
-
-    def script(request: Request) -> Script:
-        name = request.text
-        head = sse(started(ident=name), opened(0))
-        pieces = [sse(text(0, name)) for _ in range(50)]
-        return respond(meet(together), head, *pieces, sse(*TAIL))
-
-    bench.emulator.answer = script
-    names = [f"turn {number} of many" for number in range(64)]
-    bench.plugin.send(*[ask(name, id=name) for name in names])
-    for name in names:
-        answer = bench.plugin.answer(name)
-        assert answer.text == name * 50 and answer.end["message_id"] == name
 
 
 SOAK: tuple[Script, ...] = (
@@ -4824,145 +4720,86 @@ def test_hundreds_of_turns_good_and_bad_leak_nothing(emulator: Emulator) -> None
     assert seen[1][2] <= seen[0][2] + 16 * MEGABYTE
 
 
-# =====================================================================
-# Wherever it is copied: keys that are files
-# =====================================================================
-
-
-# Where a key may be, the first one wins, and the key that the tests put there.
-KEYS = {
-    "MINIMAX_API_KEY": "sk-api-" + "a" * 24,
-    "api_key": "sk-api-" + "b" * 24,
-    "api_key_file": "sk-api-" + "c" * 24,
-    "CREDENTIALS_DIRECTORY": "sk-api-" + "d" * 24,
-}
-KEY_FILES = {"api_key_file": "a key", "CREDENTIALS_DIRECTORY": "minimax-api-key"}
-
-
-def keyed_by(*sources: str, folder: Path) -> tuple[Obj, Env]:
-    """Settings and variables with a key in each of the sources."""
-    config: Obj = {}
-    env: Env = {"MINIMAX_API_KEY": None}
-    for source in sources:
-        value = KEYS[source]
-        if source in KEY_FILES:
-            path = folder / KEY_FILES[source]
-            path.write_text(value)
-            path.chmod(0o600)
-            value = str(path if source == "api_key_file" else folder)
-        (env if source.isupper() else config)[source] = value
-    return config, env
-
-
-def key_used(plugin: Plugin, emulator: Emulator) -> str:
-    assert plugin.turn(ask()).text == "ok"
+# --- keys that are files
+def key_sent(emulator: Emulator) -> str:
     [header] = emulator.requests[-1].header("authorization")
     return header[len("Bearer ") :]
 
 
 def test_first_source_that_has_a_key_wins(emulator: Emulator, tmp_path: Path) -> None:
-    for first, source in enumerate(KEYS):
-        config, env = keyed_by(*list(KEYS)[first:], folder=tmp_path)
-        with Plugin(emulator.base_url, config, env, check_key=False) as plugin:
-            assert key_used(plugin, emulator) == KEYS[source]
+    keys = ["sk-api-" + letter * 24 for letter in "abcd"]
+    for name, key in zip(("a key", "minimax-api-key"), keys[2:]):
+        write_config(tmp_path / name, key)
+    path = str(tmp_path / "a key")
+    with python_client(emulator, api_key="", api_key_file=path) as client:
+        assert client.complete(ask()) and key_sent(emulator) == keys[2]
+    env: Env = {"MINIMAX_API_KEY": keys[0], "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    env["PLEXUM_MINIMAX_CONFIG"] = str(tmp_path / "config.json")
+    config = {"api_key": keys[1], "api_key_file": "a key"}  # beside the file
+    for key, source in zip(keys, ["MINIMAX_API_KEY", "api_key", "api_key_file", ""]):
+        write_config(tmp_path / "config.json", config)
+        with Plugin(emulator.base_url, {}, env, check_key=False) as plugin:
+            assert plugin.turn(ask()).text == "ok" and key_sent(emulator) == key
         assert plugin.errors == b""
+        env[source] = None
+        config.pop(source, "")
 
 
-BAD_KEY_FILES: list[tuple[bytes, str]] = [
+BAD_KEYS: list[tuple[bytes, str]] = [
     (b" \n", "holds no key"),
     (KEY[:20].encode() + b"\n" + KEY[20:].encode(), "white space"),
     (b'{"api_key": "%s"}' % KEY.encode(), "a string of 53 characters"),
     (KEY.encode() + b"\xff", "not UTF-8"),
-    (b"k" * 8250, "too long"),
     (b"k" * 2000000, "larger than"),
 ]
 
 
-@pytest.mark.parametrize("source", KEY_FILES)
-def test_key_file_is_read_by_each_turn_and_a_bad_one_is_not_quoted(
-    emulator: Emulator, tmp_path: Path, source: str
-) -> None:
-    config, env = keyed_by(source, folder=tmp_path)
-    path = tmp_path / KEY_FILES[source]
+@pytest.mark.parametrize("name", ["a key", "minimax-api-key"])
+def test_key_file_is_not_quoted(emulator: Emulator, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.touch(0o644)
+    env: Env = {"MINIMAX_API_KEY": None, "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    config = {"api_key_file": str(path)} if name == "a key" else {}
     with Plugin(emulator.base_url, config, env) as plugin:
-        for n, text in enumerate(["{}\n", "{}\r\n", " {} \n\n", "\ufeff{}"]):
-            path.write_bytes(text.format(KEYS[source] + str(n)).encode())
-            assert key_used(plugin, emulator) == KEYS[source] + str(n)
-        for data, problem in BAD_KEY_FILES:
+        for form in ("{}1\n", "{}2\r\n", " {}3 \n\n", "\ufeff{}4"):
+            path.write_bytes(form.format(OTHER_KEY).encode())
+            assert plugin.turn(ask()).text == "ok"
+            assert key_sent(emulator) == OTHER_KEY + form.strip("{} \r\n\ufeff")
+        for data, problem in BAD_KEYS:
             path.write_bytes(data)
             answer = plugin.turn(ask())
             assert answer.code == "config", data
-            answer.says(rf"{path.name} cannot be used: .*{problem}")
+            answer.says(rf"{name} cannot be used: .*{problem}")
         for make in (os.mkdir, os.mkfifo):
-            path.unlink()
+            path.rename(tmp_path / ("before " + make.__name__))
             make(str(path))
             answer = plugin.turn(ask())
             assert answer.code == "config", make
-            answer.says(rf"{path.name} cannot be used: ")
-            path.rename(tmp_path / make.__name__)
-            path.touch()
-
-
-def test_relative_key_file_is_beside_config_and_logged_once(emulator: Emulator) -> None:
-    """If others can read it."""
-    config = {"api_key_file": "key"}
-    with Plugin(emulator.base_url, config, {"MINIMAX_API_KEY": None}) as plugin:
-        path = plugin.config_path.with_name("key")
-        path.write_text(OTHER_KEY)
-        path.chmod(0o644)
-        for _ in range(3):
-            assert key_used(plugin, emulator) == OTHER_KEY
-        with python_client(emulator, api_key="", api_key_file=str(path)) as client:
-            assert client.complete(ask())["stop_reason"] == "end_turn"
-    assert emulator.requests[-1].header("authorization") == ["Bearer " + OTHER_KEY]
-    assert plugin.errors.count(str(path).encode()) == 1
+            answer.says(rf"{name} cannot be used: ")
+    assert plugin.errors.count(str(path).encode()) == 1  # others can read it
 
 
 # =====================================================================
-# Wherever it is copied: ways to start it
+# Wherever it is copied
 # =====================================================================
 
 
-ALONE = "import sys; sys.path += [{!r}, {!r}]; import {} as plugin; "
-ALONE += "sys.argv[1:] = sys.argv[2:]; sys.exit(plugin.main())"
-
-
-@pytest.mark.parametrize("name", ["copy", "link", "zip", "module", "isolated"])
-def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path, name: str) -> None:
-    source, path = Path(SOURCE), tmp_path / f"some {name}"
-    start = [str(path)]
-    if name == "copy":
-        path.write_bytes(source.read_bytes())
-    elif name == "link":
-        path.symlink_to(source)
-    elif name == "zip":
-        with zipfile.ZipFile(str(path), "w") as archive:
-            archive.write(SOURCE, "__main__.py")
-    elif name == "module":
-        start = ["-m", source.stem]
-    else:
-        requests_at = str(Path(urllib3.__file__).resolve().parent.parent)
-        alone = ALONE.format(requests_at, str(source.parent), source.stem)
-        start = ["-I", "-S", "-c", alone, "--"]
-    cwd = str(source.parent if name == "module" else tmp_path)
-    stdin = dump(ask()).encode()
-    done = launch(stdin=stdin, base_url=emulator.base_url, program=start, cwd=cwd)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert check_grammar(done.stdout)[-1]["type"] == "turn_end"
-
-
-def old_pythons() -> dict[str, str]:
-    """Pythons below 3.8, where there are any, by their version."""
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    found = [*root.glob("2.7.*/bin/python"), *root.glob("3.[67].*/bin/python")]
-    return {path.parent.parent.name.rpartition(".")[0]: str(path) for path in found}
+def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path) -> None:
+    copy, link, archive = (str(tmp_path / f"some {n}") for n in ("copy", "link", "zip"))
+    shutil.copyfile(SOURCE, copy)
+    os.symlink(SOURCE, link)
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(SOURCE, "__main__.py")
+    options: Obj = {"base_url": emulator.base_url, "cwd": os.path.dirname(SOURCE)}
+    for start in ([copy], [link], [archive], ["-m", Path(SOURCE).stem]):
+        code, lines, errors = run(dump(ask()).encode(), program=start, **options)
+        assert (code, errors) == (0, b"") and lines[-1]["type"] == "turn_end", start
 
 
 def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
-    python = old_pythons().get("3.7") or pytest.skip("needs Python 3.7")
-    done = subprocess.run(
-        [python, SOURCE], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    pythons = [*root.glob("3.7.*/bin/python")] or pytest.skip("needs Python 3.7")
+    done = subprocess.run([pythons[0], SOURCE], input=b"", capture_output=True)
     assert done.returncode == 3 and done.stdout == b""
     [line] = done.stderr.decode().splitlines()
     assert "needs Python 3.8 or newer" in line
@@ -4971,10 +4808,7 @@ def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
 # --- proxies
 
 
-@pytest.mark.parametrize("login", ["", "user:pass%20word@"])
-def test_proxy_gets_its_own_credentials_and_no_key(
-    tls_emulator: Emulator, certificate: Path, login: str
-) -> None:
+def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) -> None:
     heads: list[bytes] = []
 
     def tunnel(client: socket.socket) -> None:
@@ -4984,26 +4818,22 @@ def test_proxy_gets_its_own_credentials_and_no_key(
         heads.append(head)
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         with socket.create_connection(("127.0.0.1", tls_emulator.port)) as server:
-            pair = [client, server]
-            while True:
+            pair, data = [client, server], b"."
+            while data:
                 for ready in select.select(pair, [], [])[0]:
                     data = ready.recv(65536)
                     pair[1 - pair.index(ready)].sendall(data)
-                    if not data:
-                        raise Done
+        raise Done
 
     with Emulator(greeting=tunnel) as proxy:
-        env: Env = {"HTTPS_PROXY": f"http://{login}127.0.0.1:{proxy.port}"}
+        env: Env = {"HTTPS_PROXY": f"http://user:pass%20word@127.0.0.1:{proxy.port}"}
         env["SSL_CERT_FILE"] = str(certificate)
         with Plugin(tls_emulator.base_url, env=env) as plugin:
-            assert plugin.turn(ask()).text == "ok"
-            assert plugin.turn(ask()).text == "ok"
+            assert plugin.turn(ask()).text == plugin.turn(ask()).text == "ok"
     [head] = heads  # the second turn shares the tunnel
-    first, *fields = head.decode().split("\r\n")
-    assert first[:-1] == f"CONNECT 127.0.0.1:{tls_emulator.port} HTTP/1."
-    logins = [f for f in fields if f.lower().startswith("proxy-authorization:")]
-    word = base64.b64encode(b"user:pass word").decode()
-    assert logins == ([f"Proxy-Authorization: Basic {word}"] if login else [])
+    assert head.startswith(b"CONNECT 127.0.0.1:%d HTTP/1." % tls_emulator.port)
+    word = base64.b64encode(b"user:pass word")
+    assert b"\r\nProxy-Authorization: Basic " + word + b"\r\n" in head
     check_secret(head)
     for request in tls_emulator.requests:
         assert request.header("authorization") == ["Bearer " + KEY]
@@ -5021,18 +4851,10 @@ def test_proxy_that_cannot_be_used_is_named_without_its_password() -> None:
         answer.says("HTTPS_PROXY")
 
 
-# =====================================================================
-# Wherever it is copied: install.sh
-# =====================================================================
-
+# --- install.sh
 INSTALLER = Path(SOURCE).with_name("install.sh")
 LAUNCHER = "plexum-minimax-provider-plugin"
 INSTALLED = {"plexum_minimax_provider.py", "manifest.json", "config.json", LAUNCHER}
-
-
-def needs_tool(name: str) -> None:
-    if shutil.which(name) is None:
-        pytest.skip(f"needs {name}")
 
 
 TOOLS = "cat chmod cp dirname env ln mkdir mv readlink rm rmdir sed sh".split()
@@ -5082,7 +4904,7 @@ class Installer:
     """A checkout in an odd place with the stub in it, a home, and a profile root."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.home = folder, folder / "home"
+        self.folder, self.home, self.shell = folder, folder / "home", "sh"
         self.checkout, self.root = folder / "a check'out é $x", folder / 'a "root" ü\\'
         self.target = self.root / "plugins" / "plexum-minimax-provider"
         self.config = self.target / "config.json"
@@ -5102,23 +4924,18 @@ class Installer:
         path.write_text(source, encoding="utf-8")
 
     def run(
-        self,
-        options: str,
-        code: int | None = 0,
-        shell: str = "sh",
-        stdin: str = "",
-        env: Obj | None = None,
+        self, options: str, code: int | None = 0, stdin: str = "", **env: str
     ) -> str:
         """Returns what it printed on both streams; without a `code`, any will do."""
+        script = str(self.checkout / "install.sh")
         done = subprocess.run(
-            [*shell.split(), str(self.checkout / "install.sh"), *shlex.split(options)],
-            check=False,
+            [*self.shell.split(), script, *shlex.split(options)],
             input=stdin.encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=DEADLINE,
             cwd=str(self.folder),
-            env={**self.env, **(env or {})},
+            env={**self.env, **env},
             start_new_session=True,
         )
         check_secret(done.stdout)
@@ -5145,14 +4962,15 @@ def installer(tmp_path: Path) -> Installer:
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh", "zsh --emulate sh"])
 def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -> None:
     """With no tools but those it needs; from and to odd paths."""
-    needs_tool(shell.split()[0])
+    shutil.which(shell.split()[0]) or pytest.skip("there is no " + shell)
+    installer.shell = shell
     tools = installer.folder / "tools"
     tools.mkdir()
     for tool in [*TOOLS, shell.split()[0]]:
         real = shutil.which("busybox" if "busybox" in shell else tool)
         (tools / tool).symlink_to(str(real))
     installer.env["PATH"] = f"{tools}:{installer.link.parent}"
-    output = installer.run("--offline --region cn --allow", shell=shell)
+    output = installer.run("--offline --region cn --allow")
     assert "installed  stub 0.9," in output and "It works\n" in output
     assert "noise" not in output and len(output.splitlines()) <= 15
     assert installer.names() == INSTALLED and os.access(str(installer.link), os.X_OK)
@@ -5164,13 +4982,13 @@ def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -
 
     installer.write_plugin(STUB.replace("VERSION", "1.0"))
     options = "--upgrade --offline --no-demo --api-key-stdin"
-    output = installer.run(options, shell=shell, stdin=f"\ufeff{KEY}\r\n")
+    output = installer.run(options, stdin=f"\ufeff{KEY}\r\n")
     assert "stub 1.0, was 0.9" in output and "stored: good\n" in output
     assert "  1. plexum-minimax check\n" in output and "--allow" not in output
     assert json.loads(installer.config.read_text()) == {"api_key": KEY, "region": "cn"}
     assert installer.version() == "stub 1.0\n"
 
-    installer.run("--uninstall", shell=shell)
+    installer.run("--uninstall")
     assert installer.names() == {"config.json"} and not installer.link.is_symlink()
 
 
@@ -5195,11 +5013,12 @@ def test_pip_obeys_no_setting_that_leads_elsewhere(installer: Installer) -> None
         f"[global]\nprefix = {bad}\ntarget = {bad}\nroot = {bad}\nuser = true\n"
         f"require-virtualenv = true\ndry-run = true\nfind-links = {wheels}\n"
     )
-    env: Obj = {f"PIP_{n}": bad for n in ("PREFIX", "ROOT", "TARGET", "CONSTRAINT")}
+    env: Any = {f"PIP_{n}": bad for n in ("PREFIX", "ROOT", "TARGET", "CONSTRAINT")}
     env.update(PIP_DRY_RUN="1", PIP_USER="1", PIP_REQUIRE_VIRTUALENV="1")
-    env.update(PIP_NO_BINARY=":all:", PIP_NO_INDEX="1")
-    env["PIP_CONFIG_FILE"] = str(config_file)
-    installer.run("", env={**env, "PYTHON": bare_python(installer.folder)})
+    env.update(
+        PIP_NO_BINARY=":all:", PIP_NO_INDEX="1", PIP_CONFIG_FILE=str(config_file)
+    )
+    installer.run("", **env, PYTHON=bare_python(installer.folder))
     assert installer.names() == INSTALLED | {"lib"} and not os.path.exists(bad)
     assert list(installer.home.rglob("site-packages")) == []
 
@@ -5232,7 +5051,6 @@ def test_link_replaces_nothing_of_others(installer: Installer) -> None:
     assert not installer.link.parent.exists()
     output = installer.run("--offline --no-demo")
     assert "~/.local/bin is not on PATH" in output
-    assert " ~/.local/bin/plexum-minimax check\n" in output
     installer.link.unlink()
     installer.link.write_text("another program")
     output = installer.run("--offline --no-demo")
@@ -5257,13 +5075,13 @@ def test_dry_run_writes_nothing(installer: Installer) -> None:
 def test_wrong_options_and_pythons_are_one_sentence(installer: Installer) -> None:
     for options in ("--nothing", "--region eu", "--region", "--wheels no", "-- -k"):
         assert installer.run(options, code=2).count("\n") == 1
-    for useless in [str(shutil.which("true")), "none", *old_pythons().values()]:
-        output = installer.run("--offline", code=3, env={"PYTHON": useless})
+    for useless in (str(shutil.which("true")), "none"):
+        output = installer.run("--offline", code=3, PYTHON=useless)
         assert "no Python 3.8 or newer at " in output and output.count("\n") == 1
-    output = installer.run("", code=1, env={"HOME": "", "PLEXUM_PROFILE_ROOT": ""})
+    output = installer.run("", code=1, HOME="", PLEXUM_PROFILE_ROOT="")
     assert "set HOME" in output and output.count("\n") == 1
     assert max(map(len, installer.run("--help").splitlines())) <= 80
-    output = installer.run("", code=3, env={"PYTHON": pipless_python(installer.folder)})
+    output = installer.run("", code=3, PYTHON=pipless_python(installer.folder))
     assert "neither pip nor ensurepip" in output and "python3-requests" in output
     assert not installer.root.exists()
 
@@ -5271,18 +5089,15 @@ def test_wrong_options_and_pythons_are_one_sentence(installer: Installer) -> Non
 STOPPER = """#!/bin/sh
 read -r n <"$STEPS"
 echo $((n + 1)) >"$STEPS"
-[ "$n" -ne "$STOP_AT" ] || kill -"$SIGNAL" 0
+[ "$n" -ne "$STOP_AT" ] || kill -KILL 0
 exec '{}' "$@"
 """
 
 
 @needs_linux
 @needs_installer
-@pytest.mark.parametrize("name, code", [("KILL", -9), ("TERM", 143)])
-def test_interrupted_upgrade_leaves_a_plugin_that_runs(
-    installer: Installer, name: str, code: int
-) -> None:
-    """It and all that it has started get a signal, at each of its commands in turn."""
+def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> None:
+    """It and all that it has started are killed, at each of its commands in turn."""
     installer.run("--offline --no-demo")
     installer.config.write_text('{"api_key": "kept"}')
     installer.write_plugin(STUB.replace("VERSION", "1.0"))
@@ -5292,22 +5107,19 @@ def test_interrupted_upgrade_leaves_a_plugin_that_runs(
     for tool in TOOLS:
         (tools / tool).write_text(STOPPER.format(shutil.which(tool)))
         (tools / tool).chmod(0o755)
-    env = {"PATH": str(tools), "STEPS": str(steps), "SIGNAL": name}
-    env["PYTHON"] = pipless_python(installer.folder)
-    installer.code, count = code, 0
-    while installer.code == code:
-        count += 1 if name == "KILL" else 4
+    env: Any = {"PATH": str(tools), "STEPS": str(steps)}
+    installer.env["PYTHON"] = pipless_python(installer.folder)
+    installer.shell, installer.code, count = str(shutil.which("sh")), -9, 0
+    while installer.code == -9:
+        count += 1
         steps.write_text("0\n")
-        env["STOP_AT"] = str(count)
-        installer.run("--wheels 'a wheel'", None, str(shutil.which("sh")), env=env)
+        installer.run("--wheels 'a wheel'", None, **env, STOP_AT=str(count))
         assert installer.version() in ("stub 0.9\n", "stub 1.0\n")
         assert installer.config.read_text() == '{"api_key": "kept"}'
-        assert name == "KILL" or not list(installer.target.glob(".stage.*"))
     assert installer.code == 0 and count > 15
     assert installer.names() == INSTALLED | {"lib"}
     assert installer.version() == "stub 1.0\n"
-    env = {"PYTHON": env["PYTHON"]}  # and it finds that requests again:
-    assert "It works" in installer.run("--offline", env=env)
+    assert "It works" in installer.run("--offline")  # it finds that requests again
 
 
 def at_terminal(installer: Installer, options: str, *keys: str) -> str:
@@ -5355,66 +5167,53 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
             assert "Ready." not in output and "Traceback" not in output
 
 
-# =====================================================================
-# Wherever it is copied: into another program, and where the system has less
-# =====================================================================
-
-
-# A program with a life of its own: prints what has changed around it, which is nothing.
+# --- into another program
+# A program with a life of its own, which finds nothing changed around it.
 HOST_PROGRAM = """
 import io, logging, os, signal, sys, threading, time
 
 seen = []
 sys.stdout = own_stdout = io.StringIO()
 logging.basicConfig(stream=io.StringIO(), level=logging.CRITICAL)
-for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    signal.signal(name, lambda *_: seen.append("signal"))
-threading.excepthook = lambda *args: seen.append(args)
+for number in (15, 2, 1):
+    signal.signal(number, lambda *_: seen.append("signal"))
+threading.excepthook = seen.append
 
 def world():
-    return {
-        "stdout": sys.stdout is own_stdout,
-        "handlers": [list(logging.getLogger().handlers), logging.root.level],
-        "signals": [signal.getsignal(s) for s in (15, 2, 1)],
-        "wakeup": signal.set_wakeup_fd(-1),
-        "path": list(sys.path),
-        "environment": dict(os.environ),
-        "limits": [os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval()],
-    }
+    handlers = [signal.getsignal(s) for s in (15, 2, 1)], logging.root.handlers[:]
+    limits = os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval()
+    paths = list(sys.path), dict(os.environ), sys.stdout is own_stdout
+    return handlers, limits, paths, signal.set_wakeup_fd(-1), logging.root.level
 
 before, threads, modules = world(), threading.active_count(), set(sys.modules)
 from app.vendor import another, minimax
 assert world() == before and threading.active_count() == threads
-new = {name.split(".")[0] for name in set(sys.modules) - modules} - {"app"}
+new = {name.split(".")[0] for name in set(sys.modules) - modules}
 heavy = {"requests", "urllib3", "argparse", "typing", "dataclasses", "socket", "ssl"}
 assert not new & heavy - set(modules), new
 
 results = []
-def work(client, number):
-    words = "%s %d" % (client.__module__, number)
+def work(module, number):
+    words = "%s %d" % (module.__name__, number)
     turn = {"id": number, "messages": [{"role": "user", "content": words}]}
-    events = list(client.turn(turn, raise_errors=True))
-    assert all(event["id"] == number for event in events)
-    results.append(events[-1]["message"]["content"][0]["text"] == words)
-
-url = sys.argv[1]
-with another.MiniMaxProvider(api_key="sk-one-00000000", base_url=url) as one:
-    with minimax.MiniMaxProvider(api_key="sk-two-00000000", base_url=url) as two:
-        jobs = [(client, number) for client in (one, two) for number in range(8)]
-        pool = [threading.Thread(target=work, args=job) for job in jobs]
-        any(thread.start() for thread in pool)
-        any(thread.join() for thread in pool)
+    options = dict(api_key="sk-%s-00000000" % module.__name__[-3:], base_url=sys.argv[1])
+    with module.MiniMaxProvider(**options) as client:
+        events = list(client.turn(turn, raise_errors=True))
+        assert all(event["id"] == number for event in events)
+        results.append(events[-1]["message"]["content"][0]["text"] == words)
         try:
-            list(one.turn({"messages": 5}, raise_errors=True))
-        except another.ProviderError as error:
-            assert error.code == "invalid_request"
-            assert not isinstance(error, minimax.ProviderError)
+            list(client.turn({"messages": 5}, raise_errors=True))
+        except (another.ProviderError, minimax.ProviderError) as error:
+            results.append(type(error) is module.ProviderError)
+
+jobs = [(module, number) for module in (another, minimax) for number in range(8)]
+pool = [threading.Thread(target=work, args=job) for job in jobs]
+any(thread.start() for thread in pool)
+any(thread.join() for thread in pool)
 while threading.active_count() > threads:
     time.sleep(0.001)  # the ticker ends by itself
-after = world()
-changed = {n: (before[n], after[n]) for n in before if before[n] != after[n]}
-assert not changed and not seen and own_stdout.getvalue() == "", (changed, seen)
-assert results == [True] * 16, results
+assert world() == before and not seen and own_stdout.getvalue() == "", (world(), before)
+assert results == [True] * 32, results
 sys.__stdout__.write("nothing has changed\\n")
 """
 
@@ -5422,8 +5221,6 @@ sys.__stdout__.write("nothing has changed\\n")
 def test_two_vendored_copies_change_nothing(emulator: Emulator, tmp_path: Path) -> None:
     package = tmp_path / "app" / "vendor"  # under other names, in another package
     package.mkdir(parents=True)
-    for path in (package.parent / "__init__.py", package / "__init__.py"):
-        path.touch()
     for name in ("minimax.py", "another.py"):
         shutil.copy(SOURCE, str(package / name))
     emulator.answer = lambda request: respond(words(request.text))
@@ -5432,38 +5229,7 @@ def test_two_vendored_copies_change_nothing(emulator: Emulator, tmp_path: Path) 
     assert done.returncode == 0 and done.stderr == b"", done.stderr.decode()
     assert done.stdout == b"nothing has changed\n"
     sent = {request.header("authorization")[0] for request in emulator.requests}
-    assert sent == {"Bearer sk-one-00000000", "Bearer sk-two-00000000"}
-
-
-# What the system may lack: some of it is missing on Windows, which is not tested.
-LESS = """
-import os, select, signal, socket, sys
-for module, name in (
-    (select, "poll"), (select, "epoll"), (os, "set_blocking"), (os, "O_NONBLOCK"),
-    (os, "O_NOCTTY"), (os, "fork"), (signal, "pthread_sigmask"), (socket, "AF_UNIX"),
-):
-    if hasattr(module, name):
-        delattr(module, name)
-sys.modules["fcntl"] = sys.modules["termios"] = sys.modules["pwd"] = None
-"""
-
-
-def test_system_that_has_less_serves_turns(emulator: Emulator, tmp_path: Path) -> None:
-    emulator.routes = {"held": unfinished(BEGUN, hold)}
-    emulator.queue.append(respond(*cut(RICH.data, "random")))
-    env = planted(tmp_path, sitecustomize=LESS)
-    with Plugin(emulator.base_url, {"api_key": KEY}, env) as plugin:
-        assert same(plugin.turn(ask()).content, RICH.content)
-        ident = plugin.submit(ask("held"))
-        plugin.wait_line("text_delta", ident)
-        plugin.cancel(ident)
-        check_cancelled(plugin.answer(ident))
-        held = plugin.submit(ask("held"))
-        plugin.wait_line("text_delta", held)
-        plugin.process.terminate()
-        assert plugin.wait_exit() == 0
-        check_cancelled(plugin.answer(held))
-    plugin.check()
+    assert sent == {"Bearer sk-max-00000000", "Bearer sk-her-00000000"}
 
 
 # =====================================================================
@@ -5477,14 +5243,6 @@ def is_valid(line: object, name: str) -> bool:
     root = provider.schema()
     one = {"$ref": f"#/$defs/{name}", "$defs": root["$defs"]}
     return bool(jsonschema.Draft202012Validator(one).is_valid(line))
-
-
-def test_schema_option_prints_a_valid_schema() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
-    root = json.loads(launch("--schema").stdout)
-    assert root == provider.schema() and "additionalProperties" not in json.dumps(root)
-    jsonschema.Draft202012Validator.check_schema(root)
-    assert jsonschema.Draft202012Validator(root).is_valid({"type": "ping"})
 
 
 def test_schema_refuses_the_lines_that_are_refused(bench: Bench) -> None:
@@ -5539,7 +5297,11 @@ def test_schema_refuses_wrong_lines_and_allows_fields_of_a_later_version() -> No
 
 
 def test_schema_names_every_code_field_and_setting() -> None:
-    shapes = provider.schema()["$defs"]
+    jsonschema = pytest.importorskip("jsonschema")
+    root = json.loads(launch("--schema").stdout)
+    assert root == provider.schema() and "additionalProperties" not in json.dumps(root)
+    jsonschema.Draft202012Validator.check_schema(root)
+    shapes = root["$defs"]
     assert shapes["ErrorObject"]["properties"]["code"]["enum"] == list(provider.ERRORS)
     assert set(shapes["Warning"]["properties"]["code"]["enum"]) == WARNING_CODES
     assert set(provider.ERRORS) == set(ERROR_CODES)
@@ -5559,18 +5321,7 @@ def test_schema_names_every_code_field_and_setting() -> None:
 # Commands, as a person runs them
 # =====================================================================
 
-# The file with other hosts for the regions, which no setting can give it.
-DRIVEN = """
-import json, sys
-sys.path.append(sys.argv[1])
-plugin = __import__(sys.argv[2])
-plugin.REGIONS.update(json.loads(sys.argv[3]))
-plugin.HOSTS.update({plugin.host_of(url): r for r, url in plugin.REGIONS.items()})
-del sys.argv[1:4]
-sys.exit(plugin.main())
-"""
 NO_KEY: Env = {"MINIMAX_API_KEY": None}
-PLATFORM_MODELS = ["MiniMax-M3.1-Flash", "MiniMax-M3"]
 WRONG_KEY = refuse(401, api_error("login fail: Please carry the API secret key"))
 NO_PORT = "127.0.0.1:9"  # the discard service, which nobody runs
 
@@ -5603,25 +5354,24 @@ class Ran(NamedTuple):
         return "{text} -> {remedy}".format(**row)
 
 
-def person(*argv: str, regions: dict[str, str] | None = None, **options: Any) -> Ran:
+def person(*argv: str, **options: Any) -> Ran:
     """Run a command with pipes all round, as a script does."""
-    program = [SOURCE]
-    if regions is not None:
-        folder, name = os.path.split(SOURCE)
-        program = ["-c", DRIVEN, folder, name[:-3], json.dumps(regions)]
-    done = launch(*argv, program=program, **options)
+    done = launch(*argv, **options)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     assert b"\x1b" not in done.stderr
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def here(*argv: str, **options: Any) -> Ran:
-    """What `person` does, in this process, for speed."""
+def here(*argv: str, regions: dict[str, str] | None = None, **options: Any) -> Ran:
+    """What `person` does, in this process: for speed, or with hosts of the regions."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory())
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
         patch = stack.enter_context(Patch.context())
         patch.setattr(os, "environ", environment(home, **{"base_url": None, **options}))
+        for region, base in (regions or {}).items():
+            patch.setitem(provider.REGIONS, region, base)
+            patch.setitem(provider.HOSTS, provider.host_of(base), region)
         saved = [os.dup(1), os.dup(2)]
         try:
             os.dup2(files[0].fileno(), 1)
@@ -5642,30 +5392,24 @@ def listing(*names: str, **fields: Any) -> Script:
     return refuse(200, {"data": rows, "has_more": False, **fields})
 
 
+PERCENT, WEEK = "current_interval_remaining_percent", "current_weekly_remaining_percent"
+
+
 def remains(row: Obj, **fields: Any) -> Obj:
-    window: Obj = {
-        "model_name": "MiniMax-M*",
-        "current_interval_remaining_percent": 63,
-        "current_weekly_remaining_percent": 20,
-    }
-    base: Obj = {"base_resp": {"status_code": 0, "status_msg": "success"}}
-    return {**base, "model_remains": [{**window, **row}], **fields}
+    window: Obj = {"model_name": "MiniMax-M*", PERCENT: 63, WEEK: 20, **row}
+    return {**base_resp(0, "success"), "model_remains": [window], **fields}
 
 
-def minimax(
-    models: Script | None = None,
-    quota: Script | None = None,
-    turn: Script | None = None,
-) -> Callable[[Request], Script]:
+def minimax(**scripts: Script) -> Callable[[Request], Script]:
     """An emulator's `answer` that knows the three paths of MiniMax's."""
 
     def answer(request: Request) -> Script:
         if request.target == "/v1/token_plan/remains":
-            return quota or refuse(200, remains({}))
+            return scripts.get("quota") or refuse(200, remains({}))
         if request.target.startswith("/anthropic/v1/models"):
-            return models or listing(*PLATFORM_MODELS)
+            return scripts.get("models") or listing(M31, M3)
         if request.target == "/anthropic/v1/messages":
-            return turn or respond(words("ok", request.json["model"]))
+            return scripts.get("turn") or respond(words("ok", request.json["model"]))
         return refuse(404, "404 page not found")
 
     return answer
@@ -5688,49 +5432,46 @@ CALLED = whole(
     a_block(1, '{"city": "Lis', 'bon"}', kind="tool_use", name="get_weather"),
     reason="tool_use",
 )
-HUGE = sse(
-    started(), *a_block(0, "ok"), stopping(usage={"output_tokens": 10**400}), STOP
-)
+HUGE = OK.replace(b'11, "output_tokens": 7', b'null, "output_tokens": 1' + b"0" * 400)
 
 M3, M31 = "MiniMax-M3", "MiniMax-M3.1-Flash"
 PICTURE_URL = "https://a.example/b.png"
-URL_BLOCK = {"type": "image", "source": {"type": "url", "url": PICTURE_URL}}
+IN_WORDS = {"type": "base64", "media_type": "image/png"}
+IN_WORDS["data"] = base64.b64encode(PNG).decode()
+PICTURES = [{"type": "image", "source": {"type": "url", "url": PICTURE_URL}}]
+PICTURES.append({"type": "image", "source": IN_WORDS})
 # arguments, stdin; the text of the last message, or fields of the body
 SENT: list[tuple[str, str, Obj | str]] = [
     ("hello there", "", "hello there"),
     ("", "piped\n", "piped"),
-    ("-", "piped\n", "piped"),
     ("review", "a\n+x\n", "review\n\na\n+x"),
-    ("review", "  \n", "review"),
     ("-- -v is what?", "", "-v is what?"),
-    ("a --raw b", "", "a b"),
     ("", "\u00e9\U0001f600 \udcff\n", "\u00e9\U0001f600 \ufffd"),
     ("x", "", {"model": M3, "max_tokens": 4096}),
     ("-m m3 x", "", {"model": M3}),
-    ("-m flash x", "", {"model": M31}),
     ("--model minimax/minimax-m3.1-flash x", "", {"model": M31}),
-    ("-m gpt-4o x", "", {"model": "gpt-4o"}),
     ("--system brief x", "", {"system": "brief"}),
     ("--max-tokens 77 x", "", {"max_tokens": 77}),
     ("--thinking x", "", {"thinking": {"type": "adaptive"}}),
     ("--no-thinking x", "", {"thinking": {"type": "disabled"}}),
     ("-m flash --effort low x", "", {"output_config": {"effort": "low"}}),
     ("--temperature 0.5 --top-p 0.9 x", "", {"temperature": 0.5, "top_p": 0.9}),
-    (f"--image {PICTURE_URL} x", "",
-     {"messages": [{"role": "user", "content": [URL_BLOCK, block_text("x")]}]}),
+    (f"--image {PICTURE_URL} --image 'a b.png' x", "",
+     {"messages": [{"role": "user", "content": [*PICTURES, block_text("x")]}]}),
     ("--chat", "one\n\n two \n", "two"),
     ("--chat", "one\nexit\nno\n", "one"),
     ("--chat", '"""\n  def f():\n    pass\n"""\n', "  def f():\n    pass"),
-    ("--chat", '"""a\nexit\nb\n', "a\nexit\nb"),
     ("--chat", "/usr/bin is what?\n", "/usr/bin is what?"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", range(len(SENT)))
-def test_say_sends(site: Emulator, number: int) -> None:
+def test_say_sends(site: Emulator, tmp_path: Path, number: int) -> None:
     argv, stdin, sent = SENT[number]
-    data = stdin.encode("utf-8", "surrogateescape")
-    done = person("say", *shlex.split(argv), base_url=site.base_url, stdin=data)
+    (tmp_path / "a b.png").write_bytes(PNG)
+    options: Obj = {"base_url": site.base_url, "cwd": str(tmp_path)}
+    options["stdin"] = stdin.encode("utf-8", "surrogateescape")
+    done = person("say", *shlex.split(argv), **options)
     assert (done.code, done.out) == (0, "ok\n" * len(site.requests)), done
     assert done.err == "" and site.requests
     if isinstance(sent, str):
@@ -5757,60 +5498,47 @@ CUT = unfinished(words(STORY[:-1])[:-150], close)
 OLD = "warning: MiniMax-M2.7 was retired on 2026-11-18"
 # Arguments, variables, the answer (None: nothing may be asked); exit code, stdout (None:
 # anything), what is printed.
-PRINTED: list[tuple[str, Env, Script | None, int, str | None, list[str]]] = [
-    ("say x", {}, respond(ALOUD), 0, "It is 21 C.\x1b[2J\n**Fine**.\n", []),
+PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
+    ("say x", {}, respond(ALOUD), 0, "It is 21 C.\x1b[2J\n**Fine**.\n", ""),
     ("say -v x", {}, respond(ALOUD), 0, None,
-     ["MiniMax-M3: 11 in, 7 out; $0.000012; first token "]),
+     "MiniMax-M3: 11 in, 7 out; $0.000012; first token "),
     ("say -v x", {}, respond(HUGE), 0, "ok\n",
-     ["MiniMax-M3: token count unknown; first token"]),
+     "MiniMax-M3: token count unknown; first token"),
     ("say x", {}, respond(CALLED), 0, "Let me see.\n",
-     ['tool call: get_weather {"city":"Lisbon"}']),
-    ("say x", {}, respond(FULL_LENGTH), 0, "ok\n", ["raise --max-tokens"]),
-    ("say x", {}, respond(SILENT), 0, "", ["warning: "]),
-    ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", [OLD]),
-    ("say --chat /foo", {}, respond(OK), 0, "ok\n", []),
-
-    ("say x", NO_KEY, None, 1, "", ["error: " + ONE_ROW]),
-    ("say --chat x", NO_KEY, None, 1, "", ["error: " + ONE_ROW]),
-    ("say --raw --history /no/x.json x", {}, None, 1, "", ["--history /no/x.json: No such"]),
-    ("say x", {"MINIMAX_REGION": "europe"}, None, 1, "", ["MINIMAX_REGION", "restart"]),
-    ("say x", NOBODY, None, 1, "", ["error: network: ", "refused", "check"]),
-    ("say x", NO_SUCH_HOST, None, 1, "", ["error: network: ", "nowhere.invalid", "check"]),
-    ("say x", NO_PROXY_THERE, None, 1, "", ["error: network: ", "proxy", "HTTPS_PROXY"]),
-    ("say -m M3 x", {}, None, 1, "", ['did you mean "MiniMax-M3"?']),
-    ("say -m MiniMax-M4 x", {}, respond(OK), 0, "ok\n", ["asked for MiniMax-M4"]),
-    ("say --image no.png x", {}, None, 1, "", ["no.png: it cannot be read: No such file"]),
-    ("say", {}, None, 2, "", ["usage: ", " say [options]", "nothing to send"]),
-    ("say --chat --json", {}, None, 2, "", ["usage: ", "--json"]),
-    ("say --effort huge x", {}, None, 2, "", ["usage: ", "--effort"]),
-    ("say x --loud", {}, None, 2, "", ["usage: ", " say [options]", "--loud"]),
-    ("say x", {}, WRONG_KEY, 1, "", ["error: auth: HTTP 401: login fail", "check"]),
-    ("say --chat x", {}, WRONG_KEY, 1, "", ["error: auth: "]),
+     'tool call: get_weather {"city":"Lisbon"}'),
+    ("say x", {}, respond(FULL_LENGTH), 0, "ok\n", "raise --max-tokens"),
+    ("say x", {}, respond(SILENT), 0, "", "warning: "),
+    ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", OLD),
+    ("say --chat /foo", {}, respond(OK), 0, "ok\n", ""),
+    ("say x", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
+    ("say --chat", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
+    ("say --raw --history /no/x.json x", {}, None, 1, "",
+     "--history /no/x.json: No such"),
+    ("say x", {"MINIMAX_REGION": "europe"}, None, 1, "", "MINIMAX_REGION|restart"),
+    ("say x", NOBODY, None, 1, "", "error: network: |refused|check"),
+    ("say x", NO_SUCH_HOST, None, 1, "", "error: network: |nowhere.invalid|check"),
+    ("say x", NO_PROXY_THERE, None, 1, "", "error: network: |proxy|HTTPS_PROXY"),
+    ("say -m M3 x", {}, None, 1, "", 'did you mean "MiniMax-M3"?'),
+    ("say -m MiniMax-M4 x", {}, respond(OK), 0, "ok\n", "asked for MiniMax-M4"),
+    ("say --image no.png x", {}, None, 1, "",
+     "no.png: it cannot be read: No such file"),
+    ("say", {}, None, 2, "", "usage: | say [options]|nothing to send"),
+    ("say --chat --json", {}, None, 2, "", "usage: |--json"),
+    ("say x", {}, WRONG_KEY, 1, "", "error: auth: HTTP 401: login fail|check"),
+    ("check --loud", {}, None, 2, "", "usage: | check [--offline]|--loud"),
     ("say x", {}, refuse(402, base_resp(1008, "no balance")), 1, "",
-     ["error: insufficient_balance: ", "top it up", "pay-as-you-go key", "check"]),
-    ("say x", {}, RESET, 1, "",
-     ["error: quota_exhausted: ", "wait for", "2040-05-15", " quota"]),
-    ("say x", {}, NO_MODEL, 1, "", ["error: model_unavailable: ", M31, "models --live"]),
-    ("say x", {}, refuse(404, "404 page"), 1, "", ["error: not_found: ", "base_url"]),
-    ("say x", {}, ODD_ID, 1, "", ["error: rejected: HTTP 400: no [2J"]),
-    ("say x", {}, CUT, 1, STORY, ["error: stream_cut: ", "check"]),
-
-    ("quota", {}, NO_COOKIE, 1, "", ["error: auth:", "check"]),
-    ("quota", PAID, NO_COOKIE, 1, "", ["auth", "Only plans have a quota"]),
+     "error: insufficient_balance: |top it up|pay-as-you-go key|check"),
+    ("say x", {}, RESET, 1, "", "error: quota_exhausted: |wait for|2040-05-15| quota"),
+    ("say x", {}, NO_MODEL, 1, "", f"error: model_unavailable: |{M31}|models --live"),
+    ("say x", {}, ODD_ID, 1, "", "error: rejected: HTTP 400: no [2J"),
+    ("say x", {}, CUT, 1, STORY, "error: stream_cut: |check"),
+    ("quota", {}, NO_COOKIE, 1, "", "error: auth:|check"),
+    ("quota", PAID, NO_COOKIE, 1, "", "auth|Only plans have a quota"),
     ("models --live", {}, refuse(302, "", "Location: http://127.0.0.1:9/x"), 1, "",
-     ["error: rejected: "]),
-    ("models --live", {}, [close], 1, "", ["error: network: "]),
-    ("models --live", {}, unfinished(b'{"data": [', close), 1, "", ["error: protocol: "]),
-    ("models --live", {}, refuse(200, "[]"), 1, "", ["error: protocol: "]),
-    ("models --live", {}, refuse(503, api_error("down")), 1, "", ["error: upstream: "]),
-    ("quota", NO_KEY, None, 1, "", [ONE_ROW]),
-    ("models --live", NO_KEY, None, 1, "", [ONE_ROW]),
-
-    ("nonsense", {}, None, 2, "", ["usage: ", "nonsense", "say"]),
-    ("check --loud", {}, None, 2, "", ["usage: ", " check [--offline]", "--loud"]),
-    ("replay", {}, None, 2, "", ["usage: ", " replay [--json] FILE"]),
-    ("help nonsense", {}, None, 2, "", ["usage: ", " help "]),
-    ("--log-level loud", {}, None, 2, "", ["usage: ", "--log-level"]),
+     "error: rejected: "),
+    ("models --live", {}, unfinished(b'{"data": [', close), 1, "", "error: protocol: "),
+    ("nonsense", {}, None, 2, "", "usage: |nonsense|say"),
+    ("--log-level loud", {}, None, 2, "", "usage: |--log-level"),
 ]  # fmt: skip
 
 
@@ -5823,40 +5551,18 @@ def test_command_prints(site: Emulator, number: int) -> None:
     assert (done.code, len(site.requests)) == (code, answer is not None), done
     assert output is None or done.out == output
     assert phrases or done.err == ""
-    done.says(*phrases)
+    done.says(*phrases.split("|"))
     assert "retry: " not in done.err
     wide = [row for row in done.err.splitlines() if len(row) > 80]
     assert code == 2 or all(SOURCE in row for row in wide), wide
 
 
-STARTED = f"import sys; sys.path.append('{os.path.dirname(SOURCE)}'); del sys.argv[0]; "
-STARTED += f"import {Path(SOURCE).stem} as p; sys.exit(p.main())"
-
-
-def test_commands_of_a_conversation_cost_nothing(site: Emulator) -> None:
-    stdin = b"/foo\n/hepl\n/help\n/quit\nno\n"
-    done = person("say", "--chat", base_url=site.base_url, stdin=stdin)
-    assert (done.code, done.out, site.requests) == (0, "", [])
-    done.says("no command /foo; ", 'no command /hepl; did you mean "/help"?', "Ctrl-D")
-
-
 def test_overload_is_tried_again_and_named(site: Emulator) -> None:
-    scripts = iter([refuse(529, api_error("high load (2064)")), respond(OK)])
-    site.answer = lambda request: next(scripts)
-    config = {"retry_base_delay": 0.001}
-    done = person("say", "hi", base_url=site.base_url, config=config)
+    site.answer = None
+    site.queue.append(BUSY)
+    done = person("say", "hi", base_url=site.base_url, config=QUICK)
     assert (done.code, done.out) == (0, "ok\n")
-    done.says("retry: overloaded: HTTP 529: high load (2064); again in 0", "of 4)")
-
-
-def test_pictures_are_sent_before_the_words(site: Emulator, tmp_path: Path) -> None:
-    picture = tmp_path / "a b.png"
-    picture.write_bytes(PNG)
-    argv = ["--image", str(picture), "--image", str(picture), "what is this?"]
-    assert person("say", *argv, base_url=site.base_url).code == 0
-    *images, text_ = site.requests[0].json["messages"][0]["content"]
-    assert text_ == block_text("what is this?")
-    assert [base64.b64decode(i["source"]["data"]) for i in images] == [PNG, PNG]
+    done.says("retry: overloaded: HTTP 529: ", "high load (2064); again in 0.", "of 4)")
 
 
 def test_events_as_json_are_those_of_the_wire(site: Emulator) -> None:
@@ -5872,13 +5578,10 @@ def test_events_as_json_are_those_of_the_wire(site: Emulator) -> None:
 
 def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "talk.json"
-    turns = iter([respond(RICH.data), WRONG_KEY, respond(words("two")), respond(OK)])
-    site.answer = lambda request: next(turns)
-
-    def say(*argv: str, **options: Any) -> Ran:
-        argv = ("say", "--history", str(file), *argv)
-        return person(*argv, base_url=site.base_url, **options)
-
+    site.answer = None
+    site.queue.extend([respond(RICH.data), WRONG_KEY, respond(words("two"))])
+    argv = ("say", "--history", str(file))
+    say = functools.partial(person, *argv, base_url=site.base_url)
     file.touch()
     assert say("one").code == 0
     assert file.stat().st_mode & 0o777 == 0o600
@@ -5908,44 +5611,22 @@ def test_conversation_outlives_a_file_that_cannot_be_saved(
     assert len(site.requests[1].json["messages"]) == 3
 
 
-@pytest.mark.parametrize("folder, name, shown", [
-    ("long/" * 15, "a b", "'{}/a b' check"), ("", "plain", "more: plain check"),
-])  # fmt: skip
-def test_command_to_copy_is_whole_and_starts_as_the_program_did(
-    site: Emulator, tmp_path: Path, folder: str, name: str, shown: str
-) -> None:
-    site.answer = minimax(turn=refuse(402, base_resp(1008, "insufficient balance")))
-    place = tmp_path / folder
-    place.mkdir(parents=True, exist_ok=True)
-    start = f'exec \'{sys.executable}\' -c "{STARTED}" "$0" "$@"'
-    (place / name).write_text("#!/bin/sh\n" + start + "\n")
-    (place / name).chmod(0o755)
-    command = "plain" if name == "plain" else f"'{place}/{name}'"
-    shell = f'PATH="{tmp_path}:$PATH" exec {command} say hi'
-    done = launch(shell=shell, base_url=site.base_url)
-    assert shown.format(str(place)) + "\n" in done.stderr.decode(), done.stderr
-
-
 # --- standard streams that are odd, Ctrl-C
 
 
 @contextlib.contextmanager
-def running(
-    *argv: str, base_url: str | None = None, env: Env | None = None, **pipes: Any
-) -> Iterator[tuple[Any, Callable[[], tuple[int, bytes]]]]:
+def running(*argv: str, base_url: str | None = None, **pipes: Any) -> Iterator[Any]:
     """A command that runs, and what waits for its exit code and stderr."""
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **pipes}
+    streams: Obj = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    streams.update({"stdin": subprocess.DEVNULL, **pipes})
     process: Any
-    with tempfile.TemporaryDirectory() as home, subprocess.Popen(
-        [sys.executable, SOURCE, *argv],
-        stderr=subprocess.PIPE,
-        env=environment(home, base_url, env=env),
-        **streams,
-    ) as process:  # fmt: skip
-        try:
-            yield process, lambda: (process.wait(DEADLINE), process.stderr.read())
-        finally:
-            process.kill()
+    with tempfile.TemporaryDirectory() as home:
+        streams["env"] = environment(home, base_url)
+        with subprocess.Popen([sys.executable, SOURCE, *argv], **streams) as process:
+            try:
+                yield process, lambda: (process.wait(DEADLINE), process.stderr.read())
+            finally:
+                process.kill()
 
 
 @pytest.mark.parametrize("argv", [["demo"], ["models"], ["--help"], ["--manifest"]])
@@ -5970,38 +5651,28 @@ def test_say_whose_reader_goes_away_drops_the_turn(site: Emulator) -> None:
         assert site.requests[0].gone.wait(DEADLINE)
 
 
-def test_ctrl_c_cancels_the_turn(site: Emulator) -> None:
-    site.answer = minimax(turn=unfinished(BEGUN, hold))
-    with running("say", "hi", base_url=site.base_url) as (process, ending):
-        assert process.stdout.read(5) == b"Hello"
-        process.send_signal(signal.SIGINT)
-        assert ending() == (130, b"note: cancelled\n")
-        assert process.stdout.read() == b"\n"
-        assert site.requests[0].gone.wait(DEADLINE)
-
-
-@pytest.mark.parametrize("name", ["check", "quota", "models --live"])
-def test_ctrl_c_ends_a_command_that_waits(site: Emulator, name: str) -> None:
-    site.answer = lambda request: [hold]
+@pytest.mark.parametrize("name", ["say hi", "check", "quota", "models --live"])
+def test_ctrl_c_ends_a_command(site: Emulator, name: str) -> None:
+    is_say = name == "say hi"
+    site.answer = lambda request: unfinished(BEGUN, hold) if is_say else [hold]
     with running(*name.split(), base_url=site.base_url) as (process, ending):
-        site.wait_request()
+        request = site.wait_request()
+        assert not is_say or process.stdout.read(5) == b"Hello"
         process.send_signal(signal.SIGINT)
-        assert ending() == (130, b"")
+        assert ending() == (130, b"note: cancelled\n" if is_say else b"")
+        assert process.stdout.read() == (b"\n" if is_say else b"")
+        assert request.gone.wait(DEADLINE)
 
 
-FULL = "stdout cannot be written"
 # Arguments, the shell; exit code, what the file `answer`, or else stderr, holds.
 ODD_STREAMS: list[tuple[str, str, int, str]] = [
     ("say hi", 'exec "$@" <&- >answer', 0, "ok\n"),
-    ("say --chat hi", 'exec "$@" <&- >answer', 0, "ok\n"),
     ("say hi", 'exec "$@" 2>&- >answer', 0, "ok\n"),
     ("say hi", 'exec "$@" >&-', 3, ""),
     ("say -v hi", 'exec "$@" 2>/dev/full >answer', 0, "ok\n"),
     ("say -v hi", '{ "$@" 2>&1 >answer; } | true', 0, "ok\n"),
     ("say --chat", 'exec "$@" 0>/dev/null', 0, "stdin cannot be read"),
-    ("models", 'exec "$@" >/dev/full', 3, FULL),
-    ("--version", 'exec "$@" >/dev/full', 3, FULL),
-    ("say x", 'exec "$@" >/dev/full', 3, FULL),
+    ("say x", 'exec "$@" >/dev/full', 3, "stdout cannot be written"),
 ]
 
 
@@ -6038,13 +5709,7 @@ class AtTerminal:
     """A command at a pseudo-terminal, and a person who types."""
 
     def __init__(
-        self,
-        *argv: str,
-        base_url: str | None = None,
-        env: Env | None = None,
-        piped: bool = False,
-        columns: int = 80,
-        program: Sequence[str] = (sys.executable, SOURCE),
+        self, *argv: str, piped: bool = False, columns: int = 80, **session: Any
     ) -> None:
         import fcntl
         import pty
@@ -6056,14 +5721,15 @@ class AtTerminal:
         self._master, terminal = pty.openpty()
         size = struct.pack("HHHH", 24, columns, 0, 0)
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
-        variables: Env = {"TERM": "xterm", **(env or {})}
+        session["env"] = {"TERM": "xterm", **session.get("env", {})}
+        program = session.pop("program", (sys.executable, SOURCE))
         self.process = subprocess.Popen(
             [sys.executable, "-c", AT_TERMINAL, *program, *argv],
             stdin=terminal,
             stdout=subprocess.PIPE if piped else terminal,
             stderr=terminal,
             start_new_session=True,
-            env=environment(self.home.name, base_url, env=variables),
+            env=environment(self.home.name, **session),
         )
         os.close(terminal)
 
@@ -6078,21 +5744,17 @@ class AtTerminal:
         self.output += piece
         return piece != b""
 
-    def expect(self, phrase: str, seconds: float = DEADLINE) -> bool:
-        """Wait until `phrase` is shown, after what was expected before."""
+    def expect(self, phrase: str, again: str = "") -> None:
+        """Wait until `phrase` is shown, after what was expected before.
+
+        Type `again` every three seconds: readline misses a Ctrl-C between two reads.
+        """
         wanted = phrase.encode()
         while wanted not in self.output[self._seen :]:
-            if not self._read(seconds):
-                assert seconds < DEADLINE, (phrase, self.output)
-                return False
+            if not self._read(3.0 if again else DEADLINE):
+                assert again, (phrase, self.output)
+                self.type(again)
         self._seen = self.output.index(wanted, self._seen) + len(wanted)
-        return True
-
-    def interrupt(self, phrase: str) -> None:
-        """Ctrl-C until `phrase` is shown: readline misses one between two reads."""
-        self.type("\x03")
-        while not self.expect(phrase, 3.0):
-            self.type("\x03")
 
     def end(self) -> tuple[int, list[str]]:
         """The exit code and the rows of the screen, without colours."""
@@ -6134,7 +5796,6 @@ TERMINAL_CASES: dict[str, tuple[str, bytes, Env, list[str]]] = {
     "no colours": ("-q", ALOUD, {"NO_COLOR": "1"}, PLAIN),
     "a dumb terminal": ("-q", ALOUD, {"TERM": "dumb"}, PLAIN),
     "Markdown": ("-q", whole(a_block(0, *MARKDOWN)), {}, LIST),
-    "Markdown at once": ("-q", whole(a_block(0, MARKDOWN)), {}, LIST),
     "raw": ("-q --raw", whole(a_block(0, "# **A**")), {}, ["# **A**"]),
     "unseen characters": ("-q", whole(a_block(0, UNSEEN)), {}, [ESCAPED]),
     "tool call": ("-q", CALLED, {}, WEATHER),
@@ -6160,11 +5821,8 @@ def test_answer_at_a_terminal(site: Emulator, name: str) -> None:
     assert ("MiniMax-M3: " in "".join(screen)) is ("-q" not in argv)
 
 
-@pytest.mark.parametrize("cuts", [1, 1000])
-@pytest.mark.parametrize("columns", [30, 80])
-def test_thinking_has_a_bar_on_every_row(
-    site: Emulator, columns: int, cuts: int
-) -> None:
+@pytest.mark.parametrize("columns, cuts", [(30, 1), (30, 1000), (80, 1)])
+def test_thinking_has_a_bar_per_row(site: Emulator, columns: int, cuts: int) -> None:
     pieces = [LONG_THOUGHT[n : n + cuts] for n in range(0, len(LONG_THOUGHT), cuts)]
     site.answer = minimax(turn=respond(whole(a_block(0, *pieces, kind="thinking"))))
     argv = ["say", "-q", "hi"]
@@ -6179,23 +5837,15 @@ def test_thinking_has_a_bar_on_every_row(
     assert flat == "".join(LONG_THOUGHT.split())
 
 
-def test_seconds_are_counted_until_text_comes(site: Emulator) -> None:
-    seen = threading.Event()
-    site.answer = minimax(turn=respond(sse(started()), wait(seen), words("ok")))
-    with AtTerminal("say", "hi", base_url=site.base_url) as terminal:
-        terminal.expect("waiting ")
-        terminal.expect(" s")
-        seen.set()
-        code, screen = terminal.end()
-    assert (code, screen[0]) == (0, "ok")
-    assert re.search(rb"waiting \d+ s\b", terminal.output)
-
-
 def test_pipe_gets_the_text_and_the_terminal_the_rest(site: Emulator) -> None:
-    site.answer = minimax(turn=respond(ALOUD))
+    seen = threading.Event()
+    site.answer = minimax(turn=respond(wait(seen), ALOUD))
     with AtTerminal("say", "--chat", base_url=site.base_url, piped=True) as chat:
         chat.expect("> ")
         chat.type("hi\n")
+        chat.expect("waiting ")
+        chat.expect(" s")
+        seen.set()
         chat.expect("MiniMax-M3: ")
         chat.expect("> ")
         chat.type("/quit\n")
@@ -6205,10 +5855,8 @@ def test_pipe_gets_the_text_and_the_terminal_the_rest(site: Emulator) -> None:
 
 
 def test_conversation_at_a_terminal(site: Emulator) -> None:
-    scripts: list[Script]
-    scripts = [respond(RICH.data), WRONG_KEY, respond(words("two")), respond(OK)]
-    turns = iter(scripts)
-    site.answer = lambda request: next(turns)
+    site.answer = None
+    site.queue.extend([respond(RICH.data), WRONG_KEY, respond(words("two"))])
     env: Env = {"LC_ALL": "C"}
     with AtTerminal("say", "--chat", base_url=site.base_url, env=env) as chat:
         for line, answer in (
@@ -6233,17 +5881,10 @@ def test_conversation_at_a_terminal(site: Emulator) -> None:
     assert fourth[-1]["content"] == "/x:\n\tif x:\n\t  exit"
 
 
-def test_key_is_missed_before_a_prompt(site: Emulator) -> None:
-    with AtTerminal("say", "--chat", base_url=site.base_url, env=NO_KEY) as chat:
-        code, screen = chat.end()
-    assert (code, screen) == (1, ["error: " + ONE_ROW, ""])
-
-
 def test_ctrl_c_in_a_conversation_ends_the_answer_only(site: Emulator) -> None:
     begun = sse(started(), opened(0), text(0, "Once upon"))
-    scripts: list[Script] = [unfinished(begun, hold), [hold], respond(words("here"))]
-    turns = iter(scripts)
-    site.answer = lambda request: next(turns)
+    site.answer = None
+    site.queue.extend([unfinished(begun, hold), [hold], respond(words("here"))])
     with AtTerminal("say", "--chat", "tell", "me", base_url=site.base_url) as chat:
         chat.expect("Once upon")
         chat.type("\x03")
@@ -6257,7 +5898,8 @@ def test_ctrl_c_in_a_conversation_ends_the_answer_only(site: Emulator) -> None:
         chat.expect("> ")
         chat.type("half a li")
         chat.expect("half a li")
-        chat.interrupt("> ")
+        chat.type("\x03")
+        chat.expect("> ", again="\x03")
         chat.type("there?\n")
         chat.expect("here")
         chat.expect("> ")
@@ -6277,90 +5919,86 @@ def test_without_a_command_at_a_terminal_it_explains_itself() -> None:
 
 # --- check
 LATE = 4070908800000  # 2099-01-01T00:00:00Z
-BAD_WEEK = {"current_weekly_remaining_percent": "0", "weekly_end_time": LATE}
-BAD_HOURS = {"current_interval_remaining_percent": 3.0}
+BAD_WEEK = {WEEK: "0", "weekly_end_time": LATE}
 HIGHSPEED = "MiniMax-M2.1-highspeed"
 MODEL_USED = "model used"
-NO_ROUTE = "network key plan"
-JSON_ERROR = "settings network key plan " + MODEL_USED
+# What is skipped after a problem.
+SKIPPED = {
+    "api_key": ["key", "plan"],
+    "config": ["settings", "network", "key", "plan", MODEL_USED],
+    "region": ["network", "key", "plan"],
+    "network": ["key", "plan"],
+    "key": ["plan"],
+}
 
 
 def uses(model: str, *listed: str) -> Obj:
-    models = listing(*listed) if listed else None
-    return {"config": {"model": model}, "answer": minimax(models)}
+    models = listing(*listed or (M31, M3))
+    return {"config": {"model": model}, "answer": minimax(models=models)}
 
 
-# What `check` finds, its worst status, what it says of it; what then is skipped; the
-# setup: config, env, the path of the base URL, answer.
-FINDINGS: list[tuple[str, str, list[str], str, Obj]] = [
-    ("api_key", "problem", [ONE_ROW.partition(". ")[2]], "key plan", {"env": NO_KEY}),
-    ("api_key", "problem", ["MINIMAX_API_KEY", "white space"], "key plan",
+# What `check` finds, its worst status, what it says of it; the setup: config, env, the
+# path of the base URL, answer.
+FINDINGS: list[tuple[str, str, str, Obj]] = [
+    ("api_key", "problem", ONE_ROW.partition(". ")[2], {"env": NO_KEY}),
+    ("api_key", "problem", "MINIMAX_API_KEY|white space",
      {"env": {"MINIMAX_API_KEY": "sk-cp- " + "w" * 40}}),
-    ("api_key", "warning", ["whole"], "", {"env": {"MINIMAX_API_KEY": "sk-cp-abc"}}),
-    ("api_key", "warning", ["look like"], "", {"env": {"MINIMAX_API_KEY": "ghp_" + "w" * 40}}),
-    ("config", "problem", ["config.json", "character 2", "JSON object"], JSON_ERROR,
-     {"config": "{oops"}),
-    ("config", "warning", ["apikey (did you mean api_key?)"], "", {"config": {"apikey": 1}}),
-    ("max_retries", "problem", ["0 to 100"], "", {"config": {"max_retries": 101}}),
-    ("region", "problem", ["MINIMAX_REGION", "global, cn", "restart"], NO_ROUTE,
+    ("api_key", "warning", "whole", {"env": {"MINIMAX_API_KEY": "sk-cp-abc"}}),
+    ("api_key", "warning", "look like", {"env": {"MINIMAX_API_KEY": "ghp_" + "w" * 40}}),
+    ("config", "problem", "config.json|character 2|JSON object", {"config": "{oops"}),
+    ("config", "warning", "apikey (did you mean api_key?)", {"config": {"apikey": 1}}),
+    ("max_retries", "problem", "0 to 100", {"config": {"max_retries": 101}}),
+    ("region", "problem", "MINIMAX_REGION|global, cn|restart",
      {"env": {"MINIMAX_REGION": "europe"}}),
-    ("base_url", "warning", ["region cn, but region is global"], "",
-     {"config": {"region": "global"}}),
-    ("network", "problem", ["nowhere.invalid", "DNS"], "key plan",
-     {"env": NO_SUCH_HOST}),
-    ("network", "problem", [NO_PORT, "refused", "firewall"], "key plan",
-     {"env": NOBODY}),
-    ("network", "problem", ["proxy", "HTTPS_PROXY"], "key plan",
-     {"env": NO_PROXY_THERE}),
-    ("network", "problem", ["not valid", "HTTPS_PROXY", "restart"], "key plan",
-     {"env": {**PLATFORM, "HTTPS_PROXY": "http://proxy:port"}}),
-    ("network", "problem", ["longer than 0.2 s"], "key plan",
+    ("base_url", "warning", "region cn, but region is global", {"config": {"region": "global"}}),
+    ("network", "problem", "nowhere.invalid|DNS", {"env": NO_SUCH_HOST}),
+    ("network", "problem", f"{NO_PORT}|refused|firewall", {"env": NOBODY}),
+    ("network", "problem", "proxy|HTTPS_PROXY", {"env": NO_PROXY_THERE}),
+    ("network", "problem", "not valid|HTTPS_PROXY|restart", {"env": {**PLATFORM,
+     "HTTPS_PROXY": "http://proxy:port"}}),
+    ("network", "problem", "longer than 0.2 s",
      {"config": {"first_event_timeout": 0.2}, "answer": lambda request: [hold]}),
-    ("network", "problem", ["hung up"], "key plan", {"answer": lambda request: [close]}),
-    ("key", "problem", ["127.0.0.1", "login fail", "Copy the key again"], "plan",
+    ("key", "problem", "127.0.0.1|login fail|Copy the key again",
      {"answer": minimax(models=WRONG_KEY)}),
-    ("key", "problem", ["404", "it works with base_url", "Set MINIMAX_BASE_URL to http"],
-     "plan", {"path": "/nowhere"}),
-    ("key", "problem", ["it works with base_url", "/anthropic"], "plan", {"path": "/"}),
-    ("key", "problem", ["text/html", "Sign in", "base_url"], "plan",
+    ("key", "problem", "404|it works with base_url|Set MINIMAX_BASE_URL to http",
+     {"path": "/nowhere"}),
+    ("key", "problem", "it works with base_url|/anthropic", {"path": "/"}),
+    ("key", "problem", "text/html|Sign in|base_url",
      {"answer": lambda request: refuse(200, HTML % "Sign in")}),
-    ("key", "problem", ["529", "in a minute"], "plan",
+    ("key", "problem", "529|in a minute",
      {"answer": minimax(models=refuse(529, api_error("high load (2064)")))}),
-    ("quota", "problem", ["week: 0 % left", "2099-01-01", "pay-as-you-go"], "",
+    ("quota", "problem", "week: 0 % left|2099-01-01|pay-as-you-go",
      {"answer": minimax(quota=refuse(200, remains(BAD_WEEK)))}),
-    ("quota", "warning", ["5 hours: 3 % left"], "", {"answer": minimax(quota=refuse(200, remains(BAD_HOURS)))}),
-    ("plan", "warning", ["cannot be read", "no page"], "",
+    ("quota", "warning", "5 hours: 3 % left",
+     {"answer": minimax(quota=refuse(200, remains({PERCENT: 3.0})))}),
+    ("plan", "warning", "cannot be read|no page",
      {"answer": minimax(quota=refuse(500, api_error("no page")))}),
-    (MODEL_USED, "problem", ["was retired on 2026-11-18", f'"model" to "{M31}"'], "",
+    (MODEL_USED, "problem", f'was retired on 2026-11-18|"model" to "{M31}"',
      uses("minimax-m2.7")),
-    (MODEL_USED, "warning", ["but is listed"], "", uses("MiniMax-M2.7", "MiniMax-M2.7")),
-    (MODEL_USED, "problem", ["does not list MiniMax-M31-flash", M31], "",
+    (MODEL_USED, "warning", "but is listed", uses("MiniMax-M2.7", "MiniMax-M2.7")),
+    (MODEL_USED, "problem", f"does not list MiniMax-M31-flash|{M31}",
      uses("MiniMax-M31-flash")),
-    (MODEL_USED, "warning", ["does not list MiniMax-M2 "], "", uses("MiniMax-M2")),
-    (MODEL_USED, "warning", ["not part of the base plans"], "",
-     uses(HIGHSPEED, HIGHSPEED)),
+    (MODEL_USED, "warning", "does not list MiniMax-M2 ", uses("MiniMax-M2")),
+    (MODEL_USED, "warning", "not part of the base plans", uses(HIGHSPEED, HIGHSPEED)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", range(len(FINDINGS)))
 def test_check_finds_one_thing_and_says_what_to_do(site: Emulator, number: int) -> None:
-    check, status, phrases, skipped, setup = FINDINGS[number]
+    check, status, phrases, setup = FINDINGS[number]
     site.answer = setup.get("answer", site.answer)
     path = setup.get("path", "/anthropic")
     options: Obj = {"base_url": f"http://127.0.0.1:{site.port}{path}"}
     options["env"] = {"HTTPS_PROXY": None, **setup.get("env", {})}
     options["config"] = setup.get("config")
-    regions = {"cn": site.base_url} if check == "base_url" else None
-    done = person("check", "--json", regions=regions, **options)
-    waiting = re.findall(r"model used|\w+", skipped)
+    options["regions"] = {"cn": site.base_url} if check == "base_url" else None
+    done = here("check", "--json", **options)
+    waiting = SKIPPED.get(check, []) if status == "problem" else []
     assert done.bad() == {**dict.fromkeys(waiting, "skipped"), check: status}
     assert done.code == (status == "problem")
     remedy = done.remedy(check)
-    assert all(phrase in remedy for phrase in phrases), remedy
-    with Patch.context() as patch:
-        for region, base in (regions or {}).items():
-            patch.setitem(provider.HOSTS, provider.host_of(base), region)
-        shown = here("check", **options).out
+    assert all(phrase in remedy for phrase in phrases.split("|")), remedy
+    shown = here("check", **options).out
     assert shown.startswith(f"{status:<9}{check:<14}") and "skipped" not in shown
     assert shown.endswith("; check -v shows everything\n") and shown.count("\n") < 12
 
@@ -6420,9 +6058,6 @@ def test_check_warns_of_a_key_others_can_read(site: Emulator, tmp_path: Path) ->
         done = person("check", "--json", base_url=site.base_url, env=env)
         assert done.code == 0
         assert done.remedy("config").endswith(f"-> Run chmod 600 {path}")
-    key_file.unlink()
-    done = person("check", "--json", base_url=site.base_url, env=env)
-    assert done.code == 1 and f"{key_file} cannot be used" in done.remedy("api_key")
 
 
 def test_without_requests_all_else_is_checked(site: Emulator, tmp_path: Path) -> None:
@@ -6455,17 +6090,14 @@ def regions(emulator: Emulator) -> Iterator[tuple[Emulator, Emulator, dict[str, 
 
 @pytest.mark.parametrize("env, config, remedy", [
     ({}, {}, 'Set "region" to "cn" in '),
-    ({}, {"region": "global"}, 'Set "region" to "cn" in '),
     ({"MINIMAX_REGION": "global"}, {}, "Set MINIMAX_REGION to cn and restart"),
     ({"MINIMAX_BASE_URL": "{global}"}, {}, ", and remove base_url."),
 ])  # fmt: skip
-def test_check_finds_the_region_of_a_key(
-    regions: Any, env: Env, config: Obj, remedy: str
-) -> None:
+def test_check_finds_region(regions: Any, env: Env, config: Obj, remedy: str) -> None:
     _, other, bases = regions
     other.answer = minimax()
     env = {k: v and v.replace("{global}", bases["global"]) for k, v in env.items()}
-    done = person("check", "--json", env=env, config=config, regions=bases)
+    done = here("check", "--json", env=env, config=config, regions=bases)
     assert done.code == 1 and done.bad() == {"key": "problem", "plan": "skipped"}
     assert "it works with region cn" in done.remedy("key")
     assert remedy in done.remedy("key")
@@ -6474,16 +6106,16 @@ def test_check_finds_the_region_of_a_key(
 
 
 def test_key_is_shown_to_minimaxs_own_hosts_only(regions: Any) -> None:
-    here, other, bases = regions
-    done = person("check", "--json", regions=bases)
+    first, other, bases = regions
+    done = here("check", "--json", regions=bases)
     assert "HTTP 401: login fail" in done.remedy("key") and other.requests
     assert "Copy the key again" in done.remedy("key")
-    here.requests.clear()
+    first.requests.clear()
     other.requests.clear()
     with Emulator() as own:
         own.answer = minimax(models=WRONG_KEY)
-        done = person("check", "--json", base_url=own.base_url, regions=bases)
-    assert done.bad()["key"] == "problem" and not here.requests + other.requests
+        done = here("check", "--json", base_url=own.base_url, regions=bases)
+    assert done.bad()["key"] == "problem" and not first.requests + other.requests
 
 
 @pytest.mark.parametrize("key, is_asked", [("sk-api-", False), ("eyJ", True)])
@@ -6521,31 +6153,16 @@ def test_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
 # --- models and quota
 
 
-def test_models_are_listed_in_80_columns() -> None:
-    done = person("models")
-    rows = done.out.splitlines()
-    assert done.code == 0 and max(map(len, rows)) <= 80
-    for name, facts in provider.MODELS.items():
-        [row] = [row.split() for row in rows if row.split()[:1] == [name]]
-        assert row[1] == f"{facts.context_window:,}"
-        assert row[2] == f"{facts.max_output_tokens:,}" and row[-1] == facts.status
-        prices = [None if price == "-" else float(price) for price in row[3:7]]
-        assert prices == list(facts.prices.values()), name
-    done.says("above 512,000 in 0.6 2.4 0.12 -")
-
-
 def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
-    def pages(request: Request) -> Script:
-        if request.target.endswith("?after_id=MiniMax-M3"):
-            return listing("MiniMax-M4\x1b[2J", "MiniMax-M2")
-        return listing("MiniMax-M3", has_more=True, last_id="MiniMax-M3")
-
-    site.answer = pages
+    second = listing("MiniMax-M4\x1b[2J", "MiniMax-M2")
+    first = listing(M3, has_more=True, last_id=M3)
+    site.answer = lambda request: second if "=" + M3 in request.target else first
     done = person("models", "--live", base_url=site.base_url)
     marked = dict(re.findall(r"(?m)^(MiniMax-\S+)\s.*?((?:not )?listed)$", done.out))
     assert marked.pop("MiniMax-M4") == "listed" and set(marked) == set(provider.MODELS)
     listed = {name for name, mark in marked.items() if mark == "listed"}
     assert listed == {"MiniMax-M3", "MiniMax-M2"}
+    done.says("above 512,000 in 0.6 2.4 0.12 -")
     live = person("models", "--json", "--live", base_url=site.base_url).json
     rows = {row["id"]: row for row in live["models"]}
     assert set(rows) == set(provider.MODELS) and live["others"] == ["MiniMax-M4 [2J"]
@@ -6564,30 +6181,24 @@ OUTSIDE: Obj = {
     "current_interval_total_count": 0, "current_weekly_remaining_percent": "100",
     "current_weekly_status": 3, "current_weekly_total_count": 0,
 }  # fmt: skip
-PERCENT, WEEK = "current_interval_remaining_percent", "current_weekly_remaining_percent"
 COUNT, TOTAL = "current_interval_usage_count", "current_interval_total_count"
-ROWS = remains({})["model_remains"]
 NONSENSE: list[Any] = [5, None, {"model_name": [1]}, {"end_time": {}}]
 
-QUOTAS: list[tuple[Obj, list[str]]] = [
-    (remains({}), ["5 hours 63 % left", "week 20 % left"]),
-    ({"data": remains({PERCENT: "63.5", WEEK: "20%"})}, ["63.5 % left", "20 % left"]),
-    ({"model_remains": ROWS[0]}, ["63 % left"]),
-    ({"model_remains": [{PERCENT: 7}]}, ["all models", "7 % left"]),
-    (remains({"current_weekly_status": 3}), ["week unlimited"]),
-    (remains(OUTSIDE), ["5 hours not in your plan", "week not in your plan"]),
-    (remains({**OUTSIDE, "current_weekly_status": 1}), ["unlimited", "100 % left"]),
-    (remains({WEEK: 180, "weekly_boost_permille": 2000}), ["week 180 % left"]),
-    (remains({"end_time": LATE}), ["63 % left, resets 2099-01-01", "(in "]),
-    (remains({"end_time": str(LATE // 1000)}), ["2099-01-01"]),
-    (remains({"end_time": 10**12}), ["2001-09-09", "past"]),
-    (remains({TOTAL: 1500, COUNT: "945"}), ["63 % left, count 945 of 1500"]),
-    ({"model_remains": [{"current_weekly_total_count": 5}]}, ["week unknown"]),
-    (remains({PERCENT: 250, WEEK: None}), ["100 % left", "unknown"]),
-    ({"model_remains": NONSENSE, "data": 5}, ["no plan quota"]),
-    (remains({"end_time": 10**17, "weekly_end_time": {}}), ["63 % left"]),
-    (remains({}, model_remains=[]), ["no plan quota", "plan key (sk-cp-)"]),
-    ({}, ["no plan quota"]),
+QUOTAS: list[tuple[Obj, str]] = [
+    (remains({}), "5 hours 63 % left|week 20 % left"),
+    ({"data": remains({PERCENT: "63.5", WEEK: "20%"})}, "63.5 % left|20 % left"),
+    ({"model_remains": [{PERCENT: 7}]}, "all models|7 % left"),
+    (remains({"current_weekly_status": 3}), "week unlimited"),
+    (remains(OUTSIDE), "5 hours not in your plan|week not in your plan"),
+    (remains({**OUTSIDE, "current_weekly_status": 1}), "unlimited|100 % left"),
+    (remains({WEEK: 180, "weekly_boost_permille": 2000}), "week 180 % left"),
+    (remains({"end_time": LATE}), "63 % left, resets 2099-01-01|(in "),
+    (remains({"end_time": 10**12}), "2001-09-09|past"),
+    (remains({TOTAL: 1500, COUNT: "945"}), "63 % left, count 945 of 1500"),
+    (remains({PERCENT: 250, WEEK: None}), "100 % left|unknown"),
+    ({"model_remains": NONSENSE, "data": 5}, "no plan quota"),
+    (remains({"end_time": 10**17, "weekly_end_time": {}}), "63 % left"),
+    (remains({}, model_remains=[]), "no plan quota|plan key (sk-cp-)"),
 ]
 
 
@@ -6596,7 +6207,7 @@ def test_quota_of_any_shape_is_shown(site: Emulator) -> None:
         site.answer = minimax(quota=refuse(200, payload))
         done = here("quota", base_url=site.base_url)
         assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80
-        done.says(*phrases)
+        done.says(*phrases.split("|"))
 
 
 def test_quota_is_asked_below_the_host_with_the_key(site: Emulator) -> None:
@@ -6686,64 +6297,51 @@ def test_turn_end_has_the_cost_or_nothing(bench: Bench) -> None:
 
 
 # --- the log
-INFO: Obj = {"log_level": "info", "max_retries": 0}
-
-
-def logged(plugin: Plugin) -> list[tuple[str, dict[str, str]]]:
-    """The log of attempts and turns, once the process has ended."""
-    assert b"confidential" not in plugin.errors
-    lines = []
-    for line in plugin.errors.decode("ascii").splitlines():
-        found = re.match(r"plexum-minimax-provider: (attempt|turn) (.*)$", line)
-        assert found, line
-        fields = re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)(?: |$)', found.group(2))
-        assert " ".join("=".join(field) for field in fields) == found.group(2), line
-        lines.append((found.group(1), dict(fields)))
-    return lines
-
-
 ONE_DELTA = sse(started(), opened(0), text(0, "confidential"))
 LOGGED: list[tuple[Script, str, str, str]] = [
     # script; outcome of both lines, last event, cause
-    (respond(OK), "end_turn", "message_stop", ""),
+    (respond(priced(used(1000, 10, 5))), "end_turn", "message_stop", ""),
     (refuse(401, api_error("confidential (1004)")), "auth", "", ""),
-    ([close], "network", "", "RemoteDisconnected"),
     (unfinished(sse(started()), reset), "network", "message_start", "reset"),
+    ([close], "network", "", "RemoteDisconnected"),
     (unfinished(ONE_DELTA, close), "stream_cut", "content_block_delta", "."),
     ([b"confidential\r\n\r\n", close], "protocol", "", "BadStatusLine"),
     (unfinished(ONE_DELTA, hold), "timeout", "content_block_delta", "idle_timeout"),
 ]
 
 
-@pytest.mark.parametrize("number", range(len(LOGGED)))
-def test_log_has_attempts_turns_and_no_content(emulator: Emulator, number: int) -> None:
-    script, outcome, last, cause = LOGGED[number]
-    emulator.queue.append(script)
-    config = {**INFO, "idle_timeout": 0.05 if outcome == "timeout" else 30}
+def test_log_has_attempts_turns_and_no_content(emulator: Emulator) -> None:
+    emulator.queue.extend(script for script, *_ in LOGGED)
+    config: Obj = {"log_level": "info", "max_retries": 0, "idle_timeout": 0.3}
+    question = "a confidential question"
     with Plugin(emulator.base_url, config) as plugin:
-        plugin.turn(ask("a confidential question", id="t 1"))
-    [(_, attempt), (_, turn)] = logged(plugin)
-    assert attempt["id"] == turn["id"] == '"t 1"' and turn["attempts"] == "1"
-    assert attempt["outcome"] == turn["outcome"] == outcome
-    assert attempt.get("last_event", "") == last
-    assert re.search(cause, attempt.get("cause", ""))
-    assert ("cause" in attempt) is bool(cause)
-    if outcome == "end_turn":
-        assert attempt["new_connection"] == "true" and attempt["status"] == "200"
-        assert attempt["bytes"] == str(len(OK))
-
-
-def test_log_has_every_attempt_and_tokens_and_cost(emulator: Emulator) -> None:
-    emulator.queue.extend([BUSY, respond(priced(used(1000, 10, 5)))])
-    with Plugin(emulator.base_url, {**QUICK, "log_level": "info"}) as plugin:
-        cost = plugin.turn(ask()).end["cost_usd"]
+        ends = [plugin.turn(ask(question, id=f"t {n}")).end for n in range(len(LOGGED))]
+        write_config(plugin.config_path, {**config, **QUICK})
+        emulator.queue.append(BUSY)
+        assert plugin.turn(ask()).text == "ok"
         assert plugin.turn(ask("")).code == "invalid_request"
-    (_, first), (_, second), (_, turn), (_, unsent) = logged(plugin)
+    assert b"confidential" not in plugin.errors
+    form, lines = "plexum-minimax-provider: (attempt|turn) (.*)", []
+    for line in plugin.errors.decode("ascii").splitlines():
+        name, rest = re.findall(form, line)[0]
+        lines.append((name, dict(re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', rest))))
+    for number, (_, outcome, last, cause) in enumerate(LOGGED):
+        (_, attempt), (_, turn) = lines[2 * number : 2 * number + 2]
+        assert attempt["id"] == turn["id"] == f'"t {number}"'
+        assert turn["attempts"] == "1"
+        assert attempt["outcome"] == turn["outcome"] == outcome
+        assert attempt.get("last_event", "") == last
+        assert re.search(cause, attempt.get("cause", ""))
+        assert ("cause" in attempt) is bool(cause)
+    (_, attempt), (_, turn), *_ = lines
+    assert attempt["new_connection"] == "true" and attempt["status"] == "200"
+    assert attempt["bytes"] == str(len(priced(used(1000, 10, 5))))
+    assert turn["cost_usd"] == dump(ends[0]["cost_usd"])
+    assert [turn[name] for name in used(0, 0, 0)] == ["1000", "10", "5"]
+    (_, first), (_, second), (_, turn), (_, unsent) = lines[2 * len(LOGGED) :]
     assert [first["outcome"], second["outcome"]] == ["overloaded", "end_turn"]
     assert [first["status"], second["new_connection"]] == ["529", "false"]
-    assert turn["attempts"] == "2" and turn["cost_usd"] == dump(cost)
-    counts = [turn[name] for name in used(0, 0, 0)]
-    assert counts == ["1000", "10", "5"] and unsent["attempts"] == "0"
+    assert [turn["attempts"], unsent["attempts"]] == ["2", "0"]
 
 
 def test_log_level_decides_what_is_logged(emulator: Emulator) -> None:
@@ -6792,9 +6390,7 @@ def check_replay(path: Path, lines: Iterable[Obj]) -> None:
 
 HALF_STREAM = RICH.data[: len(RICH.data) // 2]
 HELD = unfinished(ONE_DELTA, hold)
-WHOLE_MESSAGE = started(stop_reason="end_turn", content=[block_text("ok")])["message"]
 EMPTY = respond(sse(started(), PING, STOP))
-NO_STOP = sse(started(), opened(0), text(0, "ok"), closed(0), stopping())
 IN_MIDSTREAM = sse(started(), opened(0), api_error("high load (2064)"))
 ODD_BYTES = OK.replace(b"ok", b"\xff\x80\xed\xa0\x80")
 SLOW: Obj = {**QUICK, "first_event_timeout": 0.2}
@@ -6805,17 +6401,12 @@ CAPTURED: dict[str, tuple[Obj, Obj, list[Script], str]] = {
     # settings, turn, answers to its attempts, how it ends
     "byte by byte": ({}, ask(), [respond(*cut(RICH.data, "bytes"))], "tool_use"),
     "not UTF-8": ({}, ask(), [respond(ODD_BYTES)], "end_turn"),
-    "no message_stop": ({}, ask(), [respond(NO_STOP)], "end_turn"),
     "cut": (ONCE, ask(), [unfinished(HALF_STREAM, close)], "stream_cut"),
     "reset": (ONCE, ask(), [unfinished(HALF_STREAM, reset)], "network"),
     "error in the stream": ({}, ask(), [respond(IN_MIDSTREAM)], "overloaded"),
-    "refused": ({}, ask(), [refuse(401, api_error("login fail (1004)"))], "auth"),
-    "redirect": ({}, ask(), [refuse(302, "", "Location: /x")], "rejected"),
     "not a stream": (ONCE, ask(), [refuse(200, HTML % "Wait")], "protocol"),
-    "whole message": ({}, ask(), [refuse(200, WHOLE_MESSAGE)], "end_turn"),
     "broken HTTP": (ONCE, ask(), [[unfinished()[0], b"oops\r\n", hold]], "protocol"),
     "retried": (QUICK, ask(), [BUSY, EMPTY, respond(OK)], "end_turn"),
-    "no time to retry": ({"turn_timeout": 20}, ask(), [WAIT], "rate_limited"),
     "idle": (HASTY, ask(), [unfinished(HALF_STREAM, hold)], "timeout"),
     "slow, retried": (SLOW, ask(), [[hold], respond(OK)], "end_turn"),
     "stopped": ({}, ask(), [HELD], "cancelled at text_delta"),
@@ -6828,9 +6419,7 @@ CAPTURED: dict[str, tuple[Obj, Obj, list[Script], str]] = {
 
 
 @pytest.mark.parametrize("name", CAPTURED)
-def test_captured_turn_is_replayed_as_it_was(
-    emulator: Emulator, tmp_path: Path, name: str
-) -> None:
+def test_turn_is_replayed(emulator: Emulator, tmp_path: Path, name: str) -> None:
     config, turn, scripts, outcome = CAPTURED[name]
     emulator.queue.extend(scripts)
     folder = tmp_path / "new" / "captures"
@@ -6852,9 +6441,7 @@ def test_captured_turn_is_replayed_as_it_was(
     check_replay(path, answer.lines)
 
 
-def test_replay_needs_no_image_proxy_or_region(
-    emulator: Emulator, tmp_path: Path
-) -> None:
+def test_replay_needs_no_image_or_region(emulator: Emulator, tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PNG)
     images = [{"type": "image", "path": str(picture)}, {"type": "image", "path": "/no"}]
@@ -6872,9 +6459,7 @@ def test_replay_needs_no_image_proxy_or_region(
 
 
 @pytest.mark.parametrize("size", [1, 8, 100])
-def test_key_in_pieces_of_an_answer_is_in_no_capture(
-    emulator: Emulator, tmp_path: Path, size: int
-) -> None:
+def test_key_in_pieces_is_masked(emulator: Emulator, tmp_path: Path, size: int) -> None:
     """Whether network reads, or deltas, cut it."""
     leaked = words("\x80").replace(b"\\u0080", KEY.encode())
     reads = [leaked[at : at + size] for at in range(0, len(leaked), size)]
@@ -6893,9 +6478,7 @@ def test_key_in_pieces_of_an_answer_is_in_no_capture(
 
 
 @needs_linux
-def test_unwritable_capture_costs_one_log_line(
-    emulator: Emulator, tmp_path: Path
-) -> None:
+def test_unwritable_capture_is_one_log_line(emulator: Emulator, tmp_path: Path) -> None:
     """A limit of file size is as good as a full disk: the write is short."""
     (tmp_path / "file").write_bytes(b"")
     for folder in (tmp_path / "file", tmp_path / "file" / "below", "/proc/none"):
@@ -6914,19 +6497,17 @@ def test_unwritable_capture_costs_one_log_line(
     assert not list((tmp_path / "new").iterdir())  # and no half of a file
 
 
-def test_capture_of_a_huge_turn_says_that_it_is_not_whole(
-    emulator: Emulator, monkeypatch: Patch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(provider.Capture, "MAX_FILE", MEGABYTE)
-    pieces = ["x" * (MEGABYTE // 4)] * 5
-    emulator.queue.append(respond(*cut(a_text(*pieces), "random")))
-    with python_client(emulator, capture_dir=str(tmp_path)) as client:
-        *_, end = client.turn(ask())
-    assert end["message"]["content"][0]["text"] == "".join(pieces)
-    [path] = tmp_path.iterdir()
+def test_huge_capture_says_that_it_is_cut(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.queue.append(respond(*cut(a_text(*["x" * (MEGABYTE // 4)] * 5), "random")))
+    with Patch.context() as patch:
+        patch.setattr(provider.Capture, "MAX_FILE", MEGABYTE)
+        with python_client(emulator, capture_dir=str(tmp_path)) as client:
+            end = client.complete(ask())
+        [path] = tmp_path.iterdir()
+        code, _, verdict = replayed(path)
+    assert end["message"]["content"][0]["text"] == "x" * (MEGABYTE // 4 * 5)
     assert path.stat().st_size <= MEGABYTE
     assert rows_of(path)[-1]["event"]["usage"] == end["usage"]
-    code, _, verdict = replayed(path)
     assert code == 2 and " 1 MiB" in verdict
 
 
@@ -6934,18 +6515,15 @@ def test_capture_of_a_huge_turn_says_that_it_is_not_whole(
 def test_oldest_captures_make_room_for_new_ones(
     emulator: Emulator, tmp_path: Path, count: int, size: int, kept: int
 ) -> None:
-    old = []
-    for number in range(count):  # files that take no room on disk
-        path = tmp_path / f"20260101T000000.{number:06}Z-1-1.jsonl"
-        with open(path, "wb") as file:
-            file.truncate(size)
-        os.utime(path, (10**9 + number, 10**9 + number))
-        old.append(path)
-    foreign, folder = tmp_path / "notes.jsonl", tmp_path / (old[0].stem + "0.jsonl")
-    foreign.touch()
+    names = [f"20260101T000000.{n:06}Z-1-1" for n in range(count)]
+    old = [tmp_path / (name + ".jsonl") for name in names]
+    foreign, folder = tmp_path / "notes.jsonl", tmp_path / (names[0] + "0.jsonl")
     folder.mkdir()  # has only the name of a capture
-    for path in (foreign, folder):
-        os.utime(path, (1, 1))
+    for number, path in enumerate([foreign, *old]):
+        path.touch()
+        os.truncate(path, size)  # takes no room on disk
+        os.utime(path, (10**9 + number, 10**9 + number))
+    os.utime(folder, (1, 1))
     with Plugin(emulator.base_url, {"capture_dir": str(tmp_path)}) as plugin:
         plugin.turn(ask())
     assert plugin.errors == b""
@@ -6954,30 +6532,10 @@ def test_oldest_captures_make_room_for_new_ones(
     assert len(left) == kept + 3
 
 
-def test_capture_option_counts_wherever_it_is(
-    emulator: Emulator, tmp_path: Path
-) -> None:
-    """It and --log-level count before a command and after; the last one does."""
-    capture, log = ["--capture", str(tmp_path / "this")], ["--log-level", "info"]
-    argvs = [[*capture, *log], [*capture, *log, "say", "hi"]]
-    argvs += [[*capture, "say", *log, "hi"], ["say", *capture, *log, "hi"]]
-    argvs += [["--log-level", "error", "say", "hi", *log, *capture]]
-    for count, argv in enumerate(argvs, 1):
-        stdin = b"" if "say" in argv else dump(ask(id=7)).encode()
-        config = {"capture_dir": str(tmp_path / "not")}
-        code, _, errors = run(stdin, emulator.base_url, config, argv=argv)
-        assert code == 0 and f"capture={tmp_path}/this/" in errors.decode()
-        assert [path.name for path in tmp_path.iterdir()] == ["this"]
-        assert len(list((tmp_path / "this").iterdir())) == count
-
-
 def test_nothing_is_captured_unless_asked(emulator: Emulator, tmp_path: Path) -> None:
     with Plugin(emulator.base_url, cwd=str(tmp_path)) as plugin:
         assert plugin.turn(ask()).text == "ok"
         assert list(Path(plugin.home.name).iterdir()) == [plugin.config_path]
-    config = {"capture_dir": str(tmp_path)}
-    with Plugin(emulator.base_url, config, {"MINIMAX_API_KEY": None}) as plugin:
-        assert plugin.turn(ask()).code == "config"  # without a key, no request
     assert list(tmp_path.iterdir()) == []
 
 
@@ -7009,7 +6567,6 @@ ALTERED: list[tuple[str, str, int, str]] = [
     (r"\n", "\n\udcff\n", 2, "line 2: it cannot be read"),
     (r'"capture":\d+', '"capture":99', 2, "line 1: this program reads version"),
     (r"(?s).*", "", 2, "line 0"),
-    (r".*\n", "", 2, "line 1: "),
     (r"...\n\Z", "", 2, ": the capture stops"),
 ]
 
@@ -7023,13 +6580,12 @@ def test_replay_of_an_altered_capture_says_where(capture: Path, tmp_path: Path) 
         path.write_text(text_, encoding="utf-8", errors="surrogateescape")
         exit_code, _, verdict = replayed(path)
         assert exit_code == code and place in verdict, (before, verdict)
+        assert code or re.search(" retry .* block_start .* turn_end ", verdict), verdict
         assert ("different" in verdict) is (code == 1), (before, verdict)
         assert (str(path) in verdict) is (code == 2), (before, verdict)
 
 
-def test_turn_that_is_left_drops_its_connection(
-    emulator: Emulator, tmp_path: Path
-) -> None:
+def test_left_turn_drops_its_connection(emulator: Emulator, tmp_path: Path) -> None:
     emulator.queue.append(HELD)
     with python_client(emulator, capture_dir=str(tmp_path)) as client:
         events = client.turn(ask())
@@ -7044,27 +6600,12 @@ def test_turn_that_is_left_drops_its_connection(
         assert code == 2 and str(name) in verdict
 
 
-def test_replay_shows_people_one_line_for_each_event(capture: Path) -> None:
-    done = launch("replay", str(capture))
-    first, *lines, verdict = done.stdout.decode().splitlines()
-    assert (done.returncode, done.stderr) == (0, b"") and "Python" in first
-    assert verdict.startswith("same")
-    kinds = " ".join(line.split()[1] for line in lines)
-    assert kinds == "retry turn_start block_start text_delta block_end turn_end"
-    assert all(len(line) < 80 for line in done.stdout.decode().splitlines())
-
-
-# =====================================================================
-# What failed leaves nothing behind, and hostile files and disks do nothing
-# =====================================================================
-
+# --- what failed leaves nothing behind
 FAILURES: dict[str, Script] = {
     "refused": refuse(429, api_error("slow down")),
-    "cut": [*unfinished(sse(started(), opened(0), text(0, "a"))), close],
+    "cut": unfinished(BEGUN, close),
     "reset": [reset],
-    "broken": respond(b"data: no JSON\n\n"),
-    "no event stream": respond(b"<p>", headers=["Content-Type: text/html"]),
-    "cancelled": unfinished(sse(started(), opened(0)), hold),
+    "cancelled": unfinished(BEGUN, hold),
 }
 
 
@@ -7074,27 +6615,21 @@ def test_failed_turn_leaves_no_request_behind(emulator: Emulator, name: str) -> 
     import tracemalloc
 
     emulator.answer = lambda request: FAILURES[name]
-
-    def fail() -> str:
-        cancel = threading.Event()
-        for event in client.turn(ask("x" * provider.MIB), cancel):
-            if name == "cancelled" and event["type"] == "turn_start":
-                cancel.set()
-        emulator.requests.clear()
-        return str(event.get("stop_reason") or event["type"])
-
     with python_client(emulator, max_retries=1, retry_base_delay=0) as client:
-        fail()
-        gc.collect()
-        gc.disable()
-        tracemalloc.start()
-        try:
-            codes = {fail() for _ in range(10)}
-            kept, _ = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-            gc.enable()
-    assert codes == {"cancelled" if name == "cancelled" else "error"}
+        for number in range(11):
+            if number == 1:
+                gc.collect()
+                gc.disable()
+                tracemalloc.start()
+            cancel = threading.Event()
+            for event in client.turn(ask("x" * provider.MIB), cancel):
+                if name == "cancelled" and event["type"] == "turn_start":
+                    cancel.set()
+            assert event.get("stop_reason") == "cancelled" or event["type"] == "error"
+            emulator.requests.clear()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        gc.enable()
     assert kept < 4 * provider.MIB
 
 
@@ -7114,33 +6649,33 @@ builtins.open = io.open = stuck(io.open)
 """
 
 
-@pytest.mark.parametrize("what", ["image", "config", "key file", "capture"])
-def test_hanging_disk_stops_nothing(
-    emulator: Emulator, tmp_path: Path, what: str
-) -> None:
-    env = planted(tmp_path, sitecustomize=STUCK)
-    config: Obj = {**ONCE, "turn_timeout": 1}
-    path, turn = "/stuck-disk/file", ask()
-    if what == "image":
-        turn = {"messages": [user({"type": "image", "path": path})]}
-    elif what == "config":
-        env["PLEXUM_MINIMAX_CONFIG"] = path
-    elif what == "key file":
-        config["api_key_file"] = path
-        env["MINIMAX_API_KEY"] = None
-    else:
-        config["capture_dir"] = path
-    with Plugin(emulator.base_url, config, env) as plugin:
-        plugin.ping()
+HUNG = "/stuck-disk/file"
+# What is there: settings and variables.
+HUNG_FILES: dict[str, tuple[Obj, Env]] = {
+    "image": ({}, {}),
+    "config": ({}, {"PLEXUM_MINIMAX_CONFIG": HUNG}),
+    "key file": ({"api_key_file": HUNG}, NO_KEY),
+    "capture": ({"capture_dir": HUNG}, {}),
+}
+
+
+@pytest.mark.parametrize("what", HUNG_FILES)
+def test_hung_disk_stops_nothing(emulator: Emulator, tmp_path: Path, what: str) -> None:
+    config, env = HUNG_FILES[what]
+    env = {**planted(tmp_path, sitecustomize=STUCK), **env}
+    image = {"messages": [user({"type": "image", "path": HUNG})]}
+    turn = image if what == "image" else ask()
+    with Plugin(
+        emulator.base_url, {"turn_timeout": 1, **ONCE, **config}, env
+    ) as plugin:
         ident = plugin.submit(turn)
         plugin.ping()
         if what == "capture":  # no failure of a capture harms a turn
             assert plugin.answer(ident).text == "ok"
             return
         if what == "image":  # the settings are there, and with them the limits
-            answer = plugin.answer(ident)
-            assert answer.code == "timeout"
-            answer.says("turn_timeout")
+            plugin.answer(ident).says("turn_timeout")
+            assert plugin.answer(ident).code == "timeout"
             ident = plugin.submit(turn)
         plugin.cancel(ident)
         check_cancelled(plugin.answer(ident))
@@ -7156,9 +6691,7 @@ HOSTILE_ROWS: dict[str, Callable[[Obj], object]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_ROWS)
-def test_replay_of_a_hostile_capture_is_a_sentence_and_writes_nothing(
-    emulator: Emulator, tmp_path: Path, name: str
-) -> None:
+def test_hostile_capture_is_safe(emulator: Emulator, tmp_path: Path, name: str) -> None:
     emulator.answer = lambda request: refuse(401, api_error("no"))
     with python_client(emulator, capture_dir=str(tmp_path / "c")) as client:
         list(client.turn(ask()))
@@ -7180,9 +6713,7 @@ def test_replay_of_a_hostile_capture_is_a_sentence_and_writes_nothing(
 # =====================================================================
 
 
-README = Path(SOURCE).with_name("README.md")
-if not README.is_file():  # a vendored copy
-    README = Path(__file__).resolve().with_name("README.md")
+README = Path(__file__).resolve().with_name("README.md")
 
 
 def readme() -> str:
@@ -7228,14 +6759,11 @@ SHELL_EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("number", range(len(SHELL_EXAMPLES)))
-def test_readme_example_in_sh_runs(
-    site: Emulator, stage: Obj, tmp_path: Path, number: int
-) -> None:
+@pytest.mark.parametrize("start", SHELL_EXAMPLES)
+def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path, start: str) -> None:
     blocks = readme_blocks("sh")
     assert len(blocks) == len(SHELL_EXAMPLES)
-    block, (start, expected) = blocks[number], list(SHELL_EXAMPLES.items())[number]
-    assert block.startswith(start)
+    [block] = [block for block in blocks if block.startswith(start)]
     if "install.sh" in block:
         if not INSTALLER.is_file():
             pytest.skip("a vendored copy has no install.sh")
@@ -7243,14 +6771,14 @@ def test_readme_example_in_sh_runs(
         (tmp_path / "test_provider.py").write_text("def test_stub(): pass\n")
         (tmp_path / "setup.cfg").touch()
         stage["env"]["PLEXUM_MINIMAX_CONFIG"] = None
-    if "jq" in block:
-        needs_tool("jq")
+    if "jq" in block and not shutil.which("jq"):
+        pytest.skip("needs jq")
     if "export" in block:
         stage["env"]["MINIMAX_API_KEY"] = None
     shell = "set -e\n" + block.replace("sk-...", KEY)
     done = launch(shell=shell, base_url=site.base_url, **stage)
     output = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0 and expected in output, output
+    assert done.returncode == 0 and SHELL_EXAMPLES[start] in output, output
     if start in ("plexum agent-add", "systemctl"):
         assert (tmp_path / "asked").read_text().count("\n") >= block.count("\n")
 
@@ -7264,19 +6792,17 @@ PYTHON_EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("number", range(len(PYTHON_EXAMPLES)))
-def test_readme_example_in_python_runs(site: Emulator, stage: Obj, number: int) -> None:
+@pytest.mark.parametrize("name", PYTHON_EXAMPLES)
+def test_readme_example_in_python_runs(site: Emulator, stage: Obj, name: str) -> None:
     blocks = readme_blocks("python")
     assert len(blocks) == len(PYTHON_EXAMPLES)
-    name, expected = list(PYTHON_EXAMPLES.items())[number]
-    assert name in blocks[number]
+    [block] = [block for block in blocks if name in block]
     if name == "run_tool":
-        calls = respond(tool_stream('{"city":', ' "Lisbon"}'))
-        scripts = iter([calls, respond(OK)])
-        site.answer = lambda request: next(scripts)
-    program = ["-W", "error", "-c", blocks[number]]
-    done = launch(program=program, base_url=site.base_url, **stage)
-    assert done.returncode == 0 and re.match(expected, done.stdout.decode()), done
+        site.answer = None
+        site.queue.append(respond(tool_stream('{"city":', ' "Lisbon"}')))
+    done = launch(program=["-W", "error", "-c", block], base_url=site.base_url, **stage)
+    output = done.stdout.decode()
+    assert done.returncode == 0 and re.match(PYTHON_EXAMPLES[name], output), done
     if name == "run_tool":
         *_, call_message, results = site.requests[1].json["messages"]
         assert call_message["content"][-1]["input"] == {"city": "Lisbon"}
@@ -7297,20 +6823,18 @@ def test_readme_shows_a_session_as_it_is(site: Emulator, stage: Obj) -> None:
     """Times aside; where a line continues, it is indented."""
     [block] = readme_blocks("console")
     command, _, shown = block.partition("\n")
-    ident = "5d3c1b0e9f8a4c6d8e7f6a5b4c3d2e1f"
-    usage = {"input_tokens": 12, "output_tokens": 7}
-    hello = [started(ident=ident), opened(0), text(0, "Hello."), closed(0)]
-    site.queue.append(respond(sse(*hello, stopping(usage=usage), STOP)))
-    site.answer = None
+    begin = started(ident="5d3c1b0e9f8a4c6d8e7f6a5b4c3d2e1f")
+    end = stopping(usage={"input_tokens": 12, "output_tokens": 7})
+    script = respond(sse(begin, *a_block(0, "Hello."), end, STOP))
+    site.answer = minimax(turn=script)
     done = launch(shell=command[2:], base_url=site.base_url, **stage)
     assert done.returncode == 0, done
     check_grammar(done.stdout)
-    times = re.compile(r'_ms":\d+')
-    output = times.sub("", done.stdout.decode())
-    assert output == times.sub("", shown.replace("\n  ", ""))
+    times, output = r'_ms":\d+', done.stdout.decode()
+    assert re.sub(times, "", output) == re.sub(times, "", shown.replace("\n  ", ""))
 
 
-def test_readme_names_every_setting_code_warning_event_and_model() -> None:
+def test_readme_is_short_and_names_every_setting_code_event_and_model() -> None:
     names = set(re.findall(r"[\w.-]+", " ".join(re.findall(r"`[^`\n]+`", readme()))))
     events = {*TURN_FIELDS, "pong", "manifest", "turn", "cancel", "ping", "describe"}
     facts = {*provider.OPTIONS, *provider.ERRORS, *provider.MODELS, *provider.__all__}
@@ -7322,9 +6846,6 @@ def test_readme_names_every_setting_code_warning_event_and_model() -> None:
     for code in provider.ERRORS:
         answer = "yes" if code in provider.RETRYABLE else "no"
         assert f"| `{code}` | {answer}" in readme(), code
-
-
-def test_readme_is_short_and_begins_with_what_a_newcomer_needs() -> None:
     lines = readme().splitlines()
     assert len(lines) <= 600 and lines.index("# Reference") <= 180
     [place] = [n for n, line in enumerate(lines) if 'plexum-minimax say "Say' in line]
@@ -7342,11 +6863,11 @@ def picture(pause: float = 0.0) -> tuple[str, list[str], bytes]:
     thought = a_block(0, "17 times 20 is 340, 17 times 3 is 51.", kind="thinking")
     last = [*a_block(1, "17 times 23 is 391."), stopping(usage=usage), STOP]
     question = "What is 17 times 23?"
+
+    def think(request: Request) -> None:
+        request.emulator.stopping.wait(pause)
+
     with Emulator() as site:
-
-        def think(exchange: Exchange) -> None:
-            site.stopping.wait(pause)
-
         site.queue.append(respond(think, sse(started(), *thought), think, sse(*last)))
         argv = ["say", "--thinking", question]
         with AtTerminal(*argv, base_url=site.base_url) as terminal:
@@ -7380,33 +6901,31 @@ def test_picture_in_the_readme_shows_what_the_command_prints() -> None:
 # server's monotonic clock as it left; the same clock says here when its line was read.
 
 STAMP = re.compile(rb"@(\d{10}\.\d{6})")
-
-
-@functools.lru_cache(16)
-def barrier_of(words: str) -> threading.Barrier:
-    return threading.Barrier(int(words.split()[2]))
+# Part: how many deltas, how many a second, in how many turns; how often.
+FEEDS = {"throughput": ("20000 0 1", 7), "latency": ("150 100 1", 3)}
+FEEDS["turns"] = ("60 20 200", 3)
+barriers: dict[str, threading.Barrier] = {}
 
 
 def feed(request: Request) -> Script:
-    """Deltas as the turn's message says: how many, how many a second, in how many turns.
+    """Deltas as the turn's message says.
 
-    Each has a stamp then; with 0 a second, they leave in one write, and the first one
-    has it.  All begin when the last turn has come, and end when all have sent theirs.
+    Each has a stamp; with 0 a second, they leave in one write, and the first one has
+    it.  All begin when the last turn has come, and end when all have sent theirs.
     """
-    count, rate, _ = map(int, request.text.split())
+    count, rate, turns = map(int, request.text.split())
     before, after = chunk(sse(text(0, f"@{0:017} lorem"))).split(b"0" * 17)
-    rest = chunk(sse(text(0, " lorem"))) * (count - 1)
+    rest = b"" if rate else chunk(sse(text(0, " lorem"))) * (count - 1)
 
     def deltas(exchange: Exchange) -> None:
         # By then the opening is out of the way; no two turns beat time together.
         begin = time.monotonic() + (0.3 + random.random() / rate if rate else 0.03)
         for number in range(count if rate else 1):
             time.sleep(max(begin + number / (rate or 1) - time.monotonic(), 0))
-            stamped = before + b"%017.6f" % time.monotonic() + after
-            exchange.send(stamped if rate else stamped + rest)
+            exchange.send(before + b"%017.6f" % time.monotonic() + after + rest)
 
     opening = CHUNKED + chunk(sse(started(), opened(0), text(0, "begun ")))
-    together = meet(barrier_of(request.text))
+    together = meet(barriers.setdefault(request.text, threading.Barrier(turns)))
     return [opening, together, deltas, together, chunk(sse(*TAIL)) + LAST_CHUNK]
 
 
@@ -7420,35 +6939,26 @@ def serve_feeds(pipe: Any) -> None:
 # The floor: a raw socket, plainly written, that knows nothing of errors.
 FLOOR = r"""
 import json, os, socket, sys, threading
-URL = os.environ["MINIMAX_BASE_URL"] + "/v1/messages"
-HOST, PORT = URL.split("/")[2].split(":")
+HOST, PORT = os.environ["MINIMAX_BASE_URL"].split("/")[2].split(":")
 HEAD = b"POST /anthropic/v1/messages HTTP/1.1\r\nHost: a\r\n"
 def say(event):
     os.write(1, json.dumps(event).encode() + b"\n")
-def received(turn):
-    sock, data = socket.create_connection((HOST, PORT)), b""
+def payloads(turn):
+    sock, rest = socket.create_connection((HOST, PORT)), b""
     body = {"model": "MiniMax-M3", "max_tokens": 9, "messages": turn["messages"]}
     body = json.dumps(body).encode()
     sock.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-    while b"\r\n\r\n" not in data:
-        data += sock.recv(65536)
-    data, rest = data.partition(b"\r\n\r\n")[2], b""
+    reader = sock.makefile("rb")
+    while reader.readline() != b"\r\n":
+        pass
     while True:
-        at, begin = 0, data.find(b"\r\n") + 2
-        while begin > 1:
-            stop = begin + int(data[at:begin], 16)
-            if stop + 2 > len(data):
-                break
-            rest += data[begin:stop]
-            at = stop + 2
-            begin = data.find(b"\r\n", at) + 2
-        *events, rest = rest.split(b"\n\n")
-        yield from events
-        data = data[at:] + sock.recv(65536)
+        data = reader.read(int(reader.readline(), 16) + 2)
+        *events, rest = (rest + data[:-2]).split(b"\n\n")
+        for event in events:
+            yield json.loads(event.partition(b"data: ")[2].decode())
 def serve(turn):
     texts, line = [], {"id": turn["id"], "index": 0}
-    for event in received(turn):
-        payload = json.loads(event.partition(b"data: ")[2].decode())
+    for payload in payloads(turn):
         if payload["type"] == "content_block_delta":
             texts.append(payload["delta"]["text"])
             say({"type": "text_delta", **line, "text": texts[-1]})
@@ -7469,21 +6979,20 @@ CONTENDERS = {
 
 
 class Race:
-    """`samples[figure][contender]` are numbers."""
+    """Measures; `samples[figure, contender]` are milliseconds, or MB."""
 
     def __init__(self, home: str) -> None:
         gc.freeze()
         gc.disable()  # here and, after the fork, in the server: no pauses
-        self.samples: Any = defaultdict(lambda: defaultdict(list))
+        self.samples: dict[tuple[str, str], list[float]] = defaultdict(list)
         context = multiprocessing.get_context("fork")
         self.server, theirs = context.Pipe()
         context.Process(target=serve_feeds, args=(theirs,), daemon=True).start()
         config = {"max_concurrent_turns": 1000, "max_retries": 0}
         self.env = environment(home, self.server.recv(), config)
+        self.commands = {n: [sys.executable, "-c", c] for n, c in CONTENDERS.items()}
         ours = [sys.executable, SOURCE]
-        self.commands = {"run directly": ours, "ours": ours}
-        for name, program in CONTENDERS.items():
-            self.commands[name] = [sys.executable, "-c", program]
+        self.commands.update(ours=ours, file=ours)
         if INSTALLER.is_file():
             env = dict(self.env, PLEXUM_PROFILE_ROOT=home, PYTHON=sys.executable)
             command = ["sh", str(INSTALLER), "--offline", "--no-demo"]
@@ -7491,166 +7000,110 @@ class Race:
             plugins = Path(home, "plugins", "plexum-minimax-provider")
             self.commands["ours"] = [str(plugins / LAUNCHER)]
 
-    @contextlib.contextmanager
-    def racer(self, name: str) -> Iterator[Any]:
-        """A contender's process."""
-        pipe, command = subprocess.PIPE, self.commands[name]
-        pipes: Obj = {"stdin": pipe, "stdout": pipe, "bufsize": 0}
-        with subprocess.Popen(command, env=self.env, **pipes) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
+    def racer(self, name: str) -> Any:
+        """A contender's process, which ends with its input."""
+        pipes: Obj = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
+        return subprocess.Popen(self.commands[name], env=self.env, **pipes)
 
-    def read(self, racer: Any) -> tuple[float, bytes]:
-        """What there is of its output, and when it was read."""
-        data = os.read(racer.stdout.fileno(), 1 << 20)
-        if not data:
-            raise SystemExit("a contender ended early; see above")
-        return time.monotonic(), data
-
-    def play(self, racer: Any, words: str) -> list[tuple[float, bytes]]:
-        """What it writes until all turns of a feed have ended."""
-        count = int(words.split()[2])
-        for number in range(count):
-            turn = ask(words, id=f"{words} {number}", type="turn")
-            racer.stdin.write(dump(turn).encode() + b"\n")
-        reads: list[tuple[float, bytes]] = []
-        ended, data = 0, b""
-        while ended < count or not data.endswith(b"\n"):
-            tail = data[-8:]
-            now, data = self.read(racer)
-            reads.append((now, data))
-            ended += (tail + data).count(b'turn_end"')
+    def play(self, racer: Any, *lines: Obj, end: bytes = b"") -> Any:
+        """Reads of its output, with their times, until each line sent has its `end`."""
+        racer.stdin.write(b"".join(dump(line).encode() + b"\n" for line in lines))
+        reads, ended, data = [], 0, b""
+        while ended < len(lines) or not data.endswith(b"\n"):
+            tail, data = data[-8:], os.read(racer.stdout.fileno(), 1 << 20)
+            reads.append((time.monotonic(), data))
+            assert data, "a contender ended early"
+            ended += (tail + data).count(end)
         return reads
 
     def start(self) -> None:
-        """Milliseconds of new processes: to their first line, else to their end."""
-        describe, turn = b'{"type":"describe"}', dump(ask("10 0 1", id="a")).encode()
-        for figure, name, line in (
+        """New processes: to their first line, else to their end."""
+        describe, turn = {"type": "describe"}, ask("10 0 1", id="a")
+        for figure, name, *lines in (
             ("describe", "ours", describe),
-            ("describe", "run directly", describe),
-            ("describe", "pass", b""),
+            ("describe", "file", describe),
+            ("describe", "pass"),
             ("first event", "ours", turn),
-            ("first event", "import requests", b""),
+            ("first event", "import requests"),
         ) * 15:
             began = time.monotonic()
             with self.racer(name) as racer:
-                if line:
-                    racer.stdin.write(line + b"\n")
-                    self.read(racer)
-                else:
-                    racer.wait()
-                took = time.monotonic() - began
-            self.samples[figure][name].append(1e3 * took)
+                self.play(racer, *lines) if lines else racer.wait()
+                self.samples[figure, name].append(1e3 * (time.monotonic() - began))
 
-    def throughput(self) -> None:
-        """Milliseconds for 20,000 deltas, from the first one's leaving."""
-        for name in ("ours", "floor") * 7:
+    def stream(self, part: str) -> None:
+        """From a delta's leaving to the reading of its line, or of all of them."""
+        words, rounds = FEEDS[part]
+        turns = [ask(words, id=n) for n in range(int(words.split()[2]))]
+        for name in ("ours", "floor") * rounds:
             with self.racer(name) as racer:
-                self.play(racer, "10 0 1")
-                reads = self.play(racer, "20000 0 1")
-            begin = STAMP.findall(b"".join(data for _, data in reads))[0]
-            took = reads[-1][0] - float(begin)
-            self.samples["20,000 deltas"][name].append(1e3 * took)
-
-    def latency(self) -> None:
-        """Microseconds from a lone delta's leaving to the reading of its line."""
-        self.streams("lone delta", "150 100 1", 1e6)
-
-    def turns(self) -> None:
-        """The same in milliseconds, with 200 turns of 20 deltas a second."""
-        self.streams("200 turns", "60 20 200", 1e3)
-
-    def streams(self, figure: str, words: str, unit: float) -> None:
-        for name in ("ours", "floor") * 3:
-            with self.racer(name) as racer:
-                self.play(racer, "10 0 1")
-                reads = self.play(racer, words)
+                self.play(racer, ask("10 0 1", id="a"), end=b'turn_end"')
+                reads = self.play(racer, *turns, end=b'turn_end"')
+            if part == "throughput":  # one stamp
+                reads = [(reads[-1][0], b"".join(data for _, data in reads))]
             for now, data in reads:
                 deltas = b"".join(li for li in data.split(b"\n") if b"_delta" in li)
                 times = [now - float(stamp) for stamp in STAMP.findall(deltas)]
-                self.samples[figure][name] += [unit * seconds for seconds in times]
+                self.samples[part, name] += [1e3 * seconds for seconds in times]
 
     def memory(self) -> None:
-        """Resident MB after `describe`."""
         for name in ("ours", "python3"):
             with self.racer(name) as racer:
-                racer.stdin.write(b'{"type":"describe"}\n')
-                self.read(racer)
+                self.play(racer, {"type": "describe"})
                 time.sleep(0.2)  # for what it does in the background
                 status = Path(f"/proc/{racer.pid}/status").read_text()
             kilobytes = int(status.split("VmRSS:")[1].split()[0])
-            self.samples["idle memory"][name].append(kilobytes / 1024)
+            self.samples["memory", name].append(kilobytes / 1024)
 
 
-# Title, samples and unit, whose they are, what they are compared with; the limit is so
-# many times that, and so much more; which quantile.
-LIMITS_OF_FIGURES: list[tuple[str, str, str, str, str, float, float, float]] = [
-    ("describe, installed", "describe", "ms", "ours", "pass", 2, 0, 0.5),
-    ("describe, run directly", "describe", "ms", "run directly", "pass", 5, 0, 0.5),
-    ("first event", "first event", "ms", "ours", "import requests", 0.85, 0, 0.5),
-    ("20,000 deltas", "20,000 deltas", "ms", "ours", "floor", 0.6, 0, 0.5),
-    ("lone delta, p50", "lone delta", "us", "ours", "floor", 1.5, 0, 0.5),
-    ("200 turns, p99", "200 turns", "ms", "ours", "floor", 0, 5, 0.99),
-    ("idle memory", "idle memory", "MB", "ours", "python3", 1, 4, 0.5),
+# Figure, whose it is, what it is compared with; the limit is so many times that, and so
+# much more; which quantile.
+LIMITS_OF_FIGURES: list[tuple[str, str, str, float, float, float]] = [
+    ("describe", "ours", "pass", 2, 0, 0.5),
+    ("describe", "file", "pass", 5, 0, 0.5),
+    ("first event", "ours", "import requests", 0.85, 0, 0.5),
+    ("throughput", "ours", "floor", 0.6, 0, 0.5),
+    ("latency", "ours", "floor", 1.5, 0, 0.5),
+    ("turns", "ours", "floor", 0, 5, 0.99),
+    ("memory", "ours", "python3", 1, 4, 0.5),
 ]
 
 
-def figures(samples: Any) -> Iterator[Obj]:
+def figures(samples: Any) -> Iterator[str]:
     """A row for each figure that was measured, and whether it keeps its limit."""
-    for title, source, unit, name, against, times, plus, share in LIMITS_OF_FIGURES:
-        if source in samples:
-            measured = sorted(samples[source][name]), sorted(samples[source][against])
+    for figure, name, against, times, plus, share in LIMITS_OF_FIGURES:
+        if (figure, name) in samples:
+            measured = sorted(samples[figure, name]), sorted(samples[figure, against])
             value, base = (numbers[int(share * len(numbers))] for numbers in measured)
             limit = base * times + plus
-            row: Obj = {"figure": title, "value": round(value, 2), "unit": unit}
-            row.update(against=against, base=round(base, 2), limit=round(limit, 2))
-            yield {**row, "ratio": round(value / base, 2), "ok": value <= limit}
+            row = f"{figure}, {name}: {value:.2f}; {against} {base:.2f}, "
+            yield row + f"limit {limit:.2f}: " + ("ok" if value <= limit else "OVER")
 
 
-def main(argv: list[str]) -> int:
-    parts = ["start", "throughput", "latency", "turns", "memory"]
-    parser = argparse.ArgumentParser(
-        prog="test_provider.py",
-        description="Measure the plugin beside a plain raw socket (the floor), "
-        "interleaved, by medians. Needs Linux, and about two minutes. "
-        "The tests run with pytest.",
-    )
-    parser.add_argument("command", choices=["bench"])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(argv)
-    if not set(options.parts) <= set(parts):
-        parser.error("the parts are " + ", ".join(parts))
+def main(argv: list[str]) -> None:
+    parts = ["start", *FEEDS, "memory"]
+    if argv[:1] != ["bench"] or not set(argv[1:]) <= set(parts):
+        sys.exit(f"usage: test_provider.py bench [{' | '.join(parts)}] ...")
     with tempfile.TemporaryDirectory() as home:
         race = Race(home)
-        for part in options.parts or parts:
+        for part in argv[1:] or parts:
             print(f"measuring {part} ...", file=sys.stderr)
-            getattr(race, part)()
-    rows = list(figures(race.samples))
-    about = {"python": platform.python_version(), "system": platform.platform()}
-    if options.json:
-        print(json.dumps({**about, "figures": rows}, indent=1))
-        return 0
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
-    for row in rows:
-        line = "{figure:24}{value:>9} {unit}, {against} {base}, limit {limit}: "
-        print(line.format(**row) + ("ok" if row["ok"] else "OVER"))
-    return 0
+            race.stream(part) if part in FEEDS else getattr(race, part)()
+    print(f"Python {platform.python_version()}, {platform.platform()}; in ms or MB")
+    print(*figures(race.samples), sep="\n")
 
 
 @needs_linux
 def test_benchmark_measures_ours_against_the_floor() -> None:
-    command = [sys.executable, __file__, "bench", "memory", "--json"]
-    output = subprocess.check_output(command, timeout=DEADLINE)
-    [row] = json.loads(output)["figures"]
-    assert row["figure"] == "idle memory" and row["value"] > 0 and row["base"] > 0
-    numbers = {name: [1.0, 2.0, 3.0] for name in ("ours", "run directly", *CONTENDERS)}
-    rows = list(figures({row[1]: numbers for row in LIMITS_OF_FIGURES}))
-    assert [row["ratio"] for row in rows] == [1.0] * len(LIMITS_OF_FIGURES)
-    assert [row["ok"] for row in rows] == [row["limit"] >= row["value"] for row in rows]
+    command = [sys.executable, __file__, "bench", "memory"]
+    output = subprocess.check_output(command, timeout=DEADLINE).decode()
+    row = r"memory, ours: [1-9][\d.]+; python3 [1-9][\d.]+, limit [\d.]+: (ok|OVER)"
+    assert re.fullmatch(row, output.splitlines()[1]), output
+    for value, verdict in ((0.1, "ok"), (100.0, "OVER")):
+        samples = {(row[0], row[2]): [1.0, 2.0, 3.0] for row in LIMITS_OF_FIGURES}
+        samples.update({row[:2]: [value] * 3 for row in LIMITS_OF_FIGURES})
+        assert [row.split(": ")[-1] for row in figures(samples)] == [verdict] * 7
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

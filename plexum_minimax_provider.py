@@ -2324,9 +2324,10 @@ class Scope:
         try:
             self.check()
             self.late = self.late or self.overdue()
-        except Exception as error:  # the caller's event may raise anything
+        except BaseException as error:  # the caller's event may raise anything
             # Without its frames, which lead to this scope and to the request.
-            self.late = error.with_traceback(None)
+            error.__traceback__ = None
+            self.late = error if isinstance(error, Exception) else Cancelled()
         exchange = self.exchange
         if self.late is not None and exchange is not None:
             shut_down(exchange.twin)
@@ -2349,18 +2350,24 @@ class Scope:
                 outcome.append(work())
             except Exception as error:
                 outcome.append(error)
+            except BaseException as error:  # as an import may raise it
+                outcome.append(RuntimeError(f"{type(error).__name__}: {error}"))
             self.wakeup.set()
 
         spawn(run)
+        self.wait_for(outcome)
+        result = outcome.pop()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def wait_for(self, outcome: Any) -> None:
+        """Wait until `outcome` is not empty.  Raises what a limit or a cancel says."""
         while not outcome:
             self._wait(min(self._due, self._turn_due))
             late = self.overdue()
             if late is not None and not outcome:
                 raise late
-        result = outcome.pop()
-        if isinstance(result, Exception):
-            raise result
-        return result
 
     def _wait(self, until: float) -> None:
         """Wait until `until`, or until something wakes the turn.  Raises Cancelled."""
@@ -2455,7 +2462,8 @@ def import_requests() -> Any:
 
     try:
         # By name, so that mypy needs no stubs of requests.
-        return import_module("requests")
+        requests = import_module("requests")
+        return requests.Session and requests.adapters and requests  # no empty folder
     except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
@@ -2526,6 +2534,14 @@ class Client:
         if self._session is not None:
             self._session.close()
 
+    def drop_idle(self) -> None:
+        """End the connections that wait for a turn; the pools then open new ones."""
+        with self._lock:
+            for idle in [c for c in self._watched if not isinstance(c, Scope)]:
+                idle.idle_since = -_NEVER
+                idle.end_if_old()
+                self._watched.discard(idle)
+
     def watch(self, target: Any) -> None:
         """Make the ticker check a scope or a connection until `unwatch()`."""
         with self._lock:
@@ -2540,16 +2556,19 @@ class Client:
 
     def _tick(self) -> None:
         while True:
-            with self._lock:  # so that no turn takes a connection in the meantime
-                scopes = [each for each in self._watched if isinstance(each, Scope)]
-                idle = self._watched.difference(scopes)
-                self._watched -= {each for each in idle if each.end_if_old()}
-                self._is_ticking = bool(self._watched)
-                if not self._is_ticking:
-                    return
-            for scope in scopes:
-                scope.look()
             time.sleep(_TICK)
+            try:
+                with self._lock:  # so that no turn takes a connection in the meantime
+                    scopes = [each for each in self._watched if isinstance(each, Scope)]
+                    idle = self._watched.difference(scopes)
+                    self._watched -= {each for each in idle if each.end_if_old()}
+                    self._is_ticking = bool(self._watched)
+                    if not self._is_ticking:
+                        return
+                for scope in scopes:
+                    scope.look()
+            except MemoryError:
+                pass  # there may be some at the next look
 
 
 # --- an attempt
@@ -2570,6 +2589,7 @@ class Exchange:
     MAX_BYTES = 512 * MIB  # of one body: an endless one must not run for ever
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
+        self._pid = os.getpid()
         self.connection: Any = None  # once it is connected
         self.is_kept = False  # the connection has served an earlier turn
         self.is_whole = False  # the body's end has arrived, though it may be unread
@@ -2663,7 +2683,10 @@ class Exchange:
         """Whether a kept connection was lost before a byte of the answer arrived."""
         is_network = getattr(failure, "code", "") == "network"
         is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
-        return is_network and self.is_kept and is_soon and self._body is None
+        is_stale = self.is_kept and is_soon and self._body is None
+        # Another thread closed the provider just now.
+        is_closed = getattr(failure, "cause", "") == "ClosedPoolError"
+        return is_network and (is_stale or is_closed)
 
     def header(self, *names: str) -> str:
         """The first of these headers that is not empty, or ""."""
@@ -2694,8 +2717,7 @@ class Exchange:
         """The content, as it arrives."""
         body = self._body
         if body is None:  # slow, but it works with every class and can be abandoned
-            pieces = self._response.iter_content(1)
-            yield from iter(lambda: self._scope.call(lambda: next(pieces, b"")), b"")
+            yield from self._read_foreign(self._response)
             return
         if body.chunked:
             yield from dechunk(self._read_framed)
@@ -2709,6 +2731,33 @@ class Exchange:
                 self.is_whole = left == 0
                 yield data
         body.close()
+
+    def _read_foreign(self, response: Any) -> Iterator[bytes]:
+        """The content of a response of another class, read by a thread of its own."""
+        received: Any = deque()  # bytes, and at the end b"" or an exception
+
+        def pump() -> None:
+            try:
+                for piece in response.iter_content(1):
+                    received.append(piece)
+                    self._scope.wakeup.set()
+                received.append(b"")
+            except Exception as error:
+                received.append(error)
+            self._scope.wakeup.set()
+
+        spawn(pump)
+        while True:
+            self._scope.wait_for(received)
+            pieces: list[bytes] = []
+            while received and isinstance(received[0], bytes) and received[0]:
+                pieces.append(received.popleft())
+            if pieces:
+                yield b"".join(pieces)
+            elif isinstance(received[0], Exception):
+                raise received[0]
+            else:
+                return
 
     def _read_framed(self) -> bytes:
         data: bytes = self._body.fp.read1(65536)
@@ -2742,13 +2791,17 @@ class Exchange:
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
         client, scope = self.client, self._scope
+        if os.getpid() != self._pid:
+            return  # in a child, it is still the parent's
         if scope.exchange is self:
             client.unwatch(scope)
             scope.exchange = None
         connection, twin = self.connection, self.twin
         response, body = self._response, self._body
         is_read = self.ended and body is not None and body.isclosed()
-        can_serve = is_read and self.status >= 200
+        # What TLS has decrypted beyond the body would become the next turn's answer.
+        pending = getattr(getattr(connection, "sock", None), "pending", int)
+        can_serve = is_read and self.status >= 200 and not pending()
         # Whoever still holds this exchange must not keep the request in memory.
         self.connection = self.twin = self._response = self._body = None
         self._chunks = iter(())
@@ -2786,7 +2839,7 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    for _ in range(2):
+    for _ in range(4):  # others may keep connections that have died, too
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
@@ -2796,7 +2849,7 @@ def send(
             exchange.close()
         if not has_died_idle:
             break
-        client.close()  # a connection that died idle costs no attempt: open a new one
+        client.drop_idle()  # one that died idle costs no attempt: open a new one
     raise failure
 
 
@@ -2905,7 +2958,7 @@ def proxy_failure(url: str) -> ProviderError | None:
         proxy = proxy_of(url)
         proxy = proxy if not proxy or "//" in proxy else "http://" + proxy
         parts = urlsplit(proxy)
-        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://\S+$", proxy)
+        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", proxy)
         if not proxy or (is_valid and parts.hostname and parts.port != 0):
             return None
     except ValueError:
@@ -2952,7 +3005,7 @@ def forget(error: BaseException) -> None:
 
 
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
-_BAD_URL = "the URL is not valid: {reason}"
+_BAD_URL = "the URL of the proxy is not valid"  # base_url was checked before
 _SOCKS = "requests cannot use the SOCKS proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
@@ -2966,16 +3019,18 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
     ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
-    ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, ""),
+    ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, "proxy"),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
+    ("Exception", "without sending complete message", "stream_cut", "{reason}", ""),
     ("EOFError IncompleteRead", "", "stream_cut", "{reason}", ""),
     ("gaierror", "", "network", "cannot resolve {host}: {reason}", ""),
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
     ("OSError HTTPError", "", "network", _LOST, ""),
+    ("UnicodeError", "", "config", _BAD_URL, "proxy"),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 
@@ -3437,7 +3492,8 @@ class Turn:
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
         if exchange.status != 200 or encoding_of(exchange):
             # 10 seconds: the text of an error is not worth a longer wait.
-            body = exchange.read_rest(MAX_ERROR_BODY, 10.0)
+            seconds = min(10.0, self._values["idle_timeout"])
+            body = exchange.read_rest(MAX_ERROR_BODY, seconds)
             self._note(body)
             raise refusal(exchange, body, self._url, "an event stream")
         opening = b""  # quoted by the error of an answer that is not a stream
@@ -4443,13 +4499,13 @@ class PluginLoop:
             has_ended = False
             try:
                 for batch in self._run(request, self._scopes[name]):
-                    kind = batch[-1]["type"]
-                    has_ended = kind in TERMINAL
-                    self._has_failed = self._has_failed or kind == ERROR
                     events = [{"id": name, **event} for event in batch]
                     lines = [dump_json(event).encode("ascii") for event in events]
                     # Of a large line there are no more copies than these two.
-                    self._put(b"\n".join([*lines, b""]), [name] if has_ended else [])
+                    data, kind = b"\n".join([*lines, b""]), batch[-1]["type"]
+                    has_ended = kind in TERMINAL
+                    self._has_failed = self._has_failed or kind == ERROR
+                    self._put(data, [name] if has_ended else [])
             except Exception as error:
                 failure = internal_error(error)
                 if not has_ended:

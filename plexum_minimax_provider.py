@@ -1439,7 +1439,6 @@ class Block:
 
     def __init__(self, index: int, opened: JSON) -> None:
         self.index = index  # in order of start
-        self.is_late = False  # whether it began after the message was complete
         self.kind = opened["type"]
         self.opened = opened
         self.input: Any = None  # a call's input, if it came whole
@@ -1574,7 +1573,7 @@ class EventTranslator:
         if is_for_call and not kinds:
             raise _broken("the answer stopped for tool use and has no content")
         for call in calls:
-            if is_for_call and call.problem and not call.is_late:
+            if is_for_call and call.problem:
                 name = printable(str(call.opened.get("name")), 80)
                 raise _broken(f"the tool call {name} {call.problem}")
         if not kinds:
@@ -1652,7 +1651,6 @@ class EventTranslator:
         if before is not None:  # upstream never closed it
             yield from self._end(before)
         block = Block(len(self._blocks), {**opened, **dict.fromkeys(texts, "")})
-        block.is_late = self.complete
         self._blocks.append(block)
         self._open[at][block.kind] = block
         yield {"type": BLOCK_START, "index": block.index, "block": block.opened}

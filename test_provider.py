@@ -1900,6 +1900,8 @@ IMAGE_CASES: list[tuple[Obj, Obj]] = [
     *[({"url": URL["url"]}, URL), ({"url": DATA_URI}, source())],
     ({"url": URL["url"], "source": None, "path": None, "data": None}, URL),
     ({"data": PNG64, "mimeType": "image/png"}, source()),
+    *[({"url": f"\n {DATA_URI}"}, source()), ({"path": DATA_URI}, source())],
+    ({"url": "", "path": "", "dataBase64": PNG64, "mime_type": ""}, source()),
     ({"data_base64": PNG64, "media_type": "image/jpeg"}, source()),
     ({"data": GIF64, "mimeType": "image/jpg"}, GIF),
     ({"data_base64": ODD64, "media_type": "image/x"}, ODD),
@@ -1910,6 +1912,7 @@ IMAGE_CASES: list[tuple[Obj, Obj]] = [
 ]
 SOURCES: list[Obj] = [{"source": source()}, {"data": PNG64}]
 BAD_DATA: list[Obj] = [
+    {"data_base64": "", "media_type": "image/png"},
     *[{"data_base64": ODD64}, {"data_base64": PNG64[:32] + "A" * (14 << 20)}],
     *[{"data": "no base64!", "mimeType": "image/png"}, {"data": "\xff~~~"}],
     *[{"url": "data:image/png,%89PNG"}, {"url": "data:image/png;base64,???"}],
@@ -2052,7 +2055,13 @@ HISTORIES: list[tuple[str, Any, str]] = [
     # a result of the assistant's
     *[("A a r9 | U b", "A a R9 | U b", "h"), ("A c1 r1", "A c1 R1 | U x1", "hh")],
 ]
-JSON_RESULTS: list[Any] = [{"n": 41.5}, 41.5, [{"n": 41.5}], ["x", 41.5]]
+JSON_RESULTS: list[Any] = [
+    {"n": 41.5},
+    {"type": "Point", "n": 41.5},
+    41.5,
+    [{"n": 41.5}],
+    ["x", 41.5],
+]
 BLANKS: list[Any] = ["", "  ", [], [block_text(" ")], None, ...]
 SOME_BLOCKS = st.lists(st.sampled_from("c1 c2 c3 r1 r2 r3 r4 b".split())).map(" ".join)
 A_MESSAGE = st.builds("{} {}".format, st.sampled_from("UA"), SOME_BLOCKS)
@@ -2291,6 +2300,9 @@ thinking, blank text: 0:thinking 0~a 0. 1:text '1+\t' 1. ; -> ~a '+\t' ?no_text
 thinking to the limit: 0:thinking 0~a 0. =max_tokens ! -> ~a =max_tokens ?all_tokens
 thinking to the limit, blank: 0:thinking 0~a 0. 1:text 1. =max_tokens !
     -> ~a + =max_tokens ?all_tokens
+a broken call alone: 0:tool_use 0={ 0. ; -> ?no_text
+thinking, a broken call: 0:thinking 0~a 0. 1:tool_use 1={ =max_tokens ! -> ~a =max_tokens
+    ?no_text
 late error: 0:text 0+a 0. =end_turn error -> +a ?late_error
 late error, after message_stop: 0:text 0+a 0. ; error -> +a
 error before the block's end: 0:text 0+a =end_turn error -> !upstream +a
@@ -2717,12 +2729,20 @@ BAD_CONFIGS.update((url, ({"base_url": url}, "base_url")) for url in WRONG_URLS.
 # What the message calls the mistake, and keys as they are pasted.
 PASTED_KEYS = {
     "quot": [f'"{KEY}"', f"'{KEY}"],
-    ",": [f"{KEY},"],
+    "comma": [f"{KEY},", f"{KEY};"],
+    "shortened|beginning": [f"{KEY[:9]}...{KEY[-4:]}", "sk-"],
     "space": [f"{KEY[:20]} {KEY[20:]}"],
     "bracket|[<{]": [f"<{KEY}>", f"{{{KEY}}}"],
     "Bearer": [f"Bearer {KEY}", f"bearer {KEY}"],
-    "variable": ["${MINIMAX_API_KEY}", "$MINIMAX_API_KEY", "MINIMAX_API_KEY"],
-    "placeholder": ["<your key>", "sk-...", "sk-cp-...", "sk-api-\u2026"],
+    "variable": ["${MINIMAX_API_KEY}", "$MINIMAX_API_KEY", "process.env.MY_KEY"],
+    "placeholder": [
+        "<your key>",
+        "sk-...",
+        "sk-cp-...",
+        "sk-api-",
+        "sk-xxxx-xxxx",
+        "replace_me",
+    ],
 }
 PASTED = [(key, mistake) for mistake, keys in PASTED_KEYS.items() for key in keys]
 # Where a key lands by mistake; the redactor has never seen it.
@@ -3081,6 +3101,21 @@ def test_named_certificates_are_used(tls_emulator: Emulator, certificate: Path) 
         assert tls_emulator.connections == number
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_bytes_after_a_body_answer_nothing(
+    tls_emulator: Emulator, certificate: Path, framing: str
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    extra = [head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+             for body in (OK, words("extra"))]  # fmt: skip
+    first = extra[0] if framing == "length" else at_once(respond(OK))
+    tls_emulator.queue.append([first + extra[1]])
+    with Plugin(
+        tls_emulator.base_url, env={"SSL_CERT_FILE": str(certificate)}
+    ) as plugin:
+        assert [plugin.turn(ask()).text for _ in range(2)] == ["ok", "ok"]
+
+
 def by_socks(folder: Path, port: int) -> Env:
     return {**planted(folder, socks=SOCKS), "all_proxy": f"socks5://127.0.0.1:{port}"}
 
@@ -3159,6 +3194,9 @@ UNTELLING: list[str | Obj] = [
 MESSAGES = """
 400 model_unavailable invalid params, unknown model 'abc' (2013)
 400 model_unavailable Unknown model: abc
+400 model_unavailable model MiniMax-M2.5 has been retired
+404 model_unavailable 模型不存在
+400 context_too_long input exceeded the context limit
 404 model_unavailable model: abc
 404 rejected nothing here
 401 auth invalid api key, unknown model
@@ -3185,6 +3223,8 @@ ERROR_CASES: list[tuple[int, str | Obj, str, int | None]] = [
     *((status, "", "protocol|empty_response", None) for status in (200, 204)),
     (200, {"error": {"message": "high load (2064)"}}, "overloaded", 2064),
     (200, {"type": "overloaded_error", "message": "busy"}, "overloaded", None),
+    (404, {"error": "model 'x' not found"}, "model_unavailable", None),
+    (400, api_error("用完（2056）"), "quota_exhausted", 2056),
 ]
 PLAN, BALANCE, OLD = "sk-cp-" + "a" * 30, "sk-api-" + "a" * 30, "eyJ" + "a" * 30
 # Key, status, message, model, and what the hint names.
@@ -3848,14 +3888,26 @@ def test_python_turn_does_not_change_its_input(emulator: Emulator) -> None:
         assert client.complete(turn)["type"] == "turn_end" and same(turn, before)
 
 
+def test_usage_counts_wherever_it_stands() -> None:
+    translator = provider.EventTranslator()
+    change = {"stop_reason": "end_turn", "usage": {"output_tokens": 7}}
+    last = {"type": "message", "usage": {"input_tokens": 3}}
+    for payload in (started(), {**stopping(), "usage": None, "delta": change},
+                    {**STOP, "message": last}):  # fmt: skip
+        assert isinstance(list(translator.translate(payload)), list)
+    assert translator.usage == {"input_tokens": 3, "output_tokens": 7}
+
+
 def test_python_cancel_and_a_bad_one(emulator: Emulator) -> None:
     emulator.answer = lambda request: unfinished(BEGUN, hold)
     cancel = threading.Event()
-    bad = types.SimpleNamespace(is_set=lambda: 1 // 0)
+    bad = [lambda: 1 // 0, sys.exit]
     with python_client(emulator, idle_timeout=0.3) as client:
-        with contextlib.suppress(ZeroDivisionError):
-            end = list(client.turn(ask(), bad))[-1]
-            assert end["error"]["code"] in ("internal", "timeout")
+        for is_set in bad:
+            with contextlib.suppress(ZeroDivisionError, SystemExit):
+                odd = types.SimpleNamespace(is_set=is_set)
+                end = list(client.turn(ask(), odd))[-1]
+                assert end["error"]["code"] in ("internal", "timeout")
         assert list(client.turn(ask()))[-1]["error"]["code"] == "timeout"
     with python_client(emulator) as client:
         for event in client.turn(ask(), cancel=cancel):

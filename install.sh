@@ -34,8 +34,7 @@ quoted() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 absolute() { case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$(pwd)" "$1" ;; esac }
 
 # ---- Python and its packages -------------------------------------------------------
-# Runs in / and with -E, so that neither files in the working directory nor PYTHON*
-# variables change what a Python finds; and without stdin, which may hold the key.
+# Neither local files nor PYTHON* variables change what a Python finds; no stdin, no key.
 isolated() (cd / && run=$1 && shift && exec "$run" -E "$@" </dev/null)
 
 candidates() (
@@ -85,9 +84,8 @@ find_pip() { # sets pip, the argument that starts it: Python can run one inside 
     done
 }
 
-# get_packages DIRECTORY PACKAGE...: downloads wheels into $stage and unpacks them. Unlike
-# an installation, a download has no prefix, root, target or dry run that the user may
-# have set for pip. Of pip's variables, only those stay that it needs to reach an index.
+# get_packages DIRECTORY PACKAGE...: downloads wheels into $stage and unpacks them. Of the
+# user's variables for pip, only those stay that a download needs to reach an index.
 get_packages() (
     directory=$1
     shift
@@ -119,9 +117,12 @@ has_requests() { # has_requests DIRECTORY
 # ---- config.json and plexum.json ---------------------------------------------------
 json() { # json FUNCTION FILE ARGUMENT...: calls set_up or allow
     "$python" -I -S -c '
-import getpass, json, os, signal, subprocess, sys, tempfile, time
+import contextlib, getpass, json, os, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 
+def say(text):
+    with contextlib.suppress(OSError):  # a closed stdout is no reason to stop
+        os.write(1, (text + "\n").encode())
 def load(path):
     text = Path(path).read_text("utf-8-sig") if os.path.exists(path) else ""
     return json.loads(text.strip() or "{}")
@@ -142,10 +143,8 @@ def save(path, data):
 
 def store(config, name, value, text):
     save(config, {**load(config), name: value})
-    print("stored: " + text, flush=True)
-
+    say("stored: " + text)
 def check(launcher, *options, **environ):
-    """The results of the check that the plugin runs on itself."""
     command, environ = [launcher, "check", "--json", *options], {**os.environ, **environ}
     done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     return json.loads(done.stdout)["checks"]
@@ -168,7 +167,7 @@ def store_key(config, launcher):
             return True
         if not os.isatty(0):
             sys.exit("install.sh: %s; nothing was stored" % text)
-        print(text + "; paste it again", flush=True)
+        say(text + "; paste it again")
 
 def set_up(config, launcher, region, is_key_given, is_offline):
     """Exit with 0 if MiniMax accepts the key, 4 if that is unknown, 5 without a key."""
@@ -180,28 +179,29 @@ def set_up(config, launcher, region, is_key_given, is_offline):
         has_key = store_key(config, launcher) or has_key
     if is_offline or not os.isatty(0) or not has_key:
         sys.exit(4 if has_key else 5)
-    print("checking the key with MiniMax, which spends no tokens ...", flush=True)
+    say("checking the key with MiniMax, which spends no tokens ...")
     rows = check(launcher, PLEXUM_MINIMAX_CONFIG=config)
     for region in [row["settings"]["region"] for row in rows if row.get("settings")]:
         store(config, "region", region, "region " + region)
         rows = check(launcher, PLEXUM_MINIMAX_CONFIG=config)
     problems = [row for row in rows if row["status"] == "problem"]
     for row in problems:
-        print("problem: %s\n  -> %s" % (row["text"], row["remedy"]))
+        say("problem: %s\n  -> %s" % (row["text"], row["remedy"]))
     sys.exit(4 if problems else 0)
 
 def allow(path, name, is_question=""):
     data = load(path)
-    names = data.setdefault("plugins", {}).setdefault("allow", [])
+    plugins = data["plugins"] = data.get("plugins") or {}  # Go writes null if empty
+    names = plugins["allow"] = plugins.get("allow") or []
     if is_question or name in names:
-        sys.exit(name not in names)
+        sys.exit(name not in list(names))
     names.append(name)
     if os.path.exists(path):
         backup = os.path.realpath(path) + time.strftime(".bak-%Y%m%d-%H%M%S")
         os.link(os.path.realpath(path), backup)  # save() makes a new file
-        print("backup     " + backup)
+        say("backup     " + backup)
     save(path, data)
-    print("allowed    in " + path)
+    say("allowed    in " + path)
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: sys.exit(143))  # getpass turns the echo on again
@@ -235,8 +235,7 @@ END
     cat <<'END'
 [ -x "$python" ] ||
     { echo "plexum-minimax: $python is gone; run install.sh again" >&2 && exit 3; }
-# -E and -S: neither PYTHON* variables nor start-up files of other packages change what
-# runs or slow it down. Imported, unlike run, the plugin starts from cached bytecode.
+# -E and -S: no start-up file changes what runs. Imported, it starts from cached bytecode.
 exec "$python" -E -S -c 'import gc, sys
 paths, *sys.argv = sys.argv[1:]
 sys.path[:1] = []  # the working directory
@@ -273,7 +272,7 @@ install_files() {
         die "$module.py does not run with Python 3.$minor at $python; nothing was changed"
     write_launcher >"$stage/$launcher"
     chmod 755 "$stage/$launcher"
-    [ -e "$config" ] || (umask 077 && echo '{"api_key": ""}' >"$stage/config.json")
+    [ -e "$config" ] || [ -L "$config" ] || (umask 077 && echo '{"api_key": ""}' >"$stage/config.json")
     for file in config.json "$module.py" manifest.json "$launcher"; do
         [ ! -e "$stage/$file" ] || mv -f "$stage/$file" "$target/" || die "cannot write $target/$file"
     done
@@ -409,6 +408,7 @@ main() {
     case $region in '' | global | cn) ;; *) die "--region must be global or cn, not $region" 2 ;; esac
     [ -z "$wheels" ] || { wheels=$(cd -- "$wheels" && pwd) && offline=yes; } 2>/dev/null ||
         die "--wheels needs a directory" 2
+    (exec 3<&0) 2>/dev/null || exec </dev/null # it may be closed
     exec 3<&0 # only what asks for the key reads it
     trap 'trap "" HUP INT TERM; cleanup' EXIT
     trap 'exit 130' INT

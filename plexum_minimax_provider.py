@@ -27,7 +27,7 @@ As a library it has ``MiniMaxProvider``, the events that this yields,
 Licence: the same as Plexum's.  The file travels alone; keep this paragraph.
 """
 
-# ruff: noqa: BLE001, PYI034, S110, SIM102, UP017, UP036
+# ruff: noqa: BLE001, PYI034, S110, UP017, UP036
 # A plugin must survive any exception, and this one runs on Python 3.8.
 
 from __future__ import annotations
@@ -405,18 +405,14 @@ def load_json(
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
     if len(text) > max_depth and text.count("[") + text.count("{") > max_depth:
-        if _is_deep(value, max_depth):
+        level = [value]
+        for _ in range(max_depth):
+            containers = [v for v in level if isinstance(v, (dict, list))]
+            inner = (v.values() if isinstance(v, dict) else v for v in containers)
+            level = [child for children in inner for child in children]
+        if any(isinstance(child, (dict, list)) for child in level):
             raise ValueError(f"nested deeper than {max_depth} levels")
     return value
-
-
-def _is_deep(value: Any, max_depth: int) -> bool:
-    level = [value]
-    for _ in range(max_depth):
-        containers = [v for v in level if isinstance(v, (dict, list))]
-        inner = (v.values() if isinstance(v, dict) else v for v in containers)
-        level = [child for children in inner for child in children]
-    return any(isinstance(child, (dict, list)) for child in level)
 
 
 def parsed(text: str) -> Any:
@@ -1490,7 +1486,7 @@ class Block:
         end = {"type": BLOCK_END, "index": self.index, "block": block}
         if "input" in self.parts:
             raw = "".join(self.parts["input"])
-            self.problem = self.problem or _read_input(block, raw)
+            self.problem = self.problem or self._read_input(raw)
             if self.problem:
                 del block["input"]
                 end["input_json"] = raw
@@ -1501,20 +1497,22 @@ class Block:
         self.parts.clear()
         return end
 
+    def _read_input(self, raw: str) -> str:
+        """Parse the input of a call, once it is whole: never a prefix, never a guess.
 
-def _read_input(block: JSON, raw: str) -> str:
-    """Parse the input of a call, once it is whole: never a prefix, never a guess.
-
-    Returns why the call cannot be made, "" if it can.
-    """
-    try:
-        block["input"] = load_json(raw or "{}", MAX_UPSTREAM_DEPTH, True)
-    except ValueError:
-        block["input"] = None
-    if not isinstance(block["input"], dict):
-        return "has an input that is not one JSON object"
-    is_named = all(isinstance(block.get(f), str) and block[f] for f in ("id", "name"))
-    return "" if is_named or block["type"] != "tool_use" else "has no id or no name"
+        Returns why the call cannot be made, "" if it can.
+        """
+        block = self.finished
+        try:
+            block["input"] = load_json(raw or "{}", MAX_UPSTREAM_DEPTH, True)
+        except ValueError:
+            block["input"] = None
+        if not isinstance(block["input"], dict):
+            return "has an input that is not one JSON object"
+        is_named = all(
+            isinstance(block.get(f), str) and block[f] for f in ("id", "name")
+        )
+        return "" if is_named or block["type"] != "tool_use" else "has no id or no name"
 
 
 class EventTranslator:
@@ -2397,6 +2395,19 @@ class WatchedConnection:
     idle_since = 0.0
     twin: Any = None  # a duplicate of the socket, while no turn uses it
 
+    @staticmethod
+    def watch_pool(pool: Any) -> None:
+        """Make a urllib3 pool open connections that report to their exchange."""
+        base = type(
+            pool
+        ).ConnectionCls  # at each request: recorders replace it for a while
+        if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
+            pool.ConnectionCls = base  # another program's, whose internals may differ
+            _LOCAL.exchange.connected(None)
+        elif getattr(pool.ConnectionCls, "base", None) is not base:
+            name, bases = "Connection", (WatchedConnection, base)
+            pool.ConnectionCls = type(name, bases, {"base": base})
+
     def connect(self: Any) -> None:
         self.take()
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
@@ -2441,17 +2452,6 @@ def shut_down(sock: Any) -> None:
             sock.shutdown(2)
     except OSError:
         pass  # the server was faster, or the socket is closed
-
-
-def watch_pool(pool: Any) -> None:
-    """Make a urllib3 pool open connections that report to their exchange."""
-    base = type(pool).ConnectionCls  # at each request: recorders replace it for a while
-    if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
-        pool.ConnectionCls = base  # another program's, whose internals may differ
-        _LOCAL.exchange.connected(None)
-    elif getattr(pool.ConnectionCls, "base", None) is not base:
-        name, bases = "Connection", (WatchedConnection, base)
-        pool.ConnectionCls = type(name, bases, {"base": base})
 
 
 def import_requests() -> Any:
@@ -2506,7 +2506,7 @@ class Client:
                 cert_verify = adapter.cert_verify
 
                 def prepare_pool(pool: Any, *args: Any) -> None:
-                    watch_pool(pool)
+                    WatchedConnection.watch_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with every pool, old or new, before it uses it.
@@ -3281,12 +3281,12 @@ class Capture:
 
     def _save(self) -> None:
         """Write the file under another name first, so that it is never half-written."""
-        data = b"".join(json_line(row) for row in self._rows)
+        data = b"".join(self._line(row) for row in self._rows)
         if len(data) > self.MAX_FILE:
             self.head["full"] = True
             if "event" in self._rows[-1]:
-                self._rows[-1]["event"] = without_large(self._rows[-1]["event"])
-            data = b"".join(json_line(without_large(row)) for row in self._rows)
+                self._rows[-1]["event"] = self._without_large(self._rows[-1]["event"])
+            data = b"".join(self._line(self._without_large(row)) for row in self._rows)
         os.makedirs(os.path.dirname(self.path) or ".", 0o700, exist_ok=True)
         self._make_room(os.path.dirname(self.path) or ".")
         # O_EXCL: never write to a file, or through a link, that exists already.
@@ -3303,6 +3303,17 @@ class Capture:
             raise
         finally:
             os.close(fd)
+
+    @staticmethod
+    def _line(row: JSON) -> bytes:
+        """A row of a capture, masked, as UTF-8."""
+        text = json.dumps(SECRETS.value(row), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace") + b"\n"
+
+    @staticmethod
+    def _without_large(fields: JSON, limit: int = 64 * 1024) -> JSON:
+        """`fields` without those that are larger than `limit` as JSON."""
+        return {k: v for k, v in fields.items() if len(dump_json(v)) < limit}
 
     def _make_room(
         self, folder: str, max_count: int = 500, max_size: int = 512 * MIB
@@ -3323,17 +3334,6 @@ class Capture:
             total -= sizes.pop(path)
             with suppress(OSError):  # likewise, or another user owns it
                 os.unlink(path)
-
-
-def json_line(row: JSON) -> bytes:
-    """A row of a capture, masked, as UTF-8."""
-    text = json.dumps(SECRETS.value(row), ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace") + b"\n"
-
-
-def without_large(fields: JSON, limit: int = 64 * 1024) -> JSON:
-    """`fields` without those that are larger than `limit` as JSON."""
-    return {k: v for k, v in fields.items() if len(dump_json(v)) < limit}
 
 
 # --- a turn
@@ -3914,6 +3914,16 @@ class Recording(Exchange):
         self.attempts = deque(rows[1:-1])  # those that are still to come
         self._head, self._end, self._scope = rows[0], rows[-1]["event"], scope
 
+    def load(self) -> Settings:
+        """The settings of a capture; a replay has no key and is not captured itself."""
+        values = default_values()
+        for name, value in self._head["settings"].items():
+            if name in OPTIONS and name not in Capture.PRIVATE:
+                values[name] = check_value(name, value, "the capture")
+        values["api_key"] = key_kind(str(self._head.get("key", "")))[0] + "***"
+        values["log_level"] = "error"
+        return Settings(values, {}, [], "", 0, [])
+
     def sleep(self, seconds: float) -> None:
         if not self.attempts and self._end.get("stop_reason") == CANCELLED:
             raise Cancelled  # as in the recording
@@ -3942,7 +3952,7 @@ class Recording(Exchange):
             self.seconds, data = self._reads.popleft()
         elif failure and not self.ended:
             self.seconds = self._row["t"]
-            raise recorded_error(failure)
+            raise self._recorded_error(failure)
         if not self._reads and failure.get("code") == CANCELLED:
             self._scope.cancel()
         self.ended = not data
@@ -3953,6 +3963,21 @@ class Recording(Exchange):
 
     def close(self) -> None:
         pass
+
+    @staticmethod
+    def _recorded_error(failure: JSON) -> Exception:
+        """The error that ended a recorded attempt.
+
+        It has no details: those come from answers, which are replayed themselves.
+        """
+        code = str(failure.get("code"))
+        if code not in ERRORS:
+            return Cancelled()
+        texts = {name: str(failure.get(name, "")) for name in ("message", "hint")}
+        advice = str(failure.get("advice"))
+        texts["advice"] = advice if advice in ADVICE else ""
+        is_retryable = bool(failure.get("retryable"))
+        return ProviderError(code, retryable=is_retryable, **texts)
 
 
 def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
@@ -3972,7 +3997,7 @@ def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
         return source if is_source else {"problem": "not recorded"}
 
     world = World(
-        load=lambda: recorded_settings(head),
+        load=recording.load,
         post=recording.post,
         read_image=read_image,
         now=lambda: scope.accepted + recording.seconds,
@@ -4034,32 +4059,6 @@ def read_row(line: bytes, number: int) -> JSON:
     except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError("its times or reads are missing or wrong") from None
     return dict(row)
-
-
-def recorded_settings(head: JSON) -> Settings:
-    """The settings of a capture; a replay has no key and is not captured itself."""
-    values = default_values()
-    for name, value in head["settings"].items():
-        if name in OPTIONS and name not in Capture.PRIVATE:
-            values[name] = check_value(name, value, "the capture")
-    values["api_key"] = key_kind(str(head.get("key", "")))[0] + "***"
-    values["log_level"] = "error"
-    return Settings(values, {}, [], "", 0, [])
-
-
-def recorded_error(failure: JSON) -> Exception:
-    """The error that ended a recorded attempt.
-
-    It has no details: those come from answers, which are replayed themselves.
-    """
-    code = str(failure.get("code"))
-    if code not in ERRORS:
-        return Cancelled()
-    texts = {name: str(failure.get(name, "")) for name in ("message", "hint")}
-    advice = str(failure.get("advice"))
-    texts["advice"] = advice if advice in ADVICE else ""
-    is_retryable = bool(failure.get("retryable"))
-    return ProviderError(code, retryable=is_retryable, **texts)
 
 
 def difference(before: Any, now: Any, path: str = "") -> str:
@@ -5767,6 +5766,23 @@ class Checkup:
         hint += f" (current: {', '.join(CURRENT_MODELS)})."
         self.add(status, "model used", text, "" if status == OK else hint)
 
+    @staticmethod
+    def show(result: JSON) -> None:
+        """Print a result, and what to do about it, with `~` for the home directory."""
+        status, home = result["status"], os.path.expanduser("~").rstrip(os.sep)
+        # Not in the middle of a path or a URL.
+        path = re.compile(
+            rf"(?<![\w/.:~-]){re.escape(home or '~')}(?={re.escape(os.sep)})"
+        )
+        text, hint = (path.sub("~", visible(result[n])) for n in ("text", "remedy"))
+        head = f"{status:<9}{result['check']:<14}"
+        if width() < 60:
+            out(paint(head.rstrip(), status) + "\n")
+            head = "  "
+        note(head, text, status, 1)
+        if hint:
+            note(" " * len(head) + "-> ", hint, "bold", 1)
+
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
     """Print problems, then warnings, then a summary; with -v, everything."""
@@ -5783,7 +5799,7 @@ def _check(options: Any, provider: MiniMaxProvider) -> int:
     for status in (PROBLEM, WARNING, *((OK, SKIPPED) if options.verbose else ())):
         for result in checkup.results:
             if result["status"] == status:
-                print_result(result)
+                checkup.show(result)
     more = "" if options.verbose else "; check -v shows everything"
     text = f"problems: {counts[PROBLEM]}, warnings: {counts[WARNING]}{more}"
     if not any(counts.values()):
@@ -5793,21 +5809,6 @@ def _check(options: Any, provider: MiniMaxProvider) -> int:
             text = "All is well, as far as can be checked offline."
     out(text + "\n")
     return EXIT_OK if is_ok else EXIT_ERROR
-
-
-def print_result(result: JSON) -> None:
-    """Print a result, and what to do about it, with `~` for the home directory."""
-    status, home = result["status"], os.path.expanduser("~").rstrip(os.sep)
-    # Not in the middle of a path or a URL.
-    path = re.compile(rf"(?<![\w/.:~-]){re.escape(home or '~')}(?={re.escape(os.sep)})")
-    text, hint = (path.sub("~", visible(result[n])) for n in ("text", "remedy"))
-    head = f"{status:<9}{result['check']:<14}"
-    if width() < 60:
-        out(paint(head.rstrip(), status) + "\n")
-        head = "  "
-    note(head, text, status, 1)
-    if hint:
-        note(" " * len(head) + "-> ", hint, "bold", 1)
 
 
 # --- replay

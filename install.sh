@@ -191,8 +191,8 @@ def set_up(config, launcher, region, is_key_given, is_offline):
 
 def allow(path, name, is_question=""):
     data = load(path)
-    plugins = data["plugins"] = data.get("plugins") or {}  # Go writes null if empty
-    names = plugins["allow"] = plugins.get("allow") or []
+    plugins = {} if data.get("plugins") is None else data["plugins"]  # as Go writes it
+    names = [] if plugins.get("allow") is None else plugins["allow"]
     if is_question or name in names:
         sys.exit(name not in list(names))
     names.append(name)
@@ -200,7 +200,7 @@ def allow(path, name, is_question=""):
         backup = os.path.realpath(path) + time.strftime(".bak-%Y%m%d-%H%M%S")
         os.link(os.path.realpath(path), backup)  # save() makes a new file
         say("backup     " + backup)
-    save(path, data)
+    save(path, {**data, "plugins": {**plugins, "allow": names}})
     say("allowed    in " + path)
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):

@@ -5085,6 +5085,13 @@ def test_allow_keeps_what_is_there_and_a_backup(installer: Installer) -> None:
         output = installer.run("--offline --no-demo --allow", code=1)
         assert f"{plexum} was left alone: " in output and "--allow\n" in output
         assert real.read_text() == broken
+    for nothing in ('{"plugins": null}', '{"plugins": {"allow": null}}'):
+        real.write_text(nothing)
+        installer.run("--offline --no-demo --allow")
+        allowed = json.loads(real.read_text())["plugins"]["allow"]
+        assert allowed == ["plexum-minimax-provider"]
+        for path in installer.folder.glob("real.json.bak-*"):
+            path.unlink()
     before = '{"é": [1.5, null], "plugins": {"allow": ["other"], "x": {}}}'
     real.write_text(before, encoding="utf-8")
     real.chmod(0o640)

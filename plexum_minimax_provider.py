@@ -364,19 +364,26 @@ def _float(text: str) -> float:
     return value
 
 
-def _int(text: str, max_digits: int = 4300) -> int:
-    """Parse an integer of up to as many digits as Python itself reads since 3.11."""
-    if len(text.lstrip("-")) > max_digits:
-        raise ValueError(f"an integer has more than {max_digits} digits")
+_MAX_DIGITS = 4300  # of an integer: as many as Python itself reads since 3.11
+
+
+def _int(text: str) -> int:
+    if len(text.lstrip("-")) > _MAX_DIGITS:
+        raise ValueError(f"an integer has more than {_MAX_DIGITS} digits")
     return int(text)
 
 
-# The decoders; the key tells whether strings may hold raw control characters.
-_DECODERS: dict[bool, Any] = {
-    lax: json.JSONDecoder(
-        strict=not lax, parse_int=_int, parse_float=_float, parse_constant=_float
+# The decoders, by whether strings may hold raw control characters, and whether the text
+# is so long that an integer in it may be too long.
+_DECODERS: dict[tuple[bool, bool], Any] = {
+    (lax, is_long): json.JSONDecoder(
+        strict=not lax,
+        parse_int=_int if is_long else None,
+        parse_float=_float,
+        parse_constant=_float,
     )
     for lax in (False, True)
+    for is_long in (False, True)
 }
 # ASCII and compact.  Raises ValueError for values that JSON cannot express.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -391,13 +398,14 @@ def load_json(
     `max_depth` levels; `control_characters` allows raw ones inside strings.  Raises
     only ValueError, with a reason that quotes none of the text.
     """
-    decoder = _DECODERS[control_characters]
+    decoder = _DECODERS[control_characters, len(text) > _MAX_DIGITS]
     try:
         # decode() would spend as long on its search for white space as on the parsing.
-        start = len(text) - len(text.lstrip(" \t\r\n"))
+        is_bare = text[:1] == "{"
+        start = 0 if is_bare else len(text) - len(text.lstrip(" \t\r\n"))
         value, end = decoder.raw_decode(text, start)
-        rest = text[end:].lstrip(" \t\r\n")
-        if rest:
+        if end < len(text) and text[end:].lstrip(" \t\r\n"):
+            rest = text[end:].lstrip(" \t\r\n")
             raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
@@ -764,11 +772,7 @@ class SSEDecoder:
             if self._first:
                 self._first = False
                 text = text[1:] if text[:1] == "\ufeff" else text
-            for line in text.split("\n"):
-                self._size += len(line)
-                if self._size > self._limit:
-                    break  # _size stays, so every later call fails too
-                self._read_line(line, events)
+            self._read_lines(text.split("\n"), events)
         if rest:
             self._pieces.append(rest)
             self._held += len(rest)
@@ -779,25 +783,30 @@ class SSEDecoder:
     def close(self) -> list[ServerSentEvent]:
         return self.feed(b"\n\n")
 
-    def _read_line(self, line: str, events: list[ServerSentEvent]) -> None:
-        field, _, value = line.partition(":")
-        if field == "data":
-            self._data.append(value[1:] if value[:1] == " " else value)
-        elif field == "event":
-            self._name = value[1:] if value[:1] == " " else value
-        elif not line:
-            self._end_bare(events)
-            if self._data:
-                name, data = self._name or "message", "\n".join(self._data)
-                events.append(ServerSentEvent(name, data))
-            self._name, self._data, self._size = "", [], 0
-        elif line[0] == "{" or (line.lstrip()[:1] == "{" and not self._bare):
-            self._end_bare(events)
-            self._bare.append(line)
-            if line.rstrip()[-1] == "}":  # a blank line may never follow
+    def _read_lines(self, lines: list[str], events: list[ServerSentEvent]) -> None:
+        size, name, data = self._size, self._name, self._data  # most work is here
+        for line in lines:
+            size += len(line)
+            if size > self._limit:
+                break  # the size stays, so every later call fails too
+            field, _, value = line.partition(":")
+            if field == "data":
+                data.append(value[1:] if value[:1] == " " else value)
+            elif field == "event":
+                name = value[1:] if value[:1] == " " else value
+            elif not line:
                 self._end_bare(events)
-        elif self._bare:
-            self._bare.append(line)  # JSON may take several lines
+                if data:
+                    events.append(ServerSentEvent(name or "message", "\n".join(data)))
+                name, data, size = "", [], 0
+            elif line[0] == "{" or (line.lstrip()[:1] == "{" and not self._bare):
+                self._end_bare(events)
+                self._bare.append(line)
+                if line.rstrip()[-1] == "}":  # a blank line may never follow
+                    self._end_bare(events)
+            elif self._bare:
+                self._bare.append(line)  # JSON may take several lines
+        self._size, self._name, self._data = size, name, data
 
     def _end_bare(self, events: list[ServerSentEvent]) -> None:
         if self._bare:

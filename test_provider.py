@@ -1234,6 +1234,37 @@ def test_work_is_measured() -> None:
         check_linear(lambda n: [Compared(i) in many[:n] for i in range(n)])
 
 
+def a_loop(read: Callable[[], bytes], run: Any = None) -> Any:
+    limits = {**provider.default_values(), "max_concurrent_turns": 1}
+    limits["max_queued_turns"] = 100000
+    ignore: Any = lambda _: None
+    return provider.PluginLoop(read, ignore, run, limits, ignore)
+
+
+def test_lines_queues_and_comparisons_are_linear_work() -> None:
+    def split(n: int) -> None:
+        [line, _] = a_loop(iter([*[b"x"] * n, b"\n", b""]).__next__)._split()
+        assert line == b"x" * n
+
+    def queue(n: int) -> None:
+        go = threading.Event()
+        loop = a_loop(bytes, lambda *_: go.wait(DEADLINE) and [])
+        for number in range(n):
+            loop._on_line(1, b'{"id":%d,"messages":[]}' % number)
+        for number in range(n):
+            loop._on_line(1, b'{"id":%d,"type":"cancel"}' % number)
+        go.set()
+
+    def compare(n: int) -> None:
+        deep: Any = "x"
+        for _ in range(n // 4):
+            deep = [deep, {"a": 1}]
+        assert provider.difference(deep, copy.deepcopy(deep)) == ""
+
+    for job in (split, queue, compare):
+        check_linear(job)
+
+
 # What `plugin.run_plugin` costs, in lines and calls of all threads, on stderr.
 COUNTED = """
 import http.cookiejar, itertools, os, requests, threading
@@ -5658,9 +5689,7 @@ def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> N
         say("five").says("error: --history", "it holds no conversation")
 
 
-def test_conversation_outlives_a_file_that_cannot_be_saved(
-    site: Emulator, tmp_path: Path
-) -> None:
+def test_conversation_outlives_a_full_disk(site: Emulator, tmp_path: Path) -> None:
     site.answer = minimax(turn=respond(OK))
     name = "n" * 252  # no room for the end of a temporary name
     argv = ("say", "--chat", "--history", str(tmp_path / name))

@@ -4113,6 +4113,34 @@ def test_forked_child_has_the_settings_and_nothing_else(
     assert len({*firsts, server.requests[0].connection}) == 3
 
 
+# The child ends the turn that its parent is in the middle of.
+FORKING_INSIDE = """
+import os
+def ask(text):
+    return {"messages": [{"role": "user", "content": text}]}
+with plugin.MiniMaxProvider(api_key="abcdefgh", base_url=sys.argv[1]) as client:
+    turn = client.turn(ask("held"))
+    for event in turn:
+        if event["type"] == "text_delta":
+            child = os.fork()
+            if child == 0:
+                turn.close()
+                os._exit(0)
+            os.waitpid(child, 0)
+            client.complete(ask("go"))
+    print(event.get("stop_reason"), event.get("error"))
+"""
+
+
+@needs_linux
+def test_child_forked_inside_a_turn_leaves_it_whole(emulator: Emulator) -> None:
+    go = threading.Event()
+    emulator.routes["held"] = respond(BEGUN, wait(go), sse(*TAIL))
+    emulator.routes["go"] = [tell(go), *respond(OK)]
+    done = launch(emulator.base_url, program=as_library(FORKING_INSIDE))
+    assert done.stdout.split() == [b"end_turn", b"None"], done.stderr.decode()
+
+
 # =====================================================================
 # The plugin loop
 # =====================================================================

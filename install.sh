@@ -257,8 +257,8 @@ get_requests() {
     die "  or run this, then ./install.sh --wheels DIR: python3 -m pip download -d DIR requests" 3
 }
 
-# What can fail happens in $stage, while the old plugin still works. Then only renames
-# follow, that of the launcher last: at any moment, the old or the new plugin runs.
+# Everything that can fail happens in $stage, while the old plugin still works. Then the
+# files are renamed, the launcher last, so the old or the new plugin runs at any moment.
 install_files() {
     for left in "$target"/.stage.*; do
         kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left" # of an install that was killed

@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     JSON = dict[str, Any]
-    Warn = Callable[[str, str], None]
     Batch = list[JSON]
 
 __version__ = "1.1.0"
@@ -404,8 +403,8 @@ def load_json(
         is_bare = text[:1] == "{"
         start = 0 if is_bare else len(text) - len(text.lstrip(" \t\r\n"))
         value, end = decoder.raw_decode(text, start)
-        if end < len(text) and text[end:].lstrip(" \t\r\n"):
-            rest = text[end:].lstrip(" \t\r\n")
+        rest = text[end:].lstrip(" \t\r\n")
+        if rest:
             raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
@@ -1875,6 +1874,10 @@ def default_values() -> JSON:
     return {name: option.default for name, option in OPTIONS.items()}
 
 
+# The beginning of a key in another text.
+_KEY_IN = re.compile(r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]")
+
+
 def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
     """The value to use for option `name`, which `where` sets to `value`.
 
@@ -1899,9 +1902,6 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
     if problem:
         raise ProviderError("config", f"{where}: {name} {problem}", hint)
     return value
-
-
-_KEY_IN = re.compile(r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]")  # in a text
 
 
 def check_key(value: str) -> tuple[str, str]:
@@ -2132,7 +2132,7 @@ def log_oddities(settings: Settings) -> None:
 
 # --- the log, and files that settings or turns name
 
-
+# Of two threads that log, only one may see the last room in stderr.
 _LOG_LOCK = threading.Lock()
 
 
@@ -2146,30 +2146,31 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
         return
     line = f"{NAME}: {printable(SECRETS.text(text), 2000)}"
     data = line.encode("ascii", "backslashreplace")[:4000] + b"\n"
-    with _LOG_LOCK:  # of two threads, only one may see the last room
+    fd = 2
+    with _LOG_LOCK:
         try:
             fd = _open_stderr()
             if is_ready(fd, reading=False):
                 os.write(fd, data)
-            if fd != 2:
-                os.close(fd)
         except (OSError, ValueError):
             pass
+        if fd != 2:
+            os.close(fd)
 
 
 def _open_stderr() -> int:
     """A descriptor that never blocks, if stderr is a pipe or a terminal; else stderr.
 
-    A terminal may have room for a part of a line only.  O_NONBLOCK on stderr itself
-    would change it for the host, too.
+    A terminal may have room for only a part of a line.  O_NONBLOCK on stderr itself
+    would also change it for the host.
     """
     import stat
 
     mode = os.fstat(2).st_mode
     if os.name == "posix" and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
         try:
-            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
-            return os.open("/proc/self/fd/2", flags)
+            flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+            return os.open("/proc/self/fd/2", os.O_WRONLY | flags)
         except OSError:
             pass  # no /proc, or another user's terminal
     return 2
@@ -2407,9 +2408,8 @@ class WatchedConnection:
     @staticmethod
     def watch_pool(pool: Any) -> None:
         """Make a urllib3 pool open connections that report to their exchange."""
-        base = type(
-            pool
-        ).ConnectionCls  # at each request: recorders replace it for a while
+        # Looked up at each request, since recorders replace it for a while.
+        base = type(pool).ConnectionCls
         if getattr(base, "__module__", "").partition(".")[0] != "urllib3":
             pool.ConnectionCls = base  # another program's, whose internals may differ
             _LOCAL.exchange.connected(None)
@@ -2470,7 +2470,9 @@ def import_requests() -> Any:
     try:
         # By name, so that mypy needs no stubs of requests.
         requests = import_module("requests")
-        return requests.Session and requests.adapters and requests  # no empty folder
+        if not hasattr(requests, "Session"):
+            raise ImportError("it is only a folder of that name")
+        return requests
     except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
@@ -2970,7 +2972,7 @@ def proxy_failure(url: str) -> ProviderError | None:
             return None
     except ValueError:
         pass
-    return ProviderError("config", "the proxy URL is not valid", advice="proxy")
+    return ProviderError("config", _BAD_URL, advice="proxy")
 
 
 def library_versions() -> dict[str, str | None]:
@@ -3012,7 +3014,7 @@ def forget(error: BaseException) -> None:
 
 
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
-_BAD_URL = "the URL of the proxy is not valid"  # base_url was checked before
+_BAD_URL = "the proxy URL is not valid"  # base_url was checked before
 _SOCKS = "requests cannot use the SOCKS proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
@@ -3334,14 +3336,15 @@ class Capture:
         sizes: dict[str, int] = {}
         for entry in os.scandir(folder):
             if re.match(pattern, entry.name) and entry.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):  # another process removed it
+                # Another process may remove it at the same time.
+                with suppress(FileNotFoundError):
                     sizes[entry.path] = entry.stat(follow_symlinks=False).st_size
         total = sum(sizes.values())
         for path in sorted(sizes):  # the names begin with the time
             if len(sizes) < max_count and total <= max_size - self.MAX_FILE:
                 return
             total -= sizes.pop(path)
-            with suppress(OSError):  # likewise, or another user owns it
+            with suppress(OSError):  # as above, or another user owns it
                 os.unlink(path)
 
 

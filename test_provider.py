@@ -2364,6 +2364,8 @@ closing form alone: 0+</minimax:tool_call> 0. ; -> +</minimax:tool_call> ?markup
 in brackets: 0+[TOOL_CALL]{}[/TOOL_CALL] 0. ; -> +[TOOL_CALL]{}[/TOOL_CALL] ?markup
 closing brackets alone: 0+[/TOOL_CALL] 0. ; -> +[/TOOL_CALL] ?markup
 invoke: '0+<invoke name="read">' 0. ; -> '+<invoke name="read">' ?markup
+closing invoke alone: 0+</invoke> 0. ; -> +</invoke> ?markup
+markup in lower case: 0+[tool_call] 0. ; -> +[tool_call] ?markup
 markup, odd brackets: '0+a ]<]mini' '0+max[>[ b' 0. ; -> '+a ]<]minimax[>[ b' ?markup
 markup twice: 0+[TOOL_CALL] 0. 1+[TOOL_CALL] 1. ; -> +[TOOL_CALL] +[TOOL_CALL] ?markup
 markup in thinking: 0~[TOOL_CALL] 0. 1+a 1. ; -> ~[TOOL_CALL] +a ?markup
@@ -5350,6 +5352,31 @@ def test_two_vendored_copies_change_nothing(emulator: Emulator, tmp_path: Path) 
     assert sent == {"Bearer sk-max-00000000", "Bearer sk-her-00000000"}
 
 
+# What the system may lack: some of it is missing on Windows, which is not tested.
+LESS = """
+import os, select, sys
+del select.poll, os.set_blocking, os.O_NONBLOCK, os.O_NOCTTY
+sys.modules["fcntl"] = sys.modules["termios"] = sys.modules["pwd"] = None
+"""
+
+
+def test_system_that_has_less_serves_turns(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.routes = {"held": unfinished(BEGUN, hold)}
+    emulator.queue.append(respond(*cut(RICH.data, "random")))
+    env = planted(tmp_path, sitecustomize=LESS)
+    with Plugin(emulator.base_url, {"api_key": KEY}, env) as plugin:
+        assert same(plugin.turn(ask()).content, RICH.content)
+        held = [plugin.submit(ask("held")) for _ in range(2)]
+        for ident in held:
+            plugin.wait_line("text_delta", ident)
+        plugin.cancel(held[0])
+        check_cancelled(plugin.answer(held[0]))
+        plugin.process.terminate()
+        assert plugin.wait_exit() == 0
+        check_cancelled(plugin.answer(held[1]))
+    plugin.check()
+
+
 # =====================================================================
 # The schema: what goes in and comes out is as it says
 # =====================================================================
@@ -5692,6 +5719,12 @@ def test_events_as_json_are_those_of_the_wire(site: Emulator) -> None:
     site.answer = minimax(turn=WRONG_KEY)
     done = person("say", "--json", "hi", base_url=site.base_url)
     assert done.json["error"]["code"] == "auth" and (done.code, done.err) == (1, "")
+
+
+def test_key_in_an_argument_is_not_printed(site: Emulator) -> None:
+    for argv in (["say", f"--api-key={KEY}"], [KEY], ["--log-level", KEY]):
+        done = person(*argv, base_url=site.base_url)
+        assert done.code == 2 and KEY[-8:] not in done.out + done.err
 
 
 def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> None:
@@ -6678,6 +6711,8 @@ ALTERED: list[tuple[str, str, int, str]] = [
     ("data: {", "dat8: {", 1, ""),
     ('"max_retries":3', '"max_retries":0', 1, ""),
     ('"t":', '"u":', 2, "line 1"),
+    (r'"t":[\d.]+', '"t":1e306', 2, "its times"),
+    ('"advice":""', '"advice":"none"', 0, ""),
     ('"kind":"attempt",', '"kind":"attempt";', 2, "line 2: it cannot be read"),
     ('"data":"', '"dada":"', 2, "its data"),
     (r"\n", "\n\udcff\n", 2, "line 2: it cannot be read"),

@@ -4982,49 +4982,126 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
 
 # --- say: how a turn looks
 
-# Marks of Markdown: of a row (fence, heading, list), in it (bold, code), and its end.
-_MARKS = re.compile(r"(?m)^[^\S\n]*```|^#{1,6} |^[^\S\n]*[-*+] |\*\*|`|\n")
+
+class Plain:
+    """The look of a block that is shown as it is.
+
+    `feed(text)` returns what to print for a piece of the block; `close()` returns what
+    was held back until the next piece, and the end of the row.
+    """
+
+    half = re.compile(r"\Z")  # the end of a piece that is held back
+
+    def __init__(self) -> None:
+        self.held = ""
+        self.column = 0  # of the row; here, 1 also stands for any later one
+
+    def feed(self, text: str) -> str:
+        text = self.held + text
+        self.held = self.half.findall(text[-99:])[0]  # a search in all is quadratic
+        return self.look(text[: len(text) - len(self.held)])
+
+    def close(self) -> str:
+        return self.look(self.held) + "\n" * bool(self.column)
+
+    def look(self, text: str) -> str:
+        if text:
+            self.column = 0 if text.endswith("\n") else 1
+        return text
+
+
+class Markdown(Plain):
+    """The look of a text with light Markdown: marks become colours.
+
+    Every style but a fence ends with its row, so a lone `**` does little harm.
+    """
+
+    half = re.compile(r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z")
+    tokens = re.compile(
+        r"(?m)(?P<fence>^[^\S\n]*```)|(?P<heading>^#{1,6} )|(?P<list>^[^\S\n]*[-*+] )"
+        r"|(?P<bold>\*\*)|(?P<code>`)|(?P<row>\n)|(?P<text>[^\n*`]+|\*)"
+    )
+    style = ""  # the kind of token that began it
+
+    def look(self, text: str) -> str:
+        before = "x" if self.column else "\n"  # so that ^ matches where rows begin
+        super().look(text)
+        return "".join(map(self.token, self.tokens.finditer(before + text, 1)))
+
+    def token(self, match: Any) -> str:
+        """What to show for a token: for most marks nothing, but the style changes."""
+        kind, text, style = match.lastgroup, match.group(), self.style
+        if kind == "fence":
+            self.style = "" if style == "fence" else "fence"
+            return paint(text, "fence")
+        if kind == "text" or style == "fence":
+            return paint(text, style)
+        if kind == "list":
+            return re.sub("[-*+]", "\u2022", text)
+        if kind == "row" or kind == style:
+            self.style = ""
+            return text if kind == "row" else ""
+        follower = match.string[match.end() : match.end() + 1]
+        if style or (kind == "bold" and not follower.strip()):  # a power: 2 ** 3
+            return "" if style == "heading" else paint(text, style)
+        self.style = kind
+        return ""
+
+
+class Thinking(Plain):
+    """The look of thinking: wrapped by words, with a bar on every row.
+
+    Chinese and Japanese may be broken anywhere; their characters take two columns.
+    """
+
+    half = re.compile(r"[^\s\u2e80-\uffef]{0,30}\Z")
+    words = re.compile(r"\n|[^\S\n]+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]{1,30}")
+
+    def look(self, text: str) -> str:
+        rows, columns = "", width()
+        for word in self.words.findall(text):
+            size = sum(2 if c >= "\u2e80" else 1 for c in word)
+            if word == "\n" or (self.column and self.column + size >= columns):
+                rows += "\n" if self.column else "|\n"
+                self.column, word = 0, word.strip()
+            if word:
+                rows += word if self.column else "| " + word
+                self.column = (self.column or 2) + size
+        return paint(rows, "dim") if rows else ""
 
 
 class Screen:
     """A turn as a person reads it: the answer on stdout, the rest on stderr.
 
-    A terminal also shows thinking, in rows with a bar, and light Markdown as colours;
-    control characters are escaped.  A pipe or a file gets the text as it is, and
-    nothing else.  A screen shows one turn.
+    A terminal also shows thinking and tool calls, with control characters escaped.  A
+    pipe or a file gets the text as it is, and nothing else.
     """
 
     def __init__(self, options: Any) -> None:
         self.options, self.at_terminal = options, os.isatty(1)
-        self.is_plain = options.raw or not paint("", "bold")
-        has_thinking = self.at_terminal and not options.hide_thinking
-        self.shown = ("text", "thinking" * has_thinking)  # kinds of blocks
-        self.kind = "waiting"  # then the type of the current block
+        is_plain = options.raw or not paint("", "bold")
+        # The looks of deltas by type; those without a look are not shown.
+        self.looks = {TEXT_DELTA: Plain if is_plain else Markdown}
+        if self.at_terminal and not options.hide_thinking:
+            self.looks[THINKING_DELTA] = Thinking
+        self.kind, self.block = "", Plain()  # the type and look of what is shown now
         self.gap = ""  # what to print before the next block
-        self.held = ""  # the end of the last piece: the next one decides how it looks
-        self.column = 0  # of the current row; 0 or 1 in a text, which is not wrapped
-        self.style = ""  # of Markdown: "", bold, code, heading or fence
-        self.began, self.first = time.monotonic(), 0.0  # first: when the answer began
-        self.has_counter = False  # in the current row of stderr
+        self.state, self.counter = "waiting", ""  # counter: what is in a row of stderr
+        self.began, self.first = time.monotonic(), 0.0  # first: when content came
 
-    def show(self, event: JSON) -> JSON:
-        """Show an event, or print its JSON; returns it, or the one to end with."""
+    def show(self, event: JSON) -> None:
+        """Show an event, or print its JSON."""
         kind = event["type"]
         if self.options.json:
             self.erase_counter()
             out(dump_json(event) + "\n")
-            return event
+            return
         if kind in (BLOCK_END, WARNING, RETRY, *TERMINAL):
-            self.end_row()
-        if kind == BLOCK_START:
-            self.kind = event["block"]["type"]
-            if self.kind in self.shown:  # after a blank row, at a terminal
-                out(self.gap)
-                self.gap = "\n" * self.at_terminal
-        elif kind in (TEXT_DELTA, THINKING_DELTA):
-            self.first = self.first or time.monotonic()
-            self.write(event["text"])
-            self.count_seconds()
+            self.erase_counter()
+            if self.at_terminal or kind != WARNING:  # which may come inside a text
+                self.end_block()
+        if kind in (TEXT_DELTA, THINKING_DELTA):
+            self.write(kind, event["text"])
         elif kind == BLOCK_END and event["block"]["type"] == "tool_use":
             call = event["block"]
             text = event.get("input_json") or dump_json(call.get("input"))
@@ -5032,102 +5109,44 @@ class Screen:
             out(visible(text), 1 if self.at_terminal else 2)
         elif kind == WARNING:
             note("warning: ", event["text"])
-        elif kind == RETRY and event["error"]["code"] != "network":
+        elif kind == RETRY:
             text = "{error[code]}: {error[message]}; again in {delay:g} s "
             text += "(attempt {attempt} of {max_attempts})"
             note("retry: ", text.format(**event))
-        elif kind in (RETRY, ERROR):
-            # Without a network, the retries only take a person's time.
+        elif kind == ERROR:
             print_error(event["error"])
-            return {**event, "type": ERROR}
         elif kind == TURN_END:
             self.conclude(event)
-        return event
+
+    def write(self, kind: str, text: str) -> None:
+        """Show a piece of a block, after a blank row if there was another block."""
+        self.first = self.first or time.monotonic()
+        if kind not in self.looks:
+            self.state = "thinking"
+            return self.count_seconds()
+        self.erase_counter()
+        if kind != self.kind:
+            self.end_block()
+            out(self.gap)
+            self.gap = "\n" * self.at_terminal
+            self.kind, self.block = kind, self.looks[kind]()
+        out(self.block.feed(visible(text) if self.at_terminal else text))
+
+    def end_block(self) -> None:
+        out(self.block.close())
+        self.kind, self.block, self.state = "", Plain(), "waiting"
 
     def count_seconds(self) -> None:
-        """Show on a terminal's stderr what a person waits for, and how long, unless the
-        current block is shown."""
-        if self.kind not in self.shown and is_screen(2):
-            seconds = time.monotonic() - self.began
-            out(paint(f"\r{self.kind} {seconds:.0f} s", "dim", 2), 2)
-            self.has_counter = True
+        """Show on a terminal's stderr how long a person waits, unless text appears."""
+        text = f"{self.state} {time.monotonic() - self.began:.0f} s"
+        if not self.kind and text != self.counter and is_screen(2):
+            self.erase_counter()
+            out(paint(text, "dim", 2), 2)
+            self.counter = text
 
     def erase_counter(self) -> None:
-        out(("\r" + " " * 30 + "\r") * self.has_counter, 2)
-        self.has_counter = False
-
-    def write(self, text: str, is_last: bool = False) -> None:
-        """Show a piece of the current block; with `is_last`, also what was held back.
-
-        At a terminal the last word of thinking waits for its end, so that it is wrapped
-        as a whole.  Of a text, only marks of Markdown and indentation wait.
-        """
-        if self.at_terminal:
-            text = self.held + visible(text)
-            tail = r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z"
-            if self.kind == "thinking":
-                tail = r"[^\s\u2e80-\uffef]{0,30}\Z"
-            self.held = "" if is_last else re.findall(tail, text[-99:])[0]
-            text = text[: len(text) - len(self.held)]
-        if not text or self.kind not in self.shown:
-            return
-        self.erase_counter()
-        if self.kind == "thinking":
-            text = self.in_rows(text)
-        else:
-            text = text if self.is_plain else _MARKS.sub(self.mark, text)
-            self.column = 0 if text.endswith("\n") else 1
-        out(text)  # last, since Ctrl-C may come at any time
-
-    def end_row(self) -> None:
-        """Show what was held back, and end the row and its style."""
-        self.write("", is_last=True)
-        self.erase_counter()
-        end = "\x1b[0m" * bool(self.style) + "\n" * bool(self.column)
-        self.style, self.column = "", 0
-        out(end)
-
-    def in_rows(self, text: str) -> str:
-        """Thinking wrapped by words, each row with a bar.
-
-        Chinese and Japanese are broken anywhere; their characters take two columns.
-        """
-        rows, columns = "", width()
-        pieces = r"\n|[^\S\n]+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]{1,30}"
-        for piece in re.findall(pieces, text):
-            size = sum(2 if c >= "\u2e80" else 1 for c in piece)
-            if piece == "\n" or (self.column and self.column + size >= columns):
-                rows += "\n" if self.column else "|\n"
-                self.column, piece = 0, piece.strip()
-            if piece:
-                rows += piece if self.column else "| " + piece
-                self.column = (self.column or 2) + size
-        return paint(rows, "dim")
-
-    def mark(self, match: Any) -> str:
-        """What to show for a mark of Markdown: mostly, a change of colour.
-
-        Every style but a fence ends with its row, so a lone `**` does little harm.
-        """
-        mark: str = match.group()
-        name = mark.strip()  # "" is the end of a row
-        is_inside = match.start() == 0 and self.column and name not in ("", "**", "`")
-        if is_inside or (self.style == "fence" and name != "```"):
-            return mark
-        if name in ("-", "*", "+"):
-            return mark.replace(name, "\u2022")
-        kinds = {"": self.style, "```": "fence", "`": "code", "**": "bold"}
-        kind = kinds.get(name, "heading")
-        text = mark if name in ("", "```") else ""
-        if kind == self.style:
-            self.style = ""
-            return "\x1b[0m" * bool(kind) + text
-        if self.style:  # a heading is bold anyway
-            return "" if (self.style, name) == ("heading", "**") else mark
-        if name == "**" and not match.string[match.end() : match.end() + 1].strip():
-            return mark  # perhaps a power, as in 2 ** 3
-        self.style = kind
-        return f"\x1b[{_COLORS[kind]}m" + text
+        out("\r" + " " * len(self.counter) + "\r" if self.counter else "", 2)
+        self.counter = ""
 
     def conclude(self, event: JSON) -> None:
         """Write a note if the answer is incomplete, and the figures.
@@ -5138,7 +5157,8 @@ class Screen:
         if reason == CANCELLED:
             out("\n" * self.at_terminal)  # which has echoed ^C
             note("note: ", "cancelled")
-        elif reason == "max_tokens":
+            return  # the counts so far would mislead
+        if reason == "max_tokens":
             note("note: ", "the answer was cut at max_tokens: raise --max-tokens")
         elif reason == "refusal":
             note("note: ", "the model refused to answer")
@@ -5157,18 +5177,20 @@ class Screen:
         yield ", ".join(texts) or "token count unknown"
         if "cost_usd" in event:
             yield f"${event['cost_usd']:.6f}"
-        if self.first:
+        if self.first and event["timing"]["attempts"] == 1:  # else waiting counts, too
             yield f"first token {self.first - self.began:.1f} s"
-        if self.first and "out" in counts:
-            seconds = max(time.monotonic() - self.first, 0.001)
+        seconds = time.monotonic() - self.first
+        if self.first and "out" in counts and seconds > 0.5:  # else it came at once
             yield f"{counts['out'] / seconds:.0f} tokens/s"
 
 
 # --- say: a turn, or a conversation
 
 
-def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
-    """Run and show a turn; return its last event.
+def say_turn(
+    provider: MiniMaxProvider, turn: JSON, options: Any
+) -> tuple[JSON, SystemExit | None]:
+    """Run and show a turn; return its last event, and the exit if stdout is gone.
 
     Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
     the network would go unnoticed until data comes.  So the turn has its own thread,
@@ -5184,57 +5206,87 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
         try:
             for event in provider.turn(turn, cancel):
                 events.put(event)
-        except Exception as error:
-            events.put({"type": ERROR, "error": internal_error(error).to_dict()})
-        events.put(None)  # the turn is over, and its capture is written
+        finally:
+            events.put(None)  # the turn is over, and its capture is written
 
     spawn(run)
-    last: JSON = {"type": ""}
+    end: JSON = {}
+    gone: SystemExit | None = None
     while True:
         try:
             event = events.get(timeout=0.25)
             if event is None:
-                return last
-            if last["type"] not in TERMINAL:
-                last = screen.show(event)
-            if last["type"] == ERROR:
-                cancel.set()  # a person does not wait for a retry
+                return end or {"type": ERROR}, gone
+            if end:
+                continue
+            failed = event["type"] == RETRY and event["error"]["code"] == "network"
+            if failed and not options.json:
+                event = {**event, "type": ERROR}  # a person need not wait for a retry
+                cancel.set()
+            if event["type"] in TERMINAL:
+                end = event
+            if gone is None:
+                screen.show(event)
         except Empty:
             screen.count_seconds()
         except KeyboardInterrupt:
             if cancel.is_set():
                 raise
             cancel.set()
+        except SystemExit as error:  # nobody reads stdout
+            if not options.history:
+                raise
+            gone = error  # but the answer, which is paid for, belongs in the file
 
 
 def _say(options: Any, provider: MiniMaxProvider) -> int:
+    """Send what the person gives, and show the answers."""
+    refuse = options.parser.error
     if options.chat and options.json:
-        options.parser.error("--json does not work with --chat")
-    provider.settings()  # report what is wrong before a person types
-    texts = [" ".join(word for word in options.text if word != "-")]
-    if not options.chat and ("-" in options.text or not os.isatty(0)):
-        texts.append(read_stdin())
-    first: Any = "\n\n".join(text for text in texts if text.strip())
-    if options.image:
-        blocks = [{"type": "text", "text": first}] if first else []
-        first = [*map(image_block, options.image), *blocks]
-    if not first and not options.chat:
-        options.parser.error("nothing to send: give a TEXT, pipe one in, or use --chat")
+        refuse("--json does not work with --chat")
+    for name, low, high, words in (
+        ("max_tokens", 1, 10**7, "from 1 to 10,000,000"),
+        ("temperature", 0, 2, "from 0 to 2"),
+        ("top_p", 1e-9, 1, "above 0, up to 1"),
+    ):
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            refuse(f"--{name.replace('_', '-')} {value:g} is not {words}")
+    # Report what is wrong before a person types.
+    provider.settings()
+    import_requests()
     names = ("system", "max_tokens", "thinking", "effort", "temperature", "top_p")
     turn: JSON = {name: getattr(options, name) for name in names}
     turn["model"] = model_named(options.model)
     messages = load_history(options.history) if options.history else []
+    first = first_content(options)
+    if not first and not options.chat:
+        refuse("nothing to send: give a TEXT, pipe one in, or use --chat")
     end: JSON = {"type": TURN_END}
     for content in prompts(first) if options.chat else [first]:
         turn["messages"] = [*messages, {"role": "user", "content": content}]
-        end = say_turn(provider, turn, options)
+        end, gone = say_turn(provider, turn, options)
         if end.get("message"):  # a failed turn is dropped from the conversation
             messages = [*turn["messages"], end["message"]]
             if options.history:
                 save_history(options.history, messages)
+        if gone is not None:
+            raise gone
     if end.get("stop_reason") == CANCELLED and not options.chat:
         return EXIT_INTERRUPTED
     return EXIT_ERROR if end["type"] == ERROR else EXIT_OK
+
+
+def first_content(options: Any) -> Any:
+    """What the command line and stdin say: a text, or blocks with images."""
+    images = [image_block(name) for name in options.image or []]
+    texts = [" ".join(word for word in options.text if word != "-")]
+    if not options.chat and ("-" in options.text or not os.isatty(0)):
+        texts.append(read_stdin())
+    text = "\n\n".join(text for text in texts if text.strip())
+    if not images:
+        return text
+    return images + ([{"type": "text", "text": text}] if text else [])
 
 
 def model_named(name: str | None) -> str | None:
@@ -5244,10 +5296,15 @@ def model_named(name: str | None) -> str | None:
     more models than this file does.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
-    if not name or name in short or re.match("(?i)minimax-|.*/", name):
-        return short.get(name or "", name)
+    if not name or name in short:
+        return short.get(name or "")
+    if canonical_model(name) in MODELS or re.match("MiniMax-|.*/", name):
+        return name
     forms = {form: id for id in MODELS for form in (id, id[len("MiniMax-") :])}
-    near = {**forms, **short}.get(nearest(name, [*forms, *short], 0.75))
+    forms.update(short)
+    longer = [form for form in forms if fold(form).startswith(fold(name))]
+    longer = longer if len(name) > 1 else []
+    near = forms.get(min(longer, key=len, default="") or nearest(name, forms, 0.75))
     if near is None:
         return name
     text = f'there is no model {printable(name, 60)}; did you mean "{near}"?'
@@ -5261,29 +5318,31 @@ def image_block(name: str) -> JSON:
     try:
         return {"type": "image", "source": read_image_file(name)}
     except ValueError as error:
-        text = f"--image {printable(name, 200)}: {error}"
-        raise ProviderError("invalid_request", text, "Name another file.") from None
+        reason = str(error)
+    if re.match(r"(?i)[a-z]*:?//|[a-z]{3,}:", name):
+        reason = "a URL has to begin with http:// or https://"
+    text = f"--image {printable(name, 200)}: {reason}"
+    raise ProviderError("config", text, "Name another file or URL.")
 
 
 def load_history(path: str) -> list[JSON]:
     """The messages of a file that holds {"messages": [...]}; none if there is no file.
 
-    Raises ProviderError, also if the file cannot be created: better before tokens are
+    Raises ProviderError, also if the file cannot be written: better before tokens are
     spent than after.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.exists(path) and os.access(folder, os.W_OK):
-        return []
-    reason = "it holds no conversation"
-    try:
-        data, _ = read_file(path, 256 * MIB)
-        talk = parsed(data.decode("utf-8", "replace").strip() or '{"messages": []}')
-        if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
-            return list(talk["messages"])
-    except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", error))
-        if isinstance(error, FileNotFoundError) and os.path.isdir(folder):
-            reason = "its directory cannot be written"
+    reason: Any = "it is not in a directory that can be written"
+    if os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):
+        try:
+            data, _ = read_file(path, 256 * MIB)
+            talk = parsed(data.decode("utf-8", "replace").strip() or '{"messages": []}')
+            if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
+                return list(talk["messages"])
+            reason = "it holds no conversation"
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", error)
     text = f"--history {printable(path, 200)}: {reason}"
     raise ProviderError("config", text, "Name another file, or a new one.")
 
@@ -5316,6 +5375,14 @@ def read_stdin() -> str:
     return data.decode("utf-8", "replace").strip("\r\n")
 
 
+_CHAT_HELP = """\
+/help             show this list
+/quit, Ctrl-D     leave; so do /exit, exit and quit
+Ctrl-C            stop an answer, or clear the line
+\"""               begin a text of several lines, or end it
+"""
+
+
 def prompts(first: Any) -> Iterator[Any]:
     """Yield `first`, then what the person types, until they leave or stdin ends.
 
@@ -5323,9 +5390,6 @@ def prompts(first: Any) -> Iterator[Any]:
     """
     prepare_stdin()
     at_terminal = os.isatty(0)
-    help = "/quit  leave; so do /exit, exit, quit and Ctrl-D    /help  this list\n"
-    help += "Ctrl-C  stop an answer                  "
-    help += '"""  begin a text of several lines, or end it\n'
     out("/help lists the commands, /quit leaves.\n" * at_terminal, 2)
     if first:
         yield first
@@ -5346,7 +5410,7 @@ def prompts(first: Any) -> Iterator[Any]:
         if command in ("exit", "quit", "/exit", "/quit"):
             return
         if command == "/help":
-            out(help, 2)
+            out(_CHAT_HELP, 2)
         elif re.match(r"/\w+(\s|$)", command):
             word = command.split()[0]
             near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
@@ -5355,28 +5419,32 @@ def prompts(first: Any) -> Iterator[Any]:
             yield text
 
 
-def read_text(prompt: str = "> ") -> str:
-    """What the person types next: a line, a pasted block, or lines in triple quotes.
+def read_text() -> str:
+    """What the person types next: a line, or a block, which holds a line break.
 
-    A block holds a line break.  The line is edited if that is possible.  Raises
-    EOFError at the end of stdin.
+    A block is pasted, or stands in triple quotes.  Raises EOFError at the end of stdin.
     """
-    try:
-        if not os.isatty(1):  # there it would be part of the answer
-            out(prompt * os.isatty(0), 2)
-        text = input(prompt * (os.isatty(0) and os.isatty(1)))
-    except (OSError, RuntimeError) as error:  # RuntimeError: closed at the start
-        log(f"stdin cannot be read: {getattr(error, 'strerror', 'it is closed')}")
-        raise EOFError from None
-    if prompt == "> " and text.startswith('"""'):
+    text = read_line("> ")
+    if text.startswith('"""'):
         text = "\n" + text[3:]
         try:
             while not text.rstrip(" ").endswith('"""'):
-                text += "\n" + read_text(". ")
+                text += "\n" + read_line(". ")
         except EOFError:
-            pass  # the end of a block, too
-        text = re.sub(r'""" *\Z', "", text)
+            return text
+        text = text.rstrip(" ")[:-3]
     return text
+
+
+def read_line(prompt: str) -> str:
+    """A line, which can be edited at a terminal, or a pasted block."""
+    try:
+        if not os.isatty(1):  # there it would be part of the answer
+            out(prompt * os.isatty(0), 2)
+        return input(prompt * (os.isatty(0) and os.isatty(1)))
+    except (OSError, RuntimeError) as error:  # RuntimeError: closed at the start
+        log(f"stdin cannot be read: {getattr(error, 'strerror', 'it is closed')}")
+        raise EOFError from None
 
 
 def prepare_stdin() -> None:

@@ -5658,15 +5658,21 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say x", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
     ("say --chat", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
     ("say --raw --history /no/x.json x", {}, None, 1, "",
-     "--history /no/x.json: No such"),
+     "--history /no/x.json: it is not in a directory that can be written"),
     ("say x", {"MINIMAX_REGION": "europe"}, None, 1, "", "MINIMAX_REGION|restart"),
     ("say x", NOBODY, None, 1, "", "error: network: |refused|check"),
     ("say x", NO_SUCH_HOST, None, 1, "", "error: network: |nowhere.invalid|check"),
     ("say x", NO_PROXY_THERE, None, 1, "", "error: network: |proxy|HTTPS_PROXY"),
     ("say -m M3 x", {}, None, 1, "", 'did you mean "MiniMax-M3"?'),
+    ("say -m minimax-m3.1 x", {}, None, 1, "", f'did you mean "{M31}"?'),
     ("say -m MiniMax-M4 x", {}, respond(OK), 0, "ok\n", "asked for MiniMax-M4"),
     ("say --image no.png x", {}, None, 1, "",
      "no.png: it cannot be read: No such file"),
+    ("say --image . x", {}, None, 1, "", "error: --image .: it is not a regular file"),
+    ("say --image htp://a.example/b.png x", {}, None, 1, "", "with http:// or https:"),
+    ("say --temperature 5 x", {}, None, 2, "", "--temperature 5 is not from 0 to 2"),
+    ("say --top-p 0 x", {}, None, 2, "", "--top-p 0 is not above 0, up to 1"),
+    ("say --max-tokens 0 x", {}, None, 2, "", "is not from 1 to 10,000,000"),
     ("say", {}, None, 2, "", "usage: | say [options]|nothing to send"),
     ("say --chat --json", {}, None, 2, "", "usage: |--json"),
     ("say x", {}, WRONG_KEY, 1, "", "error: auth: HTTP 401: login fail|check"),
@@ -5798,6 +5804,21 @@ def test_say_whose_reader_goes_away_drops_the_turn(site: Emulator) -> None:
         left.set()
         assert ending() == (141, b"")
         assert site.requests[0].gone.wait(DEADLINE)
+
+
+def test_answer_whose_reader_goes_away_is_kept(site: Emulator, tmp_path: Path) -> None:
+    left, file = threading.Event(), tmp_path / "talk.json"
+    begun = sse(started(), opened(0), text(0, "a\n"))
+    rest = chunk(sse(text(0, "b\n"))) + chunk(sse(*TAIL)) + LAST_CHUNK
+    site.answer = minimax(turn=unfinished(begun, wait(left), rest))
+    argv = ["say", "--history", str(file), "hi"]
+    with running(*argv, base_url=site.base_url) as (process, ending):
+        assert process.stdout.readline() == b"a\n"
+        process.stdout.close()
+        left.set()
+        assert ending() == (141, b"")
+    messages = json.loads(file.read_text())["messages"]
+    assert messages[1]["content"] == [block_text("a\nb\n")]
 
 
 @pytest.mark.parametrize("name", ["say hi", "check", "quota", "models --live"])
@@ -5964,7 +5985,13 @@ def test_answer_at_a_terminal(site: Emulator, name: str) -> None:
         code, screen = terminal.end()
     assert code == 0
     assert [row[: len(wanted)] for row, wanted in zip(screen, rows)] == rows, screen
-    assert all(piece in terminal.output for piece in STYLED.get(name, []))
+    # A style that ends and begins again is one style.
+    styled = re.sub(
+        rb"(\x1b\[\d+m)((?:[^\x1b]|\x1b\[0m\1)+)",
+        lambda style: style[1] + style[2].replace(b"\x1b[0m" + style[1], b""),
+        terminal.output,
+    )
+    assert all(piece in styled for piece in STYLED.get(name, []))
     assert b"\x1b[2J" not in terminal.output
     assert b"\x1b[" not in terminal.output or not {"TERM", "NO_COLOR"} & set(env)
     assert ("MiniMax-M3: " in "".join(screen)) is ("-q" not in argv)

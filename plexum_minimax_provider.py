@@ -4998,7 +4998,7 @@ class Plain:
 
     def feed(self, text: str) -> str:
         text = self.held + text
-        self.held = self.half.findall(text[-99:])[0]  # a search in all is quadratic
+        self.held = self.half.findall(text[-99:])[0]  # 99: a search is quadratic
         return self.look(text[: len(text) - len(self.held)])
 
     def close(self) -> str:
@@ -5049,7 +5049,8 @@ class Markdown(Plain):
 
 
 class Thinking(Plain):
-    """The look of thinking: wrapped by words, with a bar on every row.
+    """The look of thinking: wrapped by words, with a bar on every row, and a blank row
+    after it.
 
     Chinese and Japanese may be broken anywhere; their characters take two columns.
     """
@@ -5069,6 +5070,9 @@ class Thinking(Plain):
                 self.column = (self.column or 2) + size
         return paint(rows, "dim") if rows else ""
 
+    def close(self) -> str:
+        return super().close() + "\n"
+
 
 class Screen:
     """A turn as a person reads it: the answer on stdout, the rest on stderr.
@@ -5084,8 +5088,7 @@ class Screen:
         self.looks = {TEXT_DELTA: Plain if is_plain else Markdown}
         if self.at_terminal and not options.hide_thinking:
             self.looks[THINKING_DELTA] = Thinking
-        self.kind, self.block = "", Plain()  # the type and look of what is shown now
-        self.gap = ""  # what to print before the next block
+        self.block: Plain | None = None  # what is shown now
         self.state, self.counter = "waiting", ""  # counter: what is in a row of stderr
         self.began, self.first = time.monotonic(), 0.0  # first: when content came
 
@@ -5119,34 +5122,35 @@ class Screen:
             self.conclude(event)
 
     def write(self, kind: str, text: str) -> None:
-        """Show a piece of a block, after a blank row if there was another block."""
+        """Show a piece of a block."""
         self.first = self.first or time.monotonic()
-        if kind not in self.looks:
+        look = self.looks.get(kind)
+        if look is None:
             self.state = "thinking"
             return self.count_seconds()
         self.erase_counter()
-        if kind != self.kind:
+        if self.block is None or type(self.block) is not look:
             self.end_block()
-            out(self.gap)
-            self.gap = "\n" * self.at_terminal
-            self.kind, self.block = kind, self.looks[kind]()
+            self.block = look()
         out(self.block.feed(visible(text) if self.at_terminal else text))
 
     def end_block(self) -> None:
-        out(self.block.close())
-        self.kind, self.block, self.state = "", Plain(), "waiting"
+        if self.block is not None:
+            out(self.block.close())
+        self.block, self.state = None, "waiting"
 
     def count_seconds(self) -> None:
         """Show on a terminal's stderr how long a person waits, unless text appears."""
         text = f"{self.state} {time.monotonic() - self.began:.0f} s"
-        if not self.kind and text != self.counter and is_screen(2):
+        if self.block is None and text != self.counter and is_screen(2):
             self.erase_counter()
             out(paint(text, "dim", 2), 2)
             self.counter = text
 
     def erase_counter(self) -> None:
-        out("\r" + " " * len(self.counter) + "\r" if self.counter else "", 2)
-        self.counter = ""
+        if self.counter:
+            out("\r" + " " * len(self.counter) + "\r", 2)
+            self.counter = ""
 
     def conclude(self, event: JSON) -> None:
         """Write a note if the answer is incomplete, and the figures.
@@ -5187,9 +5191,7 @@ class Screen:
 # --- say: a turn, or a conversation
 
 
-def say_turn(
-    provider: MiniMaxProvider, turn: JSON, options: Any
-) -> tuple[JSON, SystemExit | None]:
+def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON, Any]:
     """Run and show a turn; return its last event, and the exit if stdout is gone.
 
     Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
@@ -5211,7 +5213,7 @@ def say_turn(
 
     spawn(run)
     end: JSON = {}
-    gone: SystemExit | None = None
+    gone: Any = None
     while True:
         try:
             event = events.get(timeout=0.25)
@@ -5303,7 +5305,6 @@ def model_named(name: str | None) -> str | None:
     forms = {form: id for id in MODELS for form in (id, id[len("MiniMax-") :])}
     forms.update(short)
     longer = [form for form in forms if fold(form).startswith(fold(name))]
-    longer = longer if len(name) > 1 else []
     near = forms.get(min(longer, key=len, default="") or nearest(name, forms, 0.75))
     if near is None:
         return name

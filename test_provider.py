@@ -5793,32 +5793,25 @@ def test_command_whose_reader_has_gone_ends_quietly(argv: list[str]) -> None:
         assert ending() == (141, b"")
 
 
-def test_say_whose_reader_goes_away_drops_the_turn(site: Emulator) -> None:
+@pytest.mark.parametrize("history", [[], ["--history", "talk.json"]])
+def test_say_whose_reader_goes_away_drops_the_turn_or_keeps_it_in_the_file(
+    site: Emulator, tmp_path: Path, history: list[str]
+) -> None:
     left = threading.Event()
     begun = sse(started(), opened(0), text(0, "a\n"))
-    rest = drip(chunk(sse(text(0, "b\n"))))
-    site.answer = minimax(turn=unfinished(begun, wait(left), rest))
-    with running("say", "hi", base_url=site.base_url) as (process, ending):
+    rest = chunk(sse(text(0, "b\n")))
+    last = rest + chunk(sse(*TAIL)) + LAST_CHUNK if history else drip(rest)
+    site.answer = minimax(turn=unfinished(begun, wait(left), last))
+    options: Obj = {"base_url": site.base_url, "cwd": str(tmp_path)}
+    with running("say", *history, "hi", **options) as (process, ending):
         assert process.stdout.readline() == b"a\n"
         process.stdout.close()
         left.set()
         assert ending() == (141, b"")
-        assert site.requests[0].gone.wait(DEADLINE)
-
-
-def test_answer_whose_reader_goes_away_is_kept(site: Emulator, tmp_path: Path) -> None:
-    left, file = threading.Event(), tmp_path / "talk.json"
-    begun = sse(started(), opened(0), text(0, "a\n"))
-    rest = chunk(sse(text(0, "b\n"))) + chunk(sse(*TAIL)) + LAST_CHUNK
-    site.answer = minimax(turn=unfinished(begun, wait(left), rest))
-    argv = ["say", "--history", str(file), "hi"]
-    with running(*argv, base_url=site.base_url) as (process, ending):
-        assert process.stdout.readline() == b"a\n"
-        process.stdout.close()
-        left.set()
-        assert ending() == (141, b"")
-    messages = json.loads(file.read_text())["messages"]
-    assert messages[1]["content"] == [block_text("a\nb\n")]
+        assert history or site.requests[0].gone.wait(DEADLINE)
+    for file in history[1:]:
+        messages = json.loads((tmp_path / file).read_text())["messages"]
+        assert messages[1]["content"] == [block_text("a\nb\n")]
 
 
 @pytest.mark.parametrize("name", ["say hi", "check", "quota", "models --live"])
@@ -6050,6 +6043,7 @@ def test_conversation_at_a_terminal(site: Emulator) -> None:
         chat.type("quit\n")
         code, screen = chat.end()
     assert code == 0 and "| Où?" in screen and "Grüße, 世界 😀!" in screen
+    assert max(map(len, screen)) <= 80
     first, _, third, fourth = (request.json["messages"] for request in site.requests)
     assert [message["content"] for message in first] == ["é 日本"]
     assert same(third[1], {"role": "assistant", "content": RICH.content})
@@ -6082,6 +6076,7 @@ def test_ctrl_c_in_a_conversation_ends_the_answer_only(site: Emulator) -> None:
         chat.type("\x04")
         code, screen = chat.end()
     assert code == 0 and "note: cancelled" in screen
+    assert sum("token" in row for row in screen) == 1  # no figures of what was cut
     messages = site.requests[2].json["messages"]
     contents = [message["content"] for message in messages]
     assert contents == ["tell me", [block_text("Once upon")], "there?"]

@@ -5246,14 +5246,11 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
     refuse = options.parser.error
     if options.chat and options.json:
         refuse("--json does not work with --chat")
-    for name, low, high, words in (
-        ("max_tokens", 1, 10**7, "from 1 to 10,000,000"),
-        ("temperature", 0, 2, "from 0 to 2"),
-        ("top_p", 1e-9, 1, "above 0, up to 1"),
-    ):
+    ranges = {"max_tokens": (1, 10**7), "temperature": (0, 2), "top_p": (0.001, 1)}
+    for name, (low, high) in ranges.items():
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
-            refuse(f"--{name.replace('_', '-')} {value:g} is not {words}")
+            refuse(f"--{name.replace('_', '-')} must be from {low:,} to {high:,}")
     # Report what is wrong before a person types.
     provider.settings()
     import_requests()

@@ -4984,21 +4984,22 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
 
 
 class Plain:
-    """The look of a block that is shown as it is.
+    """How a block looks that is shown as it is.
 
-    `feed(text)` returns what to print for a piece of the block; `close()` returns what
-    was held back until the next piece, and the end of the row.
+    `feed(text)` returns what to print for a piece of the block, and `close()` what is
+    left to print at its end.
     """
 
-    half = re.compile(r"\Z")  # the end of a piece that is held back
+    half = re.compile(r"\Z")  # the end of a piece that waits for the next piece
 
     def __init__(self) -> None:
         self.held = ""
-        self.column = 0  # of the row; here, 1 also stands for any later one
+        self.column = 0  # in the row; unless a class counts, 1 means any but the first
 
     def feed(self, text: str) -> str:
         text = self.held + text
-        self.held = self.half.findall(text[-99:])[0]  # 99: a search is quadratic
+        # Searching the whole text for an end takes quadratic time.
+        self.held = self.half.findall(text[-99:])[0]
         return self.look(text[: len(text) - len(self.held)])
 
     def close(self) -> str:
@@ -5011,7 +5012,7 @@ class Plain:
 
 
 class Markdown(Plain):
-    """The look of a text with light Markdown: marks become colours.
+    """How a text looks: marks of light Markdown become colours.
 
     Every style but a fence ends with its row, so a lone `**` does little harm.
     """
@@ -5049,8 +5050,7 @@ class Markdown(Plain):
 
 
 class Thinking(Plain):
-    """The look of thinking: wrapped by words, with a bar on every row, and a blank row
-    after it.
+    """How thinking looks: wrapped by words, with a bar on every row, then a blank row.
 
     Chinese and Japanese may be broken anywhere; their characters take two columns.
     """
@@ -5088,7 +5088,7 @@ class Screen:
         self.looks = {TEXT_DELTA: Plain if is_plain else Markdown}
         if self.at_terminal and not options.hide_thinking:
             self.looks[THINKING_DELTA] = Thinking
-        self.block: Plain | None = None  # what is shown now
+        self.block: Any = None  # the look of what is shown now
         self.state, self.counter = "waiting", ""  # counter: what is in a row of stderr
         self.began, self.first = time.monotonic(), 0.0  # first: when content came
 
@@ -5129,7 +5129,7 @@ class Screen:
             self.state = "thinking"
             return self.count_seconds()
         self.erase_counter()
-        if self.block is None or type(self.block) is not look:
+        if type(self.block) is not look:
             self.end_block()
             self.block = look()
         out(self.block.feed(visible(text) if self.at_terminal else text))
@@ -5141,16 +5141,14 @@ class Screen:
 
     def count_seconds(self) -> None:
         """Show on a terminal's stderr how long a person waits, unless text appears."""
-        text = f"{self.state} {time.monotonic() - self.began:.0f} s"
+        text = f"\r{self.state} {time.monotonic() - self.began:.0f} s\x1b[K"
         if self.block is None and text != self.counter and is_screen(2):
-            self.erase_counter()
             out(paint(text, "dim", 2), 2)
             self.counter = text
 
     def erase_counter(self) -> None:
-        if self.counter:
-            out("\r" + " " * len(self.counter) + "\r", 2)
-            self.counter = ""
+        out("\r\x1b[K" * bool(self.counter), 2)
+        self.counter = ""
 
     def conclude(self, event: JSON) -> None:
         """Write a note if the answer is incomplete, and the figures.
@@ -5316,31 +5314,27 @@ def image_block(name: str) -> JSON:
     try:
         return {"type": "image", "source": read_image_file(name)}
     except ValueError as error:
-        reason = str(error)
-    if re.match(r"(?i)[a-z]*:?//|[a-z]{3,}:", name):
-        reason = "a URL has to begin with http:// or https://"
-    text = f"--image {printable(name, 200)}: {reason}"
-    raise ProviderError("config", text, "Name another file or URL.")
+        is_url = re.match(r"(?i)[a-z]*:?//|[a-z]{3,}:", name)
+        reason = "a URL has to begin with http:// or https://" if is_url else error
+        text = f"--image {printable(name, 200)}: {reason}"
+        raise ProviderError("config", text, "Name another file or URL.") from None
 
 
 def load_history(path: str) -> list[JSON]:
-    """The messages of a file that holds {"messages": [...]}; none if there is no file.
+    """The messages of a file that holds {"messages": [...]}, which is made if missing.
 
-    Raises ProviderError, also if the file cannot be written: better before tokens are
-    spent than after.
+    Raises ProviderError if it cannot be read or written: better before tokens are spent
+    than after.
     """
-    reason: Any = "it is not in a directory that can be written"
-    if os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):
-        try:
-            data, _ = read_file(path, 256 * MIB)
-            talk = parsed(data.decode("utf-8", "replace").strip() or '{"messages": []}')
-            if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
-                return list(talk["messages"])
-            reason = "it holds no conversation"
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", error)
+    reason: Any = "it holds no conversation"
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        data, _ = read_file(path, 256 * MIB)
+        talk = parsed(data.decode("utf-8", "replace").strip() or '{"messages": []}')
+        if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
+            return list(talk["messages"])
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
     text = f"--history {printable(path, 200)}: {reason}"
     raise ProviderError("config", text, "Name another file, or a new one.")
 

@@ -5255,10 +5255,10 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
     names = ("system", "max_tokens", "thinking", "effort", "temperature", "top_p")
     turn: JSON = {name: getattr(options, name) for name in names}
     turn["model"] = model_named(options.model)
-    messages = load_history(options.history) if options.history else []
     first = first_content(options)
     if not first and not options.chat:
         refuse("nothing to send: give a TEXT, pipe one in, or use --chat")
+    messages = load_history(options.history) if options.history else []
     end: JSON = {"type": TURN_END}
     for content in prompts(first) if options.chat else [first]:
         turn["messages"] = [*messages, {"role": "user", "content": content}]
@@ -5450,8 +5450,9 @@ def prepare_stdin() -> None:
         import readline
     except ImportError:
         return
-    settings = ("input-meta on", "output-meta on", "convert-meta off")
-    for setting in (*settings, "enable-bracketed-paste on"):
+    settings = ["input-meta on", "output-meta on", "convert-meta off"]
+    settings += ["enable-bracketed-paste on"] * is_screen(1)
+    for setting in settings:
         readline.parse_and_bind("set " + setting)
 
 

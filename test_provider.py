@@ -5896,8 +5896,11 @@ class AtTerminal:
         )
         os.close(terminal)
 
-    def type(self, keys: str) -> None:
+    def type(self, keys: str, *phrases: str) -> None:
+        """Type, and wait until each of `phrases` is shown."""
         os.write(self._master, keys.encode())
+        for phrase in phrases:
+            self.expect(phrase)
 
     def _read(self, seconds: float) -> bool:
         piece = b""
@@ -6010,9 +6013,7 @@ def test_pipe_gets_the_text_and_the_terminal_the_rest(site: Emulator) -> None:
     site.answer = minimax(turn=respond(wait(seen), ALOUD))
     with AtTerminal("say", "--chat", base_url=site.base_url, piped=True) as chat:
         chat.expect("> ")
-        chat.type("hi\n")
-        chat.expect("waiting ")
-        chat.expect(" s")
+        chat.type("hi\n", "waiting ", " s")
         seen.set()
         chat.expect("MiniMax-M3: ")
         chat.expect("> ")
@@ -6027,18 +6028,16 @@ def test_conversation_at_a_terminal(site: Emulator) -> None:
     site.queue.extend([respond(RICH.data), WRONG_KEY, respond(words("two"))])
     env: Env = {"LC_ALL": "C"}
     with AtTerminal("say", "--chat", base_url=site.base_url, env=env) as chat:
+        chat.expect("> ")
         for line, answer in (
             ("/help", "/quit"),
-            ("/foo", "did you mean"),
+            ("/exti", 'did you mean "/exit"?'),
             (" é 日本 ", "tool call: glob"),
             ("lost", "auth: "),
             ('"""\n  a\n\n  b\n"""', "two"),
             ("\x1b[200~/x:\r\tif x:\r\t  exit\x1b[201~", "ok"),  # pasted
         ):
-            chat.expect("> ")
-            chat.type(line + "\n")
-            chat.expect(answer)
-        chat.expect("> ")
+            chat.type(line + "\n", answer, "> ")
         chat.type("quit\n")
         code, screen = chat.end()
     assert code == 0 and "| Où?" in screen and "Grüße, 世界 😀!" in screen
@@ -6056,22 +6055,15 @@ def test_ctrl_c_in_a_conversation_ends_the_answer_only(site: Emulator) -> None:
     site.queue.extend([unfinished(begun, hold), [hold], respond(words("here"))])
     with AtTerminal("say", "--chat", "tell", "me", base_url=site.base_url) as chat:
         chat.expect("Once upon")
-        chat.type("\x03")
-        chat.expect("cancelled")
-        chat.expect("> ")
+        chat.type("\x03", "cancelled", "> ")
         assert site.requests[0].gone.wait(DEADLINE)
         chat.type("again\n")
         site.wait_request(2)
-        chat.type("\x03")
-        chat.expect("cancelled")
-        chat.expect("> ")
-        chat.type("half a li")
-        chat.expect("half a li")
+        chat.type("\x03", "cancelled", "> ")
+        chat.type("half a li", "half a li")
         chat.type("\x03")
         chat.expect("> ", again="\x03")
-        chat.type("there?\n")
-        chat.expect("here")
-        chat.expect("> ")
+        chat.type("there?\n", "here", "> ")
         chat.type("\x04")
         code, screen = chat.end()
     assert code == 0 and "note: cancelled" in screen

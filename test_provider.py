@@ -5637,6 +5637,7 @@ NO_MODEL = refuse(400, api_error("invalid params, unknown model 'x' (2013)"))
 ODD_ID = refuse(400, {**api_error("no\x1b[2J"), "request_id": "\x1b]52;c;eA\x07"})
 NO_COOKIE = refuse(200, base_resp(1004, "no cookie"))
 SILENT = whole(a_block(0, "Hm.", kind="thinking"))
+BROKEN_IN = whole([opened(0), text(0, "o"), delta(0, "odd"), text(0, "k"), closed(0)])
 FULL_LENGTH = whole(a_block(0, "ok"), reason="max_tokens")
 STORY = "Once upon a time\n"
 CUT = unfinished(words(STORY[:-1])[:-150], close)
@@ -5653,6 +5654,7 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
      'tool call: get_weather {"city":"Lisbon"}'),
     ("say x", {}, respond(FULL_LENGTH), 0, "ok\n", "raise --max-tokens"),
     ("say x", {}, respond(SILENT), 0, "", "warning: "),
+    ("say x", {}, respond(BROKEN_IN), 0, "ok\n", "warning: "),
     ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", OLD),
     ("say --chat /foo", {}, respond(OK), 0, "ok\n", ""),
     ("say x", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),

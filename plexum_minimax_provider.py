@@ -4991,10 +4991,8 @@ class Plain:
     """
 
     half = re.compile(r"\Z")  # the end of a piece that waits for the next piece
-
-    def __init__(self) -> None:
-        self.held = ""
-        self.column = 0  # in the row; unless a class counts, 1 means any but the first
+    held = ""  # what waits
+    column = 0  # in the row; unless a class counts, 1 means any but the first
 
     def feed(self, text: str) -> str:
         text = self.held + text
@@ -5281,9 +5279,7 @@ def first_content(options: Any) -> Any:
     if not options.chat and ("-" in options.text or not os.isatty(0)):
         texts.append(read_stdin())
     text = "\n\n".join(text for text in texts if text.strip())
-    if not images:
-        return text
-    return images + ([{"type": "text", "text": text}] if text else [])
+    return [*images, {"type": "text", "text": text}] if images else text
 
 
 def model_named(name: str | None) -> str | None:

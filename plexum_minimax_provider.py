@@ -4922,11 +4922,7 @@ def start_demo_server(pace: float) -> Any:
         def log_message(self, *_: Any) -> None:
             """Do not log each request to stderr, which is the default."""
 
-    try:
-        server = HTTPServer(("127.0.0.1", 0), Handler)
-    except OSError as error:
-        text = f"cannot listen on 127.0.0.1: {error.strerror}"
-        raise ProviderError("network", text, "Allow connections on loopback.") from None
+    server = HTTPServer(("127.0.0.1", 0), Handler)
     spawn(server.serve_forever, 0.01)
     return server
 
@@ -4947,14 +4943,15 @@ def demo(pace: float = 0.0) -> Iterator[str]:
     wire = (lines.get, answers.put, provider.batches, default_values())
     PluginLoop(*wire, notify=lambda word: None).start()
     yield "No key and no network: a server on loopback speaks MiniMax's stream.\n\n"
-    question, weather = "What is the weather in Lisbon?", "21 C, sunny"
-    result = {"type": "tool_result", "tool_use_id": "1", "content": weather}
-    asked: Any = [("user", question, question), ("tool", weather, [result])]
+    asked: Any = {
+        "user": {"type": "text", "text": "What is the weather in Lisbon?"},
+        "tool": {"type": "tool_result", "tool_use_id": "1", "content": "21 C, sunny"},
+    }
     messages: list[JSON] = []
     count = 0
-    for who, text, content in asked:
-        yield f"{who:<9} > {text}\n"
-        messages.append({"role": "user", "content": content})
+    for who, block in asked.items():
+        yield f"{who:<9} > {block.get('text') or block['content']}\n"
+        messages.append({"role": "user", "content": [block]})
         turn = {"id": who, "messages": messages, "tools": [{"name": "weather"}]}
         lines.put(dump_json(turn).encode("ascii") + b"\n")
         event: JSON = {"type": ""}
@@ -5454,11 +5451,12 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     if options.json:
         others_listed = {"others": others} if options.live else {}
         return out_json({"models": models, **others_listed})
-    table += [(name, *[""] * 6, "listed") for name in others]
     columns = width() if os.isatty(1) else None  # a terminal would break longer rows
     for cells in table:
         text = "{:<22}{:>10} {:>7}{:>7}{:>7}{:>7}{:>7}  {}".format(*cells).rstrip()
         out(paint(text[:columns], "bold" if cells is heads else "") + "\n")
+    for name in others:
+        out(f"{name:<69} listed"[:columns].rstrip() + "\n")
     text = "Prices are USD per million tokens; read and write are of the cache, and "
     text += "thinking is output. Context counts input and output together."
     out("\n")
@@ -5622,10 +5620,9 @@ class Checkup:
         import_requests()
         versions: JSON = {"plugin": __version__, "Python": sys.version.split()[0]}
         versions.update(library_versions(), interpreter=sys.executable)
+        versions["file"] = os.path.abspath(__file__)
         texts = [f"{name} {value}" for name, value in versions.items()]
-        self.add(
-            OK, "versions", f"{', '.join(texts)}, file {os.path.abspath(__file__)}"
-        )
+        self.add(OK, "versions", ", ".join(texts))
 
     def demo(self) -> None:
         for _ in demo():
@@ -5637,8 +5634,7 @@ class Checkup:
         for name, error in self.settings.problems:
             self.fail(name or "config", error)
         if "config" not in self.failed:
-            state = f", mode {mode & 0o7777:04o}" if mode else " not found"
-            self.add(OK, "config", path + state)
+            self.add(OK, "config", path if mode else f"{path} not found")
         file, file_mode = shared_key(self.settings)
         if file_mode:
             hint = f"Run chmod 600 {file}"
@@ -5808,13 +5804,13 @@ def _check(options: Any, provider: MiniMaxProvider) -> int:
             show_result(result)
     if problems or warnings:
         more = "" if options.verbose else "; check -v shows everything"
-        out(f"problems: {problems}, warnings: {warnings}{more}\n")
+        text = f"problems: {problems}, warnings: {warnings}{more}"
     elif options.offline:
-        out("All is well, as far as can be checked offline.\n")
+        text = "All is well, as far as can be checked offline."
     else:
         model = canonical_model(checkup.values["model"])
         text = f"All is well: {checkup.host} accepts the key, and the model is {model}."
-        note("", text, "", 1)
+    note("", text, "", 1)
     return code
 
 
@@ -5894,7 +5890,7 @@ examples:
 
     parser.error = refuse
     parser.print_help = lambda: out(parser.format_help())
-    parser.set_defaults(parser=parser, topic="")
+    parser.set_defaults(parser=parser, topic=None)
     add_options(command, parser)
     return parser
 
@@ -5921,7 +5917,7 @@ def add_options(command: str, parser: Any) -> None:
     if command == "replay":
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
-        add("topic", nargs="?", help=SUPPRESS)
+        add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
     text = "record each turn in DIR, for replay"
     add("--capture", dest="capture_dir", metavar="DIR", help=text)
     text = "what is logged to stderr: " + ", ".join(LEVELS)
@@ -5951,9 +5947,6 @@ def add_say_options(parser: Any) -> None:
 
 def _help(options: Any, provider: MiniMaxProvider) -> int:
     """Print the settings, or the help of a command or of the program."""
-    topics = ["settings", *COMMANDS]
-    if options.topic and options.topic not in topics:
-        options.parser.error(no_such("topic", options.topic, topics))
     if options.topic != "settings":
         make_parser(options.topic or "").print_help()
         return EXIT_OK
@@ -6050,8 +6043,7 @@ def main(argv: list[str] | None = None) -> int:
         out("\x1b[0m" * is_screen(1))  # it may have come in the middle of a colour
         code = EXIT_INTERRUPTED
     except OSError as error:
-        place = printable(str(error.filename or "stdout"), 200)
-        log(f"{place} cannot be written: {error.strerror or error}")
+        log(str(error))
         code = EXIT_ERROR if error.filename else EXIT_FATAL
     if owns_process:
         for stream in (sys.stdout, sys.stderr):

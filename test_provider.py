@@ -5678,7 +5678,7 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("check --loud", {}, None, 2, "", "usage: | check [--offline]|--loud"),
     ("chek", {}, None, 2, "", 'no command chek; did you mean "check"?|usage: '),
     ("check all", {}, None, 2, "", "check takes no argument all| check [--offline]"),
-    ("help chek", {}, None, 2, "", 'no topic chek; did you mean "check"?|usage: '),
+    ("help chek", {}, None, 2, "", "'chek'|'settings'|'say'|help [settings | COMMAND]"),
     ("--json demo", {}, None, 2, "", "there is no option --json|usage: "),
     ("say x", {}, refuse(402, base_resp(1008, "no balance")), 1, "",
      "error: insufficient_balance: |top it up|pay-as-you-go key|check"),

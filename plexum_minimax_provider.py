@@ -5553,8 +5553,8 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
 # --- check: all that can be found out without spending tokens
 
 # A result is {"check", "status", "text", "remedy"}.  Settings also have "value" and
-# "origin".  If the key is good in another region, "settings" is {"region": that}, and
-# install.sh stores it.  No result contains the key: SECRETS masks texts that quote it.
+# "origin".  If another setting works, it is in "settings" {name: value}, and install.sh
+# stores it.  No result contains the key: SECRETS masks texts that quote it.
 
 
 class Checkup:
@@ -5662,10 +5662,6 @@ class Checkup:
                 self.add(OK, name, text, value=value, origin=origin)
             else:
                 defaults[name] = value
-        region = self.values["region"]
-        if HOSTS.get(self.host, region) != region and "region" in self.origins:
-            text = f"base_url is in region {HOSTS[self.host]}, but region is {region}"
-            self.add(WARNING, "base_url", text, "Remove the one that is wrong.")
         texts = [f"{name} {json.dumps(value)}" for name, value in defaults.items()]
         self.add(OK, "defaults", ", ".join(texts), values=defaults)
 
@@ -5699,7 +5695,6 @@ class Checkup:
 
     def key(self) -> None:
         """List the models with the key, or look for a setting that would help."""
-        is_own = self.host in HOSTS
         try:
             self.listed = listed_models(self.provider, self.values)
         except ProviderError as error:
@@ -5707,19 +5702,18 @@ class Checkup:
                 url = root_of(self.base) + "/anthropic"
                 return self.try_setting("base_url", url, error)
             # The key goes to the other region only if it was meant for MiniMax.
-            if error.code != "auth" or not is_own:
+            if error.code != "auth" or self.host not in HOSTS:
                 raise
             error.hint = f"Copy the key again to {self.origins['api_key']}."
             region = next(name for name in REGIONS if name != HOSTS[self.host])
             return self.try_setting("region", region, error)
-        region = f" (region {HOSTS[self.host]})" if is_own else ""
-        text = f"accepted by {self.host}{region}, models listed: {len(self.listed)}"
+        text = f"accepted by {self.host}, models listed: {len(self.listed)}"
         self.add(OK, "key", text)
 
     def try_setting(self, name: str, value: str, error: ProviderError) -> None:
         """Find out whether another value of a setting ends an error."""
+        changed = {**self.values, "base_url": "", name: value}
         try:
-            changed = {**self.values, "base_url": "", name: value}
             listed_models(self.provider, changed)
         except ProviderError as other:
             if name == "base_url" and self.host not in HOSTS:
@@ -5728,10 +5722,11 @@ class Checkup:
             if name == "region" and other.code == "auth":
                 error.message = f"Neither region accepts this key: {error.message}"
             raise error from None
+        hint = self.remedy(name, value)
+        if name == "region" and "base_url" in self.origins:
+            hint += ", and remove base_url"
         text = f"{error.message}; it works with {name} {value}"
-        also = name == "region" and "base_url" in self.origins
-        hint = self.remedy(name, value) + ", and remove base_url" * also + "."
-        self.add(PROBLEM, "key", text, hint, settings={name: value})
+        self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
 
     def plan(self) -> None:
         """Check what is left of the quota, for keys that may have one."""
@@ -5759,12 +5754,9 @@ class Checkup:
         if facts and facts.retired:
             status = WARNING if is_listed else PROBLEM
             text = f"{name} was retired on {facts.retired}"
-            text += ", but is listed" * is_listed
         elif self.listed and not is_listed:
             status = WARNING if facts else PROBLEM
             text = f"{self.host} does not list {name} for this key"
-        elif self.key_kind == PLAN_KEY and name.endswith("-highspeed"):
-            text = f"{name} is not part of the base plans"
         elif facts or is_listed:
             status, text = OK, f"{name}: {facts.status if facts else 'listed'}"
         hint = self.remedy("model", CURRENT_MODELS[0])

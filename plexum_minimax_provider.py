@@ -4948,7 +4948,6 @@ def demo(pace: float = 0.0) -> Iterator[str]:
         "tool": {"type": "tool_result", "tool_use_id": "1", "content": "21 C, sunny"},
     }
     messages: list[JSON] = []
-    count = 0
     for who, block in asked.items():
         yield f"{who:<9} > {block.get('text') or block['content']}\n"
         messages.append({"role": "user", "content": [block]})
@@ -4957,7 +4956,6 @@ def demo(pace: float = 0.0) -> Iterator[str]:
         event: JSON = {"type": ""}
         while event["type"] not in TERMINAL:
             for event in map(load_json, answers.get().decode("ascii").splitlines()):
-                count += 1
                 if event["type"] == BLOCK_START:
                     block = event["block"]
                     yield f"{block.get('name') or block['type']:<9} > "
@@ -4971,8 +4969,7 @@ def demo(pace: float = 0.0) -> Iterator[str]:
     lines.put(b"")
     server.shutdown()
     server.server_close()
-    yield f"\nIt works: 2 turns, {count} events, "
-    yield "thinking and signature returned unchanged.\n"
+    yield "\nIt works: 2 turns; thinking and the tool call came back unchanged.\n"
 
 
 def _demo(options: Any, provider: MiniMaxProvider) -> int:
@@ -5839,12 +5836,10 @@ def program_name() -> str:
     """How to start this program again: by its name alone, if that is on PATH."""
     path = sys.argv[0]
     folder, name = os.path.split(path)
-    is_file = name.endswith(".py")
-    if not is_file and folder in os.environ.get("PATH", "").split(os.pathsep):
+    if folder and folder in os.environ.get("PATH", "").split(os.pathsep):
         return name
-    if not re.match(r"[\w@%+=:,./~-]+$", path):
-        path = "'" + path.replace("'", "'\"'\"'") + "'"
-    return "python3 " * is_file + path
+    path = path if re.match(r"[\w@%+=:,./~-]+$", path) else f"'{path}'"
+    return f"python3 {path}" if name.endswith(".py") else path
 
 
 def no_such(what: str, word: str, names: Iterable[str]) -> str:
@@ -5857,22 +5852,27 @@ def make_parser(command: str) -> Any:
     """The parser of a command, or with "" that of the program."""
     import argparse
 
-    name = re.split("[/ ]", MiniMaxProvider.command)[-1].strip("'")
-    _, usage, text = COMMANDS.get(command, (None, "COMMAND ...", ""))
-    usage, epilog = f"{name} {command or '[options]'} {usage}".rstrip(), ""
-    if not command:
-        start = "python3 " * MiniMaxProvider.command.startswith("python3 ") + name
+    start = MiniMaxProvider.command
+    name = re.split("[/ ]", start)[-1].strip("'")
+    if command:
+        _, usage, text = COMMANDS[command]
+        usage, examples = f"{name} {command} {usage}".rstrip(), ""
+    else:
+        usage = f"{name} [options] COMMAND ..."
         text = "Serve MiniMax models to a Plexum gateway, and try them at a terminal."
         text += "\n\ncommands:"
         for other, (_, _, help) in COMMANDS.items():
             text += f"\n  {other:<8} {help}"
-        epilog = f"""\
+        start = f"python3 {name}" if start.startswith("python3 ") else name
+        examples = f"""\
 examples:
   {start} say "Say hello in Portuguese."
   git diff | {start} say --thinking "Review this."
   {start} say --chat --history talk.json
 """
-    parser: Any = argparse.ArgumentParser(name, usage, text, epilog, allow_abbrev=False)
+    parser: Any = argparse.ArgumentParser(
+        name, usage, text, examples, allow_abbrev=False
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
     def refuse(text: str) -> NoReturn:

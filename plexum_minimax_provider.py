@@ -4876,80 +4876,73 @@ def print_error(error: JSON, running: str = "say") -> None:
 # --offline` runs it silently.
 
 
-def start_demo_server(pace: float) -> Any:
-    """Start a loopback server that streams as MiniMax does, with `pace` between events.
+def serve_demo(listener: Any, pace: float) -> None:
+    """Answer two requests as MiniMax does, with `pace` seconds between events.
 
-    It answers a question with a tool call, and the tool's result with a text.  As
-    MiniMax does, it refuses a result whose call did not come back unchanged.
+    The first gets a tool call, the second a text.  As MiniMax does, it refuses a tool's
+    result if the call did not come back unchanged.
     """
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-
     call: list[JSON] = [
         {"type": "thinking", "thinking": "I call the tool.", "signature": "9f2c" * 16},
         {"type": "text", "text": "Let me look that up."},
         {"type": "tool_use", "id": "1", "name": "weather", "input": {"city": "Lisbon"}},
     ]
-    answer = [{"type": "text", "text": "It is 21 C and sunny in Lisbon."}]
+    answer: list[JSON] = [{"type": "text", "text": "It is 21 C and sunny in Lisbon."}]
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            _, *more = json.loads(body)["messages"]
-            is_intact = not more or more[0]["content"] == call
-            self.send_response(200 if is_intact else 400)
-            self.end_headers()
-            self.send("message_start", message={"id": "demo", "model": "MiniMax-M3"})
-            for index, block in enumerate(answer if more else call):
+    def send(kind: str, **fields: Any) -> None:
+        event = dump_json({"type": kind, **fields})
+        file.write(f"data: {event}\n\n".encode("ascii"))
+        file.flush()
+        time.sleep(pace)
+
+    for blocks, reason in ((call, "tool_use"), (answer, "end_turn")):
+        with listener.accept()[0] as connection, connection.makefile("rwb") as file:
+            head = b"".join(iter(file.readline, b"\r\n")).lower()
+            size = int(head.partition(b"content-length:")[2].split()[0])
+            history = json.loads(file.read(size))["messages"]
+            is_intact = blocks is call or history[1]["content"] == call
+            file.write(b"HTTP/1.1 %d -\r\n\r\n" % (200 if is_intact else 400))
+            send("message_start", message={"id": "demo", "model": "MiniMax-M3"})
+            for index, block in enumerate(blocks):
                 kind = block["type"]  # of texts and thinking, also a field
                 pieces = re.findall(
                     ".{1,12}", block.get(kind, "")
                 )  # a call comes whole
                 opened = {**block, kind: ""} if pieces else block
-                self.send("content_block_start", index=index, content_block=opened)
+                send("content_block_start", index=index, content_block=opened)
                 for piece in pieces:
                     delta = {"type": kind + "_delta", kind: piece}
-                    self.send("content_block_delta", index=index, delta=delta)
-                self.send("content_block_stop", index=index)
-            reason = "end_turn" if more else "tool_use"
-            self.send("message_delta", delta={"stop_reason": reason})
-            self.send("message_stop")
-
-        def send(self, kind: str, **fields: Any) -> None:
-            event = dump_json({"type": kind, **fields})
-            self.wfile.write(f"data: {event}\n\n".encode("ascii"))
-            time.sleep(pace)
-
-        def log_message(self, *_: Any) -> None:
-            """Do not log each request to stderr, which is the default."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    spawn(server.serve_forever, 0.01)
-    return server
+                    send("content_block_delta", index=index, delta=delta)
+                send("content_block_stop", index=index)
+            send("message_delta", delta={"stop_reason": reason})
+            send("message_stop")
 
 
-def demo(pace: float = 0.0) -> Iterator[str]:
-    """Run two turns against a built-in server; yield what a person sees of them.
+def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
+    """Run two turns against a built-in server; `write` takes what a person sees.
 
     They go through the whole plugin, with two queues in place of stdin and stdout.
     Raises ProviderError if a turn fails.
     """
+    import socket
     from queue import Queue
 
-    server = start_demo_server(pace)
-    url = f"http://127.0.0.1:{server.server_port}"
+    listener = socket.create_server(("127.0.0.1", 0))
+    spawn(serve_demo, listener, pace)
+    url = "http://127.0.0.1:{1}".format(*listener.getsockname())
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
     lines: Any = Queue()
     answers: Any = Queue()
     wire = (lines.get, answers.put, provider.batches, default_values())
     PluginLoop(*wire, notify=lambda word: None).start()
-    yield "No key and no network: a server on loopback speaks MiniMax's stream.\n\n"
+    write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     asked: Any = {
         "user": {"type": "text", "text": "What is the weather in Lisbon?"},
         "tool": {"type": "tool_result", "tool_use_id": "1", "content": "21 C, sunny"},
     }
     messages: list[JSON] = []
     for who, block in asked.items():
-        yield f"{who:<9} > {block.get('text') or block['content']}\n"
+        write(f"{who:<9} > {block.get('text') or block['content']}\n")
         messages.append({"role": "user", "content": [block]})
         turn = {"id": who, "messages": messages, "tools": [{"name": "weather"}]}
         lines.put(dump_json(turn).encode("ascii") + b"\n")
@@ -4957,24 +4950,16 @@ def demo(pace: float = 0.0) -> Iterator[str]:
         while event["type"] not in TERMINAL:
             for event in map(load_json, answers.get().decode("ascii").splitlines()):
                 if event["type"] == BLOCK_START:
-                    block = event["block"]
-                    yield f"{block.get('name') or block['type']:<9} > "
-                elif event["type"] == BLOCK_END:
-                    yield "\n"
-                else:
-                    yield event.get("text") or event.get("json") or ""
+                    opened = event["block"]
+                    write(f"{opened.get('name') or opened['type']:<9} > ")
+                is_end = event["type"] == BLOCK_END
+                write("\n" if is_end else event.get("text") or event.get("json") or "")
         if event["type"] == ERROR:
             raise ProviderError(**event["error"])
         messages.append(event["message"])
     lines.put(b"")
-    server.shutdown()
-    server.server_close()
-    yield "\nIt works: 2 turns; thinking and the tool call came back unchanged.\n"
-
-
-def _demo(options: Any, provider: MiniMaxProvider) -> int:
-    for text in demo(pace=0.05):
-        out(text)
+    listener.close()
+    write("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
     return EXIT_OK
 
 
@@ -5429,9 +5414,7 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     listed = listed_models(provider, provider.settings()) if options.live else []
     others = [name for name in listed if name not in MODELS]
     models = manifest()["models"]
-    live = "live" if options.live else "status"
-    heads = ("model", "context", "output", "input", "output", "read", "write", live)
-    table: list[Any] = [heads]
+    table: list[Any] = []
     for row in models:
         name = row["id"]
         mark = row["status"] = MODELS[name].status
@@ -5441,17 +5424,22 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
             row["listed"] = name in listed
             mark = "listed" if row["listed"] else "not listed"
         limits = f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"
-        table.append((name, *limits, *map(price, row["prices"].values()), mark))
+        table.append((name, *limits, row["prices"], mark))
         if above:
-            label = f"  above {threshold:,} in"
-            table.append((label, "", "", *map(price, above.values()), ""))
+            table.append((f"  above {threshold:,} in", "", "", above, ""))
     if options.json:
-        others_listed = {"others": others} if options.live else {}
-        return out_json({"models": models, **others_listed})
+        return out_json(
+            {"models": models, **({"others": others} if options.live else {})}
+        )
     columns = width() if os.isatty(1) else None  # a terminal would break longer rows
-    for cells in table:
-        text = "{:<22}{:>10} {:>7}{:>7}{:>7}{:>7}{:>7}  {}".format(*cells).rstrip()
-        out(paint(text[:columns], "bold" if cells is heads else "") + "\n")
+    text = "model                    context  output  input output   read  write  "
+    text += "live" if options.live else "status"
+    out(paint(text[:columns], "bold") + "\n")
+    for name, context, output, prices, mark in table:
+        costs = ("-" if usd is None else f"{usd:.3f}" for usd in prices.values())
+        text = "{:<22}{:>10} {:>7}{:>7}{:>7}{:>7}{:>7}  {}"
+        text = text.format(name, context, output, *costs, mark)
+        out(text[:columns].rstrip() + "\n")
     for name in others:
         out(f"{name:<69} listed"[:columns].rstrip() + "\n")
     text = "Prices are USD per million tokens; read and write are of the cache, and "
@@ -5459,10 +5447,6 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     out("\n")
     note("", text, "", 1)
     return EXIT_OK
-
-
-def price(usd: float | None) -> str:
-    return "-" if usd is None else f"{usd:.3f}"
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
@@ -5622,8 +5606,7 @@ class Checkup:
         self.add(OK, "versions", ", ".join(texts))
 
     def demo(self) -> None:
-        for _ in demo():
-            pass
+        _demo(None, self.provider, 0, lambda text: None)
         self.add(OK, "demo", "2 turns with a built-in server")
 
     def config(self) -> None:
@@ -5659,8 +5642,7 @@ class Checkup:
                 self.add(OK, name, text, value=value, origin=origin)
             else:
                 defaults[name] = value
-        texts = [f"{name} {json.dumps(value)}" for name, value in defaults.items()]
-        self.add(OK, "defaults", ", ".join(texts), values=defaults)
+        self.add(OK, "defaults", key_values(defaults), values=defaults)
 
     def api_key(self, key: str, origin: str) -> None:
         """Add the kind of the key and its length, never a character of it."""
@@ -5760,18 +5742,18 @@ class Checkup:
         hint += f" (current: {', '.join(CURRENT_MODELS)})."
         self.add(status, "model used", text, "" if status == OK else hint)
 
-
-def show_result(result: JSON) -> None:
-    """Print a result of a check, and what to do, with `~` for the home directory."""
-    # Not in the middle of a path or a URL.
-    home = rf"(?<!\S){re.escape(os.path.expanduser('~').rstrip('/') or '~')}/"
-    texts = (visible(result[name]) for name in ("text", "remedy"))
-    text, hint = (re.sub(home, "~/", text) for text in texts)
-    head = f"{result['status']:<9}{result['check']:<14}"
-    show_row(head, text, result["status"])
-    if hint:
-        indent = 2 if width() < 60 else len(head)
-        note(" " * indent + "-> ", hint, "bold", 1)
+    @staticmethod
+    def show(result: JSON) -> None:
+        """Print a result of a check, and what to do, with `~` for the home directory."""
+        # Not in the middle of a path or a URL.
+        home = rf"(?<!\S){re.escape(os.path.expanduser('~').rstrip('/') or '~')}/"
+        texts = (visible(result[name]) for name in ("text", "remedy"))
+        text, hint = (re.sub(home, "~/", text) for text in texts)
+        head = f"{result['status']:<9}{result['check']:<14}"
+        show_row(head, text, result["status"])
+        if hint:
+            indent = 2 if width() < 60 else len(head)
+            note(" " * indent + "-> ", hint, "bold", 1)
 
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
@@ -5790,7 +5772,7 @@ def _check(options: Any, provider: MiniMaxProvider) -> int:
         return code
     for name in shown if options.verbose else (PROBLEM, WARNING):
         for result in rows[name]:
-            show_result(result)
+            checkup.show(result)
     if problems or warnings:
         more = "" if options.verbose else "; check -v shows everything"
         text = f"problems: {problems}, warnings: {warnings}{more}"
@@ -5842,12 +5824,6 @@ def program_name() -> str:
     return f"python3 {path}" if name.endswith(".py") else path
 
 
-def no_such(what: str, word: str, names: Iterable[str]) -> str:
-    """What is wrong with a word that is none of `names`, with a suggestion."""
-    near, text = nearest(word, names), f"there is no {what} {printable(word, 60)}"
-    return text + (f'; did you mean "{near}"?' if near else "; --help lists them")
-
-
 def make_parser(command: str) -> Any:
     """The parser of a command, or with "" that of the program."""
     import argparse
@@ -5870,12 +5846,15 @@ examples:
   git diff | {start} say --thinking "Review this."
   {start} say --chat --history talk.json
 """
-    parser: Any = argparse.ArgumentParser(
-        name, usage, text, examples, allow_abbrev=False
-    )
+    parser: Any = argparse.ArgumentParser(name, usage, text, examples)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.allow_abbrev = False
 
-    def refuse(text: str) -> NoReturn:
+    def refuse(text: str, word: str = "") -> NoReturn:
+        """Say what is wrong, and what `word` may have been meant to be."""
+        names = [*COMMANDS, *re.findall(r"--[\w-]+", parser.format_help())]
+        near = nearest(word, names) if word else ""
+        text += f'; did you mean "{near}"?' if near else ""
         note("error: ", SECRETS.text(text), PROBLEM)  # it quotes arguments
         out(parser.format_usage(), 2)
         raise SystemExit(EXIT_USAGE)
@@ -5978,12 +5957,12 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
     command = after.pop(0) if after else ""
     parser = make_parser(command if command in COMMANDS else "")
     if command and command not in COMMANDS:
-        parser.error(no_such("command", command, COMMANDS))
+        parser.error(f"there is no command {printable(command, 60)}", command)
     options, rest = parser.parse_known_args(before + after)
     for word in rest:
         if word.startswith("-") and word != "-":
-            names = re.findall(r"--[\w-]+", parser.format_help())
-            parser.error(no_such("option", word.partition("=")[0], names))
+            name = word.partition("=")[0]
+            parser.error(f"there is no option {printable(name, 60)}", name)
         if command != "say":
             parser.error(f"{command} takes no argument {printable(word, 60)}")
         options.text.append(word)  # argparse takes TEXT from one place only

@@ -5693,7 +5693,7 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("models --live", {}, refuse(302, "", "Location: http://127.0.0.1:9/x"), 1, "",
      "error: rejected: "),
     ("models --live", {}, unfinished(b'{"data": [', close), 1, "", "error: protocol: "),
-    ("nonsense", {}, None, 2, "", "usage: |error: there is no command nonsense; --help lists"),
+    ("nonsense", {}, None, 2, "", "usage: |error: there is no command nonsense "),
     ("--log-level loud", {}, None, 2, "", "usage: |--log-level"),
 ]  # fmt: skip
 

@@ -4904,10 +4904,9 @@ def serve_demo(listener: Any, pace: float) -> None:
             file.write(b"HTTP/1.1 %d -\r\n\r\n" % (200 if is_intact else 400))
             send("message_start", message={"id": "demo", "model": "MiniMax-M3"})
             for index, block in enumerate(blocks):
-                kind = block["type"]  # of texts and thinking, also a field
-                pieces = re.findall(
-                    ".{1,12}", block.get(kind, "")
-                )  # a call comes whole
+                # Texts and thinking have a field of that name; a call comes whole.
+                kind = block["type"]
+                pieces = re.findall(".{1,12}", block.get(kind, ""))
                 opened = {**block, kind: ""} if pieces else block
                 send("content_block_start", index=index, content_block=opened)
                 for piece in pieces:
@@ -5872,14 +5871,29 @@ def add_options(command: str, parser: Any) -> None:
 
     add, on = parser.add_argument, {"action": "store_true"}
     if command == "":
-        version = f"{NAME} {__version__}"
         text = "print it and exit; also --manifest, --schema"
-        add("--version", action="version", version=version, help=text)
+        add("--version", action="version", version=f"{NAME} {__version__}", help=text)
     if command in ("", "say", "check", "models", "quota", "replay"):
         add("--json", **on, help="print JSON, for scripts")
     if command == "say":
-        add_say_options(parser)
         add("text", nargs="*", help=SUPPRESS)  # which the usage shows
+        add("-m", "--model", metavar="M", help="its id, or m3 or flash for short")
+        add("--system", metavar="TEXT", help="the system prompt")
+        add("--max-tokens", type=int, metavar="N", help="limit of output tokens")
+        add("--thinking", **on, default=None, help="let the model think first")
+        off = {"action": "store_false", "dest": "thinking"}
+        add("--no-thinking", **off, help="turn thinking off, if the model allows it")
+        add("--effort", choices=EFFORTS, metavar="E", help=", ".join(EFFORTS))
+        add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
+        add("--top-p", type=float, metavar="P", help="share of likely words, up to 1")
+        add("--image", action="append", metavar="FILE", help="a picture: file or URL")
+        add("--chat", **on, help="hold a conversation, without --json; /quit leaves")
+        add("--history", metavar="FILE", help="continue the conversation in FILE")
+        add("--hide-thinking", **on, help="do not show thinking")
+        add("--raw", **on, help="show Markdown as it is")
+        figures = parser.add_mutually_exclusive_group().add_argument
+        figures("-q", "--quiet", **on, help="do not show tokens, cost and speed")
+        figures("-v", "--verbose", **on, help="always show them; not with -q")
     if command == "check":
         add("--offline", **on, help="run the demo instead of asking MiniMax")
         add("-v", "--verbose", **on, help="show everything")
@@ -5889,31 +5903,9 @@ def add_options(command: str, parser: Any) -> None:
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
         add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
-    text = "record each turn in DIR, for replay"
-    add("--capture", dest="capture_dir", metavar="DIR", help=text)
+    add("--capture", dest="capture_dir", metavar="DIR", help="record each turn in DIR")
     text = "what is logged to stderr: " + ", ".join(LEVELS)
     add("--log-level", choices=LEVELS, metavar="L", help=text)
-
-
-def add_say_options(parser: Any) -> None:
-    add, on = parser.add_argument, {"action": "store_true"}
-    add("-m", "--model", metavar="M", help="id of the model, or m3 or flash for short")
-    add("--system", metavar="TEXT", help="the system prompt")
-    add("--max-tokens", type=int, metavar="N", help="limit of output tokens")
-    add("--thinking", **on, default=None, help="let the model think first")
-    off = {"action": "store_false", "dest": "thinking"}
-    add("--no-thinking", **off, help="turn thinking off, if the model allows it")
-    add("--effort", choices=EFFORTS, metavar="E", help=", ".join(EFFORTS))
-    add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
-    add("--top-p", type=float, metavar="P", help="share of likely tokens, up to 1")
-    add("--image", action="append", metavar="FILE", help="a picture: a file or a URL")
-    add("--chat", **on, help="hold a conversation, without --json; /quit leaves")
-    add("--history", metavar="FILE", help="keep the conversation in FILE; continue it")
-    add("--hide-thinking", **on, help="do not show thinking")
-    add("--raw", **on, help="show Markdown as it is")
-    add = parser.add_mutually_exclusive_group().add_argument
-    add("-q", "--quiet", **on, help="do not show tokens, cost and speed")
-    add("-v", "--verbose", **on, help="always show them; not with -q")
 
 
 def _help(options: Any, provider: MiniMaxProvider) -> int:

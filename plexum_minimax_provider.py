@@ -5744,8 +5744,7 @@ class Checkup:
     @staticmethod
     def show(result: JSON) -> None:
         """Print a result of a check, and what to do, with `~` for the home directory."""
-        # Not in the middle of a path or a URL.
-        home = rf"(?<!\S){re.escape(os.path.expanduser('~').rstrip('/') or '~')}/"
+        home = r"(?<!\S)" + re.escape(os.path.expanduser("~/"))  # not inside a path
         texts = (visible(result[name]) for name in ("text", "remedy"))
         text, hint = (re.sub(home, "~/", text) for text in texts)
         head = f"{result['status']:<9}{result['check']:<14}"
@@ -5943,8 +5942,8 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
         SECRETS.add(word[key.start() :] if key else "")
     before: list[str] = []
     after = list(arguments)
-    takes_word = (["--capture"], ["--log-level"])
-    while after and (after[0].startswith("-") or before[-1:] in takes_word):
+    need_value = (["--capture"], ["--log-level"])
+    while after and (after[0].startswith("-") or before[-1:] in need_value):
         before.append(after.pop(0))
     command = after.pop(0) if after else ""
     parser = make_parser(command if command in COMMANDS else "")

@@ -5673,12 +5673,9 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say --tempature 1 x", {}, None, 2, "",
      'no option --tempature; did you mean "--temperature"?|say [options]'),
     ("say --modle", {}, None, 2, "", 'no option --modle; did you mean "--model"?'),
-    ("say --effort much x", {}, None, 2, "", "--effort|'much'|'xhigh'|say [options]"),
     ("say x", {}, WRONG_KEY, 1, "", "error: auth: HTTP 401: login fail|check"),
-    ("check --loud", {}, None, 2, "", "usage: | check [--offline]|--loud"),
     ("chek", {}, None, 2, "", 'no command chek; did you mean "check"?|usage: '),
     ("check all", {}, None, 2, "", "check takes no argument all| check [--offline]"),
-    ("help chek", {}, None, 2, "", "'chek'|'settings'|'say'|help [settings | COMMAND]"),
     ("--json demo", {}, None, 2, "", "there is no option --json|usage: "),
     ("say x", {}, refuse(402, base_resp(1008, "no balance")), 1, "",
      "error: insufficient_balance: |top it up|pay-as-you-go key|check"),
@@ -6160,14 +6157,14 @@ def test_check_finds_one_thing_and_says_what_to_do(site: Emulator, number: int) 
     assert shown.endswith("; check -v shows everything\n") and shown.count("\n") < 12
 
 
-CHECKS = "versions config api_key region base_url model defaults proxy network key plan quota"
-
-
 def test_check_of_a_good_setup(site: Emulator) -> None:
     done = person("check", "--json", base_url=site.base_url)
     assert done.code == 0 and done.json["ok"] is True and done.bad() == {}
-    names = {row["check"] for row in done.json["checks"]}
-    assert names == {*CHECKS.split(), MODEL_USED}
+    names = (
+        "versions config api_key region base_url model defaults network proxy key plan"
+    )
+    rows = {row["check"] for row in done.json["checks"]}
+    assert rows == {*names.split(), "quota", MODEL_USED}
     assert {request.method for request in site.requests} == {"GET"}
     asked = [bool(request.header("authorization")) for request in site.requests]
     assert asked[0] is False and all(asked[1:])
@@ -6377,9 +6374,9 @@ def test_quota_is_asked_below_the_host_with_the_key(site: Emulator) -> None:
     }  # fmt: skip
     site.answer = minimax(quota=refuse(200, remains(OUTSIDE)))
     done = person("quota", "--json", base_url=site.base_url)
-    for window in done.json["quota"]:
-        assert (window["included"], window["unlimited"]) == (False, False)
-        assert window["percent_left"] is None
+    rows = [json.dumps(window) for window in done.json["quota"]]
+    facts = '"percent_left": null, "unlimited": false, "included": false'
+    assert len(rows) == 2 and all(facts in row for row in rows)
 
 
 # --- help

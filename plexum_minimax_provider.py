@@ -4933,7 +4933,8 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
     lines: Any = Queue()
     answers: Any = Queue()
     wire = (lines.get, answers.put, provider.batches, default_values())
-    PluginLoop(*wire, notify=lambda word: None).start()
+    loop = PluginLoop(*wire, notify=lambda word: None)
+    loop.start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     asked: Any = {
         "user": {"type": "text", "text": "What is the weather in Lisbon?"},
@@ -4957,6 +4958,7 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
             raise ProviderError(**event["error"])
         messages.append(event["message"])
     lines.put(b"")
+    loop.end()
     listener.close()
     write("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
     return EXIT_OK
@@ -5978,9 +5980,10 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
         return run_plugin(overrides, owns_process)
     if owns_process:
         ignore_warnings()
+    command = command or "help"
     with MiniMaxProvider.from_config(**overrides) as provider:
         try:
-            return COMMANDS[command or "help"][0](options, provider)
+            return COMMANDS[command][0](options, provider)
         except ProviderError as error:
             print_error(redacted(error).to_dict(), command)
             return EXIT_ERROR

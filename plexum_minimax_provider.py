@@ -4850,10 +4850,11 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
 
 
-def print_error(error: JSON) -> None:
+def print_error(error: JSON, running: str = "say") -> None:
     """Print what happened, one thing to do, and the command that tells more.
 
-    `error` is the object of the contract, without keys.
+    `error` is the object of the contract, without keys; `running` is the command that
+    failed, which does not tell more.
     """
     code, text = error["code"], error["message"]
     text += "" if text.endswith((".", "?")) else "."
@@ -4863,8 +4864,9 @@ def print_error(error: JSON) -> None:
     checked = "auth permission insufficient_balance network timeout stream_cut protocol"
     more = dict.fromkeys([*checked.split(), "not_found"], "check")
     more.update(quota_exhausted="quota", model_unavailable="models --live")
-    command = f"{MiniMaxProvider.command} {more.get(code)}"
-    if code in more and command not in error["hint"]:
+    arguments = more.get(code, running)
+    command = f"{MiniMaxProvider.command} {arguments}"
+    if arguments.split()[0] != running and command not in error["hint"]:
         out(f"  To find out more: {command}\n", 2)  # in one row, so it can be copied
 
 
@@ -4874,63 +4876,45 @@ def print_error(error: JSON) -> None:
 # --offline` runs it silently.
 
 
-def demo_events(blocks: list[JSON], stop_reason: str) -> Iterator[JSON]:
-    """A message as MiniMax streams it."""
-    yield {"type": "message_start", "message": {"id": "demo", "model": "MiniMax-M3"}}
-    for index, block in enumerate(blocks):
-        # The field that comes in deltas; all others are there from the start.
-        kind = field = fragment = block["type"]
-        if kind == "tool_use":
-            kind, field, fragment = "input_json", "input", "partial_json"
-        opened = {**block, field: type(block[field])()}
-        yield {"type": "content_block_start", "index": index, "content_block": opened}
-        text = dump_json(block[field]) if field == "input" else block[field]
-        for piece in re.findall(".{1,12}", text):
-            delta = {"type": kind + "_delta", fragment: piece}
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
-        yield {"type": "content_block_stop", "index": index}
-    yield {"type": "message_delta", "delta": {"stop_reason": stop_reason}}
-    yield {"type": "message_stop"}
+def serve_demo(listener: Any, pace: float) -> None:
+    """Answer two requests as MiniMax does, with `pace` seconds between events.
 
-
-def start_demo_server(pace: float) -> Any:
-    """Start a loopback server that streams as MiniMax does, with `pace` between events.
-
-    It answers a question with a tool call, and the tool's result with a text.  As
-    MiniMax does, it refuses a result whose call did not come back unchanged.
+    The first gets a tool call, the second a text.  As MiniMax does, it refuses a tool's
+    result if the call did not come back unchanged.
     """
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-    sign, city = "9f2c61d0" * 8, {"city": "Lisbon"}
     call: list[JSON] = [
-        {"type": "thinking", "thinking": "I call the tool.", "signature": sign},
+        {"type": "thinking", "thinking": "I call the tool.", "signature": "9f2c" * 16},
         {"type": "text", "text": "Let me look that up."},
-        {"type": "tool_use", "id": "1", "name": "get_weather", "input": city},
+        {"type": "tool_use", "id": "1", "name": "weather", "input": {"city": "Lisbon"}},
     ]
-    answer = [{"type": "text", "text": "It is 21 C and sunny in Lisbon."}]
+    answer: list[JSON] = [{"type": "text", "text": "It is 21 C and sunny in Lisbon."}]
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            _, *more = json.loads(body)["messages"]
-            is_intact = not more or more[0]["content"] == call
-            self.send_response(200 if is_intact else 400)
-            self.end_headers()
-            blocks, reason = (answer, "end_turn") if more else (call, "tool_use")
-            for event in demo_events(blocks, reason):
-                self.wfile.write(f"data: {dump_json(event)}\n\n".encode("ascii"))
-                time.sleep(pace)
+    def send(kind: str, **fields: Any) -> None:
+        event = dump_json({"type": kind, **fields})
+        file.write(f"data: {event}\n\n".encode("ascii"))
+        file.flush()
+        time.sleep(pace)
 
-        def log_message(self, *_: Any) -> None:
-            """Do not log each request to stderr, which is the default."""
-
-    try:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    except OSError as error:
-        text = f"cannot listen on 127.0.0.1: {error.strerror}"
-        raise ProviderError("network", text, "Allow connections on loopback.") from None
-    spawn(server.serve_forever, 0.01)
-    return server
+    for blocks, reason in ((call, "tool_use"), (answer, "end_turn")):
+        with listener.accept()[0] as connection, connection.makefile("rwb") as file:
+            head = b"".join(iter(file.readline, b"\r\n")).lower()
+            size = int(head.partition(b"content-length:")[2].split()[0])
+            history = json.loads(file.read(size))["messages"]
+            is_intact = blocks is call or history[1]["content"] == call
+            file.write(b"HTTP/1.1 %d -\r\n\r\n" % (200 if is_intact else 400))
+            send("message_start", message={"id": "demo", "model": "MiniMax-M3"})
+            for index, block in enumerate(blocks):
+                # Texts and thinking have a field of that name; a call comes whole.
+                kind = block["type"]
+                pieces = re.findall(".{1,12}", block.get(kind, ""))
+                opened = {**block, kind: ""} if pieces else block
+                send("content_block_start", index=index, content_block=opened)
+                for piece in pieces:
+                    delta = {"type": kind + "_delta", kind: piece}
+                    send("content_block_delta", index=index, delta=delta)
+                send("content_block_stop", index=index)
+            send("message_delta", delta={"stop_reason": reason})
+            send("message_stop")
 
 
 def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
@@ -4939,44 +4923,44 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
     They go through the whole plugin, with two queues in place of stdin and stdout.
     Raises ProviderError if a turn fails.
     """
+    import socket
     from queue import Queue
 
-    server = start_demo_server(pace)
-    url = f"http://127.0.0.1:{server.server_address[1]}"
+    listener = socket.create_server(("127.0.0.1", 0))
+    spawn(serve_demo, listener, pace)
+    url = "http://127.0.0.1:{1}".format(*listener.getsockname())
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
     lines: Any = Queue()
     answers: Any = Queue()
     wire = (lines.get, answers.put, provider.batches, default_values())
-    PluginLoop(*wire, notify=lambda word: None).start()
+    loop = PluginLoop(*wire, notify=lambda word: None)
+    loop.start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
-    question, weather = "What is the weather in Lisbon?", "21 C, sunny"
-    result = {"type": "tool_result", "tool_use_id": "1", "content": weather}
-    asked: Any = [("user", question, question), ("tool", weather, [result])]
-    labels = {"thinking": "thinking", "text": "assistant", "tool_use": "tool call"}
+    asked: Any = {
+        "user": {"type": "text", "text": "What is the weather in Lisbon?"},
+        "tool": {"type": "tool_result", "tool_use_id": "1", "content": "21 C, sunny"},
+    }
     messages: list[JSON] = []
-    count = 0
-    for who, text, content in asked:
-        write(f"{who:<9} > {text}\n")
-        messages.append({"role": "user", "content": content})
-        turn = {"id": who, "messages": messages, "tools": [{"name": "get_weather"}]}
+    for who, block in asked.items():
+        write(f"{who:<9} > {block.get('text') or block['content']}\n")
+        messages.append({"role": "user", "content": [block]})
+        turn = {"id": who, "messages": messages, "tools": [{"name": "weather"}]}
         lines.put(dump_json(turn).encode("ascii") + b"\n")
         event: JSON = {"type": ""}
         while event["type"] not in TERMINAL:
             for event in map(load_json, answers.get().decode("ascii").splitlines()):
-                count += 1
                 if event["type"] == BLOCK_START:
-                    block = event["block"]
-                    write(f"{labels[block['type']]:<9} > {block.get('name', '')}")
+                    opened = event["block"]
+                    write(f"{opened.get('name') or opened['type']:<9} > ")
                 is_end = event["type"] == BLOCK_END
                 write("\n" if is_end else event.get("text") or event.get("json") or "")
         if event["type"] == ERROR:
             raise ProviderError(**event["error"])
         messages.append(event["message"])
     lines.put(b"")
-    server.shutdown()
-    server.server_close()
-    write(f"\nIt works: 2 turns, {count} events, ")
-    write("thinking and signature returned unchanged.\n")
+    loop.end()
+    listener.close()
+    write("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
     return EXIT_OK
 
 
@@ -5455,22 +5439,29 @@ def prepare_stdin() -> None:
 # --- models and quota
 
 
+def show_row(head: str, text: str, style: str) -> None:
+    """A row of a table of two columns; a narrow terminal gets one above the other."""
+    if width() < 60:
+        out(paint(head.rstrip(), style) + "\n")
+        head = "  "
+    note(head, text, style, 1)
+
+
 def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
     """The ids that the endpoint lists for the key, from all pages of its answer."""
     from urllib.parse import quote
 
     names: JSON = {}  # as an ordered set
-    after, count = "", -1
+    after = ""
     for _ in range(50):  # pages; some servers have no end of them
-        if count == len(names):  # others repeat their only one
-            break
-        count = len(names)
         answer = provider.get(base_url_of(values) + MODELS_PATH + after, values)
-        rows = answer.get("data")
-        for row in rows if isinstance(rows, list) else []:
-            if isinstance(row, dict) and "id" in row:
-                names[printable(str(row["id"]), 100)] = True
-        if not answer.get("has_more"):
+        data = answer.get("data")
+        data = data if isinstance(data, list) else []
+        rows = [row for row in data if isinstance(row, dict) and "id" in row]
+        page = {printable(str(row["id"]), 100): True for row in rows}
+        is_last = page.keys() <= names.keys()  # some servers repeat their only page
+        names.update(page)
+        if is_last or not answer.get("has_more"):
             break
         after = "?after_id=" + quote(well_formed(str(answer.get("last_id"))), safe="")
     return list(names)
@@ -5478,32 +5469,37 @@ def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
 
 def _models(options: Any, provider: MiniMaxProvider) -> int:
     """Print the models with limits and prices; with --live, which ones are served."""
-    is_live = options.live
-    listed = listed_models(provider, provider.settings()) if is_live else []
+    listed = listed_models(provider, provider.settings()) if options.live else []
     others = [name for name in listed if name not in MODELS]
-    rows = manifest()["models"]
-    for row in rows:
-        threshold, above = PRICES_ABOVE.get(row["id"], (None, None))
-        row["status"] = MODELS[row["id"]].status
-        row["prices_above"] = above and {"input_tokens": threshold, **above}
-        row.update({"listed": row["id"] in listed} if is_live else {})
+    models = manifest()["models"]
+    table: list[Any] = []
+    for row in models:
+        name = row["id"]
+        mark = row["status"] = MODELS[name].status
+        threshold, above = PRICES_ABOVE.get(name, (0, {}))
+        row["prices_above"] = {"input_tokens": threshold, **above} if above else None
+        if options.live:
+            row["listed"] = name in listed
+            mark = "listed" if row["listed"] else "not listed"
+        limits = f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"
+        table.append((name, *limits, row["prices"], mark))
+        if above:
+            table.append((f"  above {threshold:,} in", "", "", above, ""))
     if options.json:
-        return out_json({"models": rows, **({"others": others} if is_live else {})})
-    heads = ["model", "context", "output", "input", "output", "read", "write"]
-    table: list[list[Any]] = [[*heads, "live" if is_live else "status"]]
-    for row in rows:
-        limits = [f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"]
-        mark = "listed" if row["id"] in listed else "not listed"
-        mark = mark if is_live else row["status"]
-        table.append([row["id"], *limits, *row["prices"].values(), mark])
-        if row["prices_above"]:
-            threshold, *prices = row["prices_above"].values()
-            table.append([f"  above {threshold:,} in", "", "", *prices, ""])
-    table += [[name, *[""] * 6, "listed"] for name in others]
-    for number, cells in enumerate(table):
-        cells = ["-" if cell is None else cell for cell in cells]
-        text = "{:<22}{:>10} {:>7}{:>7}{:>7}{:>7}{:>7}  {}".format(*cells).rstrip()
-        out(paint(text, "" if number else "bold") + "\n")
+        return out_json(
+            {"models": models, **({"others": others} if options.live else {})}
+        )
+    columns = width() if os.isatty(1) else None  # a terminal would break longer rows
+    text = "model                    context  output  input output   read  write  "
+    text += "live" if options.live else "status"
+    out(paint(text[:columns], "bold") + "\n")
+    for name, context, output, prices, mark in table:
+        costs = ("-" if usd is None else f"{usd:.3f}" for usd in prices.values())
+        text = "{:<22}{:>10} {:>7}{:>7}{:>7}{:>7}{:>7}  {}"
+        text = text.format(name, context, output, *costs, mark)
+        out(text[:columns].rstrip() + "\n")
+    for name in others:
+        out(f"{name:<69} listed"[:columns].rstrip() + "\n")
     text = "Prices are USD per million tokens; read and write are of the cache, and "
     text += "thinking is output. Context counts input and output together."
     out("\n")
@@ -5512,12 +5508,12 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
-    """The windows of a plan, from any of the forms in which servers send them."""
+    """The windows of a plan: of the rows at the top of the answer, or under `data`."""
     payload = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
     data = payload.get("data")
-    data = data if isinstance(data, dict) else {"model_remains": data}
-    rows = {**data, **payload}.get("model_remains")
-    rows = rows if isinstance(rows, list) else [rows]
+    payload = {**(data if isinstance(data, dict) else {}), **payload}
+    rows = payload.get("model_remains")
+    rows = rows if isinstance(rows, list) else []
     return [w for row in rows if isinstance(row, dict) for w in quota_windows(row)]
 
 
@@ -5526,40 +5522,36 @@ def quota_windows(row: JSON) -> list[JSON]:
 
     Each is {model, window, percent_left, unlimited, included, resets_at (epoch
     seconds), count, total}, with None for what is unknown.  What `count` counts is not
-    documented.
+    documented, so people see the percentage only.
     """
 
-    def figure(key: str) -> float | None:
-        """The number in a field that may be a string, None if there is none."""
-        match = re.match(r"\s*(\d{1,15}(\.\d+)?)\s*%?\s*$", str(row.get(key)), re.ASCII)
-        return float(match.group(1)) if match else None
+    def number(key: str) -> float | None:
+        """The number in a field, which may be a string, or None."""
+        match = re.match(r"\d{1,13}(\.\d+)?$", str(row.get(key)), re.ASCII)
+        return float(match.group()) if match else None
 
-    kinds = (
-        ("5 hours", "current_interval_", ""),
-        ("week", "current_weekly_", "weekly_"),
+    fields = (
+        ("5 hours", "current_interval_", "end_time"),
+        ("week", "current_weekly_", "weekly_end_time"),
     )
-    names = ("remaining_percent", "status", "total_count")
-    facts = [[figure(field + name) for name in names] for _, field, _ in kinds]
-    # A model outside the plan has 100 % of nothing left, without a limit.
-    is_included = facts != [[100, 3, 0]] * 2
     windows: list[JSON] = []
-    for (name, field, prefix), (percent, status, total) in zip(kinds, facts):
-        most = max(100.0, (figure(prefix + "boost_permille") or 0) / 10)
-        is_known = is_included and percent is not None
-        moment = figure(prefix + "end_time") or 0
-        # In milliseconds, unless the number is too small for that.
-        moment = moment / 1000 if moment > 1e11 else moment
+    for name, field, end in fields:
+        total, moment = number(field + "total_count"), number(end)
         window = {
             "model": printable(str(row.get("model_name") or "all models"), 60),
             "window": name,
-            "percent_left": min(percent or 0.0, most) if is_known else None,
-            "unlimited": status == 3 and is_included,
-            "included": is_included,
-            "resets_at": moment if 0 < moment < 3e10 else None,
-            "count": figure(field + "usage_count") if total else None,
-            "total": total or None,
+            "percent_left": number(field + "remaining_percent"),
+            "unlimited": number(field + "status") == 3,
+            "included": True,
+            "resets_at": moment / 1000 if moment else None,
+            "count": number(field + "usage_count") if total else None,
+            "total": total,
         }
-        windows += [window] if any(str(key).startswith(field) for key in row) else []
+        windows += [window] if field + "remaining_percent" in row else []
+    facts = [(w["percent_left"], w["unlimited"], w["total"]) for w in windows]
+    if facts == [(100, True, 0)] * 2:  # all of nothing, without a limit
+        for window in windows:
+            window.update(included=False, unlimited=False, percent_left=None)
     return windows
 
 
@@ -5570,14 +5562,8 @@ def quota_text(window: JSON) -> tuple[str, str]:
         return OK, "not in your plan"
     text = "unknown" if left is None else f"{left:g} % left"
     text = "unlimited" if window["unlimited"] else text
-    if window["total"] and window["count"] is not None:
-        text += f", count {window['count']:g} of {window['total']:g}"
     if moment:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
-        days, seconds = divmod(int(moment - time.time()), 86400)
-        span = f"in {days} d {seconds // 3600} h"
-        span = span if days else f"in {seconds // 3600} h {seconds // 60 % 60} min"
-        text += f", resets {when} ({'already past' if days < 0 else span})"
+        text += time.strftime(", resets %Y-%m-%d %H:%M", time.localtime(moment))
     is_enough = window["unlimited"] or left is None or left >= 10
     return OK if is_enough else WARNING if left else PROBLEM, text
 
@@ -5589,14 +5575,14 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
     try:
         windows = read_quota(provider, values)
     except ProviderError as error:
-        if kind != PLAN_KEY:
+        if kind != PLAN_KEY and error.code in ("auth", "permission", "not_found"):
             error.hint = f"Only plans have a quota; your {kind} spends {wallet}."
         raise
     if options.json:
         return out_json({"key": kind, "quota": windows})
     for window in windows:
         status, text = quota_text(window)
-        note(f"{window['model']:<20} {window['window']:<8} ", text, status, 1)
+        show_row(f"{window['model']:<20} {window['window']:<8} ", text, status)
     if not windows:
         text = f"This key has no plan quota; your {kind} spends {wallet}."
         note("", text, "", 1)
@@ -5660,9 +5646,7 @@ class Checkup:
             self.fail(name, error)
         except Exception as error:  # the last resort
             text = f"{type(error).__name__}: {printable(str(error), 200)}"
-            self.add(
-                PROBLEM, name, text, "This is a bug in the plugin: please report it."
-            )
+            self.fail(name, ProviderError("internal", text))
 
     def remedy(self, name: str, value: str) -> str:
         """How to change a setting to `value`, in the place that sets it now."""
@@ -5672,11 +5656,12 @@ class Checkup:
         return f"Set {origin} to {value} and restart the process"
 
     def libraries(self) -> None:
-        self.add(OK, "python", f"{sys.version.split()[0]} at {sys.executable}")
-        self.add(OK, "plugin", f"{__version__} at {os.path.abspath(__file__)}")
         import_requests()
-        for name, version in library_versions().items():
-            self.add(OK, name, str(version))
+        versions: JSON = {"plugin": __version__, "Python": sys.version.split()[0]}
+        versions.update(library_versions(), interpreter=sys.executable)
+        versions["file"] = os.path.abspath(__file__)
+        texts = [f"{name} {value}" for name, value in versions.items()]
+        self.add(OK, "versions", ", ".join(texts))
 
     def demo(self) -> None:
         _demo(None, self.provider, 0, lambda text: None)
@@ -5687,8 +5672,7 @@ class Checkup:
         for name, error in self.settings.problems:
             self.fail(name or "config", error)
         if "config" not in self.failed:
-            state = f", mode {mode & 0o7777:04o}" if mode else " not found"
-            self.add(OK, "config", path + state)
+            self.add(OK, "config", path if mode else f"{path} not found")
         file, file_mode = shared_key(self.settings)
         if file_mode:
             hint = f"Run chmod 600 {file}"
@@ -5702,14 +5686,13 @@ class Checkup:
 
         Where a setting comes from is half of what support asks.
         """
-        in_file = load_settings(self.settings.path, {}).origins
         defaults: JSON = {}
-        for name in [name for name in self.values if name not in self.failed]:
-            value, origin = self.values[name], self.origins.get(name, "default")
+        for name, value in self.values.items():
+            origin = self.origins.get(name, "default")
+            if name in self.failed:
+                continue
             if origin == self.settings.path:
                 origin = "config file"
-            elif name in in_file and name in self.origins:
-                origin += ", which wins over the config file"
             if name == "api_key":
                 self.api_key(value, origin)
             elif name in self.origins or name in ("region", "model"):
@@ -5717,12 +5700,7 @@ class Checkup:
                 self.add(OK, name, text, value=value, origin=origin)
             else:
                 defaults[name] = value
-        region = self.values["region"]
-        if HOSTS.get(self.host, region) != region and "region" in self.origins:
-            text = f"base_url is in region {HOSTS[self.host]}, but region is {region}"
-            self.add(WARNING, "base_url", text, "Remove the one that is wrong.")
-        texts = [f"{name} {json.dumps(value)}" for name, value in defaults.items()]
-        self.add(OK, "defaults", ", ".join(texts), values=defaults)
+        self.add(OK, "defaults", key_values(defaults), values=defaults)
 
     def api_key(self, key: str, origin: str) -> None:
         """Add the kind of the key and its length, never a character of it."""
@@ -5738,13 +5716,6 @@ class Checkup:
     def network(self) -> None:
         """Ask without the key: any HTTP answer shows that the network works, and a
         failure tells DNS, TCP and TLS apart."""
-        used, failure = ", ".join(routes()), proxy_failure(self.base)
-        if failure is not None:
-            failure.hint = f"Correct the variable ({used}) and restart the process."
-            raise failure
-        # Without a login.
-        proxy = proxy_of(self.base).split("//")[-1].rpartition("@")[2].partition("/")[0]
-        self.add(OK, "proxy", (proxy or "none") + (f" (set: {used})" if used else ""))
         began = time.monotonic()
         try:
             self.provider.get(self.base + MODELS_PATH, {**self.values, "api_key": ""})
@@ -5755,47 +5726,44 @@ class Checkup:
         seconds = time.monotonic() - began
         how = "certificate verified" if self.base.startswith("https") else "plain http"
         self.add(OK, "network", f"{self.host} answered after {seconds:.1f} s, {how}")
+        proxy = "in use" if proxy_of(self.base) else "none"
+        names = ", ".join(routes())
+        self.add(OK, "proxy", f"{proxy} (set: {names})" if names else proxy)
 
     def key(self) -> None:
-        """List the models, with the key."""
+        """List the models with the key, or look for a setting that would help."""
         try:
             self.listed = listed_models(self.provider, self.values)
         except ProviderError as error:
-            return self.find_settings(error)
-        region = f" (region {HOSTS[self.host]})" if self.host in HOSTS else ""
-        text = f"accepted by {self.host}{region}, models listed: {len(self.listed)}"
+            if error.code == "not_found":
+                url = root_of(self.base) + "/anthropic"
+                return self.try_setting("base_url", url, error)
+            # The key goes to the other region only if it was meant for MiniMax.
+            if error.code != "auth" or self.host not in HOSTS:
+                raise
+            error.hint = f"Copy the key again to {self.origins['api_key']}."
+            region = next(name for name in REGIONS if name != HOSTS[self.host])
+            return self.try_setting("region", region, error)
+        text = f"accepted by {self.host}, models listed: {len(self.listed)}"
         self.add(OK, "key", text)
 
-    def find_settings(self, error: ProviderError) -> None:
-        """Find the region or the base URL with which listing the models works.
-
-        The key goes to the other region only if it was meant for MiniMax's own host.
-        """
-        name, values, status, hint = "base_url", [], PROBLEM, error.hint
-        if error.code == "auth":
-            name, hint = "region", f"Copy the key again to {self.origins['api_key']}."
-            values = [r for r in REGIONS if r != HOSTS.get(self.host, r)]
-        if error.code == "not_found":
-            root = root_of(self.base)
-            values = [root + "/anthropic", self.base + "/anthropic", root]
-            if self.host not in HOSTS:
-                status, hint = WARNING, "Try say: some servers list no models."
-        for value in values:
-            changed = {**self.values, "base_url": "", name: value}
-            try:
-                listed_models(self.provider, changed)
-            except ProviderError as other:
-                if name == "region" or other.code != "auth":
-                    continue
-            text = f"{error.message}; it works with {name} {value}"
-            hint = self.remedy(name, value)
-            if name == "region" and "base_url" in self.origins:
-                hint += ", and remove base_url"
-            self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
-            return
-        also = "".join(f"; nor does region {r}" for r in values if r in REGIONS)
-        text = f"{self.host} does not accept it: {error.message}{also}"
-        self.add(status, "key", text, hint)
+    def try_setting(self, name: str, value: str, error: ProviderError) -> None:
+        """Find out whether another value of a setting ends an error."""
+        changed = {**self.values, "base_url": "", name: value}
+        try:
+            listed_models(self.provider, changed)
+        except ProviderError as other:
+            if name == "base_url" and self.host not in HOSTS:
+                hint = "Try say: some servers list no models."
+                return self.add(WARNING, "key", error.message, hint)
+            if name == "region" and other.code == "auth":
+                error.message = f"Neither region accepts this key: {error.message}"
+            raise error from None
+        hint = self.remedy(name, value)
+        if name == "region" and "base_url" in self.origins:
+            hint += ", and remove base_url"
+        text = f"{error.message}; it works with {name} {value}"
+        self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
 
     def plan(self) -> None:
         """Check what is left of the quota, for keys that may have one."""
@@ -5823,12 +5791,9 @@ class Checkup:
         if facts and facts.retired:
             status = WARNING if is_listed else PROBLEM
             text = f"{name} was retired on {facts.retired}"
-            text += ", but is listed" * is_listed
         elif self.listed and not is_listed:
             status = WARNING if facts else PROBLEM
             text = f"{self.host} does not list {name} for this key"
-        elif self.key_kind == PLAN_KEY and name.endswith("-highspeed"):
-            text = f"{name} is not part of the base plans"
         elif facts or is_listed:
             status, text = OK, f"{name}: {facts.status if facts else 'listed'}"
         hint = self.remedy("model", CURRENT_MODELS[0])
@@ -5837,20 +5802,15 @@ class Checkup:
 
     @staticmethod
     def show(result: JSON) -> None:
-        """Print a result, and what to do about it, with `~` for the home directory."""
-        status, home = result["status"], os.path.expanduser("~").rstrip(os.sep)
-        # Not in the middle of a path or a URL.
-        path = re.compile(
-            rf"(?<![\w/.:~-]){re.escape(home or '~')}(?={re.escape(os.sep)})"
-        )
-        text, hint = (path.sub("~", visible(result[n])) for n in ("text", "remedy"))
-        head = f"{status:<9}{result['check']:<14}"
-        if width() < 60:
-            out(paint(head.rstrip(), status) + "\n")
-            head = "  "
-        note(head, text, status, 1)
+        """Print a result of a check, and what to do, with `~` for the home directory."""
+        home = r"(?<!\S)" + re.escape(os.path.expanduser("~/"))  # not inside a path
+        texts = (visible(result[name]) for name in ("text", "remedy"))
+        text, hint = (re.sub(home, "~/", text) for text in texts)
+        head = f"{result['status']:<9}{result['check']:<14}"
+        show_row(head, text, result["status"])
         if hint:
-            note(" " * len(head) + "-> ", hint, "bold", 1)
+            indent = 2 if width() < 60 else len(head)
+            note(" " * indent + "-> ", hint, "bold", 1)
 
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
@@ -5859,25 +5819,27 @@ def _check(options: Any, provider: MiniMaxProvider) -> int:
     out("checking ..." * has_row, 2)
     checkup.run(options.offline)
     out("\r            \r" * has_row, 2)
-    statuses = [result["status"] for result in checkup.results]
-    counts = {status: statuses.count(status) for status in (PROBLEM, WARNING)}
-    is_ok = not counts[PROBLEM]
+    shown = (PROBLEM, WARNING, OK, SKIPPED)
+    rows = {name: [r for r in checkup.results if r["status"] == name] for name in shown}
+    problems, warnings = len(rows[PROBLEM]), len(rows[WARNING])
+    code = EXIT_ERROR if problems else EXIT_OK
     if options.json:
-        out_json({"ok": is_ok, **counts, "checks": checkup.results})
-        return EXIT_OK if is_ok else EXIT_ERROR
-    for status in (PROBLEM, WARNING, *((OK, SKIPPED) if options.verbose else ())):
-        for result in checkup.results:
-            if result["status"] == status:
-                checkup.show(result)
-    more = "" if options.verbose else "; check -v shows everything"
-    text = f"problems: {counts[PROBLEM]}, warnings: {counts[WARNING]}{more}"
-    if not any(counts.values()):
+        counts = {"ok": not problems, PROBLEM: problems, WARNING: warnings}
+        out_json({**counts, "checks": checkup.results})
+        return code
+    for name in shown if options.verbose else (PROBLEM, WARNING):
+        for result in rows[name]:
+            checkup.show(result)
+    if problems or warnings:
+        more = "" if options.verbose else "; check -v shows everything"
+        text = f"problems: {problems}, warnings: {warnings}{more}"
+    elif options.offline:
+        text = "All is well, as far as can be checked offline."
+    else:
         model = canonical_model(checkup.values["model"])
         text = f"All is well: {checkup.host} accepts the key, and the model is {model}."
-        if options.offline:
-            text = "All is well, as far as can be checked offline."
-    out(text + "\n")
-    return EXIT_OK if is_ok else EXIT_ERROR
+    note("", text, "", 1)
+    return code
 
 
 # --- replay
@@ -5885,25 +5847,17 @@ def _check(options: Any, provider: MiniMaxProvider) -> int:
 
 def _replay(options: Any, provider: MiniMaxProvider) -> int:
     """Print the events of a captured turn, and whether its outcome is the same."""
-    hidden = ("type", "timing", "error", "message", "partial", "block")
 
     def show(seconds: float, event: JSON) -> None:
         if options.json:
-            name = head["request"].get("id")
             out(dump_json(event if name is None else {"id": name, **event}) + "\n")
             return
-        error = event.get("error", {})
-        facts = {k: v for k, v in event.items() if k not in hidden}
-        facts.update({k: error[k] for k in ("code", "message") if k in error})
-        text = printable(key_values(facts), 50)
-        out(f"{seconds:9.3f}  {event['type']:<14} {text}".rstrip() + "\n")
+        facts = {field: value for field, value in event.items() if field != "type"}
+        text = printable(dump_json(facts), 50)
+        out(f"{seconds:9.3f}  {event['type']:<14} {text}\n")
 
     try:
-        head = read_capture(options.file)[0]
-        if not options.json:
-            at, *versions = map(head.get, ("at", "plugin", "python", "system"))
-            text = "captured {} by version {}, Python {}, {}".format(at, *versions)
-            out(printable(text, 200) + "\n")
+        name = read_capture(options.file)[0]["request"].get("id")
         unlike = replay(options.file, show)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -5921,60 +5875,83 @@ def program_name() -> str:
     """How to start this program again: by its name alone, if that is on PATH."""
     path = sys.argv[0]
     folder, name = os.path.split(path)
-    if name in ("", "-", "-c", "-m"):
-        path = name = "plexum_minimax_provider.py"
-    is_file = name.endswith((".py", ".pyz", ".zip"))
-    if not is_file and folder in os.environ.get("PATH", "").split(os.pathsep):
-        path = name
-    if not re.match(r"[\w@%+=:,./~-]+$", path):
-        path = "'" + path.replace("'", "'\"'\"'") + "'"
-    return "python3 " * is_file + path
+    if folder and folder in os.environ.get("PATH", "").split(os.pathsep):
+        return name
+    path = path if re.match(r"[\w@%+=:,./~-]+$", path) else f"'{path}'"
+    return f"python3 {path}" if name.endswith(".py") else path
 
 
-def make_parser() -> Any:
-    """The parser of the command line."""
+def make_parser(command: str) -> Any:
+    """The parser of a command, or with "" that of the program."""
     import argparse
 
-    command = MiniMaxProvider.command.replace("%", "%%")  # for argparse
-    start, name = re.findall("(python3 )?(.*)", command)[0]
-    name = os.path.basename(name.strip("'"))
-    text = "Serve MiniMax models to a Plexum gateway, and try them at a terminal."
-    examples = f"""\
+    start = MiniMaxProvider.command
+    name = re.split("[/ ]", start)[-1].strip("'")
+    if command:
+        _, usage, text = COMMANDS[command]
+        usage, examples = f"{name} {command} {usage}".rstrip(), ""
+    else:
+        usage = f"{name} [options] COMMAND ..."
+        text = "Serve MiniMax models to a Plexum gateway, and try them at a terminal."
+        text += "\n\ncommands:"
+        for other, (_, _, help) in COMMANDS.items():
+            text += f"\n  {other:<8} {help}"
+        start = f"python3 {name}" if start.startswith("python3 ") else name
+        examples = f"""\
 examples:
-  {start}{name} say "Say hello in Portuguese."
-  git diff | {start}{name} say --thinking "Review this."
-  {start}{name} say --chat --history talk.json
+  {start} say "Say hello in Portuguese."
+  git diff | {start} say --thinking "Review this."
+  {start} say --chat --history talk.json
 """
-    look: JSON = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    look["allow_abbrev"] = False
-    usage = "%(prog)s [options] COMMAND ..."
-    root = argparse.ArgumentParser(name, usage, text, examples, **look)
-    add_options("", root)
-    words = {"title": "commands", "metavar": "COMMAND", "prog": name}
-    commands: Any = root.add_subparsers(dest="command", **words)
-    for command, (_, usage, text) in COMMANDS.items():
-        words = {"usage": f"%(prog)s {usage}", "help": text, "description": text}
-        add_options(command, commands.add_parser(command, **words, **look))
-    return root
+    parser: Any = argparse.ArgumentParser(name, usage, text, examples)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.allow_abbrev = False
+
+    def refuse(text: str, word: str = "") -> NoReturn:
+        """Say what is wrong, and what `word` may have been meant to be."""
+        names = [*COMMANDS, *re.findall(r"--[\w-]+", parser.format_help())]
+        near = nearest(word, names) if word else ""
+        text += f'; did you mean "{near}"?' if near else ""
+        note("error: ", SECRETS.text(text), PROBLEM)  # it quotes arguments
+        out(parser.format_usage(), 2)
+        raise SystemExit(EXIT_USAGE)
+
+    parser.error = refuse
+    parser.print_help = lambda: out(parser.format_help())
+    parser.set_defaults(parser=parser, topic=None)
+    add_options(command, parser)
+    return parser
 
 
 def add_options(command: str, parser: Any) -> None:
-    """Add the options of a command, or with "" those of the whole command line."""
+    """Add the options of a command, or with "" those of the program."""
     from argparse import SUPPRESS
 
-    parser.set_defaults(parser=parser, topic=None)
-    parser.print_help = lambda file=None: out(parser.format_help())
-    refuse = parser.error
-    parser.error = lambda text: refuse(SECRETS.text(text))  # it quotes arguments
     add, on = parser.add_argument, {"action": "store_true"}
     if command == "":
-        words = {"action": "version", "version": f"{NAME} {__version__}"}
-        add("--version", **words, help="print it and exit; also --manifest, --schema")
-    if command in ("say", "check", "models", "quota", "replay"):
+        text = "print it and exit; also --manifest, --schema"
+        add("--version", action="version", version=f"{NAME} {__version__}", help=text)
+    if command in ("", "say", "check", "models", "quota", "replay"):
         add("--json", **on, help="print JSON, for scripts")
     if command == "say":
-        add_say_options(add, on)
         add("text", nargs="*", help=SUPPRESS)  # which the usage shows
+        add("-m", "--model", metavar="M", help="its id, or m3 or flash for short")
+        add("--system", metavar="TEXT", help="the system prompt")
+        add("--max-tokens", type=int, metavar="N", help="limit of output tokens")
+        add("--thinking", **on, default=None, help="let the model think first")
+        off = {"action": "store_false", "dest": "thinking"}
+        add("--no-thinking", **off, help="turn thinking off, if the model allows it")
+        add("--effort", choices=EFFORTS, metavar="E", help=", ".join(EFFORTS))
+        add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
+        add("--top-p", type=float, metavar="P", help="share of likely words, up to 1")
+        add("--image", action="append", metavar="FILE", help="a picture: file or URL")
+        add("--chat", **on, help="hold a conversation, without --json; /quit leaves")
+        add("--history", metavar="FILE", help="continue the conversation in FILE")
+        add("--hide-thinking", **on, help="do not show thinking")
+        add("--raw", **on, help="show Markdown as it is")
+        figures = parser.add_mutually_exclusive_group().add_argument
+        figures("-q", "--quiet", **on, help="do not show tokens, cost and speed")
+        figures("-v", "--verbose", **on, help="always show them; not with -q")
     if command == "check":
         add("--offline", **on, help="run the demo instead of asking MiniMax")
         add("-v", "--verbose", **on, help="show everything")
@@ -5984,41 +5961,21 @@ def add_options(command: str, parser: Any) -> None:
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
         add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
-    words = {"default": SUPPRESS, "help": "record each turn in DIR, for replay"}
-    add("--capture", dest="capture_dir", metavar="DIR", **words)
-    words["help"] = "what is logged to stderr: " + ", ".join(LEVELS)
-    add("--log-level", choices=LEVELS, metavar="L", **words)
-
-
-def add_say_options(add: Callable[..., Any], on: JSON) -> None:
-    add("-m", "--model", metavar="M", help="id of the model, or m3 or flash for short")
-    add("--system", metavar="TEXT", help="the system prompt")
-    add("--max-tokens", type=int, metavar="N", help="limit of output tokens")
-    add("--thinking", **on, default=None, help="let the model think first")
-    off = {"action": "store_false", "dest": "thinking"}
-    add("--no-thinking", **off, help="turn thinking off, if the model allows it")
-    add("--effort", choices=EFFORTS, metavar="E", help=", ".join(EFFORTS))
-    add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
-    add("--top-p", type=float, metavar="P", help="share of likely tokens, up to 1")
-    add("--image", action="append", metavar="FILE", help="a picture: a file or a URL")
-    add("--chat", **on, help="hold a conversation; /quit leaves")
-    add("--history", metavar="FILE", help="keep the conversation in FILE; continue it")
-    add("--hide-thinking", **on, help="do not show thinking")
-    add("--raw", **on, help="show Markdown as it is")
-    add("-q", "--quiet", **on, help="do not show tokens, cost and speed")
-    add("-v", "--verbose", **on, help="show them even if stderr is not a terminal")
+    add("--capture", dest="capture_dir", metavar="DIR", help="record each turn in DIR")
+    text = "what is logged to stderr: " + ", ".join(LEVELS)
+    add("--log-level", choices=LEVELS, metavar="L", help=text)
 
 
 def _help(options: Any, provider: MiniMaxProvider) -> int:
     """Print the settings, or the help of a command or of the program."""
     if options.topic != "settings":
-        topic = [options.topic] if options.topic else []
-        make_parser().parse_args([*topic, "--help"])  # which exits
+        make_parser(options.topic or "").print_help()
+        return EXIT_OK
     out(f"settings, in {config_path(os.environ)}:\n\n")
     for name, option in OPTIONS.items():
         origin = f"; {option.env} wins over it" if option.env else ""
         text = f"{option.help} ({json.dumps(option.default)}{origin})"
-        note(f"  {name:<22}", text, "", 1)
+        show_row(f"  {name:<22}", text, "")
     return EXIT_OK
 
 
@@ -6034,6 +5991,34 @@ COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
 }
 
 
+def parse(arguments: list[str]) -> tuple[str, Any]:
+    """The command, "" if there is none, and its options.
+
+    Options may stand before it, too.  A wrong command line raises SystemExit.
+    """
+    for word in arguments:  # a key in the wrong place must not be quoted
+        key = _KEY_IN.search(word)
+        SECRETS.add(word[key.start() :] if key else "")
+    before: list[str] = []
+    after = list(arguments)
+    need_value = (["--capture"], ["--log-level"])
+    while after and (after[0].startswith("-") or before[-1:] in need_value):
+        before.append(after.pop(0))
+    command = after.pop(0) if after else ""
+    parser = make_parser(command if command in COMMANDS else "")
+    if command and command not in COMMANDS:
+        parser.error(f"there is no command {printable(command, 60)}", command)
+    options, rest = parser.parse_known_args(before + after)
+    for word in rest:
+        if word.startswith("-") and word != "-":
+            name = word.partition("=")[0]
+            parser.error(f"there is no option {printable(name, 60)}", name)
+        if command != "say":
+            parser.error(f"{command} takes no argument {printable(word, 60)}")
+        options.text.append(word)  # argparse takes TEXT from one place only
+    return command, options
+
+
 def run_command(arguments: list[str], owns_process: bool) -> int:
     """Do what the command line asks for; return the exit code."""
     first = arguments[0] if arguments else ""  # these need no argparse
@@ -6044,22 +6029,21 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
         return out_json(manifest() if first == "--manifest" else schema())
     if not arguments and not os.isatty(0):
         return run_plugin({}, owns_process)
-    for word in arguments:  # a key in the wrong place must not be quoted
-        key = _KEY_IN.search(word)
-        SECRETS.add(word[key.start() :] if key else "")
-    options, rest = make_parser().parse_known_args(arguments)
-    if options.command == "say" and not any(word.startswith("-") for word in rest):
-        options.text += rest  # argparse takes TEXT from one place only
-    elif rest:
-        options.parser.error(f"unknown arguments: {printable(' '.join(rest), 200)}")
-    names = ("capture_dir", "log_level")  # settings that win over all others
-    overrides = {name: value for name, value in vars(options).items() if name in names}
-    if options.command is None and not os.isatty(0):
+    command, options = parse(arguments)
+    # Settings that win over all others.
+    chosen = {"capture_dir": options.capture_dir, "log_level": options.log_level}
+    overrides = {name: value for name, value in chosen.items() if value}
+    if not command and not os.isatty(0):
         return run_plugin(overrides, owns_process)
     if owns_process:
         ignore_warnings()
+    command = command or "help"
     with MiniMaxProvider.from_config(**overrides) as provider:
-        return COMMANDS[options.command or "help"][0](options, provider)
+        try:
+            return COMMANDS[command][0](options, provider)
+        except ProviderError as error:
+            print_error(redacted(error).to_dict(), command)
+            return EXIT_ERROR
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -6075,17 +6059,13 @@ def main(argv: list[str] | None = None) -> int:
             open_descriptors()
             sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
         code = run_command(sys.argv[1:] if argv is None else list(argv), owns_process)
-    except ProviderError as error:
-        print_error(redacted(error).to_dict())
-        code = EXIT_ERROR
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EXIT_OK
     except KeyboardInterrupt:
         out("\x1b[0m" * is_screen(1))  # it may have come in the middle of a colour
         code = EXIT_INTERRUPTED
     except OSError as error:
-        place = printable(str(error.filename or "stdout"), 200)
-        log(f"{place} cannot be written: {error.strerror or error}")
+        log(str(error))
         code = EXIT_ERROR if error.filename else EXIT_FATAL
     if owns_process:
         for stream in (sys.stdout, sys.stderr):

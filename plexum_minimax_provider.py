@@ -1465,7 +1465,8 @@ class Block:
         self.index = index  # in order of start
         self.kind = opened["type"]
         self.opened = opened
-        self.is_late = is_late  # the message was complete before
+        # A call that comes when the message is complete is no part of it if it fails.
+        self.is_late_call = is_late and self.kind == "tool_use"
         self.input: Any = None  # a call's input, if it came whole
         self.parts: dict[str, list[Any]] = {}  # fragments by the field they continue
         self.held: dict[str, str] = {}  # ends of texts that are held back, by field
@@ -1598,8 +1599,7 @@ class EventTranslator:
     def conclude(self) -> Iterator[JSON]:
         """End the message; raise or warn if something is missing from it."""
         yield from self.close()
-        # A block that came after the message was complete is no part of it if it fails.
-        blocks = [b for b in self._blocks if not (b.is_late and b.problem)]
+        blocks = [b for b in self._blocks if not (b.is_late_call and b.problem)]
         calls = [block for block in blocks if block.kind == "tool_use"]
         if not blocks and self.stop_reason is None:
             raise ProviderError("empty_response", "the answer ended without content")
@@ -1683,9 +1683,8 @@ class EventTranslator:
         before = self._open.setdefault(at, {}).pop(opened["type"], None)
         if before is not None:  # upstream never closed it
             yield from self._end(before)
-        block = Block(
-            len(self._blocks), {**opened, **dict.fromkeys(texts, "")}, self.complete
-        )
+        opened = {**opened, **dict.fromkeys(texts, "")}
+        block = Block(len(self._blocks), opened, self.complete)
         self._blocks.append(block)
         self._open[at][block.kind] = block
         yield {"type": BLOCK_START, "index": block.index, "block": block.opened}

@@ -238,25 +238,29 @@ def check_end(line: Obj, content: list[Obj]) -> None:
         check_printable(line[name])
 
 
-def check_success(line: Obj, blocks: list[list[Obj]], warnings: set[str]) -> None:
-    """Nothing is hidden in a success."""
-    ends = [lines[-1] for lines in blocks]
+def check_success(line: Obj, ends: list[Obj], late: set[int], codes: set[str]) -> None:
+    """Nothing is hidden in a success.
+
+    `late` are the blocks before which the message may have been complete.
+    """
     calls = [end for end in ends if end["block"]["type"] == "tool_use"]
+    calls = [c for c in calls if "incomplete" not in c or c["index"] not in late]
     if line["stop_reason"] == "tool_use":
-        assert blocks, "a tool_use of nothing"
+        assert ends, "a tool_use of nothing"
         assert not any("incomplete" in end for end in calls), line
-        assert calls or "no_tool_call" in warnings, line
+        assert calls or "no_tool_call" in codes, line
     content = line["message"]["content"] if line["message"] else []
     has_text = any(is_text(block) and block["text"].strip() for block in content)
     silent = {"text", "thinking", "redacted_thinking"}
     others = {end["block"]["type"] for end in ends} - silent
     if not (has_text or others or line["stop_reason"] == "refusal"):
-        assert warnings & {"no_text", "thinking_used_all_tokens"}, line
+        assert codes & {"no_text", "thinking_used_all_tokens"}, line
 
 
 def check_turn(lines: list[Obj]) -> None:
     """The lines of one id, up to the turn's end or to that of a killed process."""
     blocks: list[list[Obj]] = []
+    late: set[int] = set()
     warnings, started = set(), False
     for line in lines:
         kind = line["type"]
@@ -279,6 +283,8 @@ def check_turn(lines: list[Obj]) -> None:
             assert started, line
             if kind == "block_start":
                 assert line["index"] == len(blocks), line
+                if blocks and all(b[-1]["type"] == "block_end" for b in blocks):
+                    late.add(len(blocks))
                 blocks.append([])
             block = blocks[line["index"]]
             assert not block or block[-1]["type"] != "block_end", f"closed: {line!r}"
@@ -290,7 +296,7 @@ def check_turn(lines: list[Obj]) -> None:
         check_end(end, [block for block in content if block is not None])
     if end.get("stop_reason", "cancelled") != "cancelled":
         assert started, f"turn_end without turn_start: {end!r}"
-        check_success(end, blocks, warnings)
+        check_success(end, [block[-1] for block in blocks], late, warnings)
 
 
 def check_loose(line: Obj) -> None:
@@ -2335,6 +2341,9 @@ a broken call alone: 0:tool_use 0={ 0. ; -> ?no_text
 thinking, a broken call: 0:thinking 0~a 0. 1:tool_use 1={ =max_tokens ! -> ~a =max_tokens
     ?no_text
 late error: 0:text 0+a 0. =end_turn error -> +a ?late_error
+late call, cut: 0:tool_use 0. =tool_use 1:tool_use 1={ -> 0={}
+late call, bad: 0:text 0+a 0. =tool_use 1={ 1. ! -> +a =tool_use ?no_tool_call
+late call of nothing: =tool_use 0:tool_use 0={ ! -> !protocol
 late error, after message_stop: 0:text 0+a 0. ; error -> +a
 error before the block's end: 0:text 0+a =end_turn error -> !upstream +a
 # halves of surrogate pairs
@@ -2372,6 +2381,7 @@ markup in thinking: 0~[TOOL_CALL] 0. 1+a 1. ; -> ~[TOOL_CALL] +a ?markup
 # the stream ends too early
 only pings: - ping ping -> !stream_cut
 ends inside text, after the stop reason: 0:text 0+Hello =end_turn -> !stream_cut +Hello
+bad call after a text: 0:text 0+a 0. 1:tool_use 1={ 1. =tool_use ! -> !protocol +a
 call never closed: 0:tool_use '0={"a":1' =tool_use ! -> !protocol
 two calls at one index: 0:tool_use 0={} 0:tool_use 0={} 0. =tool_use ! -> !protocol 0={}
 data that is not JSON: 0:text 0+Hello junk 0. ; -> !protocol +Hello

@@ -819,10 +819,10 @@ TURN_FIELDS = {
     **dict.fromkeys(("model", "effort", "service_tier"), "string"),
     **dict.fromkeys(("max_tokens", "top_k"), "integer"),
     **dict.fromkeys(("temperature", "top_p"), "number"),
-    **dict.fromkeys(("tools", "stop_sequences"), "list"),
+    **dict.fromkeys(("messages", "tools", "stop_sequences"), "list"),
     **dict.fromkeys(("metadata", "extra_body"), "object"),
-    **dict.fromkeys(("type", "id", "stream", "messages", "system"), ""),
-    **dict.fromkeys(("thinking", "tool_choice"), ""),
+    **dict.fromkeys(("type", "id", "stream"), ""),
+    **dict.fromkeys(("system", "thinking", "tool_choice"), ""),
 }
 MAX_BODY = 64 * MIB  # MiniMax refuses larger ones (2026-11)
 MAX_IMAGE_BYTES = 10 * MIB  # likewise
@@ -843,25 +843,23 @@ def fold(key: str) -> str:
     return key.replace("_", "").lower()
 
 
-def fold_keys(
-    line: JSON, fields: Iterable[str], path: str = ""
-) -> tuple[JSON, list[str]]:
-    """Return the known fields of `line`, by name, and the paths of the unknown ones.
+def fold_keys(line: JSON, fields: Iterable[str], path: str = "") -> tuple[JSON, JSON]:
+    """Return the known fields of `line`, by name, and the others as they are.
 
     Raises ProviderError if a field has two spellings with different values.
     """
     names = {fold(field): field for field in fields}
     values: JSON = {}
-    unknown = []
+    others: JSON = {}
     for key, value in line.items():
         field = names.get(fold(str(key)))
         if field is None:
-            unknown.append(path + str(key))
+            others[key] = value
             continue
         first = values.setdefault(field, value)
         if type(first) is not type(value) or first != value:  # 1 equals true
             wrong_field(path + field, "has two spellings with different values")
-    return values, unknown
+    return values, others
 
 
 def require(kind: str, value: Any, path: str) -> None:
@@ -880,7 +878,8 @@ class _Request:
         valid = map_strings(turn, well_formed)
         if valid != turn:
             self.warn("invalid_unicode", "a lone surrogate is sent as U+FFFD")
-        fields, self.unknown = fold_keys(valid, TURN_FIELDS)
+        fields, others = fold_keys(valid, TURN_FIELDS)
+        self.unknown = list(others)  # paths of fields that are not sent
         self.fields = {name: v for name, v in fields.items() if not _is_absent(v)}
         for name, kind in TURN_FIELDS.items():
             if kind and name in self.fields:
@@ -1034,9 +1033,8 @@ def _tool(tool: JSON, path: str) -> JSON:
     tool = {**function, **tool, "input_schema": schema}
     if tool.get("type") in ("function", ""):
         del tool["type"]
-    return {
-        k: v for k, v in tool.items() if k == "input_schema" or fold(k) not in folded
-    }
+    others = [key for key in tool if fold(key) in folded and key != "input_schema"]
+    return {key: value for key, value in tool.items() if key not in others}
 
 
 def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
@@ -1074,30 +1072,34 @@ class _Message:
         self.path, self.role = path, role
         self.content = content  # as the host sent it, None if the plugin made it
         self.blocks = blocks
-        self.results: list[JSON] = []  # of the calls before it
+        self.results: dict[str, JSON] = {}  # of the calls before it, by id
+
+
+def _incoming(request: _Request) -> Iterator[tuple[str, str, Any]]:
+    """Check the host's messages; yield the path, the role and the content of each."""
+    for n, message in enumerate(request.fields.get("messages", ())):
+        path = f"messages[{n}]"
+        require("object", message, path)
+        values, others = fold_keys(message, ("role", "content"), path + ".")
+        request.unknown += [f"{path}.{name}" for name in others]
+        role = values.get("role")
+        if role not in ("user", "assistant", "system", "developer"):
+            wrong_field(path + ".role", "must be user or assistant")
+        yield path, role, values.get("content")
 
 
 def _messages(request: _Request) -> tuple[list[JSON], Any]:
     """Return the messages and the system prompt to send."""
-    incoming = request.fields.get("messages", [])
-    require("list", incoming, "messages")
     system = request.fields.get("system")
     prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
     reminders: list[JSON] = []  # system messages, until the next of another role
     blank: str | None = None  # the path of the last message, "" if that holds something
-    for n, message in enumerate(incoming):
-        path = f"messages[{n}]"
-        require("object", message, path)
-        values, others = fold_keys(message, ("role", "content"), path + ".")
-        request.unknown += others
-        role, content = values.get("role"), values.get("content")
-        if role not in ("user", "assistant", "system", "developer"):
-            wrong_field(path + ".role", "must be user or assistant")
+    for path, role, content in _incoming(request):
         blocks = _blocks(content, path + ".content", role, request)
         if role in ("system", "developer"):
             request.warn("system_role_moved", f"{path} has the role {role}")
-            if blank is None:
+            if blank is None:  # no other message has come
                 prompt += blocks
             elif blocks:
                 reminders.append(_reminder(blocks))
@@ -1119,11 +1121,11 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
     if blank:
         wrong_field(blank + ".content", "must not be blank in the last message")
     sent = []
-    for repaired in _repair(messages, request):
-        blocks, content = repaired.results + repaired.blocks, repaired.content
+    for message in _repair(messages, request):
+        blocks, content = [*message.results.values(), *message.blocks], message.content
         if blocks:
             content = content if _as_blocks(content) == blocks else blocks
-            sent.append({"role": repaired.role, "content": content})
+            sent.append({"role": message.role, "content": content})
     return sent, system if _as_blocks(system) == prompt else prompt
 
 
@@ -1221,9 +1223,7 @@ def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
 def _image(block: JSON, path: str, request: _Request) -> JSON:
     """Return the block to send for an image in any form, or a text in its place."""
     names = (*_IMAGE_FORMS, "media_type", "mime_type")
-    fields, _ = fold_keys(block, names, path + ".")
-    folded = [fold(name) for name in names]
-    others = {k: v for k, v in block.items() if fold(k) not in folded}
+    fields, others = fold_keys(block, names, path + ".")
     try:
         if request.facts and "image" not in request.facts.input:
             raise ValueError(f"{request.model} does not accept images")
@@ -1326,20 +1326,11 @@ KINDS: dict[str, _Kind] = {
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
 
-class _Call:
-    """A call, and the user message that has to begin with its result."""
-
-    def __init__(self, block: JSON, reply: _Message) -> None:
-        self.block, self.reply = block, reply
-        self.name = block["id"]  # by which the host knows it
-        self.is_answered = False
-
-
-NO_RESULT = {
-    "type": "tool_result",
-    "content": "No result: the call was interrupted.",
-    "is_error": True,
-}
+# A call: the id by which the host knows it, the block, and the user message that has to
+# begin with its result.
+_Call = namedtuple("_Call", "name block reply")
+# For a call that has no result: one that the plugin makes up.
+NO_RESULT = {"type": "tool_result", "content": "No result came back.", "is_error": True}
 # A block of a user message, and the call whose result it is, None if it is of no call.
 _Found = namedtuple("_Found", "message block call")
 
@@ -1366,7 +1357,8 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
             waiting.setdefault(call.name, deque()).append(call)
         found: list[_Found] = []
         for message in user_turn:
-            for block in message.blocks:
+            blocks, message.blocks = message.blocks, []  # filled again by _place()
+            for block in blocks:
                 name = block["tool_use_id"] if block["type"] == "tool_result" else ""
                 queue = waiting.get(name) or earlier.get(name)
                 answered = queue.popleft() if queue else None
@@ -1378,10 +1370,10 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
             # Moved, these results would leave the last turn empty: they become text.
             found = [part._replace(call=None) for part in found]
         _place(found, request)
-    for call in calls:
-        if not call.is_answered:
-            name, reply = call.block["id"], call.reply
-            reply.results.append({**NO_RESULT, "tool_use_id": name})
+    for _, call, reply in calls:
+        name = call["id"]
+        if name not in reply.results:
+            reply.results[name] = {**NO_RESULT, "tool_use_id": name}
             request.repaired(reply.path, f"no result for {name}: one is made up")
     return messages
 
@@ -1389,16 +1381,15 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
 def _calls(turn: list[_Message], reply: _Message, request: _Request) -> list[_Call]:
     """Give each call of an assistant turn an id of its own; return the calls.
 
-    MiniMax may not find the results of calls that another message follows, so these
-    messages are joined.
+    A message must not stand between calls and their results, so they are joined.
     """
-    *others, last = turn
-    if any(block["type"] == "tool_use" for m in others for block in m.blocks):
-        request.repaired(last.path, "joined to earlier messages that make calls")
-        last.blocks = [block for message in turn for block in message.blocks]
-        for message in others:
+    blocks = [block for message in turn for block in message.blocks]
+    if any(b["type"] == "tool_use" for message in turn[:-1] for b in message.blocks):
+        request.repaired(turn[-1].path, "joined to earlier messages that make calls")
+        for message in turn:
             message.blocks = []
-    calls = [_Call(b, reply) for b in last.blocks if b["type"] == "tool_use"]
+        turn[-1].blocks = blocks
+    calls = [_Call(b["id"], b, reply) for b in blocks if b["type"] == "tool_use"]
     taken = {call.name for call in calls}
     numbers: dict[str, int] = {}  # the last number that each id was given
     for call in calls:
@@ -1407,7 +1398,7 @@ def _calls(turn: list[_Message], reply: _Message, request: _Request) -> list[_Ca
             while call.block["id"] in taken:
                 numbers[name] += 1
                 call.block["id"] = f"{name}-{numbers[name]}"
-            request.repaired(last.path, f"another call {name} gets a new id")
+            request.repaired(turn[-1].path, f"another call {name} gets a new id")
         numbers.setdefault(name, 1)
     return calls
 
@@ -1417,13 +1408,11 @@ def _place(found: list[_Found], request: _Request) -> None:
 
     Results at the front of the first message are already in the right place.
     """
-    for message, _, _ in found:
-        message.blocks = []  # and filled again
     for message, block, call in found:
         name = block.get("tool_use_id")
         if call:
-            call.is_answered = True
-            call.reply.results.append({**block, "tool_use_id": call.block["id"]})
+            new_name = call.block["id"]
+            call.reply.results[new_name] = {**block, "tool_use_id": new_name}
             if message.blocks or message is not call.reply:
                 request.repaired(call.reply.path, f"result of {name} is moved here")
         elif block["type"] == "tool_result":
@@ -1441,17 +1430,13 @@ def _place(found: list[_Found], request: _Request) -> None:
 # `field` of a block of the kind `kind`; to the host it goes in the field `name` of the
 # event `event`.  It is content then, and opens a block of its kind where none is open.
 # Without an event only the finished block has it.
-_Delta = namedtuple("_Delta", "source field kind event name", defaults=(None, None))
+Delta = namedtuple("Delta", "source field kind event name", defaults=(None, None))
 _DELTAS = {
-    "text_delta": _Delta("text", "text", "text", TEXT_DELTA, "text"),
-    "thinking_delta": _Delta(
-        "thinking", "thinking", "thinking", THINKING_DELTA, "text"
-    ),
-    "input_json_delta": _Delta(
-        "partial_json", "input", "tool_use", INPUT_DELTA, "json"
-    ),
-    "signature_delta": _Delta("signature", "signature", "thinking"),
-    "citations_delta": _Delta("citation", "citations", "text"),
+    "text_delta": Delta("text", "text", "text", TEXT_DELTA, "text"),
+    "thinking_delta": Delta("thinking", "thinking", "thinking", THINKING_DELTA, "text"),
+    "input_json_delta": Delta("partial_json", "input", "tool_use", INPUT_DELTA, "json"),
+    "signature_delta": Delta("signature", "signature", "thinking"),
+    "citations_delta": Delta("citation", "citations", "text"),
 }
 _SOURCES = {kind: row.source for kind, row in _DELTAS.items() if row.event}
 _BY_FIELD = {row.field: row for row in _DELTAS.values()}
@@ -1477,8 +1462,11 @@ class Block:
             self.opened = {**opened, "input": {}}
 
     def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
-        """The events of `text`.  An end that is half of a surrogate pair, or that could
-        become the end marker, is held back."""
+        """The events of `text`.
+
+        An end that is half of a surrogate pair, or that could become the end marker, is
+        held back.
+        """
         if self.held:
             text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
         size, last = 0, text[-1:]

@@ -1222,8 +1222,10 @@ def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
 
 def _image(block: JSON, path: str, request: _Request) -> JSON:
     """Return the block to send for an image in any form, or a text in its place."""
-    names = (*_IMAGE_FORMS, "media_type", "mime_type")
+    names = (*_IMAGE_FORMS[1:], "media_type", "mime_type")
     fields, others = fold_keys(block, names, path + ".")
+    if "source" in others:
+        fields["source"] = others["source"]
     try:
         if request.facts and "image" not in request.facts.input:
             raise ValueError(f"{request.model} does not accept images")
@@ -1439,7 +1441,7 @@ _DELTAS = {
     "citations_delta": Delta("citation", "citations", "text"),
 }
 _SOURCES = {kind: row.source for kind, row in _DELTAS.items() if row.event}
-_BY_FIELD = {row.field: row for row in _DELTAS.values()}
+_EVENTS = {row.field: (row.event, row.name) for row in _DELTAS.values()}
 _BLOCK_DELTA = "content_block_delta"
 
 
@@ -1481,10 +1483,8 @@ class Block:
     def add(self, field: str, fragment: Any) -> list[JSON]:
         """Append a fragment to the block; return its events."""
         self.parts.setdefault(field, []).append(fragment)
-        row = _BY_FIELD[field]
-        if not row.event:
-            return []
-        return [{"type": row.event, "index": self.index, row.name: fragment}]
+        event, name = _EVENTS[field]
+        return [{"type": event, "index": self.index, name: fragment}] if event else []
 
     def release(self) -> list[JSON]:
         """The events of everything that was held back."""

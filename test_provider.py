@@ -1934,6 +1934,7 @@ IMAGE_CASES: list[tuple[Obj, Obj]] = [
     *[({"data_base64": data}, source()) for data in (PNG64, SPLIT64, DATA_URI)],
     *[({"source": source(data=data)}, source()) for data in (SPLIT64, DATA_URI)],
     *[({"source": given}, given) for given in (ODD, URL, FILE)],
+    ({"source": {**URL, "x": None}}, URL),
     *[({"url": URL["url"]}, URL), ({"url": DATA_URI}, source())],
     ({"url": URL["url"], "source": None, "path": None, "data": None}, URL),
     ({"data": PNG64, "mimeType": "image/png"}, source()),

@@ -744,16 +744,15 @@ class SSEDecoder:
     exceeds `max_event_bytes`, and at every later call.
     """
 
-    # The form of nearly all events, found at one go: that takes half the time of a look
-    # at every line.  A match begins at a line's end only, which keeps the work linear.
-    _split_usual = re.compile(r"\nevent: (.+)\ndata: (.*)\n").split
-
     # The default is eight times the longest possible answer.
     def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
         self._held = bytearray(b"\n")  # the current event, after the end of a line
         self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
+        # Nearly all events have this form.  To find them at one go takes half the time of
+        # a look at every line, and is linear since a match begins at a line's end.
+        self._split_usual = re.compile(r"\nevent: (.+)\ndata: (.*)\n").split
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         if self._after_cr or b"\r" in chunk:
@@ -762,18 +761,18 @@ class SSEDecoder:
             if chunk:
                 self._after_cr = chunk[-1:] == b"\r"
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        held, last = self._held, len(self._held) - 1
+        held, limit, last = self._held, self._limit, len(self._held) - 1
         held += chunk
-        if len(held) > self._limit < max(map(len, held.split(b"\n\n"))):
-            raise ValueError(f"one event holds over {self._limit} bytes")
+        if len(held) > limit and max(map(len, held.split(b"\n\n"))) > limit:
+            raise ValueError(f"one event holds over {limit} bytes")
         end = held.rfind(b"\n\n", last) + 1
         if not end:
             return []
         text = held[:end].decode("utf-8", "replace")
         del held[:end]
-        if self._first:
-            self._first = False
-            text = re.sub(r"\A\n\ufeff", "\n", text)
+        if self._first and text[1:2] == "\ufeff":
+            text = text.replace("\ufeff", "", 1)
+        self._first = False
         parts = self._split_usual(text)
         if not any(parts[::3]):  # nothing stands between the events
             return list(map(ServerSentEvent, parts[1::3], parts[2::3]))
@@ -1331,10 +1330,10 @@ KINDS: dict[str, _Kind] = {
 # A call: the id by which the host knows it, the block, and the user message that has to
 # begin with its result.
 _Call = namedtuple("_Call", "name block reply")
+if TYPE_CHECKING:  # a block of a user message, and the call whose result it is
+    Found = tuple[_Message, JSON, _Call | None]
 # For a call that has no result: one that the plugin makes up.
 NO_RESULT = {"type": "tool_result", "content": "No result came back.", "is_error": True}
-# A block of a user message, and the call whose result it is, None if it is of no call.
-_Found = namedtuple("_Found", "message block call")
 
 
 def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
@@ -1357,20 +1356,21 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
         for call in _calls(assistant_turn, user_turn[0], request):
             calls.append(call)
             waiting.setdefault(call.name, deque()).append(call)
-        found: list[_Found] = []
+        found: list[Found] = []
         for message in user_turn:
             blocks, message.blocks = message.blocks, []  # filled again by _place()
             for block in blocks:
-                name = block["tool_use_id"] if block["type"] == "tool_result" else ""
-                queue = waiting.get(name) or earlier.get(name)
-                answered = queue.popleft() if queue else None
-                found.append(_Found(message, block, answered))
+                queue = None
+                if block["type"] == "tool_result":
+                    name = block["tool_use_id"]
+                    queue = waiting.get(name) or earlier.get(name)
+                found.append((message, block, queue.popleft() if queue else None))
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
-        late = [part.call and part.call.reply is not user_turn[0] for part in found]
+        late = [call and call.reply is not user_turn[0] for *_, call in found]
         if user_turn is turns[-1] and all(late):
             # Moved, these results would leave the last turn empty: they become text.
-            found = [part._replace(call=None) for part in found]
+            found = [(message, block, None) for message, block, _ in found]
         _place(found, request)
     for _, call, reply in calls:
         name = call["id"]
@@ -1405,7 +1405,7 @@ def _calls(turn: list[_Message], reply: _Message, request: _Request) -> list[_Ca
     return calls
 
 
-def _place(found: list[_Found], request: _Request) -> None:
+def _place(found: list[Found], request: _Request) -> None:
     """Move the results of a user turn to their calls, or turn them into text.
 
     Results at the front of the first message are already in the right place.

@@ -799,8 +799,8 @@ class SSEDecoder:
                 if data:
                     events.append(ServerSentEvent(name or "message", "\n".join(data)))
                 name, data, bare, is_open = "", [], [], False
-            elif line[:1] == "{" or (line.lstrip()[:1] == "{" and not is_open):
-                bare.append([line])
+            elif line[:2] == '{"' or (line.lstrip()[:1] == "{" and not is_open):
+                bare.append([line])  # an open one was cut short, and another begins
                 is_open = line.rstrip()[-1] != "}"
             elif is_open:
                 bare[-1].append(line)

@@ -1474,6 +1474,7 @@ SSE_CASES: dict[str, tuple[bytes, list[str]]] = {
     "nothing": (b"", []),
     "bare JSON": (b'{"a": 1}\n\ndata: b\n\n{"c": 2}', ['!{"a": 1}', "b", '!{"c": 2}']),
     "bare JSON on many lines": (b'{\n "a": 1\n}\n', ['!{\n "a": 1\n}']),
+    "bare JSON, not indented": (b'{\n"a": [\n{\n}\n]\n}', ['!{\n"a": [\n{\n}\n]\n}']),
     "bare JSON after an event line": (b'event: x\n{"a": 1}\n\n', ['!{"a": 1}']),
 }
 BITS = b"data|event|:| |\r|\n|a|\xc3|\xa9|\xef\xbb\xbf".split(b"|")
@@ -2093,13 +2094,8 @@ HISTORIES: list[tuple[str, Any, str]] = [
     # a result of the assistant's
     *[("A a r9 | U b", "A a R9 | U b", "h"), ("A c1 r1", "A c1 R1 | U x1", "hh")],
 ]
-JSON_RESULTS: list[Any] = [
-    {"n": 41.5},
-    {"type": "Point", "n": 41.5},
-    41.5,
-    [{"n": 41.5}],
-    ["x", 41.5],
-]
+JSON_RESULTS: list[Any] = [{"n": 41.5}, 41.5, [{"n": 41.5}], ["x", 41.5]]
+JSON_RESULTS.append({"type": "Point", "n": 41.5})
 BLANKS: list[Any] = ["", "  ", [], [block_text(" ")], None, ...]
 SOME_BLOCKS = st.lists(st.sampled_from("c1 c2 c3 r1 r2 r3 r4 b".split())).map(" ".join)
 A_MESSAGE = st.builds("{} {}".format, st.sampled_from("UA"), SOME_BLOCKS)

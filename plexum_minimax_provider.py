@@ -750,8 +750,8 @@ class SSEDecoder:
         self._held = bytearray(b"\n")  # the current event, after the end of a line
         self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
-        # Nearly all events have this form.  To find them at one go takes half the time of
-        # a look at every line, and is linear since a match begins at a line's end.
+        # Nearly all events have this form.  To find them at one go takes half the time
+        # of a look at every line.  It is linear, since a match begins at a line's end.
         self._split_usual = re.compile(r"\nevent: (.+)\ndata: (.*)\n").split
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -1310,9 +1310,9 @@ def image_type(head: bytes) -> str:
     return next((kind for magic, kind in rows if re.match(magic, head, re.DOTALL)), "")
 
 
-# The known kinds of block, one row each: the fields that must be strings, the function
-# that makes a block ready to send, if it needs one, and whether a block of an answer
-# is what was asked for.  Blocks of other kinds are sent as given.
+# The known kinds of block: the fields that must be strings, the function that makes a
+# block ready to send, if it needs one, and whether it is an answer when a model sends
+# it.  Other kinds are sent as given, are answers, and take deltas of any type.
 _Kind = namedtuple("_Kind", "strings convert is_answer", defaults=((), None, True))
 KINDS: dict[str, _Kind] = {
     "text": _Kind(strings=("text",)),
@@ -1327,12 +1327,11 @@ KINDS: dict[str, _Kind] = {
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
 
-# A call: the id by which the host knows it, the block, and the user message that has to
+# A call: the host's id for it, the block that is sent, and the user message that has to
 # begin with its result.
 _Call = namedtuple("_Call", "name block reply")
-if TYPE_CHECKING:  # a block of a user message, and the call whose result it is
+if TYPE_CHECKING:  # a user message, one of its blocks, and the call that this answers
     Found = tuple[_Message, JSON, _Call | None]
-# For a call that has no result: one that the plugin makes up.
 NO_RESULT = {"type": "tool_result", "content": "No result came back.", "is_error": True}
 
 
@@ -1428,10 +1427,10 @@ def _place(found: list[Found], request: _Request) -> None:
 # Events: upstream events -> TurnEvents
 # ---------------------------------------------------------------------------
 
-# Deltas by type.  A delta has its fragment in the field `source` and continues the field
-# `field` of a block of the kind `kind`; to the host it goes in the field `name` of the
-# event `event`.  It is content then, and opens a block of its kind where none is open.
-# Without an event only the finished block has it.
+# Deltas by type.  A delta brings a fragment in its field `source`, which continues the
+# field `field` of a block of the kind `kind`.  The host gets it in an event `event`, in
+# the field `name`; such a delta is content, and opens a block of its kind if none is
+# open.  Without an event, only the finished block holds the fragment.
 Delta = namedtuple("Delta", "source field kind event name", defaults=(None, None))
 _DELTAS = {
     "text_delta": Delta("text", "text", "text", TEXT_DELTA, "text"),
@@ -1535,9 +1534,9 @@ class Block:
 
     def is_answer(self) -> bool:
         """Whether a finished block is what was asked for, and not only thinking."""
-        row = KINDS.get(self.kind)
-        is_blank = self.kind == "text" and not self.finished["text"].strip()
-        return not (self.problem or is_blank) and (row is None or row.is_answer)
+        if self.problem or (self.kind == "text" and not self.finished["text"].strip()):
+            return False
+        return self.kind not in KINDS or bool(KINDS[self.kind].is_answer)
 
 
 class EventTranslator:

@@ -1441,6 +1441,7 @@ _DELTAS = {
 }
 _SOURCES = {kind: row.source for kind, row in _DELTAS.items() if row.event}
 _EVENTS = {row.field: (row.event, row.name) for row in _DELTAS.values()}
+_THOUGHTS = [kind for kind, row in KINDS.items() if not row.is_answer]
 _BLOCK_DELTA = "content_block_delta"
 
 
@@ -1534,9 +1535,8 @@ class Block:
 
     def is_answer(self) -> bool:
         """Whether a finished block is what was asked for, and not only thinking."""
-        if self.problem or (self.kind == "text" and not self.finished["text"].strip()):
-            return False
-        return self.kind not in KINDS or bool(KINDS[self.kind].is_answer)
+        is_blank = self.kind == "text" and not self.finished["text"].strip()
+        return not (self.problem or is_blank or self.kind in _THOUGHTS)
 
 
 class EventTranslator:
@@ -1605,8 +1605,8 @@ class EventTranslator:
             yield warning("no_tool_call", text)
         if self.stop_reason == "refusal" or any(b.is_answer() for b in blocks):
             return
-        has_thought = not calls and any(block.kind != "text" for block in blocks)
-        if self.stop_reason == "max_tokens" and has_thought:
+        has_thought = any(block.kind in _THOUGHTS for block in blocks)
+        if self.stop_reason == "max_tokens" and has_thought and not calls:
             text = "max_tokens ran out while the model was thinking: raise it, since "
             text += "thinking counts toward it, or lower the effort"
             yield warning("thinking_used_all_tokens", text)

@@ -1221,9 +1221,9 @@ def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
 
 def _image(block: JSON, path: str, request: _Request) -> JSON:
     """Return the block to send for an image in any form, or a text in its place."""
-    names = (*_IMAGE_FORMS[1:], "media_type", "mime_type")
+    names = (*_SHORTHANDS, "media_type", "mime_type")
     fields, others = fold_keys(block, names, path + ".")
-    if "source" in others:
+    if "source" in others:  # it stays there, to keep its place in the block
         fields["source"] = others["source"]
     try:
         if request.facts and "image" not in request.facts.input:
@@ -1236,8 +1236,8 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
         return {"type": "text", "text": f"[image left out: {reason}]"}
 
 
-# The fields that may hold an image; `data` is MCP's.
-_IMAGE_FORMS = ("source", "url", "data_base64", "data", "path")
+# Fields that may stand for a source, in any spelling; `data` is MCP's.
+_SHORTHANDS = ("url", "data_base64", "data", "path")
 
 
 def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
@@ -1246,11 +1246,11 @@ def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
     A source stays as it is, unless it holds base64 that needs correction.  Raises
     ValueError with a reason for the warning.
     """
-    given = [name for name in _IMAGE_FORMS if name in fields]
+    given = [name for name in ("source", *_SHORTHANDS) if name in fields]
     # Go hosts send empty strings in fields that are not set.
     forms = [name for name in given if fields[name] != ""] or given[:1]
     if len(forms) != 1:
-        wrong_field(path, "must have exactly one of " + ", ".join(_IMAGE_FORMS))
+        wrong_field(path, "must have one of source, " + ", ".join(_SHORTHANDS))
     source: JSON = {}
     form = forms[0]
     value, label = fields[form], fields.get("media_type") or fields.get("mime_type")

@@ -763,6 +763,10 @@ class SSEDecoder:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         held, limit, last = self._held, self._limit, len(self._held) - 1
         held += chunk
+        if held.endswith(b"}\n"):
+            line = held.rfind(b"\n", 0, -1)
+            if held[max(line - 1, 0) : line + 2] in (b"\n{", b"\n\n{"):
+                held += b"\n"  # JSON on one line: a blank line may never follow
         if len(held) > limit and max(map(len, held.split(b"\n\n"))) > limit:
             raise ValueError(f"one event holds over {limit} bytes")
         end = held.rfind(b"\n\n", last) + 1

@@ -1505,6 +1505,14 @@ def test_sse_decoder_gives(name: str) -> None:
         assert decode(cut(data, *how)) == expected, how
 
 
+@pytest.mark.parametrize("how", ALL_CUTS)
+def test_bare_json_on_one_line_needs_no_blank_line(how: tuple[Any, ...]) -> None:
+    """A server may leave the connection open after an error."""
+    decoder, data = provider.SSEDecoder(), b'data: a\n\n{"error": {"n": 1}}\n'
+    events = [event for piece in cut(data, *how) for event in decoder.feed(piece)]
+    assert [event.data for event in events] == ["a", '{"error": {"n": 1}}']
+
+
 @settings(PROPERTY, max_examples=200)
 @given(parts=st.lists(st.sampled_from(BITS), max_size=30), seed=st.integers(0, 9))
 def test_sse_events_do_not_depend_on_the_cuts(parts: list[bytes], seed: int) -> None:

@@ -747,71 +747,68 @@ class SSEDecoder:
     # The default is eight times the longest possible answer.
     def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
-        self._pieces: list[bytes] = []  # of the current line
-        self._held = 0  # bytes in them
-        self._size = 0  # characters in the whole lines of the current event
-        self._name = ""
-        self._data: list[str] = []
-        self._bare: list[str] = []  # lines of bare JSON that may continue
+        self._held = bytearray(b"\n")  # the current event, after the end of a line
         self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
+        # Nearly all events have this form.  To find them at one go takes half the time
+        # of a look at every line.  It is linear, since a match begins at a line's end.
+        self._split_usual = re.compile(r"\nevent: (.+)\ndata: (.*)\n").split
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        if self._after_cr and chunk[:1] == b"\n":
-            chunk, self._after_cr = chunk[1:], False
-        if chunk:
-            self._after_cr = chunk[-1:] == b"\r"
-        if b"\r" in chunk:
+        if self._after_cr or b"\r" in chunk:
+            if self._after_cr and chunk[:1] == b"\n":
+                chunk, self._after_cr = chunk[1:], False
+            if chunk:
+                self._after_cr = chunk[-1:] == b"\r"
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        events: list[ServerSentEvent] = []
-        ended, has_ended, rest = chunk.rpartition(b"\n")
-        if has_ended:
-            text = b"".join([*self._pieces, ended]).decode("utf-8", "replace")
-            self._pieces, self._held = [], 0
-            if self._first:
-                self._first = False
-                text = text[1:] if text[:1] == "\ufeff" else text
-            self._read_lines(text.split("\n"), events)
-        if rest:
-            self._pieces.append(rest)
-            self._held += len(rest)
-        if self._size + self._held > self._limit and not events:
-            raise ValueError(f"one event holds over {self._limit} bytes")
-        return events
+        held, limit, last = self._held, self._limit, len(self._held) - 1
+        held += chunk
+        if held.endswith(b"}\n"):
+            line = held.rfind(b"\n", 0, -1)
+            if held[max(line - 1, 0) : line + 2] in (b"\n{", b"\n\n{"):
+                held += b"\n"  # JSON on one line: a blank line may never follow
+        if len(held) > limit and max(map(len, held.split(b"\n\n"))) > limit:
+            raise ValueError(f"one event holds over {limit} bytes")
+        end = held.rfind(b"\n\n", last) + 1
+        if not end:
+            return []
+        text = held[:end].decode("utf-8", "replace")
+        del held[:end]
+        if self._first and text[1:2] == "\ufeff":
+            text = text.replace("\ufeff", "", 1)
+        self._first = False
+        parts = self._split_usual(text)
+        if not any(parts[::3]):  # nothing stands between the events
+            return list(map(ServerSentEvent, parts[1::3], parts[2::3]))
+        return self._read_lines(text.split("\n"))
 
     def close(self) -> list[ServerSentEvent]:
         return self.feed(b"\n\n")
 
-    def _read_lines(self, lines: list[str], events: list[ServerSentEvent]) -> None:
-        size, name, data = self._size, self._name, self._data  # most work is here
+    def _read_lines(self, lines: list[str]) -> list[ServerSentEvent]:
+        """The events of any whole lines, of which the last is blank."""
+        events: list[ServerSentEvent] = []
+        name, is_open = "", False
+        data: list[str] = []
+        bare: list[list[str]] = []  # lines of JSON outside of any field
         for line in lines:
-            size += len(line)
-            if size > self._limit:
-                break  # the size stays, so every later call fails too
             field, _, value = line.partition(":")
             if field == "data":
                 data.append(value[1:] if value[:1] == " " else value)
             elif field == "event":
                 name = value[1:] if value[:1] == " " else value
             elif not line:
-                self._end_bare(events)
+                for part in bare:
+                    events.append(ServerSentEvent("message", "\n".join(part), True))
                 if data:
                     events.append(ServerSentEvent(name or "message", "\n".join(data)))
-                name, data, size = "", [], 0
-            elif line[0] == "{" or (line.lstrip()[:1] == "{" and not self._bare):
-                self._end_bare(events)
-                self._bare.append(line)
-                if line.rstrip()[-1] == "}":  # a blank line may never follow
-                    self._end_bare(events)
-            elif self._bare:
-                self._bare.append(line)  # JSON may take several lines
-        self._size, self._name, self._data = size, name, data
-
-    def _end_bare(self, events: list[ServerSentEvent]) -> None:
-        if self._bare:
-            event = ServerSentEvent("message", "\n".join(self._bare), bare=True)
-            events.append(event)
-            self._bare = []
+                name, data, bare, is_open = "", [], [], False
+            elif line[:2] == '{"' or (line.lstrip()[:1] == "{" and not is_open):
+                bare.append([line])  # an open one was cut short, and another begins
+                is_open = line.rstrip()[-1] != "}"
+            elif is_open:
+                bare[-1].append(line)
+        return events
 
 
 # ---------------------------------------------------------------------------
@@ -825,10 +822,10 @@ TURN_FIELDS = {
     **dict.fromkeys(("model", "effort", "service_tier"), "string"),
     **dict.fromkeys(("max_tokens", "top_k"), "integer"),
     **dict.fromkeys(("temperature", "top_p"), "number"),
-    **dict.fromkeys(("tools", "stop_sequences"), "list"),
+    **dict.fromkeys(("messages", "tools", "stop_sequences"), "list"),
     **dict.fromkeys(("metadata", "extra_body"), "object"),
-    **dict.fromkeys(("type", "id", "stream", "messages", "system"), ""),
-    **dict.fromkeys(("thinking", "tool_choice"), ""),
+    **dict.fromkeys(("type", "id", "stream"), ""),
+    **dict.fromkeys(("system", "thinking", "tool_choice"), ""),
 }
 MAX_BODY = 64 * MIB  # MiniMax refuses larger ones (2026-11)
 MAX_IMAGE_BYTES = 10 * MIB  # likewise
@@ -849,25 +846,23 @@ def fold(key: str) -> str:
     return key.replace("_", "").lower()
 
 
-def fold_keys(
-    line: JSON, fields: Iterable[str], path: str = ""
-) -> tuple[JSON, list[str]]:
-    """Return the known fields of `line`, by name, and the paths of the unknown ones.
+def fold_keys(line: JSON, fields: Iterable[str], path: str = "") -> tuple[JSON, JSON]:
+    """Return the known fields of `line`, by name, and the others as they are.
 
     Raises ProviderError if a field has two spellings with different values.
     """
     names = {fold(field): field for field in fields}
     values: JSON = {}
-    unknown = []
+    others: JSON = {}
     for key, value in line.items():
         field = names.get(fold(str(key)))
         if field is None:
-            unknown.append(path + str(key))
+            others[key] = value
             continue
         first = values.setdefault(field, value)
         if type(first) is not type(value) or first != value:  # 1 equals true
             wrong_field(path + field, "has two spellings with different values")
-    return values, unknown
+    return values, others
 
 
 def require(kind: str, value: Any, path: str) -> None:
@@ -886,15 +881,14 @@ class _Request:
         valid = map_strings(turn, well_formed)
         if valid != turn:
             self.warn("invalid_unicode", "a lone surrogate is sent as U+FFFD")
-        fields, self.unknown = fold_keys(valid, TURN_FIELDS)
+        fields, others = fold_keys(valid, TURN_FIELDS)
+        self.unknown = list(others)  # paths of fields that are not sent
         self.fields = {name: v for name, v in fields.items() if not _is_absent(v)}
         for name, kind in TURN_FIELDS.items():
             if kind and name in self.fields:
                 require(kind, self.fields[name], name)
         if self.fields.get("max_tokens", 0) < 0:
             wrong_field("max_tokens", "must be an integer, 0 or above")
-        if not all(isinstance(v, str) for v in self.fields.get("stop_sequences", ())):
-            wrong_field("stop_sequences", "must be a list of strings")
         for key in self.fields.get("extra_body", ()):
             if str(key).lower() in ("messages", "stream"):  # the plugin relies on them
                 wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
@@ -1026,12 +1020,12 @@ def _tool(tool: JSON, path: str) -> JSON:
     `function` object or beside it), or a mixture.
     """
     tool = _without_nulls(tool)
-    function = tool.pop("function", None)
-    function = _without_nulls(function) if isinstance(function, dict) else {}
-    names = ("input_schema", "inputSchema", "parameters")
-    folded = [fold(n) for n in names]
+    function = tool.pop("function", {})
+    require("object", function, path + ".function")
+    function = _without_nulls(function)
+    folded = ("inputschema", "parameters")
     parts = (tool, function)
-    schemas = [p[k] for p in parts for k in p if fold(k) in folded] or [{}]
+    schemas = [p[key] for p in parts for key in p if fold(key) in folded] or [{}]
     if any(schema != schemas[0] for schema in schemas):
         wrong_field(path, "has two schemas that differ")
     require("object", schemas[0], path + ".input_schema")
@@ -1039,12 +1033,11 @@ def _tool(tool: JSON, path: str) -> JSON:
     schema = _without_nulls(schemas[0]) or {"type": "object", "properties": {}}
     if schema.setdefault("type", "object") != "object":
         wrong_field(path + ".input_schema.type", 'must be "object"')
-    tool = {**function, **tool}
-    tool = {k: v for k, v in tool.items() if fold(k) not in folded or k == names[0]}
-    tool["input_schema"] = schema
+    tool = {**function, **tool, "input_schema": schema}
     if tool.get("type") in ("function", ""):
         del tool["type"]
-    return tool
+    others = [key for key in tool if fold(key) in folded and key != "input_schema"]
+    return {key: value for key, value in tool.items() if key not in others}
 
 
 def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
@@ -1056,13 +1049,10 @@ def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
     if choice is None:
         return None
     if choice in ("auto", "any", "none", "required"):
-        choice = {"type": choice}
+        choice = {"type": "any" if choice == "required" else choice}
     if not isinstance(choice, dict):
         wrong_field("tool_choice", "must be auto, any, none or an object")
-    choice = _without_nulls(choice)
     require("string", choice.get("type"), "tool_choice.type")
-    if choice["type"] == "required":
-        choice["type"] = "any"
     if choice["type"] == "function":  # OpenAI has two places for the name
         function = choice.get("function", choice)
         require("object", function, "tool_choice.function")
@@ -1077,54 +1067,68 @@ def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
 
 # --- messages and their blocks
 
-# A message on its way into the body.  `content` is as the host sent it, None if the
-# plugin made the message; `results` (of tools) and then `blocks` go upstream.
-_Message = namedtuple("_Message", "path role content blocks results")
+
+class _Message:
+    """A message on its way into the body: its `results`, then its `blocks`."""
+
+    def __init__(self, path: str, role: str, content: Any, blocks: list[JSON]) -> None:
+        self.path, self.role = path, role
+        self.content = content  # as the host sent it, None if the plugin made it
+        self.blocks = blocks
+        self.results: dict[str, JSON] = {}  # of the calls before it, by id
+
+
+def _incoming(request: _Request) -> Iterator[tuple[str, str, Any]]:
+    """Check the host's messages; yield the path, the role and the content of each."""
+    for n, message in enumerate(request.fields.get("messages", ())):
+        path = f"messages[{n}]"
+        require("object", message, path)
+        values, others = fold_keys(message, ("role", "content"), path + ".")
+        request.unknown += [f"{path}.{name}" for name in others]
+        role = values.get("role")
+        if role not in ("user", "assistant", "system", "developer"):
+            wrong_field(path + ".role", "must be user or assistant")
+        yield path, role, values.get("content")
 
 
 def _messages(request: _Request) -> tuple[list[JSON], Any]:
     """Return the messages and the system prompt to send."""
-    incoming = request.fields.get("messages", [])
-    require("list", incoming, "messages")
     system = request.fields.get("system")
     prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
     reminders: list[JSON] = []  # system messages, until the next of another role
-    blank = ""  # the path of the last message, if it is blank
-    for n, message in enumerate(incoming):
-        path = f"messages[{n}]"
-        require("object", message, path)
-        values, others = fold_keys(message, ("role", "content"), path + ".")
-        request.unknown += others
-        role, content = values.get("role"), values.get("content")
-        if role not in ("user", "assistant", "system", "developer"):
-            wrong_field(path + ".role", "must be user or assistant")
+    blank: str | None = None  # the path of the last message, "" if that holds something
+    for path, role, content in _incoming(request):
         blocks = _blocks(content, path + ".content", role, request)
-        is_system = role in ("system", "developer")
-        if blocks or not is_system:
-            blank = "" if blocks else path
-        if is_system:
+        if role in ("system", "developer"):
             request.warn("system_role_moved", f"{path} has the role {role}")
-            if not messages or not blocks:
+            if blank is None:  # no other message has come
                 prompt += blocks
-                continue
-            reminders.append(_reminder(blocks))
+            elif blocks:
+                reminders.append(_reminder(blocks))
+                blank = ""
             continue
+        blank = "" if blocks else path
         if role == "user":  # results at the front of its message stay there
             is_result = [block["type"] == "tool_result" for block in blocks]
             count = [*is_result, False].index(False)
             blocks[count:count] = reminders
         elif reminders:
-            messages.append(_Message(path, "user", None, reminders, []))
+            messages.append(_Message(path, "user", None, reminders))
         reminders = []
-        messages.append(_Message(path, role, content, blocks, []))
+        messages.append(_Message(path, role, content, blocks))
     if reminders:
-        messages.append(_Message("messages", "user", None, reminders, []))
+        messages.append(_Message("messages", "user", None, reminders))
     if not messages:
         wrong_field("messages", "must contain a user or assistant message")
     if blank:
         wrong_field(blank + ".content", "must not be blank in the last message")
-    sent = _repair(messages, request)
+    sent = []
+    for message in _repair(messages, request):
+        blocks, content = [*message.results.values(), *message.blocks], message.content
+        if blocks:
+            content = content if _as_blocks(content) == blocks else blocks
+            sent.append({"role": message.role, "content": content})
     return sent, system if _as_blocks(system) == prompt else prompt
 
 
@@ -1142,16 +1146,14 @@ def _as_blocks(content: Any) -> list[JSON]:
     """Return any JSON value as a list of blocks; tools also return strings and data."""
     if content is None:
         return []
+    if isinstance(content, dict) and content.get("type") not in ("text", "image"):
+        content = dump_json(content)  # a tool's data, whose `type` may be anything
     blocks = []
     for item in content if isinstance(content, list) else [content]:
-        kind = item.get("type") if isinstance(item, dict) else None
-        # A lone object is a tool's data, whose `type` may be anything: GeoJSON.
-        is_alone = item is content and kind not in ("text", "image")
-        if isinstance(kind, str) and not is_alone:
-            blocks.append(item)
-        else:
+        if not (isinstance(item, dict) and isinstance(item.get("type"), str)):
             text = item if isinstance(item, str) else dump_json(item)
-            blocks.append({"type": "text", "text": text})
+            item = {"type": "text", "text": text}
+        blocks.append(item)
     return blocks
 
 
@@ -1175,15 +1177,16 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
             wrong_field(where + ".type", "must be text")
         # An image or result of the assistant's came from upstream, in whatever form.
         as_given = role == "assistant" and kind in ("image", "tool_result")
-        if kind in _BLOCKS and not as_given:
-            required, convert = _BLOCKS[kind]
+        row = None if as_given else KINDS.get(kind)
+        if row:
             block = _without_nulls(block)
-            for field in required:
+            for field in row.strings:
                 require("string", block.get(field), f"{where}.{field}")
-            block = convert(block, where, request) if convert else block
+        if row and row.convert:
+            block = row.convert(block, where, request)
         if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
             request.repaired(where, f"a {kind} from the {role} is sent as text")
-            held = dump_json(block) if role == "user" else block.get("content")
+            held = block if kind == "tool_use" else block.get("content")
             sent += _blocks(_as_blocks(held), where + ".content", role, request)
         elif kind != "text" or block["text"].strip():
             sent.append(block)
@@ -1221,48 +1224,58 @@ def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
 
 
 def _image(block: JSON, path: str, request: _Request) -> JSON:
-    """Return the block to send for an image in any form, or a text in its place.
-
-    A source stays as it is, unless it holds base64 that needs correction.
-    """
-    names = ("source", "url", "data_base64", "data", "path")  # `data` is MCP's
-    folded = {fold(name): name for name in (*names, "media_type", "mimeType")}
-    block = {folded.get(fold(key), key): value for key, value in block.items()}
-    is_empty = any(block.get(name) == "" for name in names)  # as Go hosts send it
-    block = {k: v for k, v in block.items() if v != "" or k not in folded.values()}
-    forms = [name for name in names if name in block]
-    source = block.get("source", {})
+    """Return the block to send for an image in any form, or a text in its place."""
+    names = (*_SHORTHANDS, "media_type", "mime_type")
+    fields, others = fold_keys(block, names, path + ".")
+    if "source" in others:  # it stays there, to keep its place in the block
+        fields["source"] = others["source"]
     try:
         if request.facts and "image" not in request.facts.input:
             raise ValueError(f"{request.model} does not accept images")
-        require("object", source, path + ".source")
-        if is_empty and not forms:
-            raise ValueError("it is empty")
-        if len(forms) != 1:
-            wrong_field(path, "must have exactly one of " + ", ".join(names))
-        form, fields = forms[0], {**block, **source}
-        if form == "source":
-            form = "data" if source.get("type") == "base64" else "url"
-            if not isinstance(source.get(form), str):
-                return block  # a kind that only MiniMax knows, such as a file id
-        value, label = fields[form], fields.get("media_type", fields.get("mimeType"))
-        require("string", value or None, f"{path}.{form}")
-        require("string", label or "", path + ".media_type")
-        is_data = value.lstrip()[:5].lower() == "data:"
-        if form == "path" and not is_data:
-            source = request.read_file(value, path)
-        elif form == "url" and not is_data:
-            source = source or {"type": "url", "url": value}
-        else:
-            source = {**source, **_base64_source(value, label)}
-            source.pop("url", None)
+        return {**others, "source": _image_source(fields, path, request)}
     except ValueError as error:
         request.warn("image_replaced", f"{path} is replaced by a text: {error}")
         # The model must not learn which files exist.
-        reason = "it cannot be used" if "path" in block else str(error)
+        reason = "it cannot be used" if "path" in fields else str(error)
         return {"type": "text", "text": f"[image left out: {reason}]"}
-    used = (form, "media_type", "mimeType")
-    return {**{k: v for k, v in block.items() if k not in used}, "source": source}
+
+
+# Fields that may stand for a source, in any spelling; `data` is MCP's.
+_SHORTHANDS = ("url", "data_base64", "data", "path")
+
+
+def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
+    """Return the source of an image.
+
+    A source stays as it is, unless it holds base64 that needs correction.  Raises
+    ValueError with a reason for the warning.
+    """
+    given = [name for name in ("source", *_SHORTHANDS) if name in fields]
+    # Go hosts send empty strings in fields that are not set.
+    forms = [name for name in given if fields[name] != ""] or given[:1]
+    if len(forms) != 1:
+        wrong_field(path, "must have one of source, " + ", ".join(_SHORTHANDS))
+    source: JSON = {}
+    form = forms[0]
+    value, label = fields[form], fields.get("media_type") or fields.get("mime_type")
+    if form == "source":
+        require("object", value, path + ".source")
+        source = _without_nulls(value)
+        form = "data" if source.get("type") == "base64" else "url"
+        value, label = source.get(form), source.get("media_type")
+        if not isinstance(value, str):
+            return source  # a kind that only MiniMax knows, such as a file id
+    require("string", value, f"{path}.{form}")
+    require("string", label or "", path + ".media_type")
+    if not value:
+        raise ValueError("it is empty")
+    if value.lstrip()[:5].lower() != "data:":
+        if form == "path":
+            return request.read_file(value, path)
+        if form == "url":
+            return source or {"type": "url", "url": value}
+    source.pop("url", None)
+    return {**source, **_base64_source(value, label)}
 
 
 def _base64_source(text: str, label: str | None) -> JSON:
@@ -1301,150 +1314,150 @@ def image_type(head: bytes) -> str:
     return next((kind for magic, kind in rows if re.match(magic, head, re.DOTALL)), "")
 
 
-# The known kinds of block: the fields that must be strings, and the function that makes
-# a block ready to send, if it needs one.  Blocks of other kinds are sent as given.
-_BLOCKS: dict[str, tuple[tuple[str, ...], Any]] = {
-    "text": (("text",), None),
-    "thinking": ((), None),
-    "redacted_thinking": ((), None),
-    "tool_use": (("id", "name"), _tool_use),
-    "tool_result": (("tool_use_id",), _tool_result),
-    "image": ((), _image),
+# The known kinds of block: the fields that must be strings, the function that makes a
+# block ready to send, if it needs one, and whether it is an answer when a model sends
+# it.  Other kinds are sent as given, are answers, and take deltas of any type.
+_Kind = namedtuple("_Kind", "strings convert is_answer", defaults=((), None, True))
+KINDS: dict[str, _Kind] = {
+    "text": _Kind(strings=("text",)),
+    "thinking": _Kind(is_answer=False),
+    "redacted_thinking": _Kind(is_answer=False),
+    "tool_use": _Kind(("id", "name"), _tool_use),
+    "tool_result": _Kind(("tool_use_id",), _tool_result),
+    "image": _Kind(convert=_image),
 }
 
 
 # --- history repair: each tool_use has exactly one adjacent tool_result
 
-# A call, and the user message that has to begin with its result.
-_Call = namedtuple("_Call", "block reply")
-if TYPE_CHECKING:
-    Calls = dict[str, deque[_Call]]  # calls without a result, by the host's id
+
+# A call: the host's id for it, the block that is sent, and the user message that has to
+# begin with its result.
+_Call = namedtuple("_Call", "name block reply")
+if TYPE_CHECKING:  # a user message, one of its blocks, and the call that this answers
+    Found = tuple[_Message, JSON, _Call | None]
+NO_RESULT = {"type": "tool_result", "content": "No result came back.", "is_error": True}
 
 
-def _repair(messages: list[_Message], request: _Request) -> list[JSON]:
-    """Pair calls with results and return the messages to send.
+def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
+    """Pair calls with results; return the messages as they can be sent.
 
-    One unpaired call or result makes every later turn of a conversation fail.  A run is
-    what upstream reads as one turn: consecutive messages with the same role.  The n-th
-    call with an id gets the n-th result with that id from the run after the call, or
-    else from a later one.  A result without a call becomes text, so nothing is lost.
+    One unpaired call or result makes every later turn of a conversation fail.  The n-th
+    call with an id gets the n-th result with that id from the user messages after it,
+    or else from later ones.  A result without a call becomes text, so nothing is lost.
     """
-    from itertools import chain, groupby
+    from itertools import groupby
 
-    # Empty messages at both ends, so that a user run follows each assistant run.
-    first, last = (_Message("messages", r, None, [], []) for r in ("assistant", "user"))
+    # Empty messages at both ends, so that a user turn follows each assistant turn.
+    first, last = (_Message("messages", r, None, []) for r in ("assistant", "user"))
     messages = [first, *(m for m in messages if m.blocks), last]
-    runs = [list(run) for _, run in groupby(messages, key=lambda m: str(m.role))]
-    earlier: Calls = {}
-    answered: dict[int, _Call] = {}  # by id() of the result, which is our own copy
-    for assistant_run, user_run in zip(runs[::2], runs[1::2]):
-        waiting = _make_ids_unique(assistant_run, user_run[0], request)
-        blocks = [block for message in user_run for block in message.blocks]
-        for block in [block for block in blocks if block["type"] == "tool_result"]:
-            name = block["tool_use_id"]
-            queue = waiting.get(name) or earlier.get(name)
-            if queue:
-                answered[id(block)] = queue.popleft()
+    turns = [list(turn) for _, turn in groupby(messages, key=lambda m: m.role)]
+    calls: list[_Call] = []
+    earlier: dict[str, deque[_Call]] = {}  # calls without a result so far, by id
+    for assistant_turn, user_turn in zip(turns[::2], turns[1::2]):
+        waiting: dict[str, deque[_Call]] = {}  # those of this assistant turn
+        for call in _calls(assistant_turn, user_turn[0], request):
+            calls.append(call)
+            waiting.setdefault(call.name, deque()).append(call)
+        found: list[Found] = []
+        for message in user_turn:
+            blocks, message.blocks = message.blocks, []  # filled again by _place()
+            for block in blocks:
+                queue = None
+                if block["type"] == "tool_result":
+                    name = block["tool_use_id"]
+                    queue = waiting.get(name) or earlier.get(name)
+                found.append((message, block, queue.popleft() if queue else None))
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
-    calls = [answered.get(id(block)) for block in blocks]  # of the last user run
-    if all(call and call.reply is not user_run[0] for call in calls):
-        # The last run holds only late results.  Moving them would leave it empty.
-        for block in blocks:
-            earlier[block["tool_use_id"]].append(answered.pop(id(block)))
-    for run in runs[1::2]:
-        _place(run, answered, request)
-    text = "No result: the call was interrupted."
-    made_up = {"type": "tool_result", "content": text, "is_error": True}
-    for block, reply in chain(*earlier.values()):
-        reply.results.append({**made_up, "tool_use_id": block["id"]})
-        request.repaired(reply.path, f"no result for {block['id']}: one is made up")
-    sent = []
-    for message in chain(*runs):
-        blocks, content = message.results + message.blocks, message.content
-        if blocks:
-            content = content if _as_blocks(content) == blocks else blocks
-            sent.append({"role": message.role, "content": content})
-    return sent
+        late = [call and call.reply is not user_turn[0] for *_, call in found]
+        if user_turn is turns[-1] and all(late):
+            # Moved, these results would leave the last turn empty: they become text.
+            found = [(message, block, None) for message, block, _ in found]
+        _place(found, request)
+    for _, call, reply in calls:
+        name = call["id"]
+        if name not in reply.results:
+            reply.results[name] = {**NO_RESULT, "tool_use_id": name}
+            request.repaired(reply.path, f"no result for {name}: one is made up")
+    return messages
 
 
-def _make_ids_unique(run: list[_Message], reply: _Message, request: _Request) -> Calls:
-    """Give each call of an assistant run a unique id; return the calls.
+def _calls(turn: list[_Message], reply: _Message, request: _Request) -> list[_Call]:
+    """Give each call of an assistant turn an id of its own; return the calls.
 
-    `reply` is the message that has to begin with their results.
+    A message must not stand between calls and their results, so they are joined.
     """
-    blocks = [block for message in run for block in message.blocks]
-    calls = [block for block in blocks if block["type"] == "tool_use"]
-    if any(b["type"] == "tool_use" for message in run[:-1] for b in message.blocks):
-        request.repaired(run[-1].path, "joined to earlier messages that make calls")
-        run[:] = [run[-1]._replace(blocks=blocks)]
-    taken = {block["id"] for block in calls}
-    waiting: Calls = {}
+    blocks = [block for message in turn for block in message.blocks]
+    if any(b["type"] == "tool_use" for message in turn[:-1] for b in message.blocks):
+        request.repaired(turn[-1].path, "joined to earlier messages that make calls")
+        for message in turn:
+            message.blocks = []
+        turn[-1].blocks = blocks
+    calls = [_Call(b["id"], b, reply) for b in blocks if b["type"] == "tool_use"]
+    taken = {call.name for call in calls}
     numbers: dict[str, int] = {}  # the last number that each id was given
-    for block in calls:
-        name = block["id"]
+    for call in calls:
+        name = call.name
         if name in numbers:  # name-2, name-3, ...: the same in every request
-            while block["id"] in taken:
+            while call.block["id"] in taken:
                 numbers[name] += 1
-                block["id"] = f"{name}-{numbers[name]}"
-            request.repaired(run[-1].path, f"another call {name} gets a new id")
+                call.block["id"] = f"{name}-{numbers[name]}"
+            request.repaired(turn[-1].path, f"another call {name} gets a new id")
         numbers.setdefault(name, 1)
-        waiting.setdefault(name, deque()).append(_Call(block, reply))
-    return waiting
+    return calls
 
 
-def _place(run: list[_Message], calls: dict[int, _Call], request: _Request) -> None:
-    """Move the results in a user run to their calls, or turn them into text.
+def _place(found: list[Found], request: _Request) -> None:
+    """Move the results of a user turn to their calls, or turn them into text.
 
     Results at the front of the first message are already in the right place.
     """
-    for message in run:
-        blocks, kept = message.blocks[:], message.blocks
-        kept.clear()  # and filled again below
-        for block in blocks:
-            name, call = block.get("tool_use_id"), calls.get(id(block))
-            if call:
-                call.reply.results.append({**block, "tool_use_id": call.block["id"]})
-                if kept or message is not call.reply:
-                    request.repaired(call.reply.path, f"result of {name} is moved here")
-            elif block["type"] == "tool_result":
-                request.repaired(message.path, f"result of {name} sent as text")
-                kept += _as_blocks(block["content"])
-            else:
-                kept.append(block)
+    for message, block, call in found:
+        name = block.get("tool_use_id")
+        if call:
+            new_name = call.block["id"]
+            call.reply.results[new_name] = {**block, "tool_use_id": new_name}
+            if message.blocks or message is not call.reply:
+                request.repaired(call.reply.path, f"result of {name} is moved here")
+        elif block["type"] == "tool_result":
+            request.repaired(message.path, f"result of {name} sent as text")
+            message.blocks += _as_blocks(block["content"])
+        else:
+            message.blocks.append(block)
 
 
 # ---------------------------------------------------------------------------
 # Events: upstream events -> TurnEvents
 # ---------------------------------------------------------------------------
 
-# Deltas by type: the field with the fragment, the field of the block that it continues,
-# the kind of block that takes it, and the event that carries it, with its field ("":
-# only the finished block has it).  A delta with an event is content: it opens a block
-# of its kind where none is open; the others are then dropped.  A block of unknown kind
-# takes every delta.
+# Deltas by type.  A delta brings a fragment in its field `source`, which continues the
+# field `field` of a block of the kind `kind`.  The host gets it in an event `event`, in
+# the field `name`; such a delta is content, and opens a block of its kind if none is
+# open.  Without an event, only the finished block holds the fragment.
+Delta = namedtuple("Delta", "source field kind event name", defaults=(None, None))
 _DELTAS = {
-    "text_delta": ("text", "text", "text", TEXT_DELTA, "text"),
-    "thinking_delta": ("thinking", "thinking", "thinking", THINKING_DELTA, "text"),
-    "input_json_delta": ("partial_json", "input", "tool_use", INPUT_DELTA, "json"),
-    "signature_delta": ("signature", "signature", "thinking", "", ""),
-    "citations_delta": ("citation", "citations", "text", "", ""),
+    "text_delta": Delta("text", "text", "text", TEXT_DELTA, "text"),
+    "thinking_delta": Delta("thinking", "thinking", "thinking", THINKING_DELTA, "text"),
+    "input_json_delta": Delta("partial_json", "input", "tool_use", INPUT_DELTA, "json"),
+    "signature_delta": Delta("signature", "signature", "thinking"),
+    "citations_delta": Delta("citation", "citations", "text"),
 }
-_SOURCES = {kind: row[0] for kind, row in _DELTAS.items() if row[3]}
-_FIELD_EVENTS = {row[1]: row[3:] for row in _DELTAS.values()}
-# The kinds of block with rules of their own.  A further one may need rows of _DELTAS
-# and, for requests, of _BLOCKS; `conclude()` decides whether it counts as an answer.
-_KNOWN_KINDS = ("text", "thinking", "tool_use", "redacted_thinking")
+_SOURCES = {kind: row.source for kind, row in _DELTAS.items() if row.event}
+_EVENTS = {row.field: (row.event, row.name) for row in _DELTAS.values()}
+_THOUGHTS = [kind for kind, row in KINDS.items() if not row.is_answer]
 _BLOCK_DELTA = "content_block_delta"
 
 
 class Block:
     """A block in progress: how it opened, and the fragments that followed."""
 
-    def __init__(self, index: int, opened: JSON) -> None:
+    def __init__(self, index: int, opened: JSON, is_late: bool) -> None:
         self.index = index  # in order of start
         self.kind = opened["type"]
         self.opened = opened
+        # A call that comes when the message is complete is no part of it if it fails.
+        self.is_late_call = is_late and self.kind == "tool_use"
         self.input: Any = None  # a call's input, if it came whole
         self.parts: dict[str, list[Any]] = {}  # fragments by the field they continue
         self.held: dict[str, str] = {}  # ends of texts that are held back, by field
@@ -1455,8 +1468,11 @@ class Block:
             self.opened = {**opened, "input": {}}
 
     def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
-        """The events of `text`.  An end that is half of a surrogate pair, or that could
-        become the end marker, is held back."""
+        """The events of `text`.
+
+        An end that is half of a surrogate pair, or that could become the end marker, is
+        held back.
+        """
         if self.held:
             text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
         size, last = 0, text[-1:]
@@ -1471,7 +1487,7 @@ class Block:
     def add(self, field: str, fragment: Any) -> list[JSON]:
         """Append a fragment to the block; return its events."""
         self.parts.setdefault(field, []).append(fragment)
-        event, name = _FIELD_EVENTS[field]
+        event, name = _EVENTS[field]
         return [{"type": event, "index": self.index, name: fragment}] if event else []
 
     def release(self) -> list[JSON]:
@@ -1517,10 +1533,14 @@ class Block:
             block["input"] = None
         if not isinstance(block["input"], dict):
             return "has an input that is not one JSON object"
-        is_named = all(
-            isinstance(block.get(f), str) and block[f] for f in ("id", "name")
-        )
-        return "" if is_named or block["type"] != "tool_use" else "has no id or no name"
+        names = (block.get("id"), block.get("name"))
+        is_named = all(name and isinstance(name, str) for name in names)
+        return "" if is_named or self.kind != "tool_use" else "has no id or no name"
+
+    def is_answer(self) -> bool:
+        """Whether a finished block is what was asked for, and not only thinking."""
+        is_blank = self.kind == "text" and not self.finished["text"].strip()
+        return not (self.problem or is_blank or self.kind in _THOUGHTS)
 
 
 class EventTranslator:
@@ -1570,29 +1590,27 @@ class EventTranslator:
     def conclude(self) -> Iterator[JSON]:
         """End the message; raise or warn if something is missing from it."""
         yield from self.close()
-        kinds = {block.kind for block in self._blocks}
-        calls = [block for block in self._blocks if block.kind == "tool_use"]
-        if not kinds and self.stop_reason is None:
+        blocks = [b for b in self._blocks if not (b.is_late_call and b.problem)]
+        calls = [block for block in blocks if block.kind == "tool_use"]
+        if not blocks and self.stop_reason is None:
             raise ProviderError("empty_response", "the answer ended without content")
         self.stop_reason = self.stop_reason or ("tool_use" if calls else "end_turn")
         is_for_call = self.stop_reason == "tool_use"
-        if is_for_call and not kinds:
+        if is_for_call and not blocks:
             raise _broken("the answer stopped for tool use and has no content")
         for call in calls:
             if is_for_call and call.problem:
                 name = printable(str(call.opened.get("name")), 80)
                 raise _broken(f"the tool call {name} {call.problem}")
-        if not kinds:
+        if not self._blocks:
             yield self._turn_start()
         if is_for_call and not calls:
             text = "the answer stopped for tool use, but holds no tool call"
             yield warning("no_tool_call", text)
-        texts = [b.finished["text"] for b in self._blocks if b.kind == "text"]
-        kinds = {b.kind for b in self._blocks if b.kind != "tool_use" or not b.problem}
-        is_mute = kinds <= {"text", "thinking", "redacted_thinking"}
-        if not is_mute or self.stop_reason == "refusal" or any(map(str.strip, texts)):
+        if self.stop_reason == "refusal" or any(b.is_answer() for b in blocks):
             return
-        if self.stop_reason == "max_tokens" and kinds - {"text"} and not calls:
+        has_thought = any(block.kind in _THOUGHTS for block in blocks)
+        if self.stop_reason == "max_tokens" and has_thought and not calls:
             text = "max_tokens ran out while the model was thinking: raise it, since "
             text += "thinking counts toward it, or lower the effort"
             yield warning("thinking_used_all_tokens", text)
@@ -1656,7 +1674,8 @@ class EventTranslator:
         before = self._open.setdefault(at, {}).pop(opened["type"], None)
         if before is not None:  # upstream never closed it
             yield from self._end(before)
-        block = Block(len(self._blocks), {**opened, **dict.fromkeys(texts, "")})
+        opened = {**opened, **dict.fromkeys(texts, "")}
+        block = Block(len(self._blocks), opened, self.complete)
         self._blocks.append(block)
         self._open[at][block.kind] = block
         yield {"type": BLOCK_START, "index": block.index, "block": block.opened}
@@ -1667,26 +1686,25 @@ class EventTranslator:
         """Add a fragment to its block.  Not a generator: most payloads come here."""
         at, delta = _required(payload, "index", int), _required(payload, "delta", dict)
         kind = str(delta.get("type"))
-        source, field, opens, event, _ = _DELTAS.get(kind) or ("", "", "", "", "")
-        blocks = self._open.get(at, {})
-        block = blocks.get(opens)
-        if block is None:
-            others = (b for b in blocks.values() if b.kind not in _KNOWN_KINDS)
+        row, blocks = _DELTAS.get(kind), self._open.get(at, {})
+        block = blocks.get(row.kind) if row else None
+        if block is None:  # a block of unknown kind takes every delta
+            others = (b for b in blocks.values() if b.kind not in KINDS)
             block = next(others, None)
-        if not source or (block is None and not event):
+        if row is None or (block is None and not row.event):
             kind = printable(kind, 40)
             text = f"a delta of the unknown or misplaced kind {kind} was dropped"
             return self._warn_once(kind, "unknown_delta", text)
-        fragment = delta.get(source)
+        fragment = delta.get(row.source)
         if fragment is None or fragment == "":
             return ()
-        if not isinstance(fragment, str) and field != "citations":
-            raise _broken(f"the {source} of a {kind} is not a string")
+        if not isinstance(fragment, str) and row.field != "citations":
+            raise _broken(f"the {row.source} of a {kind} is not a string")
         if block is None:
-            return self._begin(at, {"type": opens}, {field: fragment})
-        if not event:
-            return block.add(field, fragment)
-        return block.receive(field, fragment, block is self._blocks[-1])
+            return self._begin(at, {"type": row.kind}, {row.field: fragment})
+        if not row.event:
+            return block.add(row.field, fragment)
+        return block.receive(row.field, fragment, block is self._blocks[-1])
 
     def _on_block_stop(self, payload: JSON) -> Iterator[JSON]:
         at = _required(payload, "index", int)

@@ -105,22 +105,22 @@ QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request; the first one present wins (2026-11).
 REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
 
+# Keys by prefix, which tells the wallet that they spend (token-plan FAQ, 2026-11).  Only
+# hints depend on it: the server decides which keys are valid.
+KeyKind = namedtuple("KeyKind", "prefix name wallet other_kind")
 PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
+_OTHER_WALLET = "the wallet it was issued for"
+KEY_KINDS = (
+    KeyKind("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
+    KeyKind("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
+    KeyKind("eyJ", "OAuth or older key (eyJ)", _OTHER_WALLET, PLAN_KEY),
+    KeyKind("", "key of unknown kind", _OTHER_WALLET, PLAN_KEY),
+)
 
 
-def key_kind(key: str) -> tuple[str, str, str, str]:
-    """The prefix of `key`, its kind, its wallet, and the kind for the other wallet.
-
-    The prefix tells which wallet a key spends (token-plan FAQ, 2026-11).  Only hints
-    depend on it: the server decides which keys are valid.
-    """
-    rows = (
-        ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
-        ("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
-        ("eyJ", "OAuth or older key (eyJ)", "the wallet it was issued for", PLAN_KEY),
-        ("", "key of unknown kind", "the wallet it was issued for", PLAN_KEY),
-    )
-    return next(row for row in rows if key.startswith(row[0]))
+def key_kind(key: str) -> KeyKind:
+    """The row of KEY_KINDS for `key`."""
+    return next(kind for kind in KEY_KINDS if key.startswith(kind.prefix))
 
 
 # The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
@@ -302,24 +302,23 @@ ADVICE = {
 PACES = {"rate_limited": 4, "overloaded": 2}
 
 # Our code for what the upstream reports: MiniMax's numbers, which take precedence; HTTP
-# statuses (4 stands for every other 4xx); error types, for errors in mid-stream, which
-# have no status.  The rest is `upstream`.  (errorcode page, users' reports, 2026-11)
-UPSTREAM_CODES: dict[str, tuple[int | str, ...]] = {
-    "auth": (1004, 2049, 401, "authentication_error", "authorized_error"),
-    "permission": (403, "permission_error"),
-    "insufficient_balance": (1008, 402, "insufficient_balance_error", "billing_error"),
-    "quota_exhausted": (2056,),
-    "model_unavailable": (2061,),
-    "context_too_long": (1039,),
-    "content_filtered": (1026, 1027),
-    "rate_limited": (1002, 2045, 1041, 429, "rate_limit_error"),
-    "overloaded": (2064, 529, "overloaded_error"),
-    "upstream": (1000, 1001, 1013, 1024, 1033, 408, 409),
-    "rejected": (
-        *(1042, 2013, 3, 4, "not_found_error", "invalid_request_error"),
-        *("bad_request_error", "request_too_large"),
-    ),
-    "protocol": (1, 2),
+# statuses ("4xx" stands for those that no row names); types, for errors in mid-stream,
+# which have no status.  The rest is `upstream`.  A new one is a word in one row.
+# (errorcode page, users' reports, 2026-11)
+UPSTREAM_CODES = {
+    "auth": "1004 2049 401 authentication_error authorized_error",
+    "permission": "403 permission_error",
+    "insufficient_balance": "1008 402 insufficient_balance_error billing_error",
+    "quota_exhausted": "2056",
+    "model_unavailable": "2061",
+    "context_too_long": "1039",
+    "content_filtered": "1026 1027",
+    "rate_limited": "1002 2045 1041 429 rate_limit_error",
+    "overloaded": "2064 529 overloaded_error",
+    "upstream": "1000 1001 1013 1024 1033 408 409",
+    "rejected": "1042 2013 3xx 4xx not_found_error invalid_request_error "
+    "bad_request_error request_too_large",
+    "protocol": "1xx 2xx",
 }
 # Only the text tells apart the 15 or so meanings of 2013, and of errors that have no
 # number and a generic status.  Patterns are in lower case.
@@ -363,27 +362,15 @@ def _float(text: str) -> float:
     return value
 
 
-_MAX_DIGITS = 4300  # of an integer: as many as Python itself reads since 3.11
-
-
-def _int(text: str) -> int:
-    if len(text.lstrip("-")) > _MAX_DIGITS:
-        raise ValueError(f"an integer has more than {_MAX_DIGITS} digits")
+def _int(text: str, max_digits: int = 4300) -> int:  # as Python itself since 3.11
+    if len(text.lstrip("-")) > max_digits:
+        raise ValueError(f"an integer has more than {max_digits} digits")
     return int(text)
 
 
-# The decoders, by whether strings may hold raw control characters, and whether the text
-# is so long that an integer in it may be too long.
-_DECODERS: dict[tuple[bool, bool], Any] = {
-    (lax, is_long): json.JSONDecoder(
-        strict=not lax,
-        parse_int=_int if is_long else None,
-        parse_float=_float,
-        parse_constant=_float,
-    )
-    for lax in (False, True)
-    for is_long in (False, True)
-}
+_NUMBERS: Any = {"parse_int": _int, "parse_float": _float, "parse_constant": _float}
+_DECODER = json.JSONDecoder(**_NUMBERS)
+_LAX_DECODER = json.JSONDecoder(**_NUMBERS, strict=False)
 # ASCII and compact.  Raises ValueError for values that JSON cannot express.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -397,29 +384,31 @@ def load_json(
     `max_depth` levels; `control_characters` allows raw ones inside strings.  Raises
     only ValueError, with a reason that quotes none of the text.
     """
-    decoder = _DECODERS[control_characters, len(text) > _MAX_DIGITS]
+    space = " \t\r\n"
     try:
+        decoder = _LAX_DECODER if control_characters else _DECODER
         # decode() would spend as long on its search for white space as on the parsing.
-        is_bare = text[:1] == "{"
-        start = 0 if is_bare else len(text) - len(text.lstrip(" \t\r\n"))
-        value, end = decoder.raw_decode(text, start)
-        rest = text[end:].lstrip(" \t\r\n")
-        if rest:
-            raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
+        value, end = decoder.raw_decode(text, len(text) - len(text.lstrip(space)))
+        if text[end:].strip(space):
+            raise json.JSONDecodeError("Extra data", text, end)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
     if len(text) > max_depth and text.count("[") + text.count("{") > max_depth:
-        level = [value]
-        for _ in range(max_depth):
-            containers = [v for v in level if isinstance(v, (dict, list))]
-            inner = (v.values() if isinstance(v, dict) else v for v in containers)
-            level = [child for children in inner for child in children]
-        if any(isinstance(child, (dict, list)) for child in level):
-            raise ValueError(f"nested deeper than {max_depth} levels")
+        _check_depth(value, max_depth)
     return value
+
+
+def _check_depth(value: Any, max_depth: int) -> None:
+    level = [value]
+    for _ in range(max_depth + 1):
+        containers = [v for v in level if isinstance(v, (dict, list))]
+        inner = (v.values() if isinstance(v, dict) else v for v in containers)
+        level = [child for children in inner for child in children]
+    if containers:
+        raise ValueError(f"nested deeper than {max_depth} levels")
 
 
 def parsed(text: str) -> Any:
@@ -563,35 +552,33 @@ class Redactor:
     linear in the text, however many and however long the keys are.
     """
 
-    # Any run of SPAN characters holds a whole STEM that begins at a multiple of STRIDE,
-    # so it is enough to look at every fourth place of a text.
-    SPAN, STEM, STRIDE = 8, 5, 4
+    # Any RUN characters of a key hold a whole piece that begins at a multiple of STEP
+    # in the text, so it is enough to look there.
+    RUN, PIECE, STEP = 8, 5, 4
     MAX_CHARACTERS = 65536  # of all keys: tokens renewed hourly must not add up
 
     def __init__(self) -> None:
         self._keys: list[str] = []  # oldest first
         self._short: list[str] = []  # too short to be real: masked as a whole
-        self._spans: set[str] = set()
-        self._stems: set[str] = set()
+        self._pieces: set[str] = set()
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
-        if key in self._keys or len(key) < self.STRIDE:
+        if key in self._keys or len(key) < self.STEP:
             return
         if sum(map(len, self._keys)) + len(key) > self.MAX_CHARACTERS:
             latest = Redactor()
             for kept in self._keys[len(self._keys) // 2 + 1 :]:
                 latest.add(kept)
             vars(self).update(vars(latest))
-        secret = well_formed(key[len(key_kind(key)[0]) :])
+        secret = well_formed(key[len(key_kind(key).prefix) :])
         self._keys.append(key)
-        if len(secret) < self.SPAN:
+        if len(secret) < self.RUN:
             self._short.append(key)
+            return
         for form in self._forms(secret):
-            for start in range(len(form) - self.SPAN + 1):
-                span = form[start : start + self.SPAN]
-                self._spans.add(span)
-                self._stems |= {span[i : i + self.STEM] for i in range(self.STRIDE)}
+            ends = range(self.PIECE, len(form) + 1)
+            self._pieces |= {form[end - self.PIECE : end] for end in ends}
 
     @staticmethod
     def _forms(secret: str) -> set[str]:
@@ -612,15 +599,22 @@ class Redactor:
         """`text` with every trace of the keys replaced by asterisks."""
         for key in self._short:
             text = text.replace(key, "*" * len(key))
-        stems, size = self._stems, self.STEM
-        places = range(0, len(text), self.STRIDE)
-        near = [at for at in places if text[at : at + size] in stems]
-        masked = list(text) if near else []
-        for at in near:
-            for start in range(max(at - self.STRIDE + 1, 0), at + 1):
-                if text[start : start + self.SPAN] in self._spans:
-                    masked[start : start + self.SPAN] = "*" * self.SPAN
-        return "".join(masked) if near else text
+        size, pieces = self.PIECE, self._pieces
+        places = range(0, len(text), self.STEP)
+        masked, done = [], 0
+        for start in [at for at in places if text[at : at + size] in pieces]:
+            end = start + size
+            if end <= done:
+                continue
+            while start and text[start - 1 : start - 1 + size] in pieces:
+                start -= 1
+            while text[end + 1 - size : end + 1] in pieces:
+                end += 1
+            if end - start >= self.RUN:
+                start = max(start, done)
+                masked += [text[done:start], "*" * (end - start)]
+                done = end
+        return "".join(masked) + text[done:]
 
     def value(self, value: Any) -> Any:
         """`value` with all strings in it, keys of objects included, masked."""
@@ -629,22 +623,17 @@ class Redactor:
 
 # Knows every key this process uses.  All redaction happens here.
 SECRETS = Redactor()
+# The fields of events that hold the model's own words, or none of others.
+_CONTENT = {"type", "index", "block", "json", "input_json", "message", "partial"}
 
 
 def outgoing(event: JSON) -> JSON:
     """`event` made safe to send: valid Unicode, no key outside the model's content."""
-    kind = event["type"]
-    if kind in (TEXT_DELTA, THINKING_DELTA):  # nearly all events, and nearly all ASCII
+    if event["type"] in (TEXT_DELTA, THINKING_DELTA):  # nearly all events
         text = event["text"]
         return event if text.isascii() else {**event, "text": well_formed(text)}
-    if kind in (BLOCK_START, BLOCK_END, INPUT_DELTA):
-        return dict(map_strings(event, well_formed))
-    clean: JSON = {}
-    for name, value in event.items():
-        value = map_strings(value, well_formed)
-        is_content = name in ("message", "partial")
-        clean[name] = value if is_content else SECRETS.value(value)
-    return clean
+    event = map_strings(event, well_formed)
+    return {k: v if k in _CONTENT else SECRETS.value(v) for k, v in event.items()}
 
 
 def redacted(error: ProviderError) -> ProviderError:
@@ -672,24 +661,26 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     mid-stream, `text` the body for people.
     """
     body = payload if isinstance(payload, dict) else {}
-    inner, base = body.get("error", body), body.get("base_resp")
-    is_api_error = is_error_payload(body) and isinstance(inner, dict)
-    kind = str(inner.get("type")) if is_api_error else ""
-    inner = inner if isinstance(inner, dict) else {"message": inner}
+    inner, base, kind = body.get("error", body), body.get("base_resp"), ""
+    if not isinstance(inner, dict):
+        inner = {"message": inner}
+    elif is_error_payload(body):
+        kind = str(inner.get("type"))
     base = base if isinstance(base, dict) else {}
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
     message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
     # MiniMax's number: in a field, or the last one in parentheses, since messages put
     # token counts in parentheses too.
-    numbers: list[Any] = [base.get("status_code"), inner.get("code")]
+    numbers = [str(base.get("status_code")), str(inner.get("code"))]
     numbers += reversed(re.findall(r"[(（](\d{4})[)）]", message))
-    four_digits = [int(n) for n in numbers if re.match(r"\d{4}$", str(n), re.ASCII)]
-    number = next(filter(_our_code, four_digits), None)
-    if status is None and re.match(r"[45]\d\d$", str(inner.get("http_code")), re.ASCII):
-        status = int(inner["http_code"])
-    code = _classify(number, status, kind, message.lower())
-    details: JSON = {"http_status": status, "provider_code": number}
+    known = [n for n in numbers if re.match(r"\d{4}$", n) and _our_code(n)]
+    http_code = re.match(r"[45]\d\d$", str(inner.get("http_code")), re.ASCII)
+    if status is None and http_code:
+        status = int(http_code.group())
+    code = _classify(known[0] if known else "", status, kind, message.lower())
+    details: JSON = {"http_status": status}
+    details["provider_code"] = int(known[0]) if known else None
     if isinstance(body.get("request_id"), str):
         details["request_id"] = printable(body["request_id"], 200)
     if code == "quota_exhausted":
@@ -701,27 +692,29 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     return ProviderError(code, words, **details)
 
 
-def _our_code(theirs: int | str) -> str:
-    return next((code for code, row in UPSTREAM_CODES.items() if theirs in row), "")
+def _our_code(theirs: str) -> str:
+    """The code whose row has the word `theirs`, or ""."""
+    rows = UPSTREAM_CODES.items()
+    return next((code for code, words in rows if theirs in words.split()), "")
 
 
-def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
+def _classify(number: str, status: int | None, kind: str, text: str) -> str:
     """Our code, by MiniMax's number, the text, the status or the type of the error."""
-    if number == 2013 or (number is None and status in (None, 400, 413, 422)):
+    if number == "2013" or (not number and status in (None, 400, 413, 422)):
         for code, pattern in ERROR_TEXTS.items():
             if re.search(pattern, text):
                 return code
-    if number is not None:
+    if number:
         return _our_code(number)
-    if status == 404 and re.search(ERROR_TEXTS["model_unavailable"], text):
-        return "model_unavailable"
-    if status == 404 and not kind:  # not from the API
-        return "not_found"
-    if status == 404:
-        return "model_unavailable" if re.search("model|模型", text) else "rejected"
     if status is None:
         return _our_code(kind) or "upstream"
-    return _our_code(status) or _our_code(status // 100) or "upstream"
+    if status == 404:  # the API, which gives a type, may also just mention the model
+        pattern = ERROR_TEXTS["model_unavailable"] + ("|model|模型" if kind else "")
+        if re.search(pattern, text):
+            return "model_unavailable"
+        if not kind:
+            return "not_found"
+    return _our_code(str(status)) or _our_code(f"{status // 100}xx") or "upstream"
 
 
 # ---------------------------------------------------------------------------
@@ -1864,9 +1857,10 @@ OPTIONS: dict[str, Option] = {
 # These are fixed when the process starts; each turn reads the others again.
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
-# variable, a path, "an argument"), every problem as (option or "", ProviderError),
-# the path of the file and its mode (0: no file), and the unknown names in it.
-Settings = namedtuple("Settings", "values origins problems path mode unknown")
+# variable, a path, "an argument"), every problem as (option or "", ProviderError), the
+# path of the configuration file, the modes of the files that were read, and the unknown
+# names in it.
+Settings = namedtuple("Settings", "values origins problems path modes unknown")
 
 
 def default_values() -> JSON:
@@ -1906,27 +1900,18 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
 
 def check_key(value: str) -> tuple[str, str]:
     """The key to send, and what is wrong with it."""
+    variable = r"\$|%\w+%$|process\.env|[A-Z][A-Z0-9_]*=|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$"
+    dots = r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,}([-_][xX]{3,})*)"
     words = "cp|api|your|my|minimax|key|here|paste|replace|change|me|placeholder"
-    mistakes = (  # what people paste instead
+    mistakes = (  # what people paste instead, and what cannot be sent
         (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
-        (r"[A-Z][A-Z0-9_]*=", "begins with a variable's name: paste the key alone"),
-        (
-            r"\$|%\w+%$|process\.env|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$",
-            "is a variable's name",
-        ),
+        (variable, "contains a variable's name: paste the key alone"),
         (r"[<{\[(]", "is a placeholder in brackets"),
-        (r"['\"`]", "begins with a quotation mark"),
-        (
-            r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,}([-_][xX]{3,})*)$",
-            "is a placeholder",
-        ),
-        (f"(?i)(sk-)?(({words})[-_ ]?)+$", "is a placeholder"),
-        (r"sk-(cp-|api-)?$", "is only the beginning of a key"),
+        (f"({dots}|(?i:(sk-)?(({words})[-_ ]?)+))$", "is a placeholder"),
+        (r"sk-(cp-|api-)?$|.*(\*{3}|\.{3})", "is shortened: copy it again, whole"),
         (r".*\s", "contains white space"),
-        (r".*[,;]$", "ends with a comma, or a semicolon"),
-        (r".*['\"<>${},]", "contains one of '\"<>${}, which no key has"),
-        (r".*[^!-~]", "contains a character that no key has"),
-        (r".*(\*{3}|\.{3})", "is shortened: copy it again, whole"),
+        (r"['\"`]|.*['\"]", "contains a quotation mark"),
+        (r".*([^!-~]|[<>${},]|;$)", "contains a comma, or a character that no key has"),
         (r".{8193}", "is too long for a header"),
     )
     for pattern, problem in mistakes:
@@ -2006,9 +1991,9 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     path, overrides = path or config_path(environ), overrides or {}
-    values, origins = default_values(), {}
-    problems: list[tuple[str, ProviderError]] = []
-    file, mode = _read_config(path, problems)
+    settings = Settings(default_values(), {}, [], path, {}, [])
+    file = _read_config(settings)
+    settings.unknown.extend(sorted(set(file) - set(OPTIONS)))
     for name in names:
         value, where, variable = file.get(name), path, OPTIONS[name].env
         hint = f"Correct {name} in {path}; the next turn reads it again."
@@ -2018,73 +2003,66 @@ def load_settings(
         if name in overrides:
             value, where, hint = overrides[name], "an argument", "Correct the argument."
         try:
-            values[name] = check_value(name, value, where, hint)
+            settings.values[name] = check_value(name, value, where, hint)
         except ProviderError as error:
-            problems.append((name, error))
+            settings.problems.append((name, error))
         if not _is_absent(value):
-            origins[name] = where
-    unknown = sorted(name for name in file if name not in OPTIONS)
-    settings = Settings(values, origins, problems, path, mode, unknown)
+            settings.origins[name] = where
     if "api_key_file" in names:
         _load_key_file(settings, environ)
     return settings
 
 
-def _read_config(path: str, problems: Any, wait: float = 0.05) -> tuple[JSON, int]:
-    """The content of the file and its mode.  ({}, 0) if there is no file, or if it is
-    wrong; then `problems` gets the error."""
+def _read_config(settings: Settings, wait: float = 0.05) -> JSON:
+    """The content of the configuration file, {} if there is none or it is wrong."""
+    path = settings.path
     try:
-        data, mode = read_file(path, MIB)
+        data, settings.modes[path] = read_file(path, MIB)
         text = data.decode("utf-8-sig")
         file = load_json(text) if text.strip() or wait else {}
         if isinstance(file, dict):
-            return file, mode
+            return file
         raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
     except FileNotFoundError:
-        return {}, 0
+        return {}
     except (OSError, ValueError) as error:
         if wait and isinstance(error, ValueError):
             time.sleep(wait)  # an editor may be rewriting it in place
-            return _read_config(path, problems, 0)
+            return _read_config(settings, 0)
         content = "one JSON object, with names and strings in double quotes"
-        problems.append(("", _file_error(path, error, content)))
-        return {}, 0
+        settings.problems.append(("", _file_error(path, error, content)))
+        return {}
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
     """Read the key from its own file, unless it is set elsewhere."""
-    named, folder = settings.values["api_key_file"], os.path.dirname(settings.path)
-    where, path = "api_key_file: ", os.path.join(folder, named)
-    if not named:  # the file of systemd's LoadCredential=, if there is one
-        where, folder = "", environ.get("CREDENTIALS_DIRECTORY", "")
-        path = os.path.join(folder, "minimax-api-key")
-    if settings.values["api_key"] or not (named or (folder and os.path.exists(path))):
+    folder, name = os.path.dirname(settings.path), settings.values["api_key_file"]
+    is_named = bool(name)
+    if not is_named:  # systemd's LoadCredential=
+        folder, name = environ.get("CREDENTIALS_DIRECTORY", ""), "minimax-api-key"
+    if settings.values["api_key"] or not (is_named or folder):
         return
+    path = os.path.join(folder, name)
     try:
-        data, _ = read_file(path, MIB)
+        data, settings.modes[path] = read_file(path, MIB)
         key, problem = check_key(data.decode("utf-8-sig").strip())
         if not key:
             problem = f"the key in it {problem}" if problem else "it holds no key"
             raise ValueError(problem)
         settings.values["api_key"], settings.origins["api_key"] = key, path
     except (OSError, ValueError) as error:
-        failure = _file_error(where + path, error, "the API key and nothing else")
-        settings.problems.append(("api_key", failure))
+        if is_named or not isinstance(error, FileNotFoundError):
+            failure = _file_error(path, error, "the API key and nothing else")
+            settings.problems.append(("api_key", failure))
 
 
 def _file_error(path: str, error: Exception, content: str) -> ProviderError:
-    """The error of a file that should hold `content`; its name may itself be a key."""
-    if key_kind(os.path.basename(path))[0]:
-        SECRETS.add(os.path.basename(path))
-    reason, hint = str(error), f"It must be a file that holds {content}."
-    if isinstance(error, OSError):
-        reason = str(error.strerror)
-    if isinstance(error, PermissionError):
-        hint = "Let the user of this process read it."
+    """The error of a file that should hold `content`."""
+    reason = getattr(error, "strerror", None) or str(error)
     if isinstance(error, UnicodeError):
         reason = "it is not UTF-8"
-    text = SECRETS.text(f"{path} cannot be used: {reason}")
-    return ProviderError("config", text, hint)
+    hint = f"It must be a file that this process can read, and hold {content}."
+    return ProviderError("config", f"{path} cannot be used: {reason}", hint)
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
@@ -2104,27 +2082,22 @@ def describe_unknown(name: str) -> str:
     return f"{name} (did you mean {near}?)" if near else name
 
 
-_warned_of: set[tuple[str, int]] = set()  # files that others can read, with their modes
+_warned_of: set[str] = set()  # files with a key that others can read
 
 
-def shared_key(settings: Settings) -> tuple[str, int]:
-    """The file with the key and its mode; the mode is 0 unless others can read it."""
+def shared_key(settings: Settings) -> str:
+    """The file with the key if others can read it, else ""."""
     path = settings.origins.get("api_key", "")
-    try:
-        is_file = os.path.isabs(path) and os.name == "posix"  # and no variable
-        mode = os.stat(path).st_mode if is_file else 0
-    except OSError:
-        mode = 0  # it was replaced just now
-    return path, mode if mode & 0o077 else 0
+    is_shared = os.name == "posix" and settings.modes.get(path, 0) & 0o077
+    return path if is_shared else ""
 
 
 def log_oddities(settings: Settings) -> None:
     """Warn about a key that others can read, and about unknown settings."""
-    level = settings.values["log_level"]
-    path, mode = shared_key(settings)
-    if mode and (path, mode) not in _warned_of:
-        _warned_of.add((path, mode))
-        log(f"others can read {path}: run chmod 600 on it", "warning", level)
+    level, file = settings.values["log_level"], shared_key(settings)
+    if file and file not in _warned_of:
+        _warned_of.add(file)
+        log(f"others can read {file}: run chmod 600 on it", "warning", level)
     if settings.unknown:
         names = ", ".join(map(describe_unknown, settings.unknown))
         log(f"{settings.path}: unknown settings are ignored: {names}", "warning", level)
@@ -2145,11 +2118,11 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
     if LEVELS.index(level) > LEVELS.index(threshold):
         return
     line = f"{NAME}: {printable(SECRETS.text(text), 2000)}"
+    # A pipe that is ready takes 4,096 bytes at once.
     data = line.encode("ascii", "backslashreplace")[:4000] + b"\n"
-    fd = 2
     with _LOG_LOCK:
+        fd = _open_stderr()
         try:
-            fd = _open_stderr()
             if is_ready(fd, reading=False):
                 os.write(fd, data)
         except (OSError, ValueError):
@@ -2159,21 +2132,15 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
 
 
 def _open_stderr() -> int:
-    """A descriptor that never blocks, if stderr is a pipe or a terminal; else stderr.
+    """Stderr, or its terminal opened anew so that it never blocks.
 
-    A terminal may have room for only a part of a line.  O_NONBLOCK on stderr itself
-    would also change it for the host.
+    A terminal that is ready may have room for only a part of a line.  O_NONBLOCK on
+    stderr itself would also change it for the host.
     """
-    import stat
-
-    mode = os.fstat(2).st_mode
-    if os.name == "posix" and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        try:
-            flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-            return os.open("/proc/self/fd/2", os.O_WRONLY | flags)
-        except OSError:
-            pass  # no /proc, or another user's terminal
-    return 2
+    try:
+        return os.open(os.ttyname(2), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, AttributeError):  # no terminal, another user's, or no such system
+        return 2
 
 
 def internal_error(error: BaseException) -> ProviderError:
@@ -3228,7 +3195,7 @@ class Capture:
             "python": sys.version.split()[0],
             "system": sys.platform,
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "key": key_kind(values["api_key"])[0],
+            "key": key_kind(values["api_key"]).prefix,
             "environment": world.routes,
             "command": world.command,
             "settings": {k: v for k, v in values.items() if k not in self.PRIVATE},
@@ -3671,7 +3638,7 @@ def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) 
     host = host_of(url) if url else ""
     region = HOSTS.get(host, values["region"])
     other = "cn" if region == "global" else "global"
-    _, kind, wallet, other_kind = key_kind(values["api_key"])
+    key = key_kind(values["api_key"])
     model = canonical_model(model or values["model"])
     facts = model_facts(model)
     return {
@@ -3681,9 +3648,9 @@ def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) 
         "other_region": other,
         "other_host": host_of(REGIONS[other]),
         "base": REGIONS[values["region"]],
-        "key_kind": kind,
-        "other_key_kind": other_kind,
-        "wallet": wallet,
+        "key_kind": key.name,
+        "other_key_kind": key.other_kind,
+        "wallet": key.wallet,
         "model": model,
         "models": " or ".join(name for name in CURRENT_MODELS if name != model),
         "context": facts.context_window if facts else "available",
@@ -3830,7 +3797,7 @@ class MiniMaxProvider:
         """The settings that the next turn will use, with their problems."""
         if self._file is not None:
             return load_settings(self._file[0], overrides=self._file[1])
-        settings = Settings(dict(self._values), {}, [], "", 0, [])
+        settings = Settings(dict(self._values), {}, [], "", {}, [])
         _load_key_file(settings, {})
         return settings
 
@@ -3932,9 +3899,9 @@ class Recording(Exchange):
         for name, value in self._head["settings"].items():
             if name in OPTIONS and name not in Capture.PRIVATE:
                 values[name] = check_value(name, value, "the capture")
-        values["api_key"] = key_kind(str(self._head.get("key", "")))[0] + "***"
+        values["api_key"] = key_kind(str(self._head.get("key", ""))).prefix + "***"
         values["log_level"] = "error"
-        return Settings(values, {}, [], "", 0, [])
+        return Settings(values, {}, [], "", {}, [])
 
     def sleep(self, seconds: float) -> None:
         if not self.attempts and self._end.get("stop_reason") == CANCELLED:
@@ -5528,20 +5495,22 @@ def quota_text(window: JSON) -> tuple[str, str]:
 def _quota(options: Any, provider: MiniMaxProvider) -> int:
     """Print what is left of a plan, with one row for each window."""
     values = provider.settings()
-    _, kind, wallet, _ = key_kind(values["api_key"])
+    key = key_kind(values["api_key"])
     try:
         windows = read_quota(provider, values)
     except ProviderError as error:
-        if kind != PLAN_KEY:
-            error.hint = f"Only plans have a quota; your {kind} spends {wallet}."
+        if key.name != PLAN_KEY:
+            error.hint = (
+                f"Only plans have a quota; your {key.name} spends {key.wallet}."
+            )
         raise
     if options.json:
-        return out_json({"key": kind, "quota": windows})
+        return out_json({"key": key.name, "quota": windows})
     for window in windows:
         status, text = quota_text(window)
         note(f"{window['model']:<20} {window['window']:<8} ", text, status, 1)
     if not windows:
-        text = f"This key has no plan quota; your {kind} spends {wallet}."
+        text = f"This key has no plan quota; your {key.name} spends {key.wallet}."
         note("", text, "", 1)
     return EXIT_OK
 
@@ -5564,7 +5533,7 @@ class Checkup:
         self.values, self.origins = self.settings.values, self.settings.origins
         self.base = base_url_of(self.values)
         self.host = host_of(self.base)
-        self.key_kind, self.wallet = key_kind(self.values["api_key"])[1:3]
+        self.key_kind = key_kind(self.values["api_key"])
         self.results: list[JSON] = []
         self.failed: set[str] = set()  # checks and settings that cannot be relied on
         self.listed: list[str] = []  # ids that the endpoint lists
@@ -5626,14 +5595,15 @@ class Checkup:
         self.add(OK, "demo", "2 turns with a built-in server")
 
     def config(self) -> None:
-        path, mode = self.settings.path, self.settings.mode
+        path = self.settings.path
+        mode = self.settings.modes.get(path, 0)
         for name, error in self.settings.problems:
             self.fail(name or "config", error)
         if "config" not in self.failed:
             state = f", mode {mode & 0o7777:04o}" if mode else " not found"
             self.add(OK, "config", path + state)
-        file, file_mode = shared_key(self.settings)
-        if file_mode:
+        file = shared_key(self.settings)
+        if file:
             hint = f"Run chmod 600 {file}"
             self.add(WARNING, "config", f"others can read the key in {file}", hint)
         for name in self.settings.unknown:
@@ -5672,8 +5642,8 @@ class Checkup:
         if not key:
             return self.fail("api_key", no_key(self.settings))
         status, hint = OK, ""
-        text = f"{self.key_kind}, {len(key)} characters ({origin})"
-        if not key_kind(key)[0] or len(key) < 20:
+        text = f"{self.key_kind.name}, {len(key)} characters ({origin})"
+        if not key_kind(key).prefix or len(key) < 20:
             status, text = WARNING, text + ": does not look like MiniMax's keys"
             hint = "If it is not accepted, copy it again, whole."
         self.add(status, "api_key", text, hint, origin=origin)
@@ -5744,14 +5714,14 @@ class Checkup:
         """Check what is left of the quota, for keys that may have one."""
         windows: list[JSON] = []
         try:
-            if self.key_kind != PAYG_KEY:
+            if self.key_kind.name != PAYG_KEY:
                 windows = read_quota(self.provider, self.values)
         except ProviderError as error:
-            if self.key_kind == PLAN_KEY:
+            if self.key_kind.name == PLAN_KEY:
                 text = f"the quota cannot be read: {error.message}"
                 hint = "Look at the page of your plan on MiniMax's platform."
                 return self.add(WARNING, "plan", text, hint)
-        self.add(OK, "plan", "a plan" if windows else f"spends {self.wallet}")
+        self.add(OK, "plan", "a plan" if windows else f"spends {self.key_kind.wallet}")
         for window in windows:
             status, text = quota_text(window)
             text = f"{window['model']}, {window['window']}: {text}"
@@ -5770,7 +5740,7 @@ class Checkup:
         elif self.listed and not is_listed:
             status = WARNING if facts else PROBLEM
             text = f"{self.host} does not list {name} for this key"
-        elif self.key_kind == PLAN_KEY and name.endswith("-highspeed"):
+        elif self.key_kind.name == PLAN_KEY and name.endswith("-highspeed"):
             text = f"{name} is not part of the base plans"
         elif facts or is_listed:
             status, text = OK, f"{name}: {facts.status if facts else 'listed'}"

@@ -109,12 +109,13 @@ REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request
 # hints depend on it: the server decides which keys are valid.
 KeyKind = namedtuple("KeyKind", "prefix name wallet other_kind")
 PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
-_OTHER_WALLET = "the wallet it was issued for"
 KEY_KINDS = (
     KeyKind("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
     KeyKind("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
-    KeyKind("eyJ", "OAuth or older key (eyJ)", _OTHER_WALLET, PLAN_KEY),
-    KeyKind("", "key of unknown kind", _OTHER_WALLET, PLAN_KEY),
+    KeyKind(
+        "eyJ", "OAuth or older key (eyJ)", "the wallet it was issued for", PLAN_KEY
+    ),
+    KeyKind("", "key of unknown kind", "the wallet it was issued for", PLAN_KEY),
 )
 
 
@@ -125,19 +126,18 @@ def key_kind(key: str) -> KeyKind:
 
 # The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
 # the table; `thinking_on` and `thinking_off` are what is sent when a turn asks for
-# thinking on or off (None: nothing).
+# thinking on or off (None: nothing); `input` is what a message may hold.
 Family = namedtuple(
-    "Family",
-    "prefix newest thinking_on thinking_off always_thinks has_effort input",
-    defaults=(["text", "image", "video"],),
+    "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
 )
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
+_MEDIA = ["text", "image", "video"]
 # The first matching prefix wins.  M3.1 supports effort and defaults to max, which takes
 # about ten times the tokens of low, so one is always sent (2026-11).
 FAMILIES = (
-    Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
-    Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
+    Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True, _MEDIA),
+    Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False, _MEDIA),
     Family("minimax-m2", "MiniMax-M2.7", None, None, True, False, ["text"]),
 )
 
@@ -151,8 +151,7 @@ def family_of(id: str) -> Any:
 # tokens, by PRICES (None: unknown); `status` is current, legacy or retired, and
 # `retired` the date of retirement, or None.
 Model = namedtuple(
-    "Model",
-    "id family context_window max_output_tokens input prices status retired",
+    "Model", "id family context_window max_output_tokens input prices status retired"
 )
 PRICES = ("input", "output", "cache_read", "cache_write")
 
@@ -168,7 +167,7 @@ def _catalogue(*rows: Any) -> dict[str, Any]:
 
 
 # Model and price pages, users' reports (2026-11).  MiniMax advises at most 131,072
-# tokens of output for M3.
+# tokens of output for M3.  A new model is one row, if its family is known.
 MODELS = _catalogue(
     ("MiniMax-M3.1-Flash", 10**6, 524288, (0.15, 0.6, 0.015, None), "current"),
     ("MiniMax-M3", 10**6, 524288, (0.3, 1.2, 0.06, None), "current"),
@@ -236,9 +235,9 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     return round(micros / 1e6, 9)
 
 
-# The error codes after which the same turn may succeed if it is sent again, and in
-# ERRORS also those after which it cannot, each with a hint: one thing to do.
-# `explain()` fills in the braces; no other text is a template.
+# Our error codes, each with a hint: one thing to do.  A new code is one row, here if the
+# same turn may succeed when it is sent again, in ERRORS if not.  `explain()` fills in
+# the braces; no other text is a template.
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
@@ -370,7 +369,6 @@ def _int(text: str, max_digits: int = 4300) -> int:  # as Python itself since 3.
 
 _NUMBERS: Any = {"parse_int": _int, "parse_float": _float, "parse_constant": _float}
 _DECODER = json.JSONDecoder(**_NUMBERS)
-_LAX_DECODER = json.JSONDecoder(**_NUMBERS, strict=False)
 # ASCII and compact.  Raises ValueError for values that JSON cannot express.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -385,8 +383,10 @@ def load_json(
     only ValueError, with a reason that quotes none of the text.
     """
     space = " \t\r\n"
+    decoder = _DECODER
+    if control_characters:  # rare
+        decoder = json.JSONDecoder(**_NUMBERS, strict=False)
     try:
-        decoder = _LAX_DECODER if control_characters else _DECODER
         # decode() would spend as long on its search for white space as on the parsing.
         value, end = decoder.raw_decode(text, len(text) - len(text.lstrip(space)))
         if text[end:].strip(space):
@@ -492,26 +492,18 @@ class ProviderError(Exception):
 
     `code` is one of ERRORS; `message` says what happened, `hint` what to do.
     `details` may hold retry_after (seconds), reset_at (ISO 8601), http_status,
-    provider_code and request_id.
+    provider_code and request_id; `retryable` if it is not the code's; and `cause`.
     """
 
     def __init__(
-        self,
-        code: str,
-        message: str,
-        hint: str = "",
-        retryable: bool | None = None,
-        advice: str = "",
-        cause: str = "",
-        **details: Any,
+        self, code: str, message: str, hint: str = "", advice: str = "", **details: Any
     ) -> None:
         super().__init__(message)
-        self.code = code
-        self.message = message
-        self.hint = hint
-        self.retryable = code in RETRYABLE if retryable is None else retryable
+        self.code, self.message, self.hint = code, message, hint
         self.advice = advice  # selects a hint of ADVICE instead of the code's own
-        self.cause = cause  # the exception underneath, for the log
+        self.cause = details.pop("cause", "")  # the exception underneath, for the log
+        retryable = details.pop("retryable", None)
+        self.retryable = code in RETRYABLE if retryable is None else retryable
         self.details = {k: v for k, v in details.items() if v is not None}
 
     def explain(self, facts: JSON) -> None:
@@ -552,8 +544,9 @@ class Redactor:
     linear in the text, however many and however long the keys are.
     """
 
-    # Any RUN characters of a key hold a whole piece that begins at a multiple of STEP
-    # in the text, so it is enough to look there.
+    # A text is searched for pieces of keys; where one is found, its run of such pieces
+    # is followed to both ends.  Any RUN characters hold a whole PIECE that begins at a
+    # multiple of STEP, so it is enough to look there.
     RUN, PIECE, STEP = 8, 5, 4
     MAX_CHARACTERS = 65536  # of all keys: tokens renewed hourly must not add up
 
@@ -567,7 +560,7 @@ class Redactor:
         if key in self._keys or len(key) < self.STEP:
             return
         if sum(map(len, self._keys)) + len(key) > self.MAX_CHARACTERS:
-            latest = Redactor()
+            latest = Redactor()  # it forgets the older half
             for kept in self._keys[len(self._keys) // 2 + 1 :]:
                 latest.add(kept)
             vars(self).update(vars(latest))
@@ -604,7 +597,7 @@ class Redactor:
         masked, done = [], 0
         for start in [at for at in places if text[at : at + size] in pieces]:
             end = start + size
-            if end <= done:
+            if end <= done:  # masked already
                 continue
             while start and text[start - 1 : start - 1 + size] in pieces:
                 start -= 1
@@ -623,8 +616,6 @@ class Redactor:
 
 # Knows every key this process uses.  All redaction happens here.
 SECRETS = Redactor()
-# The fields of events that hold the model's own words, or none of others.
-_CONTENT = {"type", "index", "block", "json", "input_json", "message", "partial"}
 
 
 def outgoing(event: JSON) -> JSON:
@@ -632,8 +623,9 @@ def outgoing(event: JSON) -> JSON:
     if event["type"] in (TEXT_DELTA, THINKING_DELTA):  # nearly all events
         text = event["text"]
         return event if text.isascii() else {**event, "text": well_formed(text)}
+    content = ("type", "index", "block", "json", "input_json", "message", "partial")
     event = map_strings(event, well_formed)
-    return {k: v if k in _CONTENT else SECRETS.value(v) for k, v in event.items()}
+    return {k: v if k in content else SECRETS.value(v) for k, v in event.items()}
 
 
 def redacted(error: ProviderError) -> ProviderError:
@@ -674,13 +666,13 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     # token counts in parentheses too.
     numbers = [str(base.get("status_code")), str(inner.get("code"))]
     numbers += reversed(re.findall(r"[(（](\d{4})[)）]", message))
-    known = [n for n in numbers if re.match(r"\d{4}$", n) and _our_code(n)]
-    http_code = re.match(r"[45]\d\d$", str(inner.get("http_code")), re.ASCII)
-    if status is None and http_code:
-        status = int(http_code.group())
-    code = _classify(known[0] if known else "", status, kind, message.lower())
-    details: JSON = {"http_status": status}
-    details["provider_code"] = int(known[0]) if known else None
+    known = [int(n) for n in numbers if re.match(r"\d{4}$", n) and n in _CODES]
+    number = known[0] if known else None
+    http_code = str(inner.get("http_code"))
+    if status is None and re.match(r"[45]\d\d$", http_code, re.ASCII):
+        status = int(http_code)
+    code = _classify(number, status, kind, message.lower())
+    details: JSON = {"http_status": status, "provider_code": number}
     if isinstance(body.get("request_id"), str):
         details["request_id"] = printable(body["request_id"], 200)
     if code == "quota_exhausted":
@@ -692,29 +684,30 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     return ProviderError(code, words, **details)
 
 
-def _our_code(theirs: str) -> str:
-    """The code whose row has the word `theirs`, or ""."""
-    rows = UPSTREAM_CODES.items()
-    return next((code for code, words in rows if theirs in words.split()), "")
+# Our code for each word of UPSTREAM_CODES.
+_CODES = {word: code for code, row in UPSTREAM_CODES.items() for word in row.split()}
 
 
-def _classify(number: str, status: int | None, kind: str, text: str) -> str:
-    """Our code, by MiniMax's number, the text, the status or the type of the error."""
-    if number == "2013" or (not number and status in (None, 400, 413, 422)):
+def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
+    """Our code: by MiniMax's number; else the status, or the type if there is none.
+
+    The text decides only where these say nothing.
+    """
+    if number == 2013 or (number is None and status in (None, 400, 413, 422)):
         for code, pattern in ERROR_TEXTS.items():
             if re.search(pattern, text):
                 return code
-    if number:
-        return _our_code(number)
+    if number is not None:
+        return _CODES[str(number)]
     if status is None:
-        return _our_code(kind) or "upstream"
+        return _CODES.get(kind, "upstream")
     if status == 404:  # the API, which gives a type, may also just mention the model
         pattern = ERROR_TEXTS["model_unavailable"] + ("|model|模型" if kind else "")
         if re.search(pattern, text):
             return "model_unavailable"
         if not kind:
             return "not_found"
-    return _our_code(str(status)) or _our_code(f"{status // 100}xx") or "upstream"
+    return _CODES.get(str(status)) or _CODES.get(f"{status // 100}xx", "upstream")
 
 
 # ---------------------------------------------------------------------------
@@ -1930,8 +1923,8 @@ def _check_base_url(value: str) -> tuple[str, str]:
         parts = urlsplit(value)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        return "", "is not a URL"
-    if not host or any(not "!" <= c <= "~" or c == "\\" for c in value):
+        host = ""
+    if not host or re.search(r"[^!-~]|\\", value):
         return "", "is not a URL with a host"
     if "@" in parts.netloc or parts.query or parts.fragment:
         return "", "must not contain credentials, a query or a fragment"

@@ -2768,14 +2768,7 @@ PASTED_KEYS = {
     "bracket|[<{]": [f"<{KEY}>", f"{{{KEY}}}"],
     "Bearer": [f"Bearer {KEY}", f"bearer {KEY}"],
     "variable": ["${MINIMAX_API_KEY}", "$MINIMAX_API_KEY", "process.env.MY_KEY"],
-    "placeholder": [
-        "<your key>",
-        "sk-...",
-        "sk-cp-...",
-        "sk-api-",
-        "sk-xxxx-xxxx",
-        "replace_me",
-    ],
+    "placeholder": ["<your key>", *"sk-... sk-api- sk-xxxx-xxxx replace_me".split()],
 }
 PASTED = [(key, mistake) for mistake, keys in PASTED_KEYS.items() for key in keys]
 # Where a key lands by mistake; the redactor has never seen it.
@@ -2911,6 +2904,26 @@ def test_unknown_setting_is_named_on_stderr_and_ignored(emulator: Emulator) -> N
         assert plugin.turn(ask()).text == "ok"
     for word in ("conect_timeout", "connect_timeout", "apikey", "api_key", "chmod 600"):
         assert re.search(rb"\b%s\b" % word.encode(), plugin.errors), word
+
+
+# A stderr that nobody reads: the lines of the log fill it.
+FULL = """
+import fcntl, os
+_, full = os.%s()
+if not os.isatty(full):
+    fcntl.fcntl(full, 1031, 4096)  # F_SETPIPE_SZ
+os.dup2(full, 2)
+raise SystemExit(plugin.run_plugin({}))
+"""
+
+
+@needs_linux
+@pytest.mark.parametrize("make", ["pipe", "openpty"])
+def test_full_stderr_stops_no_turn(emulator: Emulator, make: str) -> None:
+    program, config = as_library(FULL % make), {"log_level": "info"}
+    with Plugin(emulator.base_url, config, program=program) as plugin:
+        for _ in range(60):
+            assert plugin.turn(ask()).text == "ok"
 
 
 def test_config_of_a_profile(emulator: Emulator, tmp_path: Path) -> None:
@@ -3280,10 +3293,8 @@ for _code, *_numbers in map(str.split, NUMBERS.split(",")):
     for _n in map(int, _numbers):
         _telling = "" if _n == 2013 else "unknown model, context window exceeded, "
         _message = f"{_telling}(204800) tokens, was (1024), now ({_n}) of (99999)"
-        _in_text, _in_field = (
-            api_error("long " * 500 + _message),
-            base_resp(_n, "余额不足"),
-        )
+        _in_text = api_error("long " * 500 + _message)
+        _in_field = base_resp(_n, "余额不足")
         _odd = {"type": "odd", "message": _message, "http_code": "500"}
         _bodies: list[tuple[int, str | Obj]] = [
             *((status, _in_text) for status in (400, 401, 404, 429, 500, 529)),
@@ -3305,12 +3316,10 @@ for _line in MESSAGES.strip().split("\n"):
     _found = re.search(r"\((\d{4})\)$", _message)
     _given = int(_found[1]) if _found else None
     ERROR_CASES.append((int(_word), api_error(_message), _code, _given))
+CUT_OR_PROTOCOL = "(stream_cut|protocol) "
 BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     "not HTTP": ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close], "protocol"),
-    "head cut": (
-        [b"HTTP/1.1 200 OK\r\nContent-Ty", close],
-        "(protocol|network|stream_cut) ",
-    ),
+    "head cut": ([b"HTTP/1.1 200 OK\r\nTy", close], "(protocol|network|stream_cut) "),
     "bad status": ([b"HTTP/1.1 abc OK\r\n\r\n", close], "protocol"),
     "endless header": ([drip(b"X-A: " + b"a" * 9000, 0.0)], "protocol"),
     "endless head": ([b"HTTP/1.1 200 OK\r\n", drip(b"A: a\r\n" * 999, 0)], "protocol"),
@@ -3320,13 +3329,10 @@ BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     "in an error": ([response_head(500, *IN_BR), bytes(9)], r"upstream.*\bbr\b"),
     "endless size": ([CHUNKED, drip(b"0" * 9999, 0.0)], "protocol"),
     "negative size": (broken(chunk(BEGUN), b"-5\r\nabcde\r\n"), "protocol"),
-    "huge chunk": (broken(b"7fffffffffffffff\r\n", BEGUN), "(stream_cut|protocol) "),
+    "huge chunk": (broken(b"7fffffffffffffff\r\n", BEGUN), CUT_OR_PROTOCOL),
     "chunk cut": (broken(b"fff\r\n" + BEGUN), "stream_cut"),
     "length cut": ([response_head(200, LENGTH + "5000"), BEGUN, close], "stream_cut"),
-    "huge one": (
-        [response_head(200, LENGTH + "9" * 18), BEGUN, close],
-        "(stream_cut|protocol) ",
-    ),
+    "huge": ([response_head(200, LENGTH + "9" * 18), BEGUN, close], CUT_OR_PROTOCOL),
     "reset inside text": (unfinished(BEGUN, reset), "(stream_cut|network) "),
 }
 
@@ -4762,11 +4768,11 @@ SHOWN = {  # too short to be one: masked as a whole
 }
 
 
-@pytest.mark.parametrize("key", SHOWN)
-def test_key_is_masked_but_for_its_public_prefix(key: str) -> None:
-    redactor = provider.Redactor()
-    redactor.add(key)
-    assert redactor.text(f"<{key}>") == f"<{SHOWN[key]}>"
+def test_key_is_masked_but_for_its_public_prefix() -> None:
+    for key, shown in SHOWN.items():
+        redactor = provider.Redactor()
+        redactor.add(key)
+        assert redactor.text(f"<{key}>") == f"<{shown}>"
 
 
 def test_key_in_request_fields_is_not_quoted_back(bench: Bench) -> None:
@@ -6814,11 +6820,10 @@ HUNG_FILES: dict[str, tuple[Obj, Env]] = {
 def test_hung_disk_stops_nothing(emulator: Emulator, tmp_path: Path, what: str) -> None:
     config, env = HUNG_FILES[what]
     env = {**planted(tmp_path, sitecustomize=STUCK), **env}
+    config = {"turn_timeout": 1, **ONCE, **config}
     image = {"messages": [user({"type": "image", "path": HUNG})]}
     turn = image if what == "image" else ask()
-    with Plugin(
-        emulator.base_url, {"turn_timeout": 1, **ONCE, **config}, env
-    ) as plugin:
+    with Plugin(emulator.base_url, config, env) as plugin:
         ident = plugin.submit(turn)
         plugin.ping()
         if what == "capture":  # no failure of a capture harms a turn

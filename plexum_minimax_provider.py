@@ -402,6 +402,7 @@ def load_json(
 
 
 def _check_depth(value: Any, max_depth: int) -> None:
+    """Raise ValueError if `value` nests deeper.  Level by level: linear, no recursion."""
     level = [value]
     for _ in range(max_depth + 1):
         containers = [v for v in level if isinstance(v, (dict, list))]
@@ -676,8 +677,8 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     if isinstance(body.get("request_id"), str):
         details["request_id"] = printable(body["request_id"], 200)
     if code == "quota_exhausted":
-        day, clock = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
-        moment = re.search(rf"{day}T{clock}(?:Z|[+-]\d\d:?\d\d)", message)
+        iso_8601 = r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)"
+        moment = re.search(iso_8601, message)
         details["reset_at"] = moment and moment.group()
     words = printable(message) or "no error text"
     words = words if status is None else f"HTTP {status}: {words}"
@@ -1824,7 +1825,7 @@ def _seconds(default: int, help: str, low: float = 0.001, days: int = 1) -> Opti
 
 
 # Every setting, once: the checks, `help settings`, the manifest and the keywords of
-# MiniMaxProvider come from here.
+# MiniMaxProvider come from here.  A new one is one row, and one of the README.
 OPTIONS: dict[str, Option] = {
     "api_key": _text("", "MiniMax API key, sk-cp-... or sk-api-...", "MINIMAX_API_KEY"),
     "api_key_file": _text("", "file that holds only the API key"),
@@ -2075,9 +2076,6 @@ def describe_unknown(name: str) -> str:
     return f"{name} (did you mean {near}?)" if near else name
 
 
-_warned_of: set[str] = set()  # files with a key that others can read
-
-
 def shared_key(settings: Settings) -> str:
     """The file with the key if others can read it, else ""."""
     path = settings.origins.get("api_key", "")
@@ -2085,15 +2083,12 @@ def shared_key(settings: Settings) -> str:
     return path if is_shared else ""
 
 
-def log_oddities(settings: Settings) -> None:
-    """Warn about a key that others can read, and about unknown settings."""
-    level, file = settings.values["log_level"], shared_key(settings)
-    if file and file not in _warned_of:
-        _warned_of.add(file)
-        log(f"others can read {file}: run chmod 600 on it", "warning", level)
+def log_unknown(settings: Settings) -> None:
+    """Warn about unknown settings."""
     if settings.unknown:
         names = ", ".join(map(describe_unknown, settings.unknown))
-        log(f"{settings.path}: unknown settings are ignored: {names}", "warning", level)
+        text = f"{settings.path}: unknown settings are ignored: {names}"
+        log(text, "warning", settings.values["log_level"])
 
 
 # --- the log, and files that settings or turns name
@@ -3840,7 +3835,7 @@ class MiniMaxProvider:
 
         def load() -> Settings:
             settings = self.load()
-            log_oddities(settings)
+            log_unknown(settings)
             return settings
 
         settings: Settings = scope.call(load)

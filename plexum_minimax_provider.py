@@ -241,17 +241,15 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
-    "rate_limited": "{host} limits requests per account and minute: try again in a "
-    "minute, and send fewer turns at a time (max_concurrent_turns).",
+    "rate_limited": "Try again in a minute, and lower max_concurrent_turns.",
     "overloaded": "{host} is overloaded: try again in a minute.",
     "upstream": "The fault is at {host}, not in the request: try again later.",
     "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
     "timeout": "Raise that limit, or check the network to {host}.{environment}",
-    "stream_cut": "Something between here and {host} cut the answer short: try "
-    "again.{environment}",
+    "stream_cut": "Try again: the way to {host} cut the answer short.{environment}",
     "empty_response": "{host} sent an empty answer: try again.",
-    "protocol": "{url} did not answer as the Messages API does: if that persists, "
-    "check base_url and any proxy in between.{environment}",
+    "protocol": "{url} did not answer as the Messages API does: check base_url, and "
+    "any proxy on the way.{environment}",
 }
 ERRORS = {
     "invalid_json": "Send one JSON object per line, UTF-8, ended by LF.",
@@ -275,8 +273,7 @@ ERRORS = {
     "context_too_long": "Input and max_tokens together must fit the {context} tokens "
     "of {model}: compact the history, or lower max_tokens.",
     "content_filtered": "MiniMax's filter stopped the input or output: rephrase it.",
-    "rejected": "{host} refused the request for {model}: correct what the message "
-    "names. The same request gets the same answer.",
+    "rejected": "Correct what the message names: the same request fails again.",
     "internal": "This is a bug in the plugin: please report its stderr.",
     **RETRYABLE,
 }
@@ -291,8 +288,7 @@ ADVICE = {
     "proxy_login": "Set the variable to http://USER:PASSWORD@HOST:PORT.{environment}",
     "socks": "Install PySocks for this Python (apt install python3-socks), or unset "
     "the variable.{environment}",
-    "redirect": "Set base_url to the final URL, or remove it to use {base}."
-    "{environment}",
+    "redirect": "Set base_url to the final URL, or remove it.{environment}",
     "files": "Check the disk or network that holds it: something there hangs.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
     "misspelt": "Correct the name in the file.",

@@ -387,25 +387,23 @@ def load_json(
         value, end = decoder.raw_decode(text, len(text) - len(text.lstrip(space)))
         if text[end:].strip(space):
             raise json.JSONDecodeError("Extra data", text, end)
+        if len(text) > max_depth and text.count("[") + text.count("{") > max_depth:
+            _check_depth(value, max_depth)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
-    if len(text) > max_depth and text.count("[") + text.count("{") > max_depth:
-        _check_depth(value, max_depth)
     return value
 
 
-def _check_depth(value: Any, max_depth: int) -> None:
-    """Raise ValueError if `value` nests deeper.  Level by level: linear, no recursion."""
-    level = [value]
-    for _ in range(max_depth + 1):
-        containers = [v for v in level if isinstance(v, (dict, list))]
-        inner = (v.values() if isinstance(v, dict) else v for v in containers)
-        level = [child for children in inner for child in children]
-    if containers:
-        raise ValueError(f"nested deeper than {max_depth} levels")
+def _check_depth(value: Any, levels: int) -> None:
+    """Raise RecursionError if `value` nests deeper than `levels`."""
+    if isinstance(value, (dict, list)):
+        if levels == 0:
+            raise RecursionError
+        for child in value.values() if isinstance(value, dict) else value:
+            _check_depth(child, levels - 1)
 
 
 def parsed(text: str) -> Any:
@@ -417,24 +415,23 @@ def parsed(text: str) -> Any:
 
 
 def map_strings(value: Any, function: Callable[[str], str]) -> Any:
-    """`value` with `function` applied to all strings in it, object keys included.
+    """A copy of `value` with `function` applied to all strings in it, also to keys.
 
-    Objects and lists are copied, not changed.
+    Loops, since on older Pythons a comprehension needs a level of recursion, too.
     """
-    top = [value]
-    work: list[tuple[Any, Any]] = [(top, 0)]
-    while work:  # no recursion: values may be as deep as Python allows
-        parent, place = work.pop()
-        value = parent[place]
-        if isinstance(value, str):
-            parent[place] = function(value)
-        elif isinstance(value, dict):
-            parent[place] = copy = {function(str(k)): v for k, v in value.items()}
-            work += [(copy, name) for name in copy]
-        elif isinstance(value, list):
-            parent[place] = items = value[:]
-            work += [(items, n) for n in range(len(items))]
-    return top[0]
+    if isinstance(value, str):
+        return function(value)
+    if isinstance(value, dict):
+        copy = {}
+        for name, child in value.items():
+            copy[function(str(name))] = map_strings(child, function)
+        return copy
+    if isinstance(value, list):
+        items = []
+        for child in value:
+            items.append(map_strings(child, function))
+        return items
+    return value
 
 
 def well_formed(text: str, errors: str = "replace") -> str:
@@ -866,7 +863,10 @@ class _Request:
     def __init__(self, turn: JSON, model: str, read_image: Any) -> None:
         require("object", turn, "the turn")
         self.warnings: list[JSON] = []
-        valid = map_strings(turn, well_formed)
+        try:
+            valid = map_strings(turn, well_formed)
+        except RecursionError:
+            wrong_field("the request", "is nested too deep")
         if valid != turn:
             self.warn("invalid_unicode", "a lone surrogate is sent as U+FFFD")
         fields, self.unknown = fold_keys(valid, TURN_FIELDS)

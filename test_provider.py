@@ -1382,6 +1382,13 @@ def test_load_json_takes_what_every_python_can_write() -> None:
         check_linear(lambda n: provider.load_json(f"[{f'{nest},' * n}0]"))
 
 
+def test_request_that_contains_itself_is_refused() -> None:
+    endless = ask()
+    endless["extra_body"] = endless
+    with pytest.raises(provider.ProviderError, match="nested too deep"):
+        provider.build_request(endless)
+
+
 def test_unknown_text_becomes_one_printable_line() -> None:
     for text, expected in TEXTS.items():
         assert provider.printable(text) == expected

@@ -2072,13 +2072,6 @@ def describe_unknown(name: str) -> str:
     return f"{name} (did you mean {near}?)" if near else name
 
 
-def shared_key(settings: Settings) -> str:
-    """The file with the key if others can read it, else ""."""
-    path = settings.origins.get("api_key", "")
-    is_shared = os.name == "posix" and settings.modes.get(path, 0) & 0o077
-    return path if is_shared else ""
-
-
 def log_unknown(settings: Settings) -> None:
     """Warn about unknown settings."""
     if settings.unknown:
@@ -5586,8 +5579,8 @@ class Checkup:
         if "config" not in self.failed:
             state = f", mode {mode & 0o7777:04o}" if mode else " not found"
             self.add(OK, "config", path + state)
-        file = shared_key(self.settings)
-        if file:
+        file = self.origins.get("api_key", "")
+        if os.name == "posix" and self.settings.modes.get(file, 0) & 0o077:
             hint = f"Run chmod 600 {file}"
             self.add(WARNING, "config", f"others can read the key in {file}", hint)
         for name in self.settings.unknown:

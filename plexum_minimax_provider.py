@@ -112,10 +112,8 @@ PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
 KEY_KINDS = (
     KeyKind("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
     KeyKind("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
-    KeyKind(
-        "eyJ", "OAuth or older key (eyJ)", "the wallet it was issued for", PLAN_KEY
-    ),
-    KeyKind("", "key of unknown kind", "the wallet it was issued for", PLAN_KEY),
+    KeyKind("eyJ", "OAuth or older key (eyJ)", "the wallet it was made for", PLAN_KEY),
+    KeyKind("", "key of unknown kind", "the wallet it was made for", PLAN_KEY),
 )
 
 
@@ -246,7 +244,7 @@ RETRYABLE = {
     "upstream": "The fault is at {host}, not in the request: try again later.",
     "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
     "timeout": "Raise that limit, or check the network to {host}.{environment}",
-    "stream_cut": "Try again: the way to {host} cut the answer short.{environment}",
+    "stream_cut": "Try again: something on the way cut the answer.{environment}",
     "empty_response": "{host} sent an empty answer: try again.",
     "protocol": "{url} did not answer as the Messages API does: check base_url, and "
     "any proxy on the way.{environment}",
@@ -1848,9 +1846,8 @@ OPTIONS: dict[str, Option] = {
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
 # variable, a path, "an argument"), every problem as (option or "", ProviderError), the
-# path of the configuration file, the modes of the files that were read, and the unknown
-# names in it.
-Settings = namedtuple("Settings", "values origins problems path modes unknown")
+# path of the configuration file, its content, and the modes of the files that were read.
+Settings = namedtuple("Settings", "values origins problems path file modes")
 
 
 def default_values() -> JSON:
@@ -1962,30 +1959,26 @@ def base_url_of(values: JSON) -> str:
     return str(values["base_url"] or REGIONS[values["region"]])
 
 
-def config_path(environ: Any) -> str:
+def config_path() -> str:
     """The path of the configuration file, whether it exists or not."""
-    root = environ.get("PLEXUM_PROFILE_ROOT") or os.path.expanduser("~/.plexum")
+    root = os.environ.get("PLEXUM_PROFILE_ROOT") or os.path.expanduser("~/.plexum")
     path = os.path.join(root, "plugins", NAME, "config.json")
-    return str(environ.get("PLEXUM_MINIMAX_CONFIG") or path)
+    return os.environ.get("PLEXUM_MINIMAX_CONFIG") or path
 
 
 def load_settings(
-    path: str | None = None,
-    environ: Any = None,
-    overrides: JSON | None = None,
-    names: Iterable[str] = tuple(OPTIONS),
+    path: str | None = None, overrides: JSON | None = None, names: Any = OPTIONS
 ) -> Settings:
     """Read the settings `names` from the file and the environment; `overrides` win.
 
     Never raises: each problem goes into `problems`, and the default is used.
     """
-    environ = os.environ if environ is None else environ
-    path, overrides = path or config_path(environ), overrides or {}
-    settings = Settings(default_values(), {}, [], path, {}, [])
-    file = _read_config(settings)
-    settings.unknown.extend(sorted(set(file) - set(OPTIONS)))
+    environ, overrides = os.environ, overrides or {}
+    path = path or config_path()
+    settings = Settings(default_values(), {}, [], path, {}, {})
+    _read_config(settings)
     for name in names:
-        value, where, variable = file.get(name), path, OPTIONS[name].env
+        value, where, variable = settings.file.get(name), path, OPTIONS[name].env
         hint = f"Correct {name} in {path}; the next turn reads it again."
         if environ.get(variable, "").strip():
             value, where = environ[variable].strip(), variable
@@ -2003,25 +1996,26 @@ def load_settings(
     return settings
 
 
-def _read_config(settings: Settings, wait: float = 0.05) -> JSON:
-    """The content of the configuration file, {} if there is none or it is wrong."""
+def _read_config(settings: Settings, wait: float = 0.05) -> None:
+    """Read the configuration file, if there is one."""
     path = settings.path
     try:
         data, settings.modes[path] = read_file(path, MIB)
         text = data.decode("utf-8-sig")
         file = load_json(text) if text.strip() or wait else {}
         if isinstance(file, dict):
-            return file
+            settings.file.update(file)
+            return
         raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
     except FileNotFoundError:
-        return {}
+        pass
     except (OSError, ValueError) as error:
         if wait and isinstance(error, ValueError):
             time.sleep(wait)  # an editor may be rewriting it in place
-            return _read_config(settings, 0)
+            _read_config(settings, 0)
+            return
         content = "one JSON object, with names and strings in double quotes"
         settings.problems.append(("", _file_error(path, error, content)))
-        return {}
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
@@ -2064,20 +2058,18 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     return by_fold[near[0]] if near else ""
 
 
-def describe_unknown(name: str) -> str:
-    """The name of an unknown setting, unless it could be a key, and a suggestion."""
-    near = nearest(name, OPTIONS)
-    if not near and not re.match(r"[A-Za-z_ -]{1,24}$", name):
-        name = f"a name of {len(name)} characters"
-    return f"{name} (did you mean {near}?)" if near else name
+def unknown_settings(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are no settings, for messages, with suggestions.
 
-
-def log_unknown(settings: Settings) -> None:
-    """Warn about unknown settings."""
-    if settings.unknown:
-        names = ", ".join(map(describe_unknown, settings.unknown))
-        text = f"{settings.path}: unknown settings are ignored: {names}"
-        log(text, "warning", settings.values["log_level"])
+    A name that could be a key is not quoted.
+    """
+    texts = []
+    for name in sorted(set(names) - set(OPTIONS)):
+        near = nearest(name, OPTIONS)
+        if not near and not re.match(r"[A-Za-z_ -]{1,24}$", name):
+            name = f"a name of {len(name)} characters"
+        texts.append(f"{name} (did you mean {near}?)" if near else name)
+    return texts
 
 
 # --- the log, and files that settings or turns name
@@ -3648,11 +3640,11 @@ def key_values(facts: JSON) -> str:
 
 def no_key(settings: Settings) -> ProviderError:
     """The error of a turn when no key is set."""
-    text, advice = "No API key.", "no_key"
-    if settings.unknown:
-        names, advice = ", ".join(map(describe_unknown, settings.unknown)), "misspelt"
+    names = ", ".join(unknown_settings(settings.file))
+    if names:
         text = f"No API key, and {settings.path} has unknown settings: {names}."
-    return ProviderError("config", text, ADVICE[advice])
+        return ProviderError("config", text, ADVICE["misspelt"])
+    return ProviderError("config", "No API key.", ADVICE["no_key"])
 
 
 # --- the provider
@@ -3670,10 +3662,9 @@ class MiniMaxProvider:
     command = "plexum-minimax"  # what starts this program at a prompt, for hints
 
     def __init__(self, **options: Any) -> None:
-        unknown = sorted(set(options) - set(OPTIONS))
+        unknown = ", ".join(unknown_settings(options))
         if unknown:
-            names = ", ".join(map(describe_unknown, unknown))
-            raise ProviderError("config", f"unknown options: {names}")
+            raise ProviderError("config", f"unknown options: {unknown}")
         self._values = default_values()
         for name, value in options.items():
             self._values[name] = check_value(name, value, "MiniMaxProvider")
@@ -3774,7 +3765,7 @@ class MiniMaxProvider:
         """The settings that the next turn will use, with their problems."""
         if self._file is not None:
             return load_settings(self._file[0], overrides=self._file[1])
-        settings = Settings(dict(self._values), {}, [], "", {}, [])
+        settings = Settings(dict(self._values), {}, [], "", {}, {})
         _load_key_file(settings, {})
         return settings
 
@@ -3824,7 +3815,10 @@ class MiniMaxProvider:
 
         def load() -> Settings:
             settings = self.load()
-            log_unknown(settings)
+            unknown = ", ".join(unknown_settings(settings.file))
+            if unknown:
+                text = f"{settings.path}: unknown settings are ignored: {unknown}"
+                log(text, "warning", settings.values["log_level"])
             return settings
 
         settings: Settings = scope.call(load)
@@ -3878,7 +3872,7 @@ class Recording(Exchange):
                 values[name] = check_value(name, value, "the capture")
         values["api_key"] = key_kind(str(self._head.get("key", ""))).prefix + "***"
         values["log_level"] = "error"
-        return Settings(values, {}, [], "", {}, [])
+        return Settings(values, {}, [], "", {}, {})
 
     def sleep(self, seconds: float) -> None:
         if not self.attempts and self._end.get("stop_reason") == CANCELLED:
@@ -5583,8 +5577,8 @@ class Checkup:
         if os.name == "posix" and self.settings.modes.get(file, 0) & 0o077:
             hint = f"Run chmod 600 {file}"
             self.add(WARNING, "config", f"others can read the key in {file}", hint)
-        for name in self.settings.unknown:
-            text = f"unknown setting: {describe_unknown(name)}"
+        for name in unknown_settings(self.settings.file):
+            text = f"unknown setting: {name}"
             self.add(WARNING, "config", text, f"Correct or remove it in {path}.")
 
     def each_setting(self) -> None:
@@ -5592,13 +5586,12 @@ class Checkup:
 
         Where a setting comes from is half of what support asks.
         """
-        in_file = load_settings(self.settings.path, {}).origins
         defaults: JSON = {}
         for name in [name for name in self.values if name not in self.failed]:
             value, origin = self.values[name], self.origins.get(name, "default")
             if origin == self.settings.path:
                 origin = "config file"
-            elif name in in_file and name in self.origins:
+            elif self.settings.file.get(name) and name in self.origins:
                 origin += ", which wins over the config file"
             if name == "api_key":
                 self.api_key(value, origin)
@@ -5904,7 +5897,7 @@ def _help(options: Any, provider: MiniMaxProvider) -> int:
     if options.topic != "settings":
         topic = [options.topic] if options.topic else []
         make_parser().parse_args([*topic, "--help"])  # which exits
-    out(f"settings, in {config_path(os.environ)}:\n\n")
+    out(f"settings, in {config_path()}:\n\n")
     for name, option in OPTIONS.items():
         origin = f"; {option.env} wins over it" if option.env else ""
         text = f"{option.help} ({json.dumps(option.default)}{origin})"

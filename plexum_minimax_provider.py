@@ -105,39 +105,37 @@ QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request; the first one present wins (2026-11).
 REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
 
+# Keys by prefix, which tells the wallet that they spend (token-plan FAQ, 2026-11).  Only
+# hints depend on it: the server decides which keys are valid.
+KeyKind = namedtuple("KeyKind", "prefix name wallet other_kind")
 PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
+KEY_KINDS = (
+    KeyKind("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
+    KeyKind("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
+    KeyKind("eyJ", "OAuth or older key (eyJ)", "the wallet it was made for", PLAN_KEY),
+    KeyKind("", "key of unknown kind", "the wallet it was made for", PLAN_KEY),
+)
 
 
-def key_kind(key: str) -> tuple[str, str, str, str]:
-    """The prefix of `key`, its kind, its wallet, and the kind for the other wallet.
-
-    The prefix tells which wallet a key spends (token-plan FAQ, 2026-11).  Only hints
-    depend on it: the server decides which keys are valid.
-    """
-    rows = (
-        ("sk-cp-", PLAN_KEY, "the quota of your Token, Coding or M Plan", PAYG_KEY),
-        ("sk-api-", PAYG_KEY, "the balance of your account", PLAN_KEY),
-        ("eyJ", "OAuth or older key (eyJ)", "the wallet it was issued for", PLAN_KEY),
-        ("", "key of unknown kind", "the wallet it was issued for", PLAN_KEY),
-    )
-    return next(row for row in rows if key.startswith(row[0]))
+def key_kind(key: str) -> KeyKind:
+    """The row of KEY_KINDS for `key`."""
+    return next(kind for kind in KEY_KINDS if key.startswith(kind.prefix))
 
 
 # The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
 # the table; `thinking_on` and `thinking_off` are what is sent when a turn asks for
-# thinking on or off (None: nothing).
+# thinking on or off (None: nothing); `input` is what a message may hold.
 Family = namedtuple(
-    "Family",
-    "prefix newest thinking_on thinking_off always_thinks has_effort input",
-    defaults=(["text", "image", "video"],),
+    "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
 )
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 ADAPTIVE, DISABLED = {"type": "adaptive"}, {"type": "disabled"}
+_MEDIA = ["text", "image", "video"]
 # The first matching prefix wins.  M3.1 supports effort and defaults to max, which takes
 # about ten times the tokens of low, so one is always sent (2026-11).
 FAMILIES = (
-    Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True),
-    Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False),
+    Family("minimax-m3.1", "MiniMax-M3.1-Flash", None, None, True, True, _MEDIA),
+    Family("minimax-m3", "MiniMax-M3", ADAPTIVE, DISABLED, False, False, _MEDIA),
     Family("minimax-m2", "MiniMax-M2.7", None, None, True, False, ["text"]),
 )
 
@@ -151,8 +149,7 @@ def family_of(id: str) -> Any:
 # tokens, by PRICES (None: unknown); `status` is current, legacy or retired, and
 # `retired` the date of retirement, or None.
 Model = namedtuple(
-    "Model",
-    "id family context_window max_output_tokens input prices status retired",
+    "Model", "id family context_window max_output_tokens input prices status retired"
 )
 PRICES = ("input", "output", "cache_read", "cache_write")
 
@@ -168,7 +165,7 @@ def _catalogue(*rows: Any) -> dict[str, Any]:
 
 
 # Model and price pages, users' reports (2026-11).  MiniMax advises at most 131,072
-# tokens of output for M3.
+# tokens of output for M3.  A new model is one row, if its family is known.
 MODELS = _catalogue(
     ("MiniMax-M3.1-Flash", 10**6, 524288, (0.15, 0.6, 0.015, None), "current"),
     ("MiniMax-M3", 10**6, 524288, (0.3, 1.2, 0.06, None), "current"),
@@ -236,23 +233,21 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     return round(micros / 1e6, 9)
 
 
-# The error codes after which the same turn may succeed if it is sent again, and in
-# ERRORS also those after which it cannot, each with a hint: one thing to do.
-# `explain()` fills in the braces; no other text is a template.
+# Our error codes, each with a hint: one thing to do.  A new code is one row, here if the
+# same turn may succeed when it is sent again, in ERRORS if not.  `explain()` fills in
+# the braces; no other text is a template.
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
-    "rate_limited": "{host} limits requests per account and minute: try again in a "
-    "minute, and send fewer turns at a time (max_concurrent_turns).",
+    "rate_limited": "Try again in a minute, and lower max_concurrent_turns.",
     "overloaded": "{host} is overloaded: try again in a minute.",
     "upstream": "The fault is at {host}, not in the request: try again later.",
     "network": "Check DNS, firewall and proxy on the way to {host}.{environment}",
     "timeout": "Raise that limit, or check the network to {host}.{environment}",
-    "stream_cut": "Something between here and {host} cut the answer short: try "
-    "again.{environment}",
+    "stream_cut": "Try again: something on the way cut the answer.{environment}",
     "empty_response": "{host} sent an empty answer: try again.",
-    "protocol": "{url} did not answer as the Messages API does: if that persists, "
-    "check base_url and any proxy in between.{environment}",
+    "protocol": "{url} did not answer as the Messages API does: check base_url, and "
+    "any proxy on the way.{environment}",
 }
 ERRORS = {
     "invalid_json": "Send one JSON object per line, UTF-8, ended by LF.",
@@ -276,8 +271,7 @@ ERRORS = {
     "context_too_long": "Input and max_tokens together must fit the {context} tokens "
     "of {model}: compact the history, or lower max_tokens.",
     "content_filtered": "MiniMax's filter stopped the input or output: rephrase it.",
-    "rejected": "{host} refused the request for {model}: correct what the message "
-    "names. The same request gets the same answer.",
+    "rejected": "Correct what the message names: the same request fails again.",
     "internal": "This is a bug in the plugin: please report its stderr.",
     **RETRYABLE,
 }
@@ -292,8 +286,7 @@ ADVICE = {
     "proxy_login": "Set the variable to http://USER:PASSWORD@HOST:PORT.{environment}",
     "socks": "Install PySocks for this Python (apt install python3-socks), or unset "
     "the variable.{environment}",
-    "redirect": "Set base_url to the final URL, or remove it to use {base}."
-    "{environment}",
+    "redirect": "Set base_url to the final URL, or remove it.{environment}",
     "files": "Check the disk or network that holds it: something there hangs.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
     "misspelt": "Correct the name in the file.",
@@ -302,24 +295,23 @@ ADVICE = {
 PACES = {"rate_limited": 4, "overloaded": 2}
 
 # Our code for what the upstream reports: MiniMax's numbers, which take precedence; HTTP
-# statuses (4 stands for every other 4xx); error types, for errors in mid-stream, which
-# have no status.  The rest is `upstream`.  (errorcode page, users' reports, 2026-11)
-UPSTREAM_CODES: dict[str, tuple[int | str, ...]] = {
-    "auth": (1004, 2049, 401, "authentication_error", "authorized_error"),
-    "permission": (403, "permission_error"),
-    "insufficient_balance": (1008, 402, "insufficient_balance_error", "billing_error"),
-    "quota_exhausted": (2056,),
-    "model_unavailable": (2061,),
-    "context_too_long": (1039,),
-    "content_filtered": (1026, 1027),
-    "rate_limited": (1002, 2045, 1041, 429, "rate_limit_error"),
-    "overloaded": (2064, 529, "overloaded_error"),
-    "upstream": (1000, 1001, 1013, 1024, 1033, 408, 409),
-    "rejected": (
-        *(1042, 2013, 3, 4, "not_found_error", "invalid_request_error"),
-        *("bad_request_error", "request_too_large"),
-    ),
-    "protocol": (1, 2),
+# statuses ("4xx" stands for those that no row names); types, for errors in mid-stream,
+# which have no status.  The rest is `upstream`.  A new one is a word in one row.
+# (errorcode page, users' reports, 2026-11)
+UPSTREAM_CODES = {
+    "auth": "1004 2049 401 authentication_error authorized_error",
+    "permission": "403 permission_error",
+    "insufficient_balance": "1008 402 insufficient_balance_error billing_error",
+    "quota_exhausted": "2056",
+    "model_unavailable": "2061",
+    "context_too_long": "1039",
+    "content_filtered": "1026 1027",
+    "rate_limited": "1002 2045 1041 429 rate_limit_error",
+    "overloaded": "2064 529 overloaded_error",
+    "upstream": "1000 1001 1013 1024 1033 408 409",
+    "rejected": "1042 2013 3xx 4xx not_found_error invalid_request_error "
+    "bad_request_error request_too_large",
+    "protocol": "1xx 2xx",
 }
 # Only the text tells apart the 15 or so meanings of 2013, and of errors that have no
 # number and a generic status.  Patterns are in lower case.
@@ -363,27 +355,14 @@ def _float(text: str) -> float:
     return value
 
 
-_MAX_DIGITS = 4300  # of an integer: as many as Python itself reads since 3.11
-
-
-def _int(text: str) -> int:
-    if len(text.lstrip("-")) > _MAX_DIGITS:
-        raise ValueError(f"an integer has more than {_MAX_DIGITS} digits")
+def _int(text: str, max_digits: int = 4300) -> int:  # as Python itself since 3.11
+    if len(text.lstrip("-")) > max_digits:
+        raise ValueError(f"an integer has more than {max_digits} digits")
     return int(text)
 
 
-# The decoders, by whether strings may hold raw control characters, and whether the text
-# is so long that an integer in it may be too long.
-_DECODERS: dict[tuple[bool, bool], Any] = {
-    (lax, is_long): json.JSONDecoder(
-        strict=not lax,
-        parse_int=_int if is_long else None,
-        parse_float=_float,
-        parse_constant=_float,
-    )
-    for lax in (False, True)
-    for is_long in (False, True)
-}
+_NUMBERS: Any = {"parse_int": _int, "parse_float": _float, "parse_constant": _float}
+_DECODER = json.JSONDecoder(**_NUMBERS)
 # ASCII and compact.  Raises ValueError for values that JSON cannot express.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -397,29 +376,32 @@ def load_json(
     `max_depth` levels; `control_characters` allows raw ones inside strings.  Raises
     only ValueError, with a reason that quotes none of the text.
     """
-    decoder = _DECODERS[control_characters, len(text) > _MAX_DIGITS]
+    space = " \t\r\n"
+    decoder = _DECODER
+    if control_characters:  # rare
+        decoder = json.JSONDecoder(**_NUMBERS, strict=False)
     try:
         # decode() would spend as long on its search for white space as on the parsing.
-        is_bare = text[:1] == "{"
-        start = 0 if is_bare else len(text) - len(text.lstrip(" \t\r\n"))
-        value, end = decoder.raw_decode(text, start)
-        rest = text[end:].lstrip(" \t\r\n")
-        if rest:
-            raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
+        value, end = decoder.raw_decode(text, len(text) - len(text.lstrip(space)))
+        if text[end:].strip(space):
+            raise json.JSONDecodeError("Extra data", text, end)
+        if len(text) > max_depth and text.count("[") + text.count("{") > max_depth:
+            _check_depth(value, max_depth)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
-    if len(text) > max_depth and text.count("[") + text.count("{") > max_depth:
-        level = [value]
-        for _ in range(max_depth):
-            containers = [v for v in level if isinstance(v, (dict, list))]
-            inner = (v.values() if isinstance(v, dict) else v for v in containers)
-            level = [child for children in inner for child in children]
-        if any(isinstance(child, (dict, list)) for child in level):
-            raise ValueError(f"nested deeper than {max_depth} levels")
     return value
+
+
+def _check_depth(value: Any, levels: int) -> None:
+    """Raise RecursionError if `value` nests deeper than `levels`."""
+    if isinstance(value, (dict, list)):
+        if levels == 0:
+            raise RecursionError
+        for child in value.values() if isinstance(value, dict) else value:
+            _check_depth(child, levels - 1)
 
 
 def parsed(text: str) -> Any:
@@ -431,24 +413,23 @@ def parsed(text: str) -> Any:
 
 
 def map_strings(value: Any, function: Callable[[str], str]) -> Any:
-    """`value` with `function` applied to all strings in it, object keys included.
+    """A copy of `value` with `function` applied to all strings in it, also to keys.
 
-    Objects and lists are copied, not changed.
+    Loops, since on older Pythons a comprehension needs a level of recursion, too.
     """
-    top = [value]
-    work: list[tuple[Any, Any]] = [(top, 0)]
-    while work:  # no recursion: values may be as deep as Python allows
-        parent, place = work.pop()
-        value = parent[place]
-        if isinstance(value, str):
-            parent[place] = function(value)
-        elif isinstance(value, dict):
-            parent[place] = copy = {function(str(k)): v for k, v in value.items()}
-            work += [(copy, name) for name in copy]
-        elif isinstance(value, list):
-            parent[place] = items = value[:]
-            work += [(items, n) for n in range(len(items))]
-    return top[0]
+    if isinstance(value, str):
+        return function(value)
+    if isinstance(value, dict):
+        copy = {}
+        for name, child in value.items():
+            copy[function(str(name))] = map_strings(child, function)
+        return copy
+    if isinstance(value, list):
+        items = []
+        for child in value:
+            items.append(map_strings(child, function))
+        return items
+    return value
 
 
 def well_formed(text: str, errors: str = "replace") -> str:
@@ -503,26 +484,18 @@ class ProviderError(Exception):
 
     `code` is one of ERRORS; `message` says what happened, `hint` what to do.
     `details` may hold retry_after (seconds), reset_at (ISO 8601), http_status,
-    provider_code and request_id.
+    provider_code and request_id; `retryable` if it is not the code's; and `cause`.
     """
 
     def __init__(
-        self,
-        code: str,
-        message: str,
-        hint: str = "",
-        retryable: bool | None = None,
-        advice: str = "",
-        cause: str = "",
-        **details: Any,
+        self, code: str, message: str, hint: str = "", advice: str = "", **details: Any
     ) -> None:
         super().__init__(message)
-        self.code = code
-        self.message = message
-        self.hint = hint
-        self.retryable = code in RETRYABLE if retryable is None else retryable
+        self.code, self.message, self.hint = code, message, hint
         self.advice = advice  # selects a hint of ADVICE instead of the code's own
-        self.cause = cause  # the exception underneath, for the log
+        self.cause = details.pop("cause", "")  # the exception underneath, for the log
+        retryable = details.pop("retryable", None)
+        self.retryable = code in RETRYABLE if retryable is None else retryable
         self.details = {k: v for k, v in details.items() if v is not None}
 
     def explain(self, facts: JSON) -> None:
@@ -563,35 +536,34 @@ class Redactor:
     linear in the text, however many and however long the keys are.
     """
 
-    # Any run of SPAN characters holds a whole STEM that begins at a multiple of STRIDE,
-    # so it is enough to look at every fourth place of a text.
-    SPAN, STEM, STRIDE = 8, 5, 4
+    # A text is searched for pieces of keys; where one is found, its run of such pieces
+    # is followed to both ends.  Any RUN characters hold a whole PIECE that begins at a
+    # multiple of STEP, so it is enough to look there.
+    RUN, PIECE, STEP = 8, 5, 4
     MAX_CHARACTERS = 65536  # of all keys: tokens renewed hourly must not add up
 
     def __init__(self) -> None:
         self._keys: list[str] = []  # oldest first
         self._short: list[str] = []  # too short to be real: masked as a whole
-        self._spans: set[str] = set()
-        self._stems: set[str] = set()
+        self._pieces: set[str] = set()
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
-        if key in self._keys or len(key) < self.STRIDE:
+        if key in self._keys or len(key) < self.STEP:
             return
         if sum(map(len, self._keys)) + len(key) > self.MAX_CHARACTERS:
-            latest = Redactor()
+            latest = Redactor()  # it forgets the older half
             for kept in self._keys[len(self._keys) // 2 + 1 :]:
                 latest.add(kept)
             vars(self).update(vars(latest))
-        secret = well_formed(key[len(key_kind(key)[0]) :])
+        secret = well_formed(key[len(key_kind(key).prefix) :])
         self._keys.append(key)
-        if len(secret) < self.SPAN:
+        if len(secret) < self.RUN:
             self._short.append(key)
+            return
         for form in self._forms(secret):
-            for start in range(len(form) - self.SPAN + 1):
-                span = form[start : start + self.SPAN]
-                self._spans.add(span)
-                self._stems |= {span[i : i + self.STEM] for i in range(self.STRIDE)}
+            ends = range(self.PIECE, len(form) + 1)
+            self._pieces |= {form[end - self.PIECE : end] for end in ends}
 
     @staticmethod
     def _forms(secret: str) -> set[str]:
@@ -612,15 +584,22 @@ class Redactor:
         """`text` with every trace of the keys replaced by asterisks."""
         for key in self._short:
             text = text.replace(key, "*" * len(key))
-        stems, size = self._stems, self.STEM
-        places = range(0, len(text), self.STRIDE)
-        near = [at for at in places if text[at : at + size] in stems]
-        masked = list(text) if near else []
-        for at in near:
-            for start in range(max(at - self.STRIDE + 1, 0), at + 1):
-                if text[start : start + self.SPAN] in self._spans:
-                    masked[start : start + self.SPAN] = "*" * self.SPAN
-        return "".join(masked) if near else text
+        size, pieces = self.PIECE, self._pieces
+        places = range(0, len(text), self.STEP)
+        masked, done = [], 0
+        for start in [at for at in places if text[at : at + size] in pieces]:
+            end = start + size
+            if end <= done:  # masked already
+                continue
+            while start and text[start - 1 : start - 1 + size] in pieces:
+                start -= 1
+            while text[end + 1 - size : end + 1] in pieces:
+                end += 1
+            if end - start >= self.RUN:
+                start = max(start, done)
+                masked += [text[done:start], "*" * (end - start)]
+                done = end
+        return "".join(masked) + text[done:]
 
     def value(self, value: Any) -> Any:
         """`value` with all strings in it, keys of objects included, masked."""
@@ -633,18 +612,12 @@ SECRETS = Redactor()
 
 def outgoing(event: JSON) -> JSON:
     """`event` made safe to send: valid Unicode, no key outside the model's content."""
-    kind = event["type"]
-    if kind in (TEXT_DELTA, THINKING_DELTA):  # nearly all events, and nearly all ASCII
+    if event["type"] in (TEXT_DELTA, THINKING_DELTA):  # nearly all events
         text = event["text"]
         return event if text.isascii() else {**event, "text": well_formed(text)}
-    if kind in (BLOCK_START, BLOCK_END, INPUT_DELTA):
-        return dict(map_strings(event, well_formed))
-    clean: JSON = {}
-    for name, value in event.items():
-        value = map_strings(value, well_formed)
-        is_content = name in ("message", "partial")
-        clean[name] = value if is_content else SECRETS.value(value)
-    return clean
+    content = ("type", "index", "block", "json", "input_json", "message", "partial")
+    event = map_strings(event, well_formed)
+    return {k: v if k in content else SECRETS.value(v) for k, v in event.items()}
 
 
 def redacted(error: ProviderError) -> ProviderError:
@@ -672,56 +645,61 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     mid-stream, `text` the body for people.
     """
     body = payload if isinstance(payload, dict) else {}
-    inner, base = body.get("error", body), body.get("base_resp")
-    is_api_error = is_error_payload(body) and isinstance(inner, dict)
-    kind = str(inner.get("type")) if is_api_error else ""
-    inner = inner if isinstance(inner, dict) else {"message": inner}
+    inner, base, kind = body.get("error", body), body.get("base_resp"), ""
+    if not isinstance(inner, dict):
+        inner = {"message": inner}
+    elif is_error_payload(body):
+        kind = str(inner.get("type"))
     base = base if isinstance(base, dict) else {}
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
     message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
     # MiniMax's number: in a field, or the last one in parentheses, since messages put
     # token counts in parentheses too.
-    numbers: list[Any] = [base.get("status_code"), inner.get("code")]
+    numbers = [str(base.get("status_code")), str(inner.get("code"))]
     numbers += reversed(re.findall(r"[(（](\d{4})[)）]", message))
-    four_digits = [int(n) for n in numbers if re.match(r"\d{4}$", str(n), re.ASCII)]
-    number = next(filter(_our_code, four_digits), None)
-    if status is None and re.match(r"[45]\d\d$", str(inner.get("http_code")), re.ASCII):
-        status = int(inner["http_code"])
+    known = [int(n) for n in numbers if re.match(r"\d{4}$", n) and n in _CODES]
+    number = known[0] if known else None
+    http_code = str(inner.get("http_code"))
+    if status is None and re.match(r"[45]\d\d$", http_code, re.ASCII):
+        status = int(http_code)
     code = _classify(number, status, kind, message.lower())
     details: JSON = {"http_status": status, "provider_code": number}
     if isinstance(body.get("request_id"), str):
         details["request_id"] = printable(body["request_id"], 200)
     if code == "quota_exhausted":
-        day, clock = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
-        moment = re.search(rf"{day}T{clock}(?:Z|[+-]\d\d:?\d\d)", message)
+        iso_8601 = r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)"
+        moment = re.search(iso_8601, message)
         details["reset_at"] = moment and moment.group()
     words = printable(message) or "no error text"
     words = words if status is None else f"HTTP {status}: {words}"
     return ProviderError(code, words, **details)
 
 
-def _our_code(theirs: int | str) -> str:
-    return next((code for code, row in UPSTREAM_CODES.items() if theirs in row), "")
+# Our code for each word of UPSTREAM_CODES.
+_CODES = {word: code for code, row in UPSTREAM_CODES.items() for word in row.split()}
 
 
 def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
-    """Our code, by MiniMax's number, the text, the status or the type of the error."""
+    """Our code: by MiniMax's number; else the status, or the type if there is none.
+
+    The text decides only where these say nothing.
+    """
     if number == 2013 or (number is None and status in (None, 400, 413, 422)):
         for code, pattern in ERROR_TEXTS.items():
             if re.search(pattern, text):
                 return code
     if number is not None:
-        return _our_code(number)
-    if status == 404 and re.search(ERROR_TEXTS["model_unavailable"], text):
-        return "model_unavailable"
-    if status == 404 and not kind:  # not from the API
-        return "not_found"
-    if status == 404:
-        return "model_unavailable" if re.search("model|模型", text) else "rejected"
+        return _CODES[str(number)]
     if status is None:
-        return _our_code(kind) or "upstream"
-    return _our_code(status) or _our_code(status // 100) or "upstream"
+        return _CODES.get(kind, "upstream")
+    if status == 404:  # the API, which gives a type, may also just mention the model
+        pattern = ERROR_TEXTS["model_unavailable"] + ("|model|模型" if kind else "")
+        if re.search(pattern, text):
+            return "model_unavailable"
+        if not kind:
+            return "not_found"
+    return _CODES.get(str(status)) or _CODES.get(f"{status // 100}xx", "upstream")
 
 
 # ---------------------------------------------------------------------------
@@ -765,7 +743,7 @@ class SSEDecoder:
         held += chunk
         if held.endswith(b"}\n"):
             line = held.rfind(b"\n", 0, -1)
-            if held[max(line - 1, 0) : line + 2] in (b"\n{", b"\n\n{"):
+            if bytes(held[max(line - 1, 0) : line + 2]) in (b"\n{", b"\n\n{"):
                 held += b"\n"  # JSON on one line: a blank line may never follow
         if len(held) > limit and max(map(len, held.split(b"\n\n"))) > limit:
             raise ValueError(f"one event holds over {limit} bytes")
@@ -878,7 +856,10 @@ class _Request:
     def __init__(self, turn: JSON, model: str, read_image: Any) -> None:
         require("object", turn, "the turn")
         self.warnings: list[JSON] = []
-        valid = map_strings(turn, well_formed)
+        try:
+            valid = map_strings(turn, well_formed)
+        except RecursionError:
+            wrong_field("the request", "is nested too deep")
         if valid != turn:
             self.warn("invalid_unicode", "a lone surrogate is sent as U+FFFD")
         fields, others = fold_keys(valid, TURN_FIELDS)
@@ -1856,7 +1837,7 @@ def _seconds(default: int, help: str, low: float = 0.001, days: int = 1) -> Opti
 
 
 # Every setting, once: the checks, `help settings`, the manifest and the keywords of
-# MiniMaxProvider come from here.
+# MiniMaxProvider come from here.  A new one is one row, and one of the README.
 OPTIONS: dict[str, Option] = {
     "api_key": _text("", "MiniMax API key, sk-cp-... or sk-api-...", "MINIMAX_API_KEY"),
     "api_key_file": _text("", "file that holds only the API key"),
@@ -1882,9 +1863,9 @@ OPTIONS: dict[str, Option] = {
 # These are fixed when the process starts; each turn reads the others again.
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
-# variable, a path, "an argument"), every problem as (option or "", ProviderError),
-# the path of the file and its mode (0: no file), and the unknown names in it.
-Settings = namedtuple("Settings", "values origins problems path mode unknown")
+# variable, a path, "an argument"), every problem as (option or "", ProviderError), the
+# path of the configuration file, its content, and the modes of the files that were read.
+Settings = namedtuple("Settings", "values origins problems path file modes")
 
 
 def default_values() -> JSON:
@@ -1924,27 +1905,18 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
 
 def check_key(value: str) -> tuple[str, str]:
     """The key to send, and what is wrong with it."""
+    variable = r"\$|%\w+%$|process\.env|[A-Z][A-Z0-9_]*=|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$"
+    dots = r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,}([-_][xX]{3,})*)"
     words = "cp|api|your|my|minimax|key|here|paste|replace|change|me|placeholder"
-    mistakes = (  # what people paste instead
+    mistakes = (  # what people paste instead, and what cannot be sent
         (r"(?i)bearer\b", 'begins with "Bearer": paste the key alone'),
-        (r"[A-Z][A-Z0-9_]*=", "begins with a variable's name: paste the key alone"),
-        (
-            r"\$|%\w+%$|process\.env|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$",
-            "is a variable's name",
-        ),
+        (variable, "contains a variable's name: paste the key alone"),
         (r"[<{\[(]", "is a placeholder in brackets"),
-        (r"['\"`]", "begins with a quotation mark"),
-        (
-            r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,}([-_][xX]{3,})*)$",
-            "is a placeholder",
-        ),
-        (f"(?i)(sk-)?(({words})[-_ ]?)+$", "is a placeholder"),
-        (r"sk-(cp-|api-)?$", "is only the beginning of a key"),
+        (f"({dots}|(?i:(sk-)?(({words})[-_ ]?)+))$", "is a placeholder"),
+        (r"sk-(cp-|api-)?$|.*(\*{3}|\.{3})", "is shortened: copy it again, whole"),
         (r".*\s", "contains white space"),
-        (r".*[,;]$", "ends with a comma, or a semicolon"),
-        (r".*['\"<>${},]", "contains one of '\"<>${}, which no key has"),
-        (r".*[^!-~]", "contains a character that no key has"),
-        (r".*(\*{3}|\.{3})", "is shortened: copy it again, whole"),
+        (r"['\"`]|.*['\"]", "contains a quotation mark"),
+        (r".*([^!-~]|[<>${},]|;$)", "contains a comma, or a character that no key has"),
         (r".{8193}", "is too long for a header"),
     )
     for pattern, problem in mistakes:
@@ -1963,8 +1935,8 @@ def _check_base_url(value: str) -> tuple[str, str]:
         parts = urlsplit(value)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        return "", "is not a URL"
-    if not host or any(not "!" <= c <= "~" or c == "\\" for c in value):
+        host = ""
+    if not host or re.search(r"[^!-~]|\\", value):
         return "", "is not a URL with a host"
     if "@" in parts.netloc or parts.query or parts.fragment:
         return "", "must not contain credentials, a query or a fragment"
@@ -2005,30 +1977,26 @@ def base_url_of(values: JSON) -> str:
     return str(values["base_url"] or REGIONS[values["region"]])
 
 
-def config_path(environ: Any) -> str:
+def config_path() -> str:
     """The path of the configuration file, whether it exists or not."""
-    root = environ.get("PLEXUM_PROFILE_ROOT") or os.path.expanduser("~/.plexum")
+    root = os.environ.get("PLEXUM_PROFILE_ROOT") or os.path.expanduser("~/.plexum")
     path = os.path.join(root, "plugins", NAME, "config.json")
-    return str(environ.get("PLEXUM_MINIMAX_CONFIG") or path)
+    return os.environ.get("PLEXUM_MINIMAX_CONFIG") or path
 
 
 def load_settings(
-    path: str | None = None,
-    environ: Any = None,
-    overrides: JSON | None = None,
-    names: Iterable[str] = tuple(OPTIONS),
+    path: str | None = None, overrides: JSON | None = None, names: Any = OPTIONS
 ) -> Settings:
     """Read the settings `names` from the file and the environment; `overrides` win.
 
     Never raises: each problem goes into `problems`, and the default is used.
     """
-    environ = os.environ if environ is None else environ
-    path, overrides = path or config_path(environ), overrides or {}
-    values, origins = default_values(), {}
-    problems: list[tuple[str, ProviderError]] = []
-    file, mode = _read_config(path, problems)
+    environ, overrides = os.environ, overrides or {}
+    path = path or config_path()
+    settings = Settings(default_values(), {}, [], path, {}, {})
+    _read_config(settings)
     for name in names:
-        value, where, variable = file.get(name), path, OPTIONS[name].env
+        value, where, variable = settings.file.get(name), path, OPTIONS[name].env
         hint = f"Correct {name} in {path}; the next turn reads it again."
         if environ.get(variable, "").strip():
             value, where = environ[variable].strip(), variable
@@ -2036,73 +2004,67 @@ def load_settings(
         if name in overrides:
             value, where, hint = overrides[name], "an argument", "Correct the argument."
         try:
-            values[name] = check_value(name, value, where, hint)
+            settings.values[name] = check_value(name, value, where, hint)
         except ProviderError as error:
-            problems.append((name, error))
+            settings.problems.append((name, error))
         if not _is_absent(value):
-            origins[name] = where
-    unknown = sorted(name for name in file if name not in OPTIONS)
-    settings = Settings(values, origins, problems, path, mode, unknown)
+            settings.origins[name] = where
     if "api_key_file" in names:
         _load_key_file(settings, environ)
     return settings
 
 
-def _read_config(path: str, problems: Any, wait: float = 0.05) -> tuple[JSON, int]:
-    """The content of the file and its mode.  ({}, 0) if there is no file, or if it is
-    wrong; then `problems` gets the error."""
+def _read_config(settings: Settings, wait: float = 0.05) -> None:
+    """Read the configuration file, if there is one."""
+    path = settings.path
     try:
-        data, mode = read_file(path, MIB)
+        data, settings.modes[path] = read_file(path, MIB)
         text = data.decode("utf-8-sig")
         file = load_json(text) if text.strip() or wait else {}
         if isinstance(file, dict):
-            return file, mode
+            settings.file.update(file)
+            return
         raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
     except FileNotFoundError:
-        return {}, 0
+        pass
     except (OSError, ValueError) as error:
         if wait and isinstance(error, ValueError):
             time.sleep(wait)  # an editor may be rewriting it in place
-            return _read_config(path, problems, 0)
+            _read_config(settings, 0)
+            return
         content = "one JSON object, with names and strings in double quotes"
-        problems.append(("", _file_error(path, error, content)))
-        return {}, 0
+        settings.problems.append(("", _file_error(path, error, content)))
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
     """Read the key from its own file, unless it is set elsewhere."""
-    named, folder = settings.values["api_key_file"], os.path.dirname(settings.path)
-    where, path = "api_key_file: ", os.path.join(folder, named)
-    if not named:  # the file of systemd's LoadCredential=, if there is one
-        where, folder = "", environ.get("CREDENTIALS_DIRECTORY", "")
-        path = os.path.join(folder, "minimax-api-key")
-    if settings.values["api_key"] or not (named or (folder and os.path.exists(path))):
+    folder, name = os.path.dirname(settings.path), settings.values["api_key_file"]
+    is_named = bool(name)
+    if not is_named:  # systemd's LoadCredential=
+        folder, name = environ.get("CREDENTIALS_DIRECTORY", ""), "minimax-api-key"
+    if settings.values["api_key"] or not (is_named or folder):
         return
+    path = os.path.join(folder, name)
     try:
-        data, _ = read_file(path, MIB)
+        data, settings.modes[path] = read_file(path, MIB)
         key, problem = check_key(data.decode("utf-8-sig").strip())
         if not key:
             problem = f"the key in it {problem}" if problem else "it holds no key"
             raise ValueError(problem)
         settings.values["api_key"], settings.origins["api_key"] = key, path
     except (OSError, ValueError) as error:
-        failure = _file_error(where + path, error, "the API key and nothing else")
-        settings.problems.append(("api_key", failure))
+        if is_named or not isinstance(error, FileNotFoundError):
+            failure = _file_error(path, error, "the API key and nothing else")
+            settings.problems.append(("api_key", failure))
 
 
 def _file_error(path: str, error: Exception, content: str) -> ProviderError:
-    """The error of a file that should hold `content`; its name may itself be a key."""
-    if key_kind(os.path.basename(path))[0]:
-        SECRETS.add(os.path.basename(path))
-    reason, hint = str(error), f"It must be a file that holds {content}."
-    if isinstance(error, OSError):
-        reason = str(error.strerror)
-    if isinstance(error, PermissionError):
-        hint = "Let the user of this process read it."
+    """The error of a file that should hold `content`."""
+    reason = getattr(error, "strerror", None) or str(error)
     if isinstance(error, UnicodeError):
         reason = "it is not UTF-8"
-    text = SECRETS.text(f"{path} cannot be used: {reason}")
-    return ProviderError("config", text, hint)
+    hint = f"It must be a file that this process can read, and hold {content}."
+    return ProviderError("config", f"{path} cannot be used: {reason}", hint)
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
@@ -2114,38 +2076,18 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     return by_fold[near[0]] if near else ""
 
 
-def describe_unknown(name: str) -> str:
-    """The name of an unknown setting, unless it could be a key, and a suggestion."""
-    near = nearest(name, OPTIONS)
-    if not near and not re.match(r"[A-Za-z_ -]{1,24}$", name):
-        name = f"a name of {len(name)} characters"
-    return f"{name} (did you mean {near}?)" if near else name
+def unknown_settings(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are no settings, for messages, with suggestions.
 
-
-_warned_of: set[tuple[str, int]] = set()  # files that others can read, with their modes
-
-
-def shared_key(settings: Settings) -> tuple[str, int]:
-    """The file with the key and its mode; the mode is 0 unless others can read it."""
-    path = settings.origins.get("api_key", "")
-    try:
-        is_file = os.path.isabs(path) and os.name == "posix"  # and no variable
-        mode = os.stat(path).st_mode if is_file else 0
-    except OSError:
-        mode = 0  # it was replaced just now
-    return path, mode if mode & 0o077 else 0
-
-
-def log_oddities(settings: Settings) -> None:
-    """Warn about a key that others can read, and about unknown settings."""
-    level = settings.values["log_level"]
-    path, mode = shared_key(settings)
-    if mode and (path, mode) not in _warned_of:
-        _warned_of.add((path, mode))
-        log(f"others can read {path}: run chmod 600 on it", "warning", level)
-    if settings.unknown:
-        names = ", ".join(map(describe_unknown, settings.unknown))
-        log(f"{settings.path}: unknown settings are ignored: {names}", "warning", level)
+    A name that could be a key is not quoted.
+    """
+    texts = []
+    for name in sorted(set(names) - set(OPTIONS)):
+        near = nearest(name, OPTIONS)
+        if not near and not re.match(r"[A-Za-z_ -]{1,24}$", name):
+            name = f"a name of {len(name)} characters"
+        texts.append(f"{name} (did you mean {near}?)" if near else name)
+    return texts
 
 
 # --- the log, and files that settings or turns name
@@ -2163,11 +2105,11 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
     if LEVELS.index(level) > LEVELS.index(threshold):
         return
     line = f"{NAME}: {printable(SECRETS.text(text), 2000)}"
+    # A pipe that is ready takes 4,096 bytes at once.
     data = line.encode("ascii", "backslashreplace")[:4000] + b"\n"
-    fd = 2
     with _LOG_LOCK:
+        fd = _open_stderr()
         try:
-            fd = _open_stderr()
             if is_ready(fd, reading=False):
                 os.write(fd, data)
         except (OSError, ValueError):
@@ -2177,21 +2119,15 @@ def log(text: str, level: str = "error", threshold: str = "warning") -> None:
 
 
 def _open_stderr() -> int:
-    """A descriptor that never blocks, if stderr is a pipe or a terminal; else stderr.
+    """Stderr, or its terminal opened anew so that it never blocks.
 
-    A terminal may have room for only a part of a line.  O_NONBLOCK on stderr itself
-    would also change it for the host.
+    A terminal that is ready may have room for only a part of a line.  O_NONBLOCK on
+    stderr itself would also change it for the host.
     """
-    import stat
-
-    mode = os.fstat(2).st_mode
-    if os.name == "posix" and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        try:
-            flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-            return os.open("/proc/self/fd/2", os.O_WRONLY | flags)
-        except OSError:
-            pass  # no /proc, or another user's terminal
-    return 2
+    try:
+        return os.open(os.ttyname(2), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, AttributeError):  # no terminal, another user's, or no such system
+        return 2
 
 
 def internal_error(error: BaseException) -> ProviderError:
@@ -3246,7 +3182,7 @@ class Capture:
             "python": sys.version.split()[0],
             "system": sys.platform,
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "key": key_kind(values["api_key"])[0],
+            "key": key_kind(values["api_key"]).prefix,
             "environment": world.routes,
             "command": world.command,
             "settings": {k: v for k, v in values.items() if k not in self.PRIVATE},
@@ -3689,7 +3625,7 @@ def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) 
     host = host_of(url) if url else ""
     region = HOSTS.get(host, values["region"])
     other = "cn" if region == "global" else "global"
-    _, kind, wallet, other_kind = key_kind(values["api_key"])
+    key = key_kind(values["api_key"])
     model = canonical_model(model or values["model"])
     facts = model_facts(model)
     return {
@@ -3699,9 +3635,9 @@ def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) 
         "other_region": other,
         "other_host": host_of(REGIONS[other]),
         "base": REGIONS[values["region"]],
-        "key_kind": kind,
-        "other_key_kind": other_kind,
-        "wallet": wallet,
+        "key_kind": key.name,
+        "other_key_kind": key.other_kind,
+        "wallet": key.wallet,
         "model": model,
         "models": " or ".join(name for name in CURRENT_MODELS if name != model),
         "context": facts.context_window if facts else "available",
@@ -3722,11 +3658,11 @@ def key_values(facts: JSON) -> str:
 
 def no_key(settings: Settings) -> ProviderError:
     """The error of a turn when no key is set."""
-    text, advice = "No API key.", "no_key"
-    if settings.unknown:
-        names, advice = ", ".join(map(describe_unknown, settings.unknown)), "misspelt"
+    names = ", ".join(unknown_settings(settings.file))
+    if names:
         text = f"No API key, and {settings.path} has unknown settings: {names}."
-    return ProviderError("config", text, ADVICE[advice])
+        return ProviderError("config", text, ADVICE["misspelt"])
+    return ProviderError("config", "No API key.", ADVICE["no_key"])
 
 
 # --- the provider
@@ -3744,10 +3680,9 @@ class MiniMaxProvider:
     command = "plexum-minimax"  # what starts this program at a prompt, for hints
 
     def __init__(self, **options: Any) -> None:
-        unknown = sorted(set(options) - set(OPTIONS))
+        unknown = ", ".join(unknown_settings(options))
         if unknown:
-            names = ", ".join(map(describe_unknown, unknown))
-            raise ProviderError("config", f"unknown options: {names}")
+            raise ProviderError("config", f"unknown options: {unknown}")
         self._values = default_values()
         for name, value in options.items():
             self._values[name] = check_value(name, value, "MiniMaxProvider")
@@ -3848,7 +3783,7 @@ class MiniMaxProvider:
         """The settings that the next turn will use, with their problems."""
         if self._file is not None:
             return load_settings(self._file[0], overrides=self._file[1])
-        settings = Settings(dict(self._values), {}, [], "", 0, [])
+        settings = Settings(dict(self._values), {}, [], "", {}, {})
         _load_key_file(settings, {})
         return settings
 
@@ -3898,7 +3833,10 @@ class MiniMaxProvider:
 
         def load() -> Settings:
             settings = self.load()
-            log_oddities(settings)
+            unknown = ", ".join(unknown_settings(settings.file))
+            if unknown:
+                text = f"{settings.path}: unknown settings are ignored: {unknown}"
+                log(text, "warning", settings.values["log_level"])
             return settings
 
         settings: Settings = scope.call(load)
@@ -3950,9 +3888,9 @@ class Recording(Exchange):
         for name, value in self._head["settings"].items():
             if name in OPTIONS and name not in Capture.PRIVATE:
                 values[name] = check_value(name, value, "the capture")
-        values["api_key"] = key_kind(str(self._head.get("key", "")))[0] + "***"
+        values["api_key"] = key_kind(str(self._head.get("key", ""))).prefix + "***"
         values["log_level"] = "error"
-        return Settings(values, {}, [], "", 0, [])
+        return Settings(values, {}, [], "", {}, {})
 
     def sleep(self, seconds: float) -> None:
         if not self.attempts and self._end.get("stop_reason") == CANCELLED:
@@ -5589,20 +5527,21 @@ def quota_text(window: JSON) -> tuple[str, str]:
 def _quota(options: Any, provider: MiniMaxProvider) -> int:
     """Print what is left of a plan, with one row for each window."""
     values = provider.settings()
-    _, kind, wallet, _ = key_kind(values["api_key"])
+    key = key_kind(values["api_key"])
     try:
         windows = read_quota(provider, values)
     except ProviderError as error:
-        if kind != PLAN_KEY and error.code in ("auth", "permission", "not_found"):
-            error.hint = f"Only plans have a quota; your {kind} spends {wallet}."
+        if key.name != PLAN_KEY and error.code in ("auth", "permission", "not_found"):
+            text = f"Only plans have a quota; your {key.name} spends {key.wallet}."
+            error.hint = text
         raise
     if options.json:
-        return out_json({"key": kind, "quota": windows})
+        return out_json({"key": key.name, "quota": windows})
     for window in windows:
         status, text = quota_text(window)
         show_row(f"{window['model']:<20} {window['window']:<8} ", text, status)
     if not windows:
-        text = f"This key has no plan quota; your {kind} spends {wallet}."
+        text = f"This key has no plan quota; your {key.name} spends {key.wallet}."
         note("", text, "", 1)
     return EXIT_OK
 
@@ -5625,7 +5564,7 @@ class Checkup:
         self.values, self.origins = self.settings.values, self.settings.origins
         self.base = base_url_of(self.values)
         self.host = host_of(self.base)
-        self.key_kind, self.wallet = key_kind(self.values["api_key"])[1:3]
+        self.key_kind = key_kind(self.values["api_key"])
         self.results: list[JSON] = []
         self.failed: set[str] = set()  # checks and settings that cannot be relied on
         self.listed: list[str] = []  # ids that the endpoint lists
@@ -5686,17 +5625,17 @@ class Checkup:
         self.add(OK, "demo", "2 turns with a built-in server")
 
     def config(self) -> None:
-        path, mode = self.settings.path, self.settings.mode
+        path, modes = self.settings.path, self.settings.modes
         for name, error in self.settings.problems:
             self.fail(name or "config", error)
         if "config" not in self.failed:
-            self.add(OK, "config", path if mode else f"{path} not found")
-        file, file_mode = shared_key(self.settings)
-        if file_mode:
+            self.add(OK, "config", path if path in modes else f"{path} not found")
+        file = self.origins.get("api_key", "")
+        if os.name == "posix" and modes.get(file, 0) & 0o077:
             hint = f"Run chmod 600 {file}"
             self.add(WARNING, "config", f"others can read the key in {file}", hint)
-        for name in self.settings.unknown:
-            text = f"unknown setting: {describe_unknown(name)}"
+        for name in unknown_settings(self.settings.file):
+            text = f"unknown setting: {name}"
             self.add(WARNING, "config", text, f"Correct or remove it in {path}.")
 
     def each_setting(self) -> None:
@@ -5711,6 +5650,8 @@ class Checkup:
                 continue
             if origin == self.settings.path:
                 origin = "config file"
+            elif self.settings.file.get(name) and name in self.origins:
+                origin += ", which wins over the config file"
             if name == "api_key":
                 self.api_key(value, origin)
             elif name in self.origins or name in ("region", "model"):
@@ -5725,8 +5666,8 @@ class Checkup:
         if not key:
             return self.fail("api_key", no_key(self.settings))
         status, hint = OK, ""
-        text = f"{self.key_kind}, {len(key)} characters ({origin})"
-        if not key_kind(key)[0] or len(key) < 20:
+        text = f"{self.key_kind.name}, {len(key)} characters ({origin})"
+        if not key_kind(key).prefix or len(key) < 20:
             status, text = WARNING, text + ": does not look like MiniMax's keys"
             hint = "If it is not accepted, copy it again, whole."
         self.add(status, "api_key", text, hint, origin=origin)
@@ -5787,14 +5728,14 @@ class Checkup:
         """Check what is left of the quota, for keys that may have one."""
         windows: list[JSON] = []
         try:
-            if self.key_kind != PAYG_KEY:
+            if self.key_kind.name != PAYG_KEY:
                 windows = read_quota(self.provider, self.values)
         except ProviderError as error:
-            if self.key_kind == PLAN_KEY:
+            if self.key_kind.name == PLAN_KEY:
                 text = f"the quota cannot be read: {error.message}"
                 hint = "Look at the page of your plan on MiniMax's platform."
                 return self.add(WARNING, "plan", text, hint)
-        self.add(OK, "plan", "a plan" if windows else f"spends {self.wallet}")
+        self.add(OK, "plan", "a plan" if windows else f"spends {self.key_kind.wallet}")
         for window in windows:
             status, text = quota_text(window)
             text = f"{window['model']}, {window['window']}: {text}"
@@ -5989,7 +5930,7 @@ def _help(options: Any, provider: MiniMaxProvider) -> int:
     if options.topic != "settings":
         make_parser(options.topic or "").print_help()
         return EXIT_OK
-    out(f"settings, in {config_path(os.environ)}:\n\n")
+    out(f"settings, in {config_path()}:\n\n")
     for name, option in OPTIONS.items():
         origin = f"; {option.env} wins over it" if option.env else ""
         text = f"{option.help} ({json.dumps(option.default)}{origin})"

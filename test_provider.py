@@ -6212,7 +6212,7 @@ def test_check_shows_everything_when_asked(site: Emulator, columns: str) -> None
     done = person("check", "-v", base_url=site.base_url, env=env, config=config)
     done.says(
         "plan key (sk-cp-), 38 characters (MINIMAX_API_KEY)",
-        '"global" (MINIMAX_REGION)',
+        '"global" (MINIMAX_REGION, which wins over the config file)',
         "5 (config file)",
         "MiniMax-M*, 5 hours: 63 % left, resets 2099-01-01",
         "~/" + os.path.basename(SOURCE),

@@ -355,13 +355,16 @@ def _float(text: str) -> float:
     return value
 
 
-def _int(text: str, max_digits: int = 4300) -> int:  # as Python itself since 3.11
-    if len(text.lstrip("-")) > max_digits:
-        raise ValueError(f"an integer has more than {max_digits} digits")
+_MAX_DIGITS = 4300  # of an integer: as many as Python itself reads since 3.11
+
+
+def _int(text: str) -> int:
+    if len(text.lstrip("-")) > _MAX_DIGITS:
+        raise ValueError(f"an integer has more than {_MAX_DIGITS} digits")
     return int(text)
 
 
-_NUMBERS: Any = {"parse_int": _int, "parse_float": _float, "parse_constant": _float}
+_NUMBERS: Any = {"parse_float": _float, "parse_constant": _float}
 _DECODER = json.JSONDecoder(**_NUMBERS)
 # ASCII and compact.  Raises ValueError for values that JSON cannot express.
 dump_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -378,12 +381,14 @@ def load_json(
     """
     space = " \t\r\n"
     decoder = _DECODER
-    if control_characters:  # rare
-        decoder = json.JSONDecoder(**_NUMBERS, strict=False)
+    if control_characters or len(text) > _MAX_DIGITS:  # rare
+        strict = not control_characters
+        decoder = json.JSONDecoder(**_NUMBERS, parse_int=_int, strict=strict)
     try:
         # decode() would spend as long on its search for white space as on the parsing.
-        value, end = decoder.raw_decode(text, len(text) - len(text.lstrip(space)))
-        if text[end:].strip(space):
+        start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(space))
+        value, end = decoder.raw_decode(text, start)
+        if end < len(text) and text[end:].strip(space):
             raise json.JSONDecodeError("Extra data", text, end)
         if len(text) > max_depth and text.count("[") + text.count("{") > max_depth:
             _check_depth(value, max_depth)

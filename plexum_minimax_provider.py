@@ -4741,15 +4741,8 @@ def _wait_for_end(loop: PluginLoop, reader: int, wire: int) -> int:
 # that is slow, closed or non-blocking, or a full disk, has the same effect.
 
 OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # with WARNING, statuses of `check`
-_COLORS = {"bold": 1, "heading": 1, "dim": 2, "code": 36, "fence": 36}
-_COLORS.update({PROBLEM: 31, OK: 32, WARNING: 33})
-# Characters in a model's text that could control a terminal, reverse text, or hide:
-# controls, directions, zero-width ones, variation selectors, tags.
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
-    r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U00013430-\U0001343f"
-    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
+_COLORS = {"bold": 1, "heading": 1, "dim": 2, PROBLEM: 31, OK: 32, WARNING: 33}
+_COLORS.update(code=36, fence=36)
 
 
 def out(text: str, fd: int = 1) -> None:
@@ -4792,23 +4785,25 @@ def width() -> int:
     return max(min(shutil.get_terminal_size().columns, 80), 20)
 
 
-def wrap(text: str, indent: int = 0) -> str:
-    """`text` wrapped by words, for a row that begins with `indent` other characters."""
+def note(head: str, text: str, style: str = WARNING, fd: int = 2) -> None:
+    """Write a paragraph that begins with `head`, wrapped by words."""
     import textwrap
 
-    room = max(width() - indent, 20)
+    room = max(width() - len(head), 20)
     rows = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
-    return ("\n" + " " * indent).join(rows)
-
-
-def note(head: str, text: str, style: str = WARNING, fd: int = 2) -> None:
-    """Write a paragraph that begins with `head`."""
-    out(paint(head, style, fd) + wrap(text, len(head)) + "\n", fd)
+    out(paint(head, style, fd) + ("\n" + " " * len(head)).join(rows) + "\n", fd)
 
 
 def visible(text: str) -> str:
     """A model's text for a terminal, with all that cannot be seen escaped."""
-    return _UNSEEN.sub(lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
+    # Controls, directions, zero-width characters, variation selectors, tags: they could
+    # control a terminal, reverse text, or hide.
+    unseen = (
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
+        r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U00013430-\U0001343f"
+        r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    )
+    return re.sub(unseen, lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
 
 
 def print_error(error: JSON, running: str = "say") -> None:
@@ -4818,14 +4813,15 @@ def print_error(error: JSON, running: str = "say") -> None:
     failed, which does not tell more.
     """
     code, text = error["code"], error["message"]
-    text += "" if text.endswith((".", "?")) else "."
-    # A wrong setting is named by its message; the other codes are in the README.
-    text = text if code == "config" else f"{code}: {text}"
+    if not text.endswith((".", "?")):
+        text += "."
+    if code != "config":  # there the message names the setting
+        text = f"{code}: {text}"
     note("error: ", f"{text} {error['hint']}", PROBLEM)
-    checked = "auth permission insufficient_balance network timeout stream_cut protocol"
-    more = dict.fromkeys([*checked.split(), "not_found"], "check")
-    more.update(quota_exhausted="quota", model_unavailable="models --live")
-    arguments = more.get(code, running)
+    checked = "auth permission insufficient_balance not_found network timeout "
+    checked += "stream_cut protocol"
+    more = {"quota_exhausted": "quota", "model_unavailable": "models --live"}
+    arguments = "check" if code in checked.split() else more.get(code, running)
     command = f"{MiniMaxProvider.command} {arguments}"
     if arguments.split()[0] != running and command not in error["hint"]:
         out(f"  To find out more: {command}\n", 2)  # in one row, so it can be copied
@@ -4878,24 +4874,21 @@ def serve_demo(listener: Any, pace: float) -> None:
             send("message_stop")
 
 
-def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
+def _demo(options: Any, _: Any, pace: float = 0.05, write: Any = out) -> int:
     """Run two turns against a built-in server; `write` takes what a person sees.
 
-    They go through the whole plugin, with two queues in place of stdin and stdout.
     Raises ProviderError if a turn fails.
     """
     import socket
-    from queue import Queue
 
-    listener = socket.create_server(("127.0.0.1", 0))
+    try:
+        listener = socket.create_server(("127.0.0.1", 0))
+    except OSError as error:
+        text = f"The demo cannot listen on 127.0.0.1: {error.strerror}"
+        raise ProviderError("config", text, "The other commands work.") from None
     spawn(serve_demo, listener, pace)
     url = "http://127.0.0.1:{1}".format(*listener.getsockname())
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
-    lines: Any = Queue()
-    answers: Any = Queue()
-    wire = (lines.get, answers.put, provider.batches, default_values())
-    loop = PluginLoop(*wire, notify=lambda word: None)
-    loop.start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     asked: Any = {
         "user": {"type": "text", "text": "What is the weather in Lisbon?"},
@@ -4905,21 +4898,16 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
     for who, block in asked.items():
         write(f"{who:<9} > {block.get('text') or block['content']}\n")
         messages.append({"role": "user", "content": [block]})
-        turn = {"id": who, "messages": messages, "tools": [{"name": "weather"}]}
-        lines.put(dump_json(turn).encode("ascii") + b"\n")
-        event: JSON = {"type": ""}
-        while event["type"] not in TERMINAL:
-            for event in map(load_json, answers.get().decode("ascii").splitlines()):
-                if event["type"] == BLOCK_START:
-                    opened = event["block"]
-                    write(f"{opened.get('name') or opened['type']:<9} > ")
-                is_end = event["type"] == BLOCK_END
-                write("\n" if is_end else event.get("text") or event.get("json") or "")
-        if event["type"] == ERROR:
-            raise ProviderError(**event["error"])
-        messages.append(event["message"])
-    lines.put(b"")
-    loop.end()
+        turn = {"messages": messages, "tools": [{"name": "weather"}]}
+        for event in provider.turn(turn, raise_errors=True):
+            if event["type"] == BLOCK_START:
+                opened = event["block"]
+                write(f"{opened.get('name') or opened['type']:<9} > ")
+            elif event["type"] == BLOCK_END:
+                write("\n")
+            elif event["type"] == TURN_END:
+                messages.append(event["message"])
+            write(event.get("text") or event.get("json") or "")
     listener.close()
     write("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
     return EXIT_OK
@@ -4928,16 +4916,26 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
 # --- say: how a turn looks
 
 
-class Plain:
-    """How a block looks that is shown as it is.
+class Answer:
+    """How a text looks: as it is, or with marks of light Markdown turned into colours.
 
     `feed(text)` returns what to print for a piece of the block, and `close()` what is
-    left to print at its end.
+    left to print at its end.  Every style but a fence ends with its row, so a lone `**`
+    does little harm.
     """
 
-    half = re.compile(r"\Z")  # the end of a piece that waits for the next piece
+    # The end of a piece that waits for the next piece: it may be half a mark or a word.
+    half = re.compile(r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z")
+    tokens = re.compile(
+        r"(?m)(?P<fence>^[^\S\n]*```)|(?P<heading>^#{1,6} )|(?P<list>^[^\S\n]*[-*+] )"
+        r"|(?P<bold>\*\*)|(?P<code>`)|(?P<row>\n)|(?P<text>[^\n*`]+|\*)"
+    )
     held = ""  # what waits
-    column = 0  # in the row; unless a class counts, 1 means any but the first
+    column = 0  # where the next character goes; here 1 means any but the first
+    style = ""  # the kind of token that began it
+
+    def __init__(self, is_raw: bool) -> None:
+        self.is_raw = is_raw
 
     def feed(self, text: str) -> str:
         text = self.held + text
@@ -4946,30 +4944,15 @@ class Plain:
         return self.look(text[: len(text) - len(self.held)])
 
     def close(self) -> str:
-        return self.look(self.held) + "\n" * bool(self.column)
-
-    def look(self, text: str) -> str:
-        if text:
-            self.column = 0 if text.endswith("\n") else 1
-        return text
-
-
-class Markdown(Plain):
-    """How a text looks: marks of light Markdown become colours.
-
-    Every style but a fence ends with its row, so a lone `**` does little harm.
-    """
-
-    half = re.compile(r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z")
-    tokens = re.compile(
-        r"(?m)(?P<fence>^[^\S\n]*```)|(?P<heading>^#{1,6} )|(?P<list>^[^\S\n]*[-*+] )"
-        r"|(?P<bold>\*\*)|(?P<code>`)|(?P<row>\n)|(?P<text>[^\n*`]+|\*)"
-    )
-    style = ""  # the kind of token that began it
+        text = self.look(self.held)
+        return text + "\n" if self.column else text
 
     def look(self, text: str) -> str:
         before = "x" if self.column else "\n"  # so that ^ matches where rows begin
-        super().look(text)
+        if text:
+            self.column = 0 if text.endswith("\n") else 1
+        if self.is_raw:
+            return text
         return "".join(map(self.token, self.tokens.finditer(before + text, 1)))
 
     def token(self, match: Any) -> str:
@@ -4992,7 +4975,7 @@ class Markdown(Plain):
         return ""
 
 
-class Thinking(Plain):
+class Thinking(Answer):
     """How thinking looks: wrapped by words, with a bar on every row, then a blank row.
 
     Chinese and Japanese may be broken anywhere; their characters take two columns.
@@ -5026,14 +5009,15 @@ class Screen:
 
     def __init__(self, options: Any) -> None:
         self.options, self.at_terminal = options, os.isatty(1)
-        is_plain = options.raw or not paint("", "bold")
-        # The looks of deltas by type; those without a look are not shown.
-        self.looks = {TEXT_DELTA: Plain if is_plain else Markdown}
+        self.is_raw = options.raw or not paint("", "bold")
+        # How deltas of a type look; those without a look are not shown.
+        self.looks = {TEXT_DELTA: Answer}
         if self.at_terminal and not options.hide_thinking:
             self.looks[THINKING_DELTA] = Thinking
         self.block: Any = None  # the look of what is shown now
-        self.state, self.counter = "waiting", ""  # counter: what is in a row of stderr
-        self.began, self.first = time.monotonic(), 0.0  # first: when content came
+        self.state, self.began = "waiting", time.monotonic()
+        self.first = 0.0  # when content came
+        self.counter = ""  # the row of stderr that says how long we wait
 
     def show(self, event: JSON) -> None:
         """Show an event, or print its JSON."""
@@ -5074,7 +5058,7 @@ class Screen:
         self.erase_counter()
         if type(self.block) is not look:
             self.end_block()
-            self.block = look()
+            self.block = look(self.is_raw)
         out(self.block.feed(visible(text) if self.at_terminal else text))
 
     def end_block(self) -> None:
@@ -5109,40 +5093,36 @@ class Screen:
             note("note: ", "the model refused to answer")
         if self.options.verbose or (os.isatty(2) and not self.options.quiet):
             model = printable(event["model"] or "unknown model", 60)
-            text = wrap(f"{model}: {'; '.join(self.figures(event))}")
-            out(paint(text, "dim", 2) + "\n", 2)
+            note(f"{model}: ", "; ".join(self.figures(event)), "dim")
 
     def figures(self, event: JSON) -> Iterator[str]:
         """Tokens, cost and speed, as far as they are known."""
-        usage, names = event["usage"] or {}, ("in", "cached", "written to cache", "out")
-        counts: JSON = {k: usage.get(field) for k, field in zip(names, CHARGES)}
-        # Larger ones overflow as soon as they are divided.
-        counts = {k: n for k, n in counts.items() if type(n) is int and 0 < n < 10**12}
-        texts = [f"{count:,} {name}" for name, count in counts.items()]
+        texts, usage = [], event["usage"] or {}
+        for name, field in zip(("in", "cached", "written to cache", "out"), CHARGES):
+            count = usage.get(field)
+            if type(count) is int and 0 < count < 10**12:  # else it is nonsense
+                texts.append(f"{count:,} {name}")
         yield ", ".join(texts) or "token count unknown"
         if "cost_usd" in event:
             yield f"${event['cost_usd']:.6f}"
-        if self.first and event["timing"]["attempts"] == 1:  # else waiting counts, too
+        if self.first:
             yield f"first token {self.first - self.began:.1f} s"
-        seconds = time.monotonic() - self.first
-        if self.first and "out" in counts and seconds > 0.5:  # else it came at once
-            yield f"{counts['out'] / seconds:.0f} tokens/s"
+            seconds = time.monotonic() - self.first
+            if seconds > 0.5 and " out" in "".join(texts):  # else it came at once
+                yield f"{usage['output_tokens'] / seconds:.0f} tokens/s"
 
 
 # --- say: a turn, or a conversation
 
 
-def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON, Any]:
-    """Run and show a turn; return its last event, and the exit if stdout is gone.
+def turn_in_thread(provider: MiniMaxProvider, turn: JSON, cancel: Any) -> Any:
+    """Run a turn; return the queue of its events.  Its last item is None.
 
     Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
-    the network would go unnoticed until data comes.  So the turn has its own thread,
-    and the main thread looks four times a second.  The first Ctrl-C cancels the turn
-    and keeps its text in the conversation; the second one ends the command.
+    the network would go unnoticed until data comes.
     """
-    from queue import Empty, SimpleQueue
+    from queue import SimpleQueue
 
-    cancel, screen = threading.Event(), Screen(options)
     events: Any = SimpleQueue()
 
     def run() -> None:
@@ -5153,6 +5133,19 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON,
             events.put(None)  # the turn is over, and its capture is written
 
     spawn(run)
+    return events
+
+
+def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON, Any]:
+    """Run and show a turn; return its last event, and the exit if stdout is gone.
+
+    The first Ctrl-C cancels the turn and keeps its text in the conversation; the second
+    one ends the command.
+    """
+    from queue import Empty
+
+    cancel, screen = threading.Event(), Screen(options)
+    events = turn_in_thread(provider, turn, cancel)
     end: JSON = {}
     gone: Any = None
     while True:
@@ -5184,14 +5177,6 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON,
 
 def _say(options: Any, provider: MiniMaxProvider) -> int:
     """Send what the person gives, and show the answers."""
-    refuse = options.parser.error
-    if options.chat and options.json:
-        refuse("--json does not work with --chat")
-    ranges = {"max_tokens": (1, 10**7), "temperature": (0, 2), "top_p": (0.001, 1)}
-    for name, (low, high) in ranges.items():
-        value = getattr(options, name)
-        if value is not None and not low <= value <= high:
-            refuse(f"--{name.replace('_', '-')} must be from {low:,} to {high:,}")
     # Report what is wrong before a person types.
     provider.settings()
     import_requests()
@@ -5200,7 +5185,8 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
     turn["model"] = model_named(options.model)
     first = first_content(options)
     if not first and not options.chat:
-        refuse("nothing to send: give a TEXT, pipe one in, or use --chat")
+        text = "nothing to send: give a TEXT, pipe one in, or use --chat"
+        options.parser.error(text)
     messages = load_history(options.history) if options.history else []
     end: JSON = {"type": TURN_END}
     for content in prompts(first) if options.chat else [first]:
@@ -5219,11 +5205,21 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
 
 def first_content(options: Any) -> Any:
     """What the command line and stdin say: a text, or blocks with images."""
-    images = [image_block(name) for name in options.image or []]
     texts = [" ".join(word for word in options.text if word != "-")]
     if not options.chat and ("-" in options.text or not os.isatty(0)):
         texts.append(read_stdin())
     text = "\n\n".join(text for text in texts if text.strip())
+    images: list[JSON] = []
+    for name in options.image or []:
+        if re.match(r"(?i)https?://|data:", name):
+            images.append({"type": "image", "url": name})
+            continue
+        try:
+            images.append({"type": "image", "source": read_image_file(name)})
+        except ValueError as error:
+            reason = f"--image {printable(name, 200)}: {error}"
+            hint = "Name another file, or a URL that begins with https://."
+            raise ProviderError("config", reason, hint) from None
     return [*images, {"type": "text", "text": text}] if images else text
 
 
@@ -5238,27 +5234,12 @@ def model_named(name: str | None) -> str | None:
         return short.get(name or "")
     if canonical_model(name) in MODELS or re.match("MiniMax-|.*/", name):
         return name
-    forms = {form: id for id in MODELS for form in (id, id[len("MiniMax-") :])}
-    forms.update(short)
-    longer = [form for form in forms if fold(form).startswith(fold(name))]
-    near = forms.get(min(longer, key=len, default="") or nearest(name, forms, 0.75))
-    if near is None:
+    longer = [id for id in MODELS if fold(name) in fold(id)]
+    near = min(longer, key=len, default="") or nearest(name, MODELS, 0.75)
+    if not near:
         return name
     text = f'there is no model {printable(name, 60)}; did you mean "{near}"?'
     raise ProviderError("config", text, f"Use --model {near}.")
-
-
-def image_block(name: str) -> JSON:
-    """The block for a file or a URL."""
-    if re.match(r"(?i)https?://|data:", name):
-        return {"type": "image", "url": name}
-    try:
-        return {"type": "image", "source": read_image_file(name)}
-    except ValueError as error:
-        is_url = re.match(r"(?i)[a-z]*:?//|[a-z]{3,}:", name)
-        reason = "a URL has to begin with http:// or https://" if is_url else error
-        text = f"--image {printable(name, 200)}: {reason}"
-        raise ProviderError("config", text, "Name another file or URL.") from None
 
 
 def load_history(path: str) -> list[JSON]:
@@ -5267,15 +5248,18 @@ def load_history(path: str) -> list[JSON]:
     Raises ProviderError if it cannot be read or written: better before tokens are spent
     than after.
     """
-    reason: Any = "it holds no conversation"
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         data, _ = read_file(path, 256 * MIB)
-        talk = parsed(data.decode("utf-8", "replace").strip() or '{"messages": []}')
-        if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
-            return list(talk["messages"])
+        if not data.strip():
+            return []
+        talk = parsed(data.decode("utf-8", "replace"))
+        messages = talk.get("messages") if isinstance(talk, dict) else None
+        if isinstance(messages, list):
+            return messages
+        reason = "it holds no conversation"
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", error)
+        reason = str(getattr(error, "strerror", error))
     text = f"--history {printable(path, 200)}: {reason}"
     raise ProviderError("config", text, "Name another file, or a new one.")
 
@@ -5409,23 +5393,12 @@ def show_row(head: str, text: str, style: str) -> None:
 
 
 def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
-    """The ids that the endpoint lists for the key, from all pages of its answer."""
-    from urllib.parse import quote
-
-    names: JSON = {}  # as an ordered set
-    after = ""
-    for _ in range(50):  # pages; some servers have no end of them
-        answer = provider.get(base_url_of(values) + MODELS_PATH + after, values)
-        data = answer.get("data")
-        data = data if isinstance(data, list) else []
-        rows = [row for row in data if isinstance(row, dict) and "id" in row]
-        page = {printable(str(row["id"]), 100): True for row in rows}
-        is_last = page.keys() <= names.keys()  # some servers repeat their only page
-        names.update(page)
-        if is_last or not answer.get("has_more"):
-            break
-        after = "?after_id=" + quote(well_formed(str(answer.get("last_id"))), safe="")
-    return list(names)
+    """The ids that the endpoint lists for the key."""
+    answer = provider.get(base_url_of(values) + MODELS_PATH + "?limit=100", values)
+    rows = answer.get("data")
+    rows = rows if isinstance(rows, list) else []
+    ids = [row["id"] for row in rows if isinstance(row, dict) and "id" in row]
+    return [printable(str(id), 100) for id in ids]
 
 
 def _models(options: Any, provider: MiniMaxProvider) -> int:
@@ -5433,39 +5406,41 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     listed = listed_models(provider, provider.settings()) if options.live else []
     others = [name for name in listed if name not in MODELS]
     models = manifest()["models"]
-    table: list[Any] = []
     for row in models:
-        name = row["id"]
-        mark = row["status"] = MODELS[name].status
-        threshold, above = PRICES_ABOVE.get(name, (0, {}))
+        row["status"] = MODELS[row["id"]].status
+        threshold, above = PRICES_ABOVE.get(row["id"], (0, {}))
         row["prices_above"] = {"input_tokens": threshold, **above} if above else None
         if options.live:
-            row["listed"] = name in listed
-            mark = "listed" if row["listed"] else "not listed"
-        limits = f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"
-        table.append((name, *limits, row["prices"], mark))
-        if above:
-            table.append((f"  above {threshold:,} in", "", "", above, ""))
+            row["listed"] = row["id"] in listed
     if options.json:
-        return out_json(
-            {"models": models, **({"others": others} if options.live else {})}
-        )
-    columns = width() if os.isatty(1) else None  # a terminal would break longer rows
+        more = {"others": others} if options.live else {}
+        return out_json({"models": models, **more})
     text = "model                    context  output  input output   read  write  "
     text += "live" if options.live else "status"
-    out(paint(text[:columns], "bold") + "\n")
-    for name, context, output, prices, mark in table:
-        costs = ("-" if usd is None else f"{usd:.3f}" for usd in prices.values())
-        text = "{:<22}{:>10} {:>7}{:>7}{:>7}{:>7}{:>7}  {}"
-        text = text.format(name, context, output, *costs, mark)
-        out(text[:columns].rstrip() + "\n")
+    out(paint(text, "bold") + "\n")
+    for row in models:
+        mark = row["status"]
+        if options.live:
+            mark = "listed" if row["listed"] else "not listed"
+        context, output = row["context_window"], row["max_output_tokens"]
+        text = f"{row['id']:<22}{context:>10,} {output:>7,}"
+        out(f"{text}{price_columns(row['prices'])}  {mark}\n")
+        above = row["prices_above"]
+        if above:
+            text = f"  above {above.pop('input_tokens'):,} in"
+            out(f"{text:<40}{price_columns(above)}\n")
     for name in others:
-        out(f"{name:<69} listed"[:columns].rstrip() + "\n")
+        out(f"{name:<69} listed\n")
     text = "Prices are USD per million tokens; read and write are of the cache, and "
     text += "thinking is output. Context counts input and output together."
     out("\n")
     note("", text, "", 1)
     return EXIT_OK
+
+
+def price_columns(prices: JSON) -> str:
+    texts = ("-" if usd is None else f"{usd:.3f}" for usd in prices.values())
+    return "".join(f"{text:>7}" for text in texts)
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
@@ -5482,8 +5457,8 @@ def quota_windows(row: JSON) -> list[JSON]:
     """The windows of one row of the answer.
 
     Each is {model, window, percent_left, unlimited, included, resets_at (epoch
-    seconds), count, total}, with None for what is unknown.  What `count` counts is not
-    documented, so people see the percentage only.
+    seconds)}, with None for what is unknown.  What the answer counts is not documented,
+    so people see the percentage only.
     """
 
     def number(key: str) -> float | None:
@@ -5491,28 +5466,29 @@ def quota_windows(row: JSON) -> list[JSON]:
         match = re.match(r"\d{1,13}(\.\d+)?$", str(row.get(key)), re.ASCII)
         return float(match.group()) if match else None
 
-    fields = (
-        ("5 hours", "current_interval_", "end_time"),
-        ("week", "current_weekly_", "weekly_end_time"),
-    )
+    five_hours, week = "current_interval_", "current_weekly_"
+    fields = ("status", "remaining_percent", "total_count")
+    # All of nothing, without a limit, in both windows.
+    facts = [
+        number(window + field) for window in (five_hours, week) for field in fields
+    ]
+    is_included = facts != [3, 100, 0] * 2
     windows: list[JSON] = []
-    for name, field, end in fields:
-        total, moment = number(field + "total_count"), number(end)
+    for name, field, end in (
+        ("5 hours", five_hours, "end_time"),
+        ("week", week, "weekly_end_time"),
+    ):
+        left, moment = number(field + "remaining_percent"), number(end)
         window = {
             "model": printable(str(row.get("model_name") or "all models"), 60),
             "window": name,
-            "percent_left": number(field + "remaining_percent"),
-            "unlimited": number(field + "status") == 3,
-            "included": True,
+            "percent_left": left if is_included else None,
+            "unlimited": is_included and number(field + "status") == 3,
+            "included": is_included,
             "resets_at": moment / 1000 if moment else None,
-            "count": number(field + "usage_count") if total else None,
-            "total": total,
         }
-        windows += [window] if field + "remaining_percent" in row else []
-    facts = [(w["percent_left"], w["unlimited"], w["total"]) for w in windows]
-    if facts == [(100, True, 0)] * 2:  # all of nothing, without a limit
-        for window in windows:
-            window.update(included=False, unlimited=False, percent_left=None)
+        if field + "remaining_percent" in row:
+            windows.append(window)
     return windows
 
 
@@ -5521,12 +5497,20 @@ def quota_text(window: JSON) -> tuple[str, str]:
     left, moment = window["percent_left"], window["resets_at"]
     if not window["included"]:
         return OK, "not in your plan"
-    text = "unknown" if left is None else f"{left:g} % left"
-    text = "unlimited" if window["unlimited"] else text
+    status, text = OK, "unknown"
+    if window["unlimited"]:
+        text = "unlimited"
+    elif left is not None:
+        text = f"{left:g} % left"
+        status = OK if left >= 10 else WARNING if left else PROBLEM
     if moment:
         text += time.strftime(", resets %Y-%m-%d %H:%M", time.localtime(moment))
-    is_enough = window["unlimited"] or left is None or left >= 10
-    return OK if is_enough else WARNING if left else PROBLEM, text
+        hours = (moment - time.time()) / 3600
+        if hours > 48:
+            text += f" (in {hours / 24:.0f} days)"
+        elif hours > 0:
+            text += f" (in {hours:.0f} h)" if hours >= 1 else " (in less than 1 h)"
+    return status, text
 
 
 def _quota(options: Any, provider: MiniMaxProvider) -> int:

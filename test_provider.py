@@ -5686,12 +5686,8 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say --image no.png x", {}, None, 1, "",
      "no.png: it cannot be read: No such file"),
     ("say --image . x", {}, None, 1, "", "error: --image .: it is not a regular file"),
-    ("say --image htp://a.example/b.png x", {}, None, 1, "", "with http:// or https:"),
-    ("say --temperature 5 x", {}, None, 2, "", "--temperature must be from 0 to 2"),
-    ("say --top-p 0 x", {}, None, 2, "", "--top-p must be from 0.001 to 1"),
-    ("say --max-tokens 0 x", {}, None, 2, "", "--max-tokens must be from 1 to"),
+    ("say --max-tokens -1 x", {}, None, 1, "", "error: invalid_request: max_tokens"),
     ("say", {}, None, 2, "", "usage: | say [options]|nothing to send"),
-    ("say --chat --json", {}, None, 2, "", "usage: |--json"),
     ("say -q -v x", {}, None, 2, "", "-v/--verbose: not allowed|-q/--quiet"),
     ("say --tempature 1 x", {}, None, 2, "",
      'no option --tempature; did you mean "--temperature"?|say [options]'),
@@ -6338,9 +6334,7 @@ def test_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
 
 
 def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
-    second = listing("MiniMax-M4\x1b[2J", "MiniMax-M2")
-    first = listing(M3, has_more=True, last_id=M3)
-    site.answer = lambda request: second if "=" + M3 in request.target else first
+    site.answer = minimax(models=listing(M3, "MiniMax-M4\x1b[2J", "MiniMax-M2"))
     done = person("models", "--live", base_url=site.base_url)
     marked = dict(re.findall(r"(?m)^(MiniMax-\S+)\s.*?((?:not )?listed)$", done.out))
     assert marked.pop("MiniMax-M4") == "listed" and set(marked) == set(provider.MODELS)
@@ -6354,17 +6348,11 @@ def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
     assert rows["MiniMax-M3"]["prices_above"]["input_tokens"] == 512000
     listless = person("--json", "--log-level", "info", "models")
     assert "listed" not in listless.json["models"][0]
-    same_page = listing("MiniMax-M3", "M4", has_more=True, last_id="M4")
-    site.answer = lambda request: same_page
-    site.requests.clear()
-    live = person("models", "--live", "--json", base_url=site.base_url).json
-    assert live["others"] == ["M4"] and len(site.requests) == 2
 
 
-COUNT, TOTAL = "current_interval_usage_count", "current_interval_total_count"
-OUTSIDE: Obj = {PERCENT: 100, WEEK: "100", TOTAL: 0, "current_weekly_total_count": 0}
+OUTSIDE: Obj = {PERCENT: 100, "current_interval_total_count": 0}
+OUTSIDE.update({WEEK: "100", "current_weekly_total_count": 0})
 OUTSIDE.update(current_interval_status=3, current_weekly_status=3)
-UNKNOWN_COUNT: Obj = {TOTAL: 1500, COUNT: "945", WEEK: None}
 NONSENSE: list[Any] = [5, None, {"model_name": [1]}, {"end_time": {}}]
 
 QUOTAS: list[tuple[Obj, str]] = [
@@ -6376,7 +6364,7 @@ QUOTAS: list[tuple[Obj, str]] = [
     (remains({**OUTSIDE, "current_weekly_status": 1}), "unlimited|100 % left"),
     (remains({WEEK: 180}), "week 180 % left"),
     (remains({"end_time": LATE}), "63 % left, resets 2099-01-01"),
-    (remains(UNKNOWN_COUNT), "63 % left MiniMax-M* week unknown"),
+    (remains({WEEK: None}), "63 % left MiniMax-M* week unknown"),
     ({"model_remains": NONSENSE, "data": 5}, "no plan quota"),
     (remains({"end_time": 10**17, "weekly_end_time": {}}), "63 % left"),
     (remains({}, model_remains=[]), "no plan quota|plan key (sk-cp-)"),
@@ -6399,8 +6387,7 @@ def test_quota_is_asked_below_the_host_with_the_key(site: Emulator) -> None:
     assert request.header("authorization") == ["Bearer " + KEY]
     assert done.json["quota"][0] == {
         "model": "MiniMax-M*", "window": "5 hours", "percent_left": 63.0,
-        "unlimited": False, "included": True, "resets_at": LATE / 1000, "count": None,
-        "total": None,
+        "unlimited": False, "included": True, "resets_at": LATE / 1000,
     }  # fmt: skip
     site.answer = minimax(quota=refuse(200, remains(OUTSIDE)))
     done = person("quota", "--json", base_url=site.base_url)

@@ -5836,14 +5836,13 @@ def make_parser(command: str) -> Any:
     start = MiniMaxProvider.command
     name = re.split("[/ ]", start)[-1].strip("'")
     if command:
-        _, usage, text = COMMANDS[command]
-        usage, examples = f"{name} {command} {usage}".rstrip(), ""
+        _, options, text = COMMANDS[command]
+        usage, examples = f"{name} {command} {options}".rstrip(), ""
     else:
-        usage = f"{name} [options] COMMAND ..."
+        usage = f"{name} COMMAND [options]"
+        rows = [f"\n  {word:<8} {row[2]}" for word, row in COMMANDS.items()]
         text = "Serve MiniMax models to a Plexum gateway, and try them at a terminal."
-        text += "\n\ncommands:"
-        for other, (_, _, help) in COMMANDS.items():
-            text += f"\n  {other:<8} {help}"
+        text += "\n\ncommands:" + "".join(rows)
         start = f"python3 {name}" if start.startswith("python3 ") else name
         examples = f"""\
 examples:
@@ -5855,11 +5854,7 @@ examples:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.allow_abbrev = False
 
-    def refuse(text: str, word: str = "") -> NoReturn:
-        """Say what is wrong, and what `word` may have been meant to be."""
-        names = [*COMMANDS, *re.findall(r"--[\w-]+", parser.format_help())]
-        near = nearest(word, names) if word else ""
-        text += f'; did you mean "{near}"?' if near else ""
+    def refuse(text: str) -> NoReturn:
         note("error: ", SECRETS.text(text), PROBLEM)  # it quotes arguments
         out(parser.format_usage(), 2)
         raise SystemExit(EXIT_USAGE)
@@ -5879,7 +5874,7 @@ def add_options(command: str, parser: Any) -> None:
     if command == "":
         text = "print it and exit; also --manifest, --schema"
         add("--version", action="version", version=f"{NAME} {__version__}", help=text)
-    if command in ("", "say", "check", "models", "quota", "replay"):
+    if command in ("say", "check", "models", "quota", "replay"):
         add("--json", **on, help="print JSON, for scripts")
     if command == "say":
         add("text", nargs="*", help=SUPPRESS)  # which the usage shows
@@ -5893,7 +5888,7 @@ def add_options(command: str, parser: Any) -> None:
         add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
         add("--top-p", type=float, metavar="P", help="share of likely words, up to 1")
         add("--image", action="append", metavar="FILE", help="a picture: file or URL")
-        add("--chat", **on, help="hold a conversation, without --json; /quit leaves")
+        add("--chat", **on, help="hold a conversation; /quit leaves")
         add("--history", metavar="FILE", help="continue the conversation in FILE")
         add("--hide-thinking", **on, help="do not show thinking")
         add("--raw", **on, help="show Markdown as it is")
@@ -5942,27 +5937,25 @@ COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
 def parse(arguments: list[str]) -> tuple[str, Any]:
     """The command, "" if there is none, and its options.
 
-    Options may stand before it, too.  A wrong command line raises SystemExit.
+    A wrong command line raises SystemExit.
     """
     for word in arguments:  # a key in the wrong place must not be quoted
         key = _KEY_IN.search(word)
         SECRETS.add(word[key.start() :] if key else "")
-    before: list[str] = []
-    after = list(arguments)
-    need_value = (["--capture"], ["--log-level"])
-    while after and (after[0].startswith("-") or before[-1:] in need_value):
-        before.append(after.pop(0))
-    command = after.pop(0) if after else ""
+    command = arguments[0] if arguments and arguments[0][:1] != "-" else ""
     parser = make_parser(command if command in COMMANDS else "")
     if command and command not in COMMANDS:
-        parser.error(f"there is no command {printable(command, 60)}", command)
-    options, rest = parser.parse_known_args(before + after)
+        near = nearest(command, COMMANDS)
+        more = f'; did you mean "{near}"?' if near else ""
+        parser.error(f"there is no command {printable(command, 60)}{more}")
+    options, rest = parser.parse_known_args(arguments[1:] if command else arguments)
     for word in rest:
         if word.startswith("-") and word != "-":
-            name = word.partition("=")[0]
-            parser.error(f"there is no option {printable(name, 60)}", name)
+            name = printable(word.partition("=")[0], 60)
+            parser.error(f"there is no option {name}; --help lists the options")
         if command != "say":
-            parser.error(f"{command} takes no argument {printable(word, 60)}")
+            text = f"{command or 'the plugin'} takes no argument {printable(word, 60)}"
+            parser.error(text)
         options.text.append(word)  # argparse takes TEXT from one place only
     return command, options
 

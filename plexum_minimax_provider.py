@@ -5444,11 +5444,9 @@ def price_columns(prices: JSON) -> str:
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
-    """The windows of a plan: of the rows at the top of the answer, or under `data`."""
-    payload = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
-    data = payload.get("data")
-    payload = {**(data if isinstance(data, dict) else {}), **payload}
-    rows = payload.get("model_remains")
+    """The windows of a plan."""
+    answer = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
+    rows = answer.get("model_remains")
     rows = rows if isinstance(rows, list) else []
     return [w for row in rows if isinstance(row, dict) for w in quota_windows(row)]
 
@@ -5641,25 +5639,17 @@ class Checkup:
                 origin = "config file"
             elif self.settings.file.get(name) and name in self.origins:
                 origin += ", which wins over the config file"
-            if name == "api_key":
-                self.api_key(value, origin)
+            if name == "api_key" and not value:
+                self.fail(name, no_key(self.settings))
+            elif name == "api_key":  # never a character of it
+                text = f"{self.key_kind.name}, {len(value)} characters ({origin})"
+                self.add(OK, name, text, origin=origin)
             elif name in self.origins or name in ("region", "model"):
                 text = f"{json.dumps(value)} ({origin})"
                 self.add(OK, name, text, value=value, origin=origin)
             else:
                 defaults[name] = value
         self.add(OK, "defaults", key_values(defaults), values=defaults)
-
-    def api_key(self, key: str, origin: str) -> None:
-        """Add the kind of the key and its length, never a character of it."""
-        if not key:
-            return self.fail("api_key", no_key(self.settings))
-        status, hint = OK, ""
-        text = f"{self.key_kind.name}, {len(key)} characters ({origin})"
-        if not key_kind(key).prefix or len(key) < 20:
-            status, text = WARNING, text + ": does not look like MiniMax's keys"
-            hint = "If it is not accepted, copy it again, whole."
-        self.add(status, "api_key", text, hint, origin=origin)
 
     def network(self) -> None:
         """Ask without the key: any HTTP answer shows that the network works, and a
@@ -5679,39 +5669,36 @@ class Checkup:
         self.add(OK, "proxy", f"{proxy} (set: {names})" if names else proxy)
 
     def key(self) -> None:
-        """List the models with the key, or look for a setting that would help."""
+        """List the models with the key, or look for the region that accepts it."""
         try:
             self.listed = listed_models(self.provider, self.values)
         except ProviderError as error:
-            if error.code == "not_found":
-                url = root_of(self.base) + "/anthropic"
-                return self.try_setting("base_url", url, error)
+            if error.code == "not_found" and self.host not in HOSTS:
+                hint = "Try say: some servers list no models. Or correct base_url."
+                return self.add(WARNING, "key", error.message, hint)
             # The key goes to the other region only if it was meant for MiniMax.
-            if error.code != "auth" or self.host not in HOSTS:
-                raise
-            error.hint = f"Copy the key again to {self.origins['api_key']}."
-            region = next(name for name in REGIONS if name != HOSTS[self.host])
-            return self.try_setting("region", region, error)
+            if error.code == "auth" and self.host in HOSTS:
+                return self.other_region(error)
+            raise
         text = f"accepted by {self.host}, models listed: {len(self.listed)}"
         self.add(OK, "key", text)
 
-    def try_setting(self, name: str, value: str, error: ProviderError) -> None:
-        """Find out whether another value of a setting ends an error."""
-        changed = {**self.values, "base_url": "", name: value}
+    def other_region(self, error: ProviderError) -> None:
+        """Find out whether the other region accepts a key that this one refused."""
+        region = next(name for name in REGIONS if name != HOSTS[self.host])
         try:
-            listed_models(self.provider, changed)
+            values = {**self.values, "base_url": "", "region": region}
+            listed_models(self.provider, values)
         except ProviderError as other:
-            if name == "base_url" and self.host not in HOSTS:
-                hint = "Try say: some servers list no models."
-                return self.add(WARNING, "key", error.message, hint)
-            if name == "region" and other.code == "auth":
+            if other.code == "auth":
                 error.message = f"Neither region accepts this key: {error.message}"
+            error.hint = f"Copy the key again to {self.origins['api_key']}."
             raise error from None
-        hint = self.remedy(name, value)
-        if name == "region" and "base_url" in self.origins:
+        hint = self.remedy("region", region)
+        if "base_url" in self.origins:
             hint += ", and remove base_url"
-        text = f"{error.message}; it works with {name} {value}"
-        self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
+        text = f"{error.message}; it works with region {region}"
+        self.add(PROBLEM, "key", text, hint + ".", settings={"region": region})
 
     def plan(self) -> None:
         """Check what is left of the quota, for keys that may have one."""

@@ -5074,7 +5074,8 @@ class Screen:
             self.counter = text
 
     def erase_counter(self) -> None:
-        out("\r\x1b[K" * bool(self.counter), 2)
+        if self.counter:
+            out("\r\x1b[K", 2)
         self.counter = ""
 
     def conclude(self, event: JSON) -> None:
@@ -5084,7 +5085,8 @@ class Screen:
         """
         reason = event["stop_reason"]
         if reason == CANCELLED:
-            out("\n" * self.at_terminal)  # which has echoed ^C
+            if self.at_terminal:
+                out("\n")  # it has echoed ^C
             note("note: ", "cancelled")
             return  # the counts so far would mislead
         if reason == "max_tokens":
@@ -5292,42 +5294,38 @@ def read_stdin() -> str:
     return data.decode("utf-8", "replace").strip("\r\n")
 
 
-_CHAT_HELP = """\
-/help             show this list
-/quit, Ctrl-D     leave; so do /exit, exit and quit
-Ctrl-C            stop an answer, or clear the line
-\"""               begin a text of several lines, or end it
-"""
-
-
 def prompts(first: Any) -> Iterator[Any]:
     """Yield `first`, then what the person types, until they leave or stdin ends.
 
     Commands are answered here and cost nothing.
     """
     prepare_stdin()
-    at_terminal = os.isatty(0)
-    out("/help lists the commands, /quit leaves.\n" * at_terminal, 2)
+    if os.isatty(0):
+        out("/help lists the commands, /quit leaves.\n", 2)
     if first:
         yield first
     while True:
         try:
             text = read_text()
+        except EOFError:
+            if os.isatty(0):
+                out("\n", 2)
+            return
         except KeyboardInterrupt:
-            if not at_terminal:
+            if not os.isatty(0):
                 raise
             out("\n", 2)
             continue
-        except EOFError:
-            out("\n" * at_terminal, 2)
-            return
         # A block is never a command, and keeps its indentation.
         command = "" if "\n" in text else text.strip()
         text = command or text.strip("\n").rstrip()
         if command in ("exit", "quit", "/exit", "/quit"):
             return
         if command == "/help":
-            out(_CHAT_HELP, 2)
+            out("/help             show this list\n", 2)
+            out("/quit, Ctrl-D     leave; so do /exit, exit and quit\n", 2)
+            out("Ctrl-C            stop an answer, or clear the line\n", 2)
+            out('"""               begin a text of several lines, or end it\n', 2)
         elif re.match(r"/\w+(\s|$)", command):
             word = command.split()[0]
             near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
@@ -5356,9 +5354,11 @@ def read_text() -> str:
 def read_line(prompt: str) -> str:
     """A line, which can be edited at a terminal, or a pasted block."""
     try:
-        if not os.isatty(1):  # there it would be part of the answer
-            out(prompt * os.isatty(0), 2)
-        return input(prompt * (os.isatty(0) and os.isatty(1)))
+        if os.isatty(0) and os.isatty(1):
+            return input(prompt)
+        if os.isatty(0):  # on stdout it would be part of the answer
+            out(prompt, 2)
+        return input()
     except (OSError, RuntimeError) as error:  # RuntimeError: closed at the start
         log(f"stdin cannot be read: {getattr(error, 'strerror', 'it is closed')}")
         raise EOFError from None
@@ -5376,7 +5376,8 @@ def prepare_stdin() -> None:
     except ImportError:
         return
     settings = ["input-meta on", "output-meta on", "convert-meta off"]
-    settings += ["enable-bracketed-paste on"] * is_screen(1)
+    if is_screen(1):
+        settings.append("enable-bracketed-paste on")
     for setting in settings:
         readline.parse_and_bind("set " + setting)
 
@@ -5750,10 +5751,12 @@ class Checkup:
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
     """Print problems, then warnings, then a summary; with -v, everything."""
-    checkup, has_row = Checkup(provider), is_screen(2)
-    out("checking ..." * has_row, 2)
+    checkup = Checkup(provider)
+    if is_screen(2):
+        out("checking ...\r", 2)
     checkup.run(options.offline)
-    out("\r            \r" * has_row, 2)
+    if is_screen(2):
+        out("\x1b[K", 2)
     shown = (PROBLEM, WARNING, OK, SKIPPED)
     rows = {name: [r for r in checkup.results if r["status"] == name] for name in shown}
     problems, warnings = len(rows[PROBLEM]), len(rows[WARNING])
@@ -5990,7 +5993,8 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EXIT_OK
     except KeyboardInterrupt:
-        out("\x1b[0m" * is_screen(1))  # it may have come in the middle of a colour
+        if is_screen(1):
+            out("\x1b[0m")  # it may have come in the middle of a colour
         code = EXIT_INTERRUPTED
     except OSError as error:
         log(str(error))

@@ -5138,8 +5138,8 @@ def turn_in_thread(provider: MiniMaxProvider, turn: JSON, cancel: Any) -> Any:
     return events
 
 
-def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON, Any]:
-    """Run and show a turn; return its last event, and the exit if stdout is gone.
+def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
+    """Run and show a turn, add it to the history file, and return its last event.
 
     The first Ctrl-C cancels the turn and keeps its text in the conversation; the second
     one ends the command.
@@ -5148,21 +5148,21 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON,
 
     cancel, screen = threading.Event(), Screen(options)
     events = turn_in_thread(provider, turn, cancel)
-    end: JSON = {}
-    gone: Any = None
+    end: JSON = {"type": ERROR}
+    is_over, gone = False, None
     while True:
         try:
             event = events.get(timeout=0.25)
             if event is None:
-                return end or {"type": ERROR}, gone
-            if end:
+                break
+            if is_over:
                 continue
             failed = event["type"] == RETRY and event["error"]["code"] == "network"
             if failed and not options.json:
                 event = {**event, "type": ERROR}  # a person need not wait for a retry
                 cancel.set()
             if event["type"] in TERMINAL:
-                end = event
+                end, is_over = event, True
             if gone is None:
                 screen.show(event)
         except Empty:
@@ -5175,6 +5175,11 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON,
             if not options.history:
                 raise
             gone = error  # but the answer, which is paid for, belongs in the file
+    if options.history and end.get("message"):
+        save_history(options.history, [*turn["messages"], end["message"]])
+    if gone is not None:
+        raise gone
+    return end
 
 
 def _say(options: Any, provider: MiniMaxProvider) -> int:
@@ -5193,13 +5198,9 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
     end: JSON = {"type": TURN_END}
     for content in prompts(first) if options.chat else [first]:
         turn["messages"] = [*messages, {"role": "user", "content": content}]
-        end, gone = say_turn(provider, turn, options)
+        end = say_turn(provider, turn, options)
         if end.get("message"):  # a failed turn is dropped from the conversation
             messages = [*turn["messages"], end["message"]]
-            if options.history:
-                save_history(options.history, messages)
-        if gone is not None:
-            raise gone
     if end.get("stop_reason") == CANCELLED and not options.chat:
         return EXIT_INTERRUPTED
     return EXIT_ERROR if end["type"] == ERROR else EXIT_OK
@@ -5465,28 +5466,23 @@ def quota_windows(row: JSON) -> list[JSON]:
         match = re.match(r"\d{1,13}(\.\d+)?$", str(row.get(key)), re.ASCII)
         return float(match.group()) if match else None
 
-    five_hours, week = "current_interval_", "current_weekly_"
+    ends = {"interval": "end_time", "weekly": "weekly_end_time"}
     fields = ("status", "remaining_percent", "total_count")
-    # All of nothing, without a limit, in both windows.
-    facts = [
-        number(window + field) for window in (five_hours, week) for field in fields
-    ]
+    # All of nothing, without a limit, in both windows: the model is not in the plan.
+    facts = [number(f"current_{kind}_{field}") for kind in ends for field in fields]
     is_included = facts != [3, 100, 0] * 2
     windows: list[JSON] = []
-    for name, field, end in (
-        ("5 hours", five_hours, "end_time"),
-        ("week", week, "weekly_end_time"),
-    ):
-        left, moment = number(field + "remaining_percent"), number(end)
+    for kind, end in ends.items():
+        field, moment = f"current_{kind}_remaining_percent", number(end)
         window = {
             "model": printable(str(row.get("model_name") or "all models"), 60),
-            "window": name,
-            "percent_left": left if is_included else None,
-            "unlimited": is_included and number(field + "status") == 3,
+            "window": "week" if kind == "weekly" else "5 hours",
+            "percent_left": number(field) if is_included else None,
+            "unlimited": is_included and number(f"current_{kind}_status") == 3,
             "included": is_included,
             "resets_at": moment / 1000 if moment else None,
         }
-        if field + "remaining_percent" in row:
+        if field in row:
             windows.append(window)
     return windows
 
@@ -5501,14 +5497,14 @@ def quota_text(window: JSON) -> tuple[str, str]:
         text = "unlimited"
     elif left is not None:
         text = f"{left:g} % left"
-        status = OK if left >= 10 else WARNING if left else PROBLEM
+        if left < 10:
+            status = WARNING if left else PROBLEM
     if moment:
         text += time.strftime(", resets %Y-%m-%d %H:%M", time.localtime(moment))
-        hours = (moment - time.time()) / 3600
-        if hours > 48:
-            text += f" (in {hours / 24:.0f} days)"
-        elif hours > 0:
-            text += f" (in {hours:.0f} h)" if hours >= 1 else " (in less than 1 h)"
+        minutes = (moment - time.time()) / 60
+        if minutes > 0:
+            span = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.0f} h"
+            text += f" (in {span})"
     return status, text
 
 
@@ -5562,7 +5558,8 @@ class Checkup:
     ) -> None:
         row = {"check": name, "status": status, "text": text, "remedy": hint, **more}
         self.results.append(SECRETS.value(row))
-        self.failed |= {name} if status in (PROBLEM, SKIPPED) else set()
+        if status in (PROBLEM, SKIPPED):
+            self.failed.add(name)
 
     def fail(self, name: str, error: ProviderError) -> None:
         self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
@@ -5602,11 +5599,11 @@ class Checkup:
 
     def libraries(self) -> None:
         import_requests()
-        versions: JSON = {"plugin": __version__, "Python": sys.version.split()[0]}
-        versions.update(library_versions(), interpreter=sys.executable)
-        versions["file"] = os.path.abspath(__file__)
-        texts = [f"{name} {value}" for name, value in versions.items()]
-        self.add(OK, "versions", ", ".join(texts))
+        text = f"plugin {__version__}, Python {sys.version.split()[0]}"
+        for name, version in library_versions().items():
+            text += f", {name} {version}"
+        text += f", interpreter {sys.executable}, file {os.path.abspath(__file__)}"
+        self.add(OK, "versions", text)
 
     def demo(self) -> None:
         _demo(None, self.provider, 0, lambda text: None)

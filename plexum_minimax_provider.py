@@ -5009,7 +5009,7 @@ class Screen:
 
     def __init__(self, options: Any) -> None:
         self.options, self.at_terminal = options, os.isatty(1)
-        self.is_raw = options.raw or not paint("", "bold")
+        self.is_raw = options.raw or paint("", "bold") == ""  # which shows no colours
         # How deltas of a type look; those without a look are not shown.
         self.looks = {TEXT_DELTA: Answer}
         if self.at_terminal and not options.hide_thinking:
@@ -5210,7 +5210,10 @@ def first_content(options: Any) -> Any:
     """What the command line and stdin say: a text, or blocks with images."""
     texts = [" ".join(word for word in options.text if word != "-")]
     if not options.chat and ("-" in options.text or not os.isatty(0)):
-        texts.append(read_stdin())
+        if not is_ready(0, True, 1.0):  # within a second
+            out("reading stdin first (use </dev/null to skip it)\n", 2)
+        data = b"".join(iter(lambda: read_fd(0), b""))
+        texts.append(data.decode("utf-8", "replace").strip("\r\n"))
     text = "\n\n".join(text for text in texts if text.strip())
     images: list[JSON] = []
     for name in options.image or []:
@@ -5285,14 +5288,6 @@ def save_history(path: str, messages: list[JSON]) -> None:
             os.unlink(fresh)
         text = f"{printable(path, 200)} was not saved: {error.strerror}"
         note("warning: ", text)
-
-
-def read_stdin() -> str:
-    """All of stdin.  If nothing comes within a second, a note says what we wait for."""
-    if not is_ready(0, True, 1.0):
-        out("reading stdin first (use </dev/null to skip it)\n", 2)
-    data = b"".join(iter(lambda: read_fd(0), b""))
-    return data.decode("utf-8", "replace").strip("\r\n")
 
 
 def prompts(first: Any) -> Iterator[Any]:
@@ -5408,29 +5403,30 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     listed = listed_models(provider, provider.settings()) if options.live else []
     others = [name for name in listed if name not in MODELS]
     models = manifest()["models"]
+    table: list[Any] = []
     for row in models:
-        row["status"] = MODELS[row["id"]].status
-        threshold, above = PRICES_ABOVE.get(row["id"], (0, {}))
-        row["prices_above"] = {"input_tokens": threshold, **above} if above else None
+        name = row["id"]
+        mark = row["status"] = MODELS[name].status
         if options.live:
-            row["listed"] = row["id"] in listed
+            row["listed"] = name in listed
+            mark = "listed" if row["listed"] else "not listed"
+        sizes = f"{row['context_window']:,} {row['max_output_tokens']:>7,}"
+        table.append((name, sizes, row["prices"], mark))
+        row["prices_above"] = None
+        if name in PRICES_ABOVE:
+            threshold, prices = PRICES_ABOVE[name]
+            row["prices_above"] = {"input_tokens": threshold, **prices}
+            table.append((f"  above {threshold:,} in", "", prices, ""))
     if options.json:
         more = {"others": others} if options.live else {}
         return out_json({"models": models, **more})
     text = "model                    context  output  input output   read  write  "
     text += "live" if options.live else "status"
     out(paint(text, "bold") + "\n")
-    for row in models:
-        mark = row["status"]
-        if options.live:
-            mark = "listed" if row["listed"] else "not listed"
-        context, output = row["context_window"], row["max_output_tokens"]
-        text = f"{row['id']:<22}{context:>10,} {output:>7,}"
-        out(f"{text}{price_columns(row['prices'])}  {mark}\n")
-        above = row["prices_above"]
-        if above:
-            text = f"  above {above.pop('input_tokens'):,} in"
-            out(f"{text:<40}{price_columns(above)}\n")
+    for name, sizes, prices, mark in table:
+        costs = ("-" if usd is None else f"{usd:.3f}" for usd in prices.values())
+        text = "{:<22}{:>18}{:>7}{:>7}{:>7}{:>7}  {}".format(name, sizes, *costs, mark)
+        out(text.rstrip() + "\n")
     for name in others:
         out(f"{name:<69} listed\n")
     text = "Prices are USD per million tokens; read and write are of the cache, and "
@@ -5438,11 +5434,6 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     out("\n")
     note("", text, "", 1)
     return EXIT_OK
-
-
-def price_columns(prices: JSON) -> str:
-    texts = ("-" if usd is None else f"{usd:.3f}" for usd in prices.values())
-    return "".join(f"{text:>7}" for text in texts)
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:

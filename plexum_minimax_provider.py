@@ -5099,19 +5099,20 @@ class Screen:
 
     def figures(self, event: JSON) -> Iterator[str]:
         """Tokens, cost and speed, as far as they are known."""
-        texts, usage = [], event["usage"] or {}
+        usage, tokens = event["usage"] or {}, {}
         for name, field in zip(("in", "cached", "written to cache", "out"), CHARGES):
             count = usage.get(field)
             if type(count) is int and 0 < count < 10**12:  # else it is nonsense
-                texts.append(f"{count:,} {name}")
+                tokens[name] = count
+        texts = [f"{count:,} {name}" for name, count in tokens.items()]
         yield ", ".join(texts) or "token count unknown"
         if "cost_usd" in event:
             yield f"${event['cost_usd']:.6f}"
         if self.first:
             yield f"first token {self.first - self.began:.1f} s"
             seconds = time.monotonic() - self.first
-            if seconds > 0.5 and " out" in "".join(texts):  # else it came at once
-                yield f"{usage['output_tokens'] / seconds:.0f} tokens/s"
+            if seconds > 0.5 and "out" in tokens:  # else it came at once
+                yield f"{tokens['out'] / seconds:.0f} tokens/s"
 
 
 # --- say: a turn, or a conversation
@@ -5919,7 +5920,8 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
     """
     for word in arguments:  # a key in the wrong place must not be quoted
         key = _KEY_IN.search(word)
-        SECRETS.add(word[key.start() :] if key else "")
+        if key:
+            SECRETS.add(word[key.start() :])
     command = arguments[0] if arguments and arguments[0][:1] != "-" else ""
     parser = make_parser(command if command in COMMANDS else "")
     if command and command not in COMMANDS:

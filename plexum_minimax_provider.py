@@ -5015,8 +5015,7 @@ class Screen:
         if self.at_terminal and not options.hide_thinking:
             self.looks[THINKING_DELTA] = Thinking
         self.block: Any = None  # the look of what is shown now
-        self.state, self.began = "waiting", time.monotonic()
-        self.first = 0.0  # when content came
+        self.began, self.first = time.monotonic(), 0.0  # first: when content came
         self.counter = ""  # the row of stderr that says how long we wait
 
     def show(self, event: JSON) -> None:
@@ -5053,7 +5052,6 @@ class Screen:
         self.first = self.first or time.monotonic()
         look = self.looks.get(kind)
         if look is None:
-            self.state = "thinking"
             return self.count_seconds()
         self.erase_counter()
         if type(self.block) is not look:
@@ -5064,11 +5062,11 @@ class Screen:
     def end_block(self) -> None:
         if self.block is not None:
             out(self.block.close())
-        self.block, self.state = None, "waiting"
+        self.block = None
 
     def count_seconds(self) -> None:
         """Show on a terminal's stderr how long a person waits, unless text appears."""
-        text = f"\r{self.state} {time.monotonic() - self.began:.0f} s\x1b[K"
+        text = f"\rwaiting {time.monotonic() - self.began:.0f} s\x1b[K"
         if self.block is None and text != self.counter and is_screen(2):
             out(paint(text, "dim", 2), 2)
             self.counter = text
@@ -5314,8 +5312,9 @@ def prompts(first: Any) -> Iterator[Any]:
             out("\n", 2)
             continue
         # A block is never a command, and keeps its indentation.
-        command = "" if "\n" in text else text.strip()
-        text = command or text.strip("\n").rstrip()
+        is_block = "\n" in text
+        text = text.strip("\n").rstrip() if is_block else text.strip()
+        command = "" if is_block else text
         if command in ("exit", "quit", "/exit", "/quit"):
             return
         if command == "/help":
@@ -5525,8 +5524,8 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
 # --- check: all that can be found out without spending tokens
 
 # A result is {"check", "status", "text", "remedy"}.  Settings also have "value" and
-# "origin".  If another setting works, it is in "settings" {name: value}, and install.sh
-# stores it.  No result contains the key: SECRETS masks texts that quote it.
+# "origin".  If the other region accepts the key, that is in "settings" {"region": name},
+# and install.sh stores it.  No result contains the key: SECRETS masks texts.
 
 
 class Checkup:

@@ -5708,7 +5708,6 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("models --live", {}, refuse(302, "", "Location: http://127.0.0.1:9/x"), 1, "",
      "error: rejected: "),
     ("models --live", {}, unfinished(b'{"data": [', close), 1, "", "error: protocol: "),
-    ("nonsense", {}, None, 2, "", "usage: |error: there is no command nonsense "),
     ("--log-level loud", {}, None, 2, "", "usage: |--log-level"),
 ]  # fmt: skip
 

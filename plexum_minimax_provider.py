@@ -5151,7 +5151,11 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
     is_over, gone = False, None
     while True:
         try:
-            event = events.get(timeout=0.25)
+            try:
+                event = events.get(timeout=0.25)
+            except Empty:
+                screen.count_seconds()
+                continue
             if event is None:
                 break
             if is_over:
@@ -5164,8 +5168,6 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
                 end, is_over = event, True
             if gone is None:
                 screen.show(event)
-        except Empty:
-            screen.count_seconds()
         except KeyboardInterrupt:
             if cancel.is_set():
                 raise

@@ -6324,6 +6324,16 @@ def test_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
     assert done.code == 0 and done.out.endswith(last), done.out
 
 
+def test_demo_that_cannot_listen_says_so(monkeypatch: Patch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(99, "no such address")
+
+    monkeypatch.setattr(socket, "create_server", fail)
+    done = here("demo")
+    done.says("error: The demo cannot listen on 127.0.0.1: no such address. The other")
+    assert done.code == 1
+
+
 # --- models and quota
 
 

@@ -5526,8 +5526,8 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
 # --- check: all that can be found out without spending tokens
 
 # A result is {"check", "status", "text", "remedy"}.  Settings also have "value" and
-# "origin".  If the other region accepts the key, that is in "settings" {"region": name},
-# and install.sh stores it.  No result contains the key: SECRETS masks texts.
+# "origin".  If the other region accepts the key, "settings" is {"region": name}, which
+# install.sh stores.  No result contains the key: SECRETS masks texts that quote it.
 
 
 class Checkup:
@@ -5728,7 +5728,7 @@ class Checkup:
 
     @staticmethod
     def show(result: JSON) -> None:
-        """Print a result of a check, and what to do, with `~` for the home directory."""
+        """Print a result and what to do, with `~` for the home directory."""
         home = r"(?<!\S)" + re.escape(os.path.expanduser("~/"))  # not inside a path
         texts = (visible(result[name]) for name in ("text", "remedy"))
         text, hint = (re.sub(home, "~/", text) for text in texts)
@@ -5930,6 +5930,8 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
         more = f'; did you mean "{near}"?' if near else ""
         parser.error(f"there is no command {printable(command, 60)}{more}")
     options, rest = parser.parse_known_args(arguments[1:] if command else arguments)
+    if not command and set(rest) & set(COMMANDS):
+        parser.error("the command comes first, then its options")
     for word in rest:
         if word.startswith("-") and word != "-":
             name = printable(word.partition("=")[0], 60)

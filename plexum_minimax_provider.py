@@ -5093,7 +5093,8 @@ class Screen:
             note("note: ", "the model refused to answer")
         if self.options.verbose or (os.isatty(2) and not self.options.quiet):
             model = printable(event["model"] or "unknown model", 60)
-            note(f"{model}: ", "; ".join(self.figures(event)), "dim")
+            text = f"{model}: {'; '.join(self.figures(event))}"
+            out(paint(text, "dim", 2) + "\n", 2)
 
     def figures(self, event: JSON) -> Iterator[str]:
         """Tokens, cost and speed, as far as they are known."""

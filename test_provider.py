@@ -5003,14 +5003,22 @@ def bare_python(folder: Path, start_up: str = "pass") -> str:
     return f"{place}/bin/python"
 
 
-def pipless_python(folder: Path) -> str:
-    """A Python that has no requests and can start no pip, whatever the system has."""
-    wrapper = folder / "pipless"
-    python = bare_python(folder, f"sys.executable = {str(wrapper)!r}")
-    refusing = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
-    wrapper.write_text(f"#!/bin/sh\n{refusing}\nexec '{python}' \"$@\"\n")
-    wrapper.chmod(0o755)
-    return str(wrapper)
+def stand_in(folder: Path, name: str, line: str) -> str:
+    """A Python without requests, before which a line of shell sees the arguments."""
+    script = folder / name
+    python = bare_python(folder, f"sys.executable = {str(script)!r}")
+    line = line.replace("REAL", python)
+    script.write_text(f"#!/bin/sh\n{line}\nexec '{python}' \"$@\"\n")
+    script.chmod(0o755)
+    return str(script)
+
+
+NO_PIP = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
+FULL = "[Errno 28] No space left on device"
+FULL_DISK = f"case $* in *' download '*) echo 'OSError: {FULL}' && exit 1 ;; esac"
+# What install.sh starts sees another version.
+FAKE = "import sys; sys.version_info = (%s); exec(sys.argv.pop(1))"
+OLDER = f"shift 4; exec REAL -c '{FAKE}' \"$@\""
 
 
 class Installer:
@@ -5097,12 +5105,14 @@ def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -
     options = "--upgrade --offline --no-demo --api-key-stdin"
     output = installer.run(options, stdin=f"\ufeff{KEY}\r\n")
     assert "stub 1.0, was 0.9" in output and "stored: good\n" in output
-    assert "  1. plexum-minimax check\n" in output and "--allow" not in output
+    assert '  2. plexum-minimax say "hello"\n' in output and "--allow" not in output
     assert json.loads(installer.config.read_text()) == {"api_key": KEY, "region": "cn"}
     assert installer.version() == "stub 1.0\n"
 
     installer.run("--uninstall")
     assert installer.names() == {"config.json"} and not installer.link.is_symlink()
+    allowed = json.loads((installer.root / "plexum.json").read_text())
+    assert allowed == {"plugins": {"allow": []}}
 
 
 def make_wheel(folder: Path) -> str:
@@ -5144,25 +5154,42 @@ def test_allow_keeps_what_is_there_and_a_backup(installer: Installer) -> None:
     for broken in ("{oops", "[]", '{"plugins": []}', '{"plugins": {"allow": {}}}'):
         real.write_text(broken)
         output = installer.run("--offline --no-demo --allow", code=1)
-        assert f"{plexum} was left alone: " in output and "--allow\n" in output
+        assert f"{plexum} was left alone: " in output and "--allow  #" in output
         assert real.read_text() == broken
+    real.unlink()
+    for path, make in (
+        (real, os.mkfifo),
+        (real, os.mkdir),
+        (installer.config, os.mkdir),
+    ):
+        installer.config.unlink()
+        make(str(path))
+        output = installer.run("--offline --no-demo --allow", code=1)
+        assert "json was left alone: it is not a regular file\n" in output
+        os.rmdir(path) if path.is_dir() else path.unlink()
+    name = "plexum-minimax-provider"
     for nothing in ('{"plugins": null}', '{"plugins": {"allow": null}}'):
         real.write_text(nothing)
         installer.run("--offline --no-demo --allow")
-        allowed = json.loads(real.read_text())["plugins"]["allow"]
-        assert allowed == ["plexum-minimax-provider"]
-        for path in installer.folder.glob("real.json.bak-*"):
-            path.unlink()
+        assert json.loads(real.read_text())["plugins"]["allow"] == [name]
     before = '{"é": [1.5, null], "plugins": {"allow": ["other"], "x": {}}}'
+    after = before.replace('"other"', f'"other", "{name}"')
     real.write_text(before, encoding="utf-8")
     real.chmod(0o640)
-    for _ in range(2):  # the second time there is nothing to do
-        installer.run("--offline --no-demo --allow")
-    after = before.replace('"other"', '"other", "plexum-minimax-provider"')
-    assert json.loads(real.read_text(encoding="utf-8")) == json.loads(after)
-    assert real.stat().st_mode & 0o777 == 0o640 and plexum.is_symlink()
-    [backup] = installer.folder.glob("real.json.bak-*")
-    assert backup.read_text(encoding="utf-8") == before
+    for options, text, said in (
+        ("--offline --no-demo --allow", after, "\nallowed    in "),
+        ("--offline --no-demo --allow", after, "\nallowed    already in "),
+        ("--uninstall", before, "\nremoved from plugins.allow in "),
+    ):
+        for path in installer.folder.glob("real.json.bak-*"):
+            path.unlink()
+        old = real.read_text(encoding="utf-8")
+        assert f"{said}{plexum}\n" in installer.run(options)
+        assert json.loads(real.read_text(encoding="utf-8")) == json.loads(text)
+        assert real.stat().st_mode & 0o777 == 0o640 and plexum.is_symlink()
+        backups = installer.folder.glob("real.json.bak-*")
+        kept = [] if "already" in said else [old]
+        assert [path.read_text(encoding="utf-8") for path in backups] == kept
 
 
 @needs_installer
@@ -5195,14 +5222,36 @@ def test_dry_run_writes_nothing(installer: Installer) -> None:
 def test_wrong_options_and_pythons_are_one_sentence(installer: Installer) -> None:
     for options in ("--nothing", "--region eu", "--region", "--wheels no", "-- -k"):
         assert installer.run(options, code=2).count("\n") == 1
-    for useless in (str(shutil.which("true")), "none"):
+    folder = installer.folder
+    olds = [
+        stand_in(folder, "python" + v, OLDER % v.replace(".", ","))
+        for v in ("2.7", "3.6")
+    ]
+    for useless in (*olds, str(shutil.which("true")), "none"):
         output = installer.run("--offline", code=3, PYTHON=useless)
-        assert "no Python 3.8 or newer at " in output and output.count("\n") == 1
-    output = installer.run("", code=1, HOME="", PLEXUM_PROFILE_ROOT="")
-    assert "set HOME" in output and output.count("\n") == 1
+        assert f"no Python 3.8 or newer at {useless};" in output, output
+        assert output.count("\n") == 1
+    for home, root in (("", ""), ("", "a\nb"), ("a\n", "")):
+        output = installer.run("", code=1, HOME=home, PLEXUM_PROFILE_ROOT=root)
+        assert "set " in output and output.count("\n") == 1
     assert max(map(len, installer.run("--help").splitlines())) <= 80
-    output = installer.run("", code=3, PYTHON=pipless_python(installer.folder))
-    assert "neither pip nor ensurepip" in output and "python3-requests" in output
+    assert not installer.root.exists()
+
+
+@needs_installer
+def test_failed_download_is_one_sentence_and_a_log(installer: Installer) -> None:
+    temporary = installer.folder / "temporary"
+    temporary.mkdir()
+    full = stand_in(installer.folder, "full", FULL_DISK)
+    if any(map(importlib.util.find_spec, ("pip", "ensurepip"))):
+        output = installer.run("", code=3, PYTHON=full, TMPDIR=str(temporary))
+        assert "no space is left on the disk of " in output and FULL not in output
+    python = stand_in(installer.folder, "pipless", NO_PIP)
+    output = installer.run("", code=3, PYTHON=python, TMPDIR=str(temporary))
+    assert "cannot get requests: " in output and "run a" in output
+    [log] = temporary.iterdir()
+    assert f"the whole output is in {log}\n" in output
+    assert "neither pip nor ensurepip" in log.read_text()
     assert not installer.root.exists()
 
 
@@ -5228,7 +5277,7 @@ def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> 
         (tools / tool).write_text(STOPPER.format(shutil.which(tool)))
         (tools / tool).chmod(0o755)
     env: Any = {"PATH": str(tools), "STEPS": str(steps)}
-    installer.env["PYTHON"] = pipless_python(installer.folder)
+    installer.env["PYTHON"] = stand_in(installer.folder, "pipless", NO_PIP)
     installer.shell, installer.code, count = str(shutil.which("sh")), -9, 0
     while installer.code == -9:
         count += 1
@@ -5242,16 +5291,21 @@ def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> 
     assert "It works" in installer.run("--offline")  # it finds that requests again
 
 
-def at_terminal(installer: Installer, options: str, *keys: str) -> str:
+def at_terminal(installer: Installer, options: str, *keys: str, code: int = 0) -> str:
     """What it prints at a terminal, where each prompt gets the next key."""
-    script = f"cd {shlex.quote(str(installer.checkout))} && ./install.sh {options}"
+    import termios
+
+    script = f"cd {shlex.quote(str(installer.checkout))} && exec ./install.sh {options}"
     env: Env = {**NO_VARIABLES, "PLEXUM_MINIMAX_CONFIG": None, **installer.env}
     with AtTerminal("-c", script, program=["/bin/sh"], env=env) as terminal:
         for key in keys:
             terminal.expect(" to skip): ")
             terminal.type(key + "\n")
-        assert terminal.end()[0] == 0, terminal.output
-    return terminal.output.decode().replace("\r", "")
+        assert terminal.end()[0] == code, terminal.output
+        assert termios.tcgetattr(terminal._master)[3] & termios.ECHO
+    output = terminal.output.decode().replace("\r", "")
+    assert all(len(row) <= 80 for row in output.split("\n") if row.startswith("  "))
+    return output
 
 
 @needs_installer
@@ -5272,19 +5326,22 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         assert output.count("; paste it again\n") == 2 and "placeholder" in output
         assert "stored: plan key (sk-cp-), 38 characters\n" in output
         assert "stored: region cn\n" in output and output.endswith(ready)
-        assert "  1. ./install.sh --allow\n" in output and "It works: " in output
+        assert "README.md:\n  3. ./install.sh --allow" in output
+        assert "It works: " in output
         stored = json.loads(installer.config.read_text())
         assert stored == {"api_key": KEY, "region": "cn"}
         assert at_terminal(installer, "--no-demo").endswith(ready)  # nothing to ask
         bad = installer.run("--api-key-stdin", stdin="sk-...", code=1)
         assert "install.sh: the key is a placeholder" in bad
-        assert "  1. " in bad and " --api-key-stdin <FILE " in bad
+        assert "  1. export " in bad and " --api-key-stdin <FILE\n" in bad
         assert json.loads(installer.config.read_text()) == stored
         installer.config.unlink()
         for nothing in ("", "\x04"):  # Enter, Ctrl-D
             output = at_terminal(installer, "--no-demo", nothing)
-            assert "  1. ./install.sh   # asks for your API key\n" in output
-            assert "Ready." not in output and "Traceback" not in output
+            assert "  1. export MINIMAX_API_KEY=sk-...  # or ./install.sh\n" in output
+            assert "Ready." not in output
+        output = at_terminal(installer, "--no-demo", "\x03", code=130)  # Ctrl-C
+        assert output.count("\nNo key was stored. Run install.sh again, or ") == 1
 
 
 # --- into another program

@@ -305,10 +305,10 @@ next_steps() { # next_steps STATE: the exit code of set_up; the numbers are READ
     case $0 in */*) me=$0 ;; *) me=./$0 ;; esac
     case $me in *[!A-Za-z0-9_./-]*) me=$(quoted "$me") ;; esac
     if [ -t 3 ]; then key=$me; else key="$me --api-key-stdin <FILE"; fi
-    say "Next steps, as in README.md:"
+    say "Next steps, as in README.md (3 to 6 are for Plexum):"
     case $1 in 1 | 5) say "  1. export MINIMAX_API_KEY=sk-...  # or $key" ;; esac
     [ "$1" -eq 0 ] || say "  2. $command say \"hello\""
-    is_allowed || say "  3. $me --allow  # from here on: for Plexum"
+    is_allowed || say "  3. $me --allow"
     say "  4. plexum agent-add --model MiniMax-M3 my-agent" "  5. systemctl --user restart plexum" \
         "  6. plexum say --agent-id my-agent --session-id \\" \
         "       \$(plexum new-session --agent-id my-agent) \"hello\""

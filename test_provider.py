@@ -5154,7 +5154,7 @@ def test_allow_keeps_what_is_there_and_a_backup(installer: Installer) -> None:
     for broken in ("{oops", "[]", '{"plugins": []}', '{"plugins": {"allow": {}}}'):
         real.write_text(broken)
         output = installer.run("--offline --no-demo --allow", code=1)
-        assert f"{plexum} was left alone: " in output and "--allow  #" in output
+        assert f"{plexum} was left alone: " in output and " --allow\n" in output
         assert real.read_text() == broken
     real.unlink()
     for path, make in (
@@ -5326,7 +5326,7 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         assert output.count("; paste it again\n") == 2 and "placeholder" in output
         assert "stored: plan key (sk-cp-), 38 characters\n" in output
         assert "stored: region cn\n" in output and output.endswith(ready)
-        assert "README.md:\n  3. ./install.sh --allow" in output
+        assert "Plexum):\n  3. ./install.sh --allow\n" in output
         assert "It works: " in output
         stored = json.loads(installer.config.read_text())
         assert stored == {"api_key": KEY, "region": "cn"}
@@ -6940,13 +6940,13 @@ def readme_blocks(language: str) -> list[str]:
 def stage(tmp_path: Path) -> Obj:
     """How `launch` runs the README's examples: in a directory that PATH leads to.
 
-    `plexum-minimax` is the file; plexum and systemctl only write down what they were
-    asked.
+    `plexum-minimax` is the file; plexum and systemctl only say what they were asked.
     """
     source = shutil.copy(SOURCE, str(tmp_path / "plexum_minimax_provider.py"))
     scripts = {"plexum-minimax": f'exec "{sys.executable}" "{source}" "$@"'}
-    for name in ("plexum", "systemctl"):
-        scripts[name] = f'echo {name} "$@" >>"{tmp_path}/asked"'
+    scripts.update(plexum='echo plexum "$@"', systemctl='echo systemctl "$@"')
+    if not shutil.which("jq"):
+        scripts["jq"] = "cat"
     for name, line in scripts.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
         (tmp_path / name).chmod(0o755)
@@ -6957,38 +6957,38 @@ def stage(tmp_path: Path) -> Obj:
 
 # How the examples in sh begin, in their order, and what they print.
 SHELL_EXAMPLES = {
-    "./install.sh\n": "plexum-minimax",
-    "export MINIMAX_API_KEY=sk-...": "ok\n",
+    "./install.sh\n": "It works",
+    "export MINIMAX_API_KEY=sk-...\n": "",
+    "plexum-minimax check\n": "ok\n",
     "./install.sh --test\n": "1 passed",
-    "plexum agent-add": "",
-    "systemctl": "",
+    "./install.sh --allow\n": "allowed ",
+    "plexum agent-add ": "plexum agent-add",
+    "systemctl ": "systemctl --user restart plexum\n",
+    "plexum say ": "plexum say --agent-id my-agent --session-id plexum new-session",
     'echo \'{"messages":': "ok",
     "plexum-minimax say --capture": "same",
 }
 
 
-@pytest.mark.parametrize("start", SHELL_EXAMPLES)
-def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path, start: str) -> None:
+def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path) -> None:
+    """All that is shown, in one session; the installer shows it under its numbers."""
     blocks = readme_blocks("sh")
-    assert len(blocks) == len(SHELL_EXAMPLES)
-    [block] = [block for block in blocks if block.startswith(start)]
-    if "install.sh" in block:
-        if not INSTALLER.is_file():
-            pytest.skip("a vendored copy has no install.sh")
-        shutil.copy(str(INSTALLER), str(tmp_path))
-        (tmp_path / "test_provider.py").write_text("def test_stub(): pass\n")
-        (tmp_path / "setup.cfg").touch()
-        stage["env"]["PLEXUM_MINIMAX_CONFIG"] = None
-    if "jq" in block and not shutil.which("jq"):
-        pytest.skip("needs jq")
-    if "export" in block:
-        stage["env"]["MINIMAX_API_KEY"] = None
-    shell = "set -e\n" + block.replace("sk-...", KEY)
-    done = launch(shell=shell, base_url=site.base_url, **stage)
-    output = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0 and SHELL_EXAMPLES[start] in output, output
-    if start in ("plexum agent-add", "systemctl"):
-        assert (tmp_path / "asked").read_text().count("\n") >= block.count("\n")
+    shutil.copy(str(INSTALLER), str(tmp_path))
+    (tmp_path / "test_provider.py").write_text("def test_stub(): pass\n")
+    (tmp_path / "setup.cfg").touch()
+    stage["env"].update(PLEXUM_MINIMAX_CONFIG=None, MINIMAX_API_KEY=None)
+    shell = "\necho @@@@\n".join(["set -e; PATH=$HOME/.local/bin:$PATH", *blocks])
+    done = launch(shell=shell.replace("sk-...", KEY), base_url=site.base_url, **stage)
+    assert done.returncode == 0, done
+    _, *outputs = done.stdout.decode().split("@@@@\n")
+    for block, output, example in zip(blocks, outputs, SHELL_EXAMPLES.items()):
+        assert block.startswith(example[0]) and example[1] in output, (block, output)
+    assert len(blocks) == len(outputs) == len(SHELL_EXAMPLES)
+    steps = re.findall(r"(?m)^  (\d)\. (\S+ \S+)", outputs[0])
+    assert [number for number, _ in steps] == list("123456")
+    for number, command in steps:
+        item = rf"(?ms)^{number}\. (?:(?!^\d\. ).)*^   {re.escape(command)}"
+        assert re.search(item, readme()), (number, command)
 
 
 # A name in an example in Python, and what it prints.

@@ -82,10 +82,9 @@ find_pip() { # sets pip, the argument that starts it: Python can run one inside 
     done
 }
 
-# download DIRECTORY PACKAGE...: downloads wheels into $stage and unpacks them. Of the
-# user's variables for pip, only those stay that a download needs to reach an index.
-download() (
+download() ( # download DIRECTORY PACKAGE...: downloads wheels into $stage and unpacks them
     directory=$1 && shift
+    # Of the user's variables for pip, only those stay that lead to an index.
     keep='INDEX|FIND|PROXY|CERT|HOST|TIMEOUT|RETRIES|KEYRING|CONFIG'
     for variable in $(env | sed -nE "/^PIP_[A-Z_]*($keep)/d; s/^(PIP_[A-Z_]*)=.*/\\1/p"); do
         unset "$variable"
@@ -189,7 +188,10 @@ def set_up(config, launcher, region, is_key_given, is_offline):
     problems = [row for row in rows if row["status"] == "problem"]
     for row in problems:
         say("problem: %s\n  -> %s" % (row["text"], row["remedy"]))
-    sys.exit(4 if problems else 0)
+    is_refused = any(row["check"] == "key" for row in problems)
+    if is_refused and not os.getenv("MINIMAX_API_KEY") and store_key(config, launcher):
+        return set_up(config, launcher, "", "", "")
+    sys.exit(5 if is_refused else 4 if problems else 0)
 
 def allow(path, name, verb):
     plugins = load(path).get("plugins")
@@ -353,15 +355,14 @@ uninstall() {
     find_python && json allow "$plexum_json" "$name" remove
 }
 
-# shellcheck disable=SC2086 # $needed is several words
 run_tests() {
-    needed='requests pytest hypothesis jsonschema' venv=$here/.venv-test
-    find_python $needed
-    if [ -z "$is_complete" ] && ! probe "$venv/bin/python" $needed >/dev/null; then
-        say "making $venv with $needed ..."
+    venv=$here/.venv-test
+    find_python requests pytest hypothesis jsonschema
+    if [ -z "$is_complete" ] && ! probe "$venv/bin/python" requests pytest hypothesis jsonschema >/dev/null; then
+        say "making $venv with requests, pytest, hypothesis and jsonschema ..."
         stage=$venv.$$
         { rm -rf "$venv" && isolated "$python" -m venv --without-pip "$stage/venv" &&
-            get_packages "$stage/venv/lib/python3.$minor/site-packages" $needed &&
+            get_packages "$stage/venv/lib/python3.$minor/site-packages" requests pytest hypothesis jsonschema &&
             mv "$stage/venv" "$venv" && rm -rf "$stage"; } ||
             die "cannot make $venv with Python 3.$minor at $python" 3
     fi
@@ -375,10 +376,9 @@ main() {
     name=plexum-minimax-provider module=plexum_minimax_provider launcher=$name-plugin
     root=$(absolute "${PLEXUM_PROFILE_ROOT:-${HOME:-}/.plexum}")
     target=$root/plugins/$name config=$target/config.json program=$target/$launcher
-    link=${HOME:-}/.local/bin/plexum-minimax plexum_json=$root/plexum.json
+    link=${HOME:-}/.local/bin/plexum-minimax plexum_json=$root/plexum.json mode=install_plugin status=0 state=0
     line_break='
 '
-    mode=install_plugin status=0 state=0
     allow='' dry_run='' is_key_given='' no_demo='' no_link='' offline='' region='' stage='' wheels=''
     unset CDPATH PYTHONHOME PYTHONPATH PYTHONUNBUFFERED && umask 022
     here=$(cd -- "$(dirname -- "$0")" && pwd)

@@ -306,7 +306,7 @@ is_allowed() { # as far as the text of the file tells
 next_steps() { # next_steps STATE: the exit code of set_up; the numbers are README.md's
     case $0 in */*) me=$0 ;; *) me=./$0 ;; esac
     case $me in *[!A-Za-z0-9_./-]*) me=$(quoted "$me") ;; esac
-    if [ -t 3 ]; then key=$me; else key="$me --api-key-stdin <FILE"; fi
+    if [ -t 3 ]; then key=./install.sh; else key='./install.sh --api-key-stdin <FILE'; fi
     say "Next steps, as in README.md (3 to 6 are for Plexum):"
     case $1 in 1 | 5) say "  1. export MINIMAX_API_KEY=sk-...  # or $key" ;; esac
     [ "$1" -eq 0 ] || say "  2. $command say \"hello\""

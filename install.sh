@@ -261,7 +261,7 @@ get_requests() {
 # files are renamed, the launcher last, so the old or the new plugin runs at any moment.
 install_files() {
     for left in "$target"/.stage.*; do
-        kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left" # of an install that was killed
+        kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left" || : # of an install that was killed
     done
     { (umask 077 && mkdir -p "$target") && chmod 700 "$target" && rm -rf "$stage" && mkdir "$stage"; } ||
         die "cannot write to $target; set PLEXUM_PROFILE_ROOT=/a/directory"

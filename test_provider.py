@@ -6906,10 +6906,7 @@ def readme_blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Obj:
-    """How `launch` runs the README's examples: in a directory that PATH leads to.
-
-    `plexum-minimax` is the file; plexum and systemctl only say what they were asked.
-    """
+    """How `launch` runs examples: `plexum-minimax` is the file, plexum only an echo."""
     source = shutil.copy(SOURCE, str(tmp_path / "plexum_minimax_provider.py"))
     scripts = {"plexum-minimax": f'exec "{sys.executable}" "{source}" "$@"'}
     scripts.update(plexum='echo plexum "$@"', systemctl='echo systemctl "$@"')
@@ -7071,9 +7068,9 @@ barriers: dict[str, threading.Barrier] = {}
 
 
 def feed(request: Request) -> Script:
-    """Stamped deltas as the turn's message says; with 0 a second, one write and stamp.
+    """Stamped deltas as the turn's message says, from when the last turn has come on.
 
-    All begin when the last turn has come, and end when all have sent theirs.
+    With 0 a second, they leave in one write, and the first one has the stamp.
     """
     count, rate, turns = map(int, request.text.split())
     before, after = chunk(sse(text(0, f"@{0:017} lorem"))).split(b"0" * 17)
@@ -7132,12 +7129,9 @@ def serve(turn):
 for line in sys.stdin:
     threading.Thread(target=serve, args=(json.loads(line),)).start()
 """
-CONTENDERS = {
-    "floor": FLOOR,
-    "python3": "import sys; print(sys.stdin.readline(), flush=True); sys.stdin.read()",
-    "pass": "pass",
-    "import requests": "import requests",
-}
+IDLE = "import sys; print(sys.stdin.readline(), flush=True); sys.stdin.read()"
+CONTENDERS = {"floor": FLOOR, "python3": IDLE}
+CONTENDERS.update({line: line for line in ("pass", "import requests")})
 
 
 class Race:

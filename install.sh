@@ -107,7 +107,7 @@ get_packages() { # get_packages DIRECTORY PACKAGE...: pip's output is for who lo
     output=$(download "$@" 2>&1) && return
     case $output in *'No space left'*) die "no space is left on the disk of $stage" 3 ;; esac
     warn "cannot get $2: ${output##*"$line_break"}"
-    { log=$(mktemp) && say "$output" >"$log" && warn "the whole output is in $log"; } || :
+    { log=$(mktemp) && printf '%s\n' "$output" >"$log" && warn "the whole output is in $log"; } || :
     return 1
 }
 

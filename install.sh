@@ -193,7 +193,7 @@ def set_up(config, launcher, region, is_key_given, is_offline):
         return set_up(config, launcher, "", "", "")
     sys.exit(5 if is_refused else 4 if problems else 0)
 
-def allow(path, name, verb):
+def allow(path, name, verb):  # verb is "add" or "remove"
     plugins = load(path).get("plugins")
     plugins = {} if plugins is None else plugins  # Go writes null
     names = [] if plugins.get("allow") is None else [] + plugins["allow"]
@@ -233,7 +233,7 @@ write_launcher() {
 # Starts $name. install.sh wrote this file, and replaces it when it runs again.
 python=$(quoted "$python")
 paths=$(quoted "${packages:+$packages$line_break}$target")
-[ -n "\${PLEXUM_PROFILE_ROOT:-}" ] || export PLEXUM_PROFILE_ROOT=$(quoted "$root")
+[ -n "\${PLEXUM_PROFILE_ROOT:-}" ] || export PLEXUM_PROFILE_ROOT=$(quoted "${PLEXUM_PROFILE_ROOT:+$root}")
 [ -x "\$python" ] || { echo "plexum-minimax: \$python is gone; run install.sh again" >&2 && exit 3; }
 # -E and -S: no start-up file changes what runs. Imported, it starts from cached bytecode.
 exec "\$python" -E -S -c 'import gc, sys

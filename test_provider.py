@@ -4898,13 +4898,11 @@ def test_key_file_is_not_quoted(emulator: Emulator, tmp_path: Path, name: str) -
 
 
 def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path) -> None:
-    copy, link, archive = (str(tmp_path / f"some {n}") for n in ("copy", "link", "zip"))
+    copy, link = (str(tmp_path / name) for name in ("some copy", "some link"))
     shutil.copyfile(SOURCE, copy)
     os.symlink(SOURCE, link)
-    with zipfile.ZipFile(archive, "w") as file:
-        file.write(SOURCE, "__main__.py")
     options: Obj = {"base_url": emulator.base_url, "cwd": os.path.dirname(SOURCE)}
-    for start in ([copy], [link], [archive], ["-m", Path(SOURCE).stem]):
+    for start in ([copy], [link], ["-m", Path(SOURCE).stem]):
         code, lines, errors = run(dump(ask()).encode(), program=start, **options)
         assert (code, errors) == (0, b"") and lines[-1]["type"] == "turn_end", start
 
@@ -5301,6 +5299,8 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         stored = json.loads(installer.config.read_text())
         assert stored == {"api_key": KEY, "region": "cn"}
         assert at_terminal(installer, "--no-demo").endswith(ready)  # nothing to ask
+        again = at_terminal(installer, "--no-demo --api-key-stdin", KEY)
+        assert again.endswith(ready)
         bad = installer.run("--api-key-stdin", stdin="sk-...", code=1)
         assert "install.sh: the key is a placeholder" in bad
         assert "  1. export " in bad and " --api-key-stdin <FILE\n" in bad
@@ -5328,10 +5328,10 @@ for number in (15, 2, 1):
 threading.excepthook = seen.append
 
 def world():
-    handlers = [signal.getsignal(s) for s in (15, 2, 1)], logging.root.handlers[:]
+    handlers = [signal.getsignal(s) for s in (15, 2, 1)], signal.set_wakeup_fd(-1)
     limits = os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval()
     paths = list(sys.path), dict(os.environ), sys.stdout is own_stdout
-    return handlers, limits, paths, signal.set_wakeup_fd(-1), logging.root.level
+    return handlers, limits, paths, logging.root.handlers[:], logging.root.level
 
 before, threads, modules = world(), threading.active_count(), set(sys.modules)
 from app.vendor import another, minimax

@@ -49,7 +49,7 @@ probe() {
 import os, sys
 if sys.version_info < (3, 8):
     sys.exit(1)
-bare = set(sys.path)
+bare = {"/", *sys.path}  # it starts there, and site makes "" absolute
 import site
 site.main()
 for name in sys.argv[2:]:

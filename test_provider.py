@@ -5090,6 +5090,7 @@ def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -
     assert '  2. plexum-minimax say "hello"\n' in output and "--allow" not in output
     assert json.loads(installer.config.read_text()) == {"api_key": KEY, "region": "cn"}
     assert installer.version() == "stub 1.0\n"
+    assert "'/\n" not in (installer.target / LAUNCHER).read_text()  # no path to it
 
     installer.run("--uninstall")
     assert installer.names() == {"config.json"} and not installer.link.is_symlink()

@@ -6950,13 +6950,16 @@ def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path) -> None:
 
 
 def test_readme_in_python(site: Emulator, stage: Obj) -> None:
+    """With the settings that it shows."""
+    config = json.loads(readme_blocks("json")[0])
+    stage["env"].update(NO_KEY)
     outputs = []
     for block in readme_blocks("python"):
         if "run_tool" in block:
             site.answer = None
             site.queue.append(respond(tool_stream('{"city":', ' "Lisbon"}')))
         program = ["-W", "error", "-c", block]
-        done = launch(program=program, base_url=site.base_url, **stage)
+        done = launch(program=program, base_url=site.base_url, config=config, **stage)
         assert done.returncode == 0, done
         outputs.append(done.stdout.decode())
     library, host, tools = outputs
@@ -6968,16 +6971,9 @@ def test_readme_in_python(site: Emulator, stage: Obj) -> None:
     *_, call_message, results = site.requests[-1].json["messages"]
     assert call_message["content"][-1]["input"] == {"city": "Lisbon"}
     assert results["content"][0]["content"] == "21 C, sunny"
-
-
-def test_readme_example_of_settings_is_used(site: Emulator) -> None:
-    [block] = readme_blocks("json")
-    config = json.loads(block)
-    options: Obj = {"base_url": site.base_url, "config": config, "env": NO_KEY}
-    assert person("say", "hi", **options).code == 0
-    [request] = site.requests
-    assert request.header("authorization") == ["Bearer " + config["api_key"]]
-    assert request.json["model"] == config["model"]
+    for request in site.requests:
+        assert request.header("authorization") == ["Bearer " + config["api_key"]]
+        assert request.json["model"] == config["model"]
 
 
 def test_readme_shows_a_session_as_it_is(site: Emulator, stage: Obj) -> None:

@@ -4913,13 +4913,11 @@ def test_key_file_is_not_quoted(emulator: Emulator, tmp_path: Path, name: str) -
 
 
 def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path) -> None:
-    copy, link, archive = (str(tmp_path / f"some {n}") for n in ("copy", "link", "zip"))
+    copy, link = (str(tmp_path / name) for name in ("some copy", "some link"))
     shutil.copyfile(SOURCE, copy)
     os.symlink(SOURCE, link)
-    with zipfile.ZipFile(archive, "w") as file:
-        file.write(SOURCE, "__main__.py")
     options: Obj = {"base_url": emulator.base_url, "cwd": os.path.dirname(SOURCE)}
-    for start in ([copy], [link], [archive], ["-m", Path(SOURCE).stem]):
+    for start in ([copy], [link], ["-m", Path(SOURCE).stem]):
         code, lines, errors = run(dump(ask()).encode(), program=start, **options)
         assert (code, errors) == (0, b"") and lines[-1]["type"] == "turn_end", start
 
@@ -4983,13 +4981,7 @@ def test_proxy_that_cannot_be_used_is_named_without_its_password() -> None:
 INSTALLER = Path(SOURCE).with_name("install.sh")
 LAUNCHER = "plexum-minimax-provider-plugin"
 INSTALLED = {"plexum_minimax_provider.py", "manifest.json", "config.json", LAUNCHER}
-
-
 TOOLS = "cat chmod cp dirname env ln mkdir mv readlink rm rmdir sed sh".split()
-needs_installer = pytest.mark.skipif(
-    not INSTALLER.is_file() or Path(SOURCE).name != "plexum_minimax_provider.py",
-    reason="a vendored copy has no install.sh",
-)
 # A plugin that is quick to import, and takes any key.
 STUB = """
 import sys
@@ -5005,27 +4997,29 @@ if __name__ == "__main__":
 """
 
 
-def bare_python(folder: Path, start_up: str = "pass") -> str:
-    """A Python that has neither requests nor pip, and runs a line whenever it starts.
+def bare_python(folder: Path, sh: str = "", line: str = "", name: str = "py") -> str:
+    """A Python that has neither requests nor pip.
 
-    The line is in a .pth file: a distribution's sitecustomize comes before others.
+    When it starts, `sh` sees its arguments, and `line` runs (from a .pth file, since a
+    distribution's sitecustomize comes before others).
     """
-    place = tempfile.mkdtemp(dir=str(folder))
-    making = [sys.executable, "-m", "venv", "--without-pip", place]
+    place = Path(tempfile.mkdtemp(dir=str(folder)))
+    making = [sys.executable, "-m", "venv", "--without-pip", str(place)]
     subprocess.run(making, check=True)
-    [site] = Path(place).glob("lib/python*/site-packages")
-    (site / "start_up.pth").write_text(f"import sys; {start_up}\n")
-    return f"{place}/bin/python"
+    script, real = str(place / name), str(place / "bin" / "python")
+    [site] = place.glob("lib/python*/site-packages")
+    (site / "start_up.pth").write_text(
+        f"import sys; sys.executable = {script!r}; {line}\n"
+    )
+    Path(script).write_text(f'#!/bin/sh\nreal={real}\n{sh}\nexec $real "$@"\n')
+    os.chmod(script, 0o755)
+    return script
 
 
-def pipless_python(folder: Path) -> str:
-    """A Python that has no requests and can start no pip, whatever the system has."""
-    wrapper = folder / "pipless"
-    python = bare_python(folder, f"sys.executable = {str(wrapper)!r}")
-    refusing = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
-    wrapper.write_text(f"#!/bin/sh\n{refusing}\nexec '{python}' \"$@\"\n")
-    wrapper.chmod(0o755)
-    return str(wrapper)
+HAS_PIP = any(map(importlib.util.find_spec, ("pip", "ensurepip")))
+NO_PIP = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
+FULL_DISK = "case $* in *' download '*) echo 'No space left on device'; exit 1 ;; esac"
+OLD_VERSION = "import sys; sys.version_info = (%s); exec(sys.argv.pop(1))"
 
 
 class Installer:
@@ -5037,13 +5031,13 @@ class Installer:
         self.target = self.root / "plugins" / "plexum-minimax-provider"
         self.config = self.target / "config.json"
         self.link = self.home / ".local" / "bin" / "plexum-minimax"
-        for path in (self.checkout, self.home):
-            path.mkdir()
+        self.checkout.mkdir()
+        self.home.mkdir()
         shutil.copy(str(INSTALLER), str(self.checkout))
         self.write_plugin(STUB.replace("VERSION", "0.9"))
         self.env = {"HOME": str(self.home), "PATH": os.environ["PATH"]}
         self.env["PLEXUM_PROFILE_ROOT"] = str(self.root)
-        self.env["PYTHON"] = bare_python(folder, "print('noise')")
+        self.env["PYTHON"] = bare_python(folder, line="print('noise')")
         [site] = folder.glob("*/lib/python*/site-packages")
         (site / "requests.py").touch()
 
@@ -5056,20 +5050,15 @@ class Installer:
     ) -> str:
         """Returns what it printed on both streams; without a `code`, any will do."""
         script = str(self.checkout / "install.sh")
-        done = subprocess.run(
-            [*self.shell.split(), script, *shlex.split(options)],
-            input=stdin.encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=DEADLINE,
-            cwd=str(self.folder),
-            env={**self.env, **env},
-            start_new_session=True,
-        )
+        command = [*self.shell.split(), script, *shlex.split(options)]
+        how: Obj = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        how.update(cwd=str(self.folder), env={**self.env, **env}, timeout=DEADLINE)
+        how.update(input=stdin.encode(), start_new_session=True)
+        done: Any = subprocess.run(command, **how)
         check_secret(done.stdout)
-        self.code, output = done.returncode, done.stdout.decode()
-        assert code in (None, self.code), output
-        return output
+        self.code = done.returncode
+        assert code in (None, self.code), done
+        return str(done.stdout, "utf-8")
 
     def version(self) -> str:
         """What the installed plugin answers, with nothing in its environment."""
@@ -5083,10 +5072,11 @@ class Installer:
 
 @pytest.fixture
 def installer(tmp_path: Path) -> Installer:
+    if not INSTALLER.is_file() or Path(SOURCE).name != "plexum_minimax_provider.py":
+        pytest.skip("a vendored copy has no install.sh")
     return Installer(tmp_path)
 
 
-@needs_installer
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh", "zsh --emulate sh"])
 def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -> None:
     """With no tools but those it needs; from and to odd paths."""
@@ -5105,44 +5095,44 @@ def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -
     modes = {n: (installer.target / n).stat().st_mode & 0o777 for n in INSTALLED}
     assert modes.pop("config.json") == 0o600 and modes.pop(LAUNCHER) == 0o755
     assert set(modes.values()) == {0o644}
-    allowed = json.loads((installer.root / "plexum.json").read_text())
-    assert allowed == {"plugins": {"allow": ["plexum-minimax-provider"]}}
+    allowed = installer.root / "plexum.json"
+    assert '"allow": [\n      "plexum-minimax-provider"\n' in allowed.read_text()
 
     installer.write_plugin(STUB.replace("VERSION", "1.0"))
     options = "--upgrade --offline --no-demo --api-key-stdin"
     output = installer.run(options, stdin=f"\ufeff{KEY}\r\n")
     assert "stub 1.0, was 0.9" in output and "stored: good\n" in output
-    assert "  1. plexum-minimax check\n" in output and "--allow" not in output
+    assert '  2. plexum-minimax say "hello"\n' in output and "--allow" not in output
     assert json.loads(installer.config.read_text()) == {"api_key": KEY, "region": "cn"}
     assert installer.version() == "stub 1.0\n"
+    assert "'/\n" not in (installer.target / LAUNCHER).read_text()  # no path to it
 
     installer.run("--uninstall")
     assert installer.names() == {"config.json"} and not installer.link.is_symlink()
+    assert '"allow": []\n' in allowed.read_text()
 
 
 def make_wheel(folder: Path) -> str:
     """A wheel of an empty requests, in a directory of its own."""
     folder.mkdir()
-    info, version = "requests-9.0.dist-info", "Name: requests\nVersion: 9.0\n"
+    metadata = "Metadata-Version: 2.1\nName: requests\nVersion: 9.0\n"
     with zipfile.ZipFile(str(folder / "requests-9.0-py3-none-any.whl"), "w") as wheel:
         wheel.writestr("requests/__init__.py", "")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\n" + version)
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\n")
+        wheel.writestr("requests-9.0.dist-info/METADATA", metadata)
+        wheel.writestr("requests-9.0.dist-info/WHEEL", "Wheel-Version: 1.0\n")
     return str(folder)
 
 
-@needs_installer
 def test_pip_obeys_no_setting_that_leads_elsewhere(installer: Installer) -> None:
-    if not any(map(importlib.util.find_spec, ("pip", "ensurepip"))):
-        pytest.skip("there is no pip")
+    HAS_PIP or pytest.skip("there is no pip")
     wheels, bad = make_wheel(installer.folder / "wheels"), str(installer.folder / "bad")
     config_file = installer.folder / "pip.conf"
-    config_file.write_text(
-        f"[global]\nprefix = {bad}\ntarget = {bad}\nroot = {bad}\nuser = true\n"
-        f"require-virtualenv = true\ndry-run = true\nfind-links = {wheels}\n"
-    )
+    paths, switches = "prefix root target", "user require-virtualenv dry-run"
+    rows = [f"{n} = {bad}" for n in paths.split()] + [f"find-links = {wheels}"]
+    rows += [f"{n} = true" for n in switches.split()]
+    config_file.write_text("\n".join(["[global]", *rows]))
     env: Any = {f"PIP_{n}": bad for n in ("PREFIX", "ROOT", "TARGET", "CONSTRAINT")}
-    env.update(PIP_DRY_RUN="1", PIP_USER="1", PIP_REQUIRE_VIRTUALENV="1")
+    env.update({f"PIP_{n}": "1" for n in ("DRY_RUN", "USER", "REQUIRE_VIRTUALENV")})
     env.update(
         PIP_NO_BINARY=":all:", PIP_NO_INDEX="1", PIP_CONFIG_FILE=str(config_file)
     )
@@ -5151,41 +5141,49 @@ def test_pip_obeys_no_setting_that_leads_elsewhere(installer: Installer) -> None
     assert list(installer.home.rglob("site-packages")) == []
 
 
-@needs_installer
 def test_allow_keeps_what_is_there_and_a_backup(installer: Installer) -> None:
     installer.root.mkdir()
+    name, add = "plexum-minimax-provider", "--offline --no-demo --allow"
     plexum, real = installer.root / "plexum.json", installer.folder / "real.json"
     plexum.symlink_to(real)  # it stays a link
     for broken in ("{oops", "[]", '{"plugins": []}', '{"plugins": {"allow": {}}}'):
         real.write_text(broken)
-        output = installer.run("--offline --no-demo --allow", code=1)
-        assert f"{plexum} was left alone: " in output and "--allow\n" in output
+        output = installer.run(add, code=1)
+        assert f"{plexum} was left alone: " in output and " --allow\n" in output
         assert real.read_text() == broken
+    odd = (real, os.mkfifo, os.unlink), (installer.config, os.mkdir, os.rmdir)
+    for path, make, remove in odd:
+        path.unlink()
+        make(str(path))
+        assert "json was left alone: it is not a regular" in installer.run(add, code=1)
+        remove(str(path))
     for nothing in ('{"plugins": null}', '{"plugins": {"allow": null}}'):
         real.write_text(nothing)
-        installer.run("--offline --no-demo --allow")
-        allowed = json.loads(real.read_text())["plugins"]["allow"]
-        assert allowed == ["plexum-minimax-provider"]
-        for path in installer.folder.glob("real.json.bak-*"):
-            path.unlink()
+        installer.run(add)
+        assert json.loads(real.read_text())["plugins"]["allow"] == [name]
     before = '{"é": [1.5, null], "plugins": {"allow": ["other"], "x": {}}}'
+    after = before.replace('"other"', f'"other", "{name}"')
     real.write_text(before, encoding="utf-8")
     real.chmod(0o640)
-    for _ in range(2):  # the second time there is nothing to do
-        installer.run("--offline --no-demo --allow")
-    after = before.replace('"other"', '"other", "plexum-minimax-provider"')
-    assert json.loads(real.read_text(encoding="utf-8")) == json.loads(after)
-    assert real.stat().st_mode & 0o777 == 0o640 and plexum.is_symlink()
-    [backup] = installer.folder.glob("real.json.bak-*")
-    assert backup.read_text(encoding="utf-8") == before
+    for options, said, text, backups in (
+        (add, "allowed    in ", after, 1),
+        (add, "allowed    already in ", after, 0),
+        ("--uninstall", "removed from plugins.allow in ", before, 1),
+    ):
+        for path in installer.folder.glob("real.json.bak-*"):
+            path.unlink()
+        old = [real.read_text(encoding="utf-8")] * backups
+        assert f"\n{said}{plexum}\n" in installer.run(options)
+        assert json.loads(real.read_text(encoding="utf-8")) == json.loads(text)
+        assert real.stat().st_mode & 0o777 == 0o640 and plexum.is_symlink()
+        kept = installer.folder.glob("real.json.bak-*")
+        assert [path.read_text(encoding="utf-8") for path in kept] == old
 
 
-@needs_installer
 def test_link_replaces_nothing_of_others(installer: Installer) -> None:
     installer.run("--offline --no-demo --no-link")
     assert not installer.link.parent.exists()
-    output = installer.run("--offline --no-demo")
-    assert "~/.local/bin is not on PATH" in output
+    assert "bin is not on PATH; add it: " in installer.run("--offline --no-demo")
     installer.link.unlink()
     installer.link.write_text("another program")
     output = installer.run("--offline --no-demo")
@@ -5194,30 +5192,49 @@ def test_link_replaces_nothing_of_others(installer: Installer) -> None:
     assert installer.link.read_text() == "another program"
 
 
-@needs_installer
 def test_dry_run_writes_nothing(installer: Installer) -> None:
+    def files() -> list[tuple[object, ...]]:  # without the time when they were read
+        paths = sorted(installer.folder.rglob("*"))
+        return [(str(path), *path.lstat()[:7], path.lstat().st_mtime) for path in paths]
+
     for options in ("--allow --region cn --api-key-stdin", "--uninstall"):
-        paths = sorted(map(str, installer.folder.rglob("*")))
-        before = [(*os.lstat(path)[:7], *os.lstat(path)[8:9]) for path in paths]
+        before = files()
         assert "would " in installer.run("--dry-run " + options)
-        assert sorted(map(str, installer.folder.rglob("*"))) == paths
-        after = [(*os.lstat(path)[:7], *os.lstat(path)[8:9]) for path in paths]
-        assert after == before  # but for when they were read
-        installer.run("--offline --no-demo")
+        assert files() == before
+        installer.run("--offline --no-demo --allow")
 
 
-@needs_installer
 def test_wrong_options_and_pythons_are_one_sentence(installer: Installer) -> None:
     for options in ("--nothing", "--region eu", "--region", "--wheels no", "-- -k"):
         assert installer.run(options, code=2).count("\n") == 1
-    for useless in (str(shutil.which("true")), "none"):
-        output = installer.run("--offline", code=3, PYTHON=useless)
-        assert "no Python 3.8 or newer at " in output and output.count("\n") == 1
-    output = installer.run("", code=1, HOME="", PLEXUM_PROFILE_ROOT="")
-    assert "set HOME" in output and output.count("\n") == 1
+    useless = [str(shutil.which("true")), "none"]
+    for version, name in (("2, 7", "python2.7"), ("3, 6", "python3.6")):
+        sh = f"shift 4; exec $real -c '{OLD_VERSION % version}' \"$@\""
+        useless.append(bare_python(installer.folder, sh, name=name))
+    for python in useless:
+        output = installer.run("--offline", code=3, PYTHON=python)
+        assert f"no Python 3.8 or newer at {python};" in output, output
+        assert output.count("\n") == 1
+    for home, root in (("", ""), ("", "a\nb"), ("a\n", "")):
+        output = installer.run("", code=1, HOME=home, PLEXUM_PROFILE_ROOT=root)
+        assert "set " in output and output.count("\n") == 1
     assert max(map(len, installer.run("--help").splitlines())) <= 80
-    output = installer.run("", code=3, PYTHON=pipless_python(installer.folder))
-    assert "neither pip nor ensurepip" in output and "python3-requests" in output
+    assert not installer.root.exists()
+
+
+def test_failed_download_is_one_sentence_and_a_log(installer: Installer) -> None:
+    place = installer.folder / "temporary"
+    place.mkdir()
+    for sh, said, kept in (
+        (FULL_DISK, "no space is left on the disk of ", 0),
+        (NO_PIP, f"the whole output is in {place}", 1),
+    ):
+        if HAS_PIP or sh == NO_PIP:
+            python = bare_python(installer.folder, sh)
+            output = installer.run("", code=3, PYTHON=python, TMPDIR=str(place))
+            assert said in output and "Errno" not in output
+            assert len(list(place.glob("tmp.*"))) == kept
+    assert "neither pip nor ensurepip" in output and "install.sh: run a" in output
     assert not installer.root.exists()
 
 
@@ -5230,7 +5247,6 @@ exec '{}' "$@"
 
 
 @needs_linux
-@needs_installer
 def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> None:
     """It and all that it has started are killed, at each of its commands in turn."""
     installer.run("--offline --no-demo")
@@ -5243,7 +5259,7 @@ def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> 
         (tools / tool).write_text(STOPPER.format(shutil.which(tool)))
         (tools / tool).chmod(0o755)
     env: Any = {"PATH": str(tools), "STEPS": str(steps)}
-    installer.env["PYTHON"] = pipless_python(installer.folder)
+    installer.env["PYTHON"] = bare_python(installer.folder, NO_PIP)
     installer.shell, installer.code, count = str(shutil.which("sh")), -9, 0
     while installer.code == -9:
         count += 1
@@ -5257,55 +5273,68 @@ def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> 
     assert "It works" in installer.run("--offline")  # it finds that requests again
 
 
-def at_terminal(installer: Installer, options: str, *keys: str) -> str:
+def at_terminal(installer: Installer, options: str, *keys: str, code: int = 0) -> str:
     """What it prints at a terminal, where each prompt gets the next key."""
-    script = f"cd {shlex.quote(str(installer.checkout))} && ./install.sh {options}"
+    import termios
+
+    script = f"cd {shlex.quote(str(installer.checkout))} && exec ./install.sh {options}"
     env: Env = {**NO_VARIABLES, "PLEXUM_MINIMAX_CONFIG": None, **installer.env}
     with AtTerminal("-c", script, program=["/bin/sh"], env=env) as terminal:
         for key in keys:
             terminal.expect(" to skip): ")
             terminal.type(key + "\n")
-        assert terminal.end()[0] == 0, terminal.output
-    return terminal.output.decode().replace("\r", "")
+        assert terminal.end()[0] == code, terminal.output
+        assert termios.tcgetattr(terminal._master)[3] & termios.ECHO
+    output = terminal.output.decode().replace("\r", "")
+    assert not re.search(r"(?m)^(?=  (\d\.|   )).{81}", output)  # of 80 columns
+    return output
 
 
-@needs_installer
 def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
     """It asks for the key until one is good, and finds the region that accepts it."""
     with Emulator() as first, Emulator() as second:
-        first.answer, second.answer = minimax(models=WRONG_KEY), minimax()
+        first.answer, right = minimax(models=WRONG_KEY), minimax()
+        wrong = iter([WRONG_KEY])  # the first time, then it accepts the key
+        second.answer = lambda request: next(wrong, None) or right(request)
         source = Path(SOURCE).read_text(encoding="utf-8")
-        for region, server in (("global", first), ("cn", second)):
-            base, url = provider.REGIONS[region], server.base_url
+        for base, server in zip(provider.REGIONS.values(), (first, second)):
             for form in (str, provider.host_of):
-                source = source.replace(f'"{form(base)}"', f'"{form(url)}"')
+                new = f'"{form(server.base_url)}"'
+                source = source.replace(f'"{form(base)}"', new)
         installer.write_plugin(source)
         installer.env["PYTHON"] = sys.executable
         installer.env["PATH"] = f"{installer.link.parent}:{os.environ['PATH']}"
         ready = "\nReady. Type this:  plexum-minimax say --chat\n"
-        output = at_terminal(installer, "--region global", f"{KEY} x", "sk-...", KEY)
+        keys = f"{KEY} x", "sk-...", KEY, KEY
+        output = at_terminal(installer, "--region global", *keys)
         assert output.count("; paste it again\n") == 2 and "placeholder" in output
-        assert "stored: plan key (sk-cp-), 38 characters\n" in output
+        assert output.count("stored: plan key (sk-cp-), 38 characters\n") == 2
         assert "stored: region cn\n" in output and output.endswith(ready)
-        assert "  1. ./install.sh --allow\n" in output and "It works: " in output
+        assert "Plexum):\n  3. ./install.sh --allow\n" in output
+        assert "It works: " in output
         stored = json.loads(installer.config.read_text())
         assert stored == {"api_key": KEY, "region": "cn"}
         assert at_terminal(installer, "--no-demo").endswith(ready)  # nothing to ask
+        again = at_terminal(installer, "--no-demo --api-key-stdin", KEY)
+        assert again.endswith(ready)
         bad = installer.run("--api-key-stdin", stdin="sk-...", code=1)
         assert "install.sh: the key is a placeholder" in bad
-        assert "  1. " in bad and " --api-key-stdin <FILE " in bad
+        assert "  1. export " in bad and " --api-key-stdin <FILE\n" in bad
         assert json.loads(installer.config.read_text()) == stored
         installer.config.unlink()
         for nothing in ("", "\x04"):  # Enter, Ctrl-D
             output = at_terminal(installer, "--no-demo", nothing)
-            assert "  1. ./install.sh   # asks for your API key\n" in output
-            assert "Ready." not in output and "Traceback" not in output
+            assert "  1. export MINIMAX_API_KEY=sk-...  # or ./install.sh\n" in output
+            assert "Ready." not in output
+        output = at_terminal(installer, "--no-demo", "\x03", code=130)  # Ctrl-C
+        assert output.count("\nNo key was stored. Run install.sh again, or ") == 1
 
 
 # --- into another program
 # A program with a life of its own, which finds nothing changed around it.
 HOST_PROGRAM = """
 import io, logging, os, signal, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 
 seen = []
 sys.stdout = own_stdout = io.StringIO()
@@ -5315,10 +5344,10 @@ for number in (15, 2, 1):
 threading.excepthook = seen.append
 
 def world():
-    handlers = [signal.getsignal(s) for s in (15, 2, 1)], logging.root.handlers[:]
+    handlers = [signal.getsignal(s) for s in (15, 2, 1)], signal.set_wakeup_fd(-1)
     limits = os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval()
     paths = list(sys.path), dict(os.environ), sys.stdout is own_stdout
-    return handlers, limits, paths, signal.set_wakeup_fd(-1), logging.root.level
+    return handlers, limits, paths, logging.root.handlers[:], logging.root.level
 
 before, threads, modules = world(), threading.active_count(), set(sys.modules)
 from app.vendor import another, minimax
@@ -5327,7 +5356,6 @@ new = {name.split(".")[0] for name in set(sys.modules) - modules}
 heavy = {"requests", "urllib3", "argparse", "typing", "dataclasses", "socket", "ssl"}
 assert not new & heavy - set(modules), new
 
-results = []
 def work(module, number):
     words = "%s %d" % (module.__name__, number)
     turn = {"id": number, "messages": [{"role": "user", "content": words}]}
@@ -5335,20 +5363,18 @@ def work(module, number):
     with module.MiniMaxProvider(**options) as client:
         events = list(client.turn(turn, raise_errors=True))
         assert all(event["id"] == number for event in events)
-        results.append(events[-1]["message"]["content"][0]["text"] == words)
+        assert events[-1]["message"]["content"][0]["text"] == words
         try:
-            list(client.turn({"messages": 5}, raise_errors=True))
+            client.complete({"messages": 5})
         except (another.ProviderError, minimax.ProviderError) as error:
-            results.append(type(error) is module.ProviderError)
+            return type(error) is module.ProviderError
 
-jobs = [(module, number) for module in (another, minimax) for number in range(8)]
-pool = [threading.Thread(target=work, args=job) for job in jobs]
-any(thread.start() for thread in pool)
-any(thread.join() for thread in pool)
+with ThreadPoolExecutor(16) as pool:
+    results = list(pool.map(work, [another, minimax] * 8, range(16)))
 while threading.active_count() > threads:
     time.sleep(0.001)  # the ticker ends by itself
 assert world() == before and not seen and own_stdout.getvalue() == "", (world(), before)
-assert results == [True] * 32, results
+assert results == [True] * 16, results
 sys.__stdout__.write("nothing has changed\\n")
 """
 
@@ -6912,15 +6938,12 @@ def readme_blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Obj:
-    """How `launch` runs the README's examples: in a directory that PATH leads to.
-
-    `plexum-minimax` is the file; plexum and systemctl only write down what they were
-    asked.
-    """
+    """How `launch` runs examples: `plexum-minimax` is the file, plexum only an echo."""
     source = shutil.copy(SOURCE, str(tmp_path / "plexum_minimax_provider.py"))
     scripts = {"plexum-minimax": f'exec "{sys.executable}" "{source}" "$@"'}
-    for name in ("plexum", "systemctl"):
-        scripts[name] = f'echo {name} "$@" >>"{tmp_path}/asked"'
+    scripts.update(plexum='echo plexum "$@"', systemctl='echo systemctl "$@"')
+    if not shutil.which("jq"):
+        scripts["jq"] = "cat"
     for name, line in scripts.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
         (tmp_path / name).chmod(0o755)
@@ -6929,76 +6952,59 @@ def stage(tmp_path: Path) -> Obj:
     return {"cwd": str(tmp_path), "env": env}
 
 
-# How the examples in sh begin, in their order, and what they print.
-SHELL_EXAMPLES = {
-    "./install.sh\n": "plexum-minimax",
-    "export MINIMAX_API_KEY=sk-...": "ok\n",
-    "./install.sh --test\n": "1 passed",
-    "plexum agent-add": "",
-    "systemctl": "",
-    'echo \'{"messages":': "ok",
-    "plexum-minimax say --capture": "same",
-}
+# What the examples in sh print, in their order.
+SHELL_OUTPUTS = """It works||ok|1 passed|allowed    in|plexum agent-add --model|systemctl
+    |plexum say --agent-id my-agent --session-id plexum new-session|ok|same""".split(
+    "|"
+)
 
 
-@pytest.mark.parametrize("start", SHELL_EXAMPLES)
-def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path, start: str) -> None:
+def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path) -> None:
+    """All that is shown, in one session; the installer shows it under its numbers."""
     blocks = readme_blocks("sh")
-    assert len(blocks) == len(SHELL_EXAMPLES)
-    [block] = [block for block in blocks if block.startswith(start)]
-    if "install.sh" in block:
-        if not INSTALLER.is_file():
-            pytest.skip("a vendored copy has no install.sh")
-        shutil.copy(str(INSTALLER), str(tmp_path))
-        (tmp_path / "test_provider.py").write_text("def test_stub(): pass\n")
-        (tmp_path / "setup.cfg").touch()
-        stage["env"]["PLEXUM_MINIMAX_CONFIG"] = None
-    if "jq" in block and not shutil.which("jq"):
-        pytest.skip("needs jq")
-    if "export" in block:
-        stage["env"]["MINIMAX_API_KEY"] = None
-    shell = "set -e\n" + block.replace("sk-...", KEY)
-    done = launch(shell=shell, base_url=site.base_url, **stage)
-    output = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0 and SHELL_EXAMPLES[start] in output, output
-    if start in ("plexum agent-add", "systemctl"):
-        assert (tmp_path / "asked").read_text().count("\n") >= block.count("\n")
+    shutil.copy(str(INSTALLER), str(tmp_path))
+    (tmp_path / "test_provider.py").write_text("def test_stub(): pass\n")
+    (tmp_path / "setup.cfg").touch()
+    stage["env"].update(PLEXUM_MINIMAX_CONFIG=None, MINIMAX_API_KEY=None)
+    shell = "\necho @@@@\n".join(["set -e; PATH=$HOME/.local/bin:$PATH", *blocks])
+    done = launch(shell=shell.replace("sk-...", KEY), base_url=site.base_url, **stage)
+    assert done.returncode == 0, done
+    _, *outputs = done.stdout.decode().split("@@@@\n")
+    for block, output, part in zip(blocks, outputs, SHELL_OUTPUTS):
+        assert part.strip() in output, (block, output)
+    assert len(outputs) == len(SHELL_OUTPUTS)
+    steps = re.findall(r"(?m)^  (\d)\. (\S+ \S+)", outputs[0])
+    assert [number for number, _ in steps] == list("123456")
+    for number, command in steps:
+        item = rf"(?ms)^{number}\. (?:(?!^\d\. ).)*^   {re.escape(command)}"
+        assert re.search(item, readme()), (number, command)
 
 
-# A name in an example in Python, and what it prints.
-PYTHON_EXAMPLES = {
-    "provider.complete(request)": r"(?s)ok\[\{'type': 'text', 'text': 'ok'\}\] \{.*\n"
-    r"turn_start\nblock_start\ntext_delta\nblock_end\nturn_end\n$",
-    "subprocess.Popen": r"ok\n \{'id': '1', 'type': 'turn_end', ",
-    "run_tool": r"\[\{'type': 'text', 'text': 'ok'\}\]\n$",
-}
-
-
-@pytest.mark.parametrize("name", PYTHON_EXAMPLES)
-def test_readme_example_in_python_runs(site: Emulator, stage: Obj, name: str) -> None:
-    blocks = readme_blocks("python")
-    assert len(blocks) == len(PYTHON_EXAMPLES)
-    [block] = [block for block in blocks if name in block]
-    if name == "run_tool":
-        site.answer = None
-        site.queue.append(respond(tool_stream('{"city":', ' "Lisbon"}')))
-    done = launch(program=["-W", "error", "-c", block], base_url=site.base_url, **stage)
-    output = done.stdout.decode()
-    assert done.returncode == 0 and re.match(PYTHON_EXAMPLES[name], output), done
-    if name == "run_tool":
-        *_, call_message, results = site.requests[1].json["messages"]
-        assert call_message["content"][-1]["input"] == {"city": "Lisbon"}
-        assert results["content"][0]["content"] == "21 C, sunny"
-
-
-def test_readme_example_of_settings_is_used(site: Emulator) -> None:
-    [block] = readme_blocks("json")
-    config = json.loads(block)
-    options: Obj = {"base_url": site.base_url, "config": config, "env": NO_KEY}
-    assert person("say", "hi", **options).code == 0
-    [request] = site.requests
-    assert request.header("authorization") == ["Bearer " + config["api_key"]]
-    assert request.json["model"] == config["model"]
+def test_readme_in_python(site: Emulator, stage: Obj) -> None:
+    """With the settings that it shows."""
+    config = json.loads(readme_blocks("json")[0])
+    stage["env"].update(NO_KEY)
+    outputs = []
+    for block in readme_blocks("python"):
+        if "run_tool" in block:
+            site.answer = None
+            site.queue.append(respond(tool_stream('{"city":', ' "Lisbon"}')))
+        program = ["-W", "error", "-c", block]
+        done = launch(program=program, base_url=site.base_url, config=config, **stage)
+        assert done.returncode == 0, done
+        outputs.append(done.stdout.decode())
+    library, host, tools = outputs
+    events = "turn_start\nblock_start\ntext_delta\nblock_end\nturn_end\n"
+    assert library.startswith("ok[{'type': 'text', 'text': 'ok'}] {"), library
+    assert library.endswith("}\n" + events), library
+    assert host.startswith("ok\n {'id': '1', 'type': 'turn_end', "), host
+    assert tools == "[{'type': 'text', 'text': 'ok'}]\n"
+    *_, call_message, results = site.requests[-1].json["messages"]
+    assert call_message["content"][-1]["input"] == {"city": "Lisbon"}
+    assert results["content"][0]["content"] == "21 C, sunny"
+    for request in site.requests:
+        assert request.header("authorization") == ["Bearer " + config["api_key"]]
+        assert request.json["model"] == config["model"]
 
 
 def test_readme_shows_a_session_as_it_is(site: Emulator, stage: Obj) -> None:
@@ -7090,10 +7096,9 @@ barriers: dict[str, threading.Barrier] = {}
 
 
 def feed(request: Request) -> Script:
-    """Deltas as the turn's message says.
+    """Stamped deltas as the turn's message says, from when the last turn has come on.
 
-    Each has a stamp; with 0 a second, they leave in one write, and the first one has
-    it.  All begin when the last turn has come, and end when all have sent theirs.
+    With 0 a second, they leave in one write, and the first one has the stamp.
     """
     count, rate, turns = map(int, request.text.split())
     before, after = chunk(sse(text(0, f"@{0:017} lorem"))).split(b"0" * 17)
@@ -7152,12 +7157,9 @@ def serve(turn):
 for line in sys.stdin:
     threading.Thread(target=serve, args=(json.loads(line),)).start()
 """
-CONTENDERS = {
-    "floor": FLOOR,
-    "python3": "import sys; print(sys.stdin.readline(), flush=True); sys.stdin.read()",
-    "pass": "pass",
-    "import requests": "import requests",
-}
+IDLE = "import sys; print(sys.stdin.readline(), flush=True); sys.stdin.read()"
+CONTENDERS = {"floor": FLOOR, "python3": IDLE}
+CONTENDERS.update({line: line for line in ("pass", "import requests")})
 
 
 class Race:
@@ -7173,14 +7175,13 @@ class Race:
         config = {"max_concurrent_turns": 1000, "max_retries": 0}
         self.env = environment(home, self.server.recv(), config)
         self.commands = {n: [sys.executable, "-c", c] for n, c in CONTENDERS.items()}
-        ours = [sys.executable, SOURCE]
-        self.commands.update(ours=ours, file=ours)
+        self.commands["ours"] = self.commands["file"] = [sys.executable, SOURCE]
         if INSTALLER.is_file():
             env = dict(self.env, PLEXUM_PROFILE_ROOT=home, PYTHON=sys.executable)
-            command = ["sh", str(INSTALLER), "--offline", "--no-demo"]
+            command = ["sh", str(INSTALLER), "--offline", "--no-demo", "--no-link"]
             subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
-            plugins = Path(home, "plugins", "plexum-minimax-provider")
-            self.commands["ours"] = [str(plugins / LAUNCHER)]
+            folder = f"{home}/plugins/plexum-minimax-provider"
+            self.commands["ours"] = [f"{folder}/{LAUNCHER}"]
 
     def racer(self, name: str) -> Any:
         """A contender's process, which ends with its input."""
@@ -7200,14 +7201,10 @@ class Race:
 
     def start(self) -> None:
         """New processes: to their first line, else to their end."""
-        describe, turn = {"type": "describe"}, ask("10 0 1", id="a")
-        for figure, name, *lines in (
-            ("describe", "ours", describe),
-            ("describe", "file", describe),
-            ("describe", "pass"),
-            ("first event", "ours", turn),
-            ("first event", "import requests"),
-        ) * 15:
+        turn = ask("10 0 1", id="a")
+        starts: Any = [("describe", n, {"type": "describe"}) for n in ("ours", "file")]
+        starts += [("describe", "pass"), ("first event", "ours", turn)]
+        for figure, name, *lines in [*starts, ("first event", "import requests")] * 15:
             began = time.monotonic()
             with self.racer(name) as racer:
                 self.play(racer, *lines) if lines else racer.wait()
@@ -7238,8 +7235,7 @@ class Race:
             self.samples["memory", name].append(kilobytes / 1024)
 
 
-# Figure, whose it is, what it is compared with; the limit is so many times that, and so
-# much more; which quantile.
+# Figure, whose, against what; the limit, so many times that and so much more; quantile.
 LIMITS_OF_FIGURES: list[tuple[str, str, str, float, float, float]] = [
     ("describe", "ours", "pass", 2, 0, 0.5),
     ("describe", "file", "pass", 5, 0, 0.5),
@@ -7255,7 +7251,7 @@ def figures(samples: Any) -> Iterator[str]:
     """A row for each figure that was measured, and whether it keeps its limit."""
     for figure, name, against, times, plus, share in LIMITS_OF_FIGURES:
         if (figure, name) in samples:
-            measured = sorted(samples[figure, name]), sorted(samples[figure, against])
+            measured = [sorted(samples[figure, each]) for each in (name, against)]
             value, base = (numbers[int(share * len(numbers))] for numbers in measured)
             limit = base * times + plus
             row = f"{figure}, {name}: {value:.2f}; {against} {base:.2f}, "

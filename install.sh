@@ -181,7 +181,7 @@ def set_up(config, launcher, region, is_key_given, is_offline):
         sys.exit(4 if has_key else 5)
     say("checking the key with MiniMax, which spends no tokens ...")
     rows = check(launcher, PLEXUM_MINIMAX_CONFIG=config)
-    for region in [row["settings"]["region"] for row in rows if row.get("settings")]:
+    for region in [row["settings"]["region"] for row in rows if "region" in row.get("settings", {})]:
         save(config, region=region)
         say("stored: region " + region)
         rows = check(launcher, PLEXUM_MINIMAX_CONFIG=config)

@@ -3201,21 +3201,11 @@ def explain(
     _, kind, wallet, other_kind = key_kind(values["api_key"])
     model = canonical_model(model or values["model"])
     facts = model_facts(model)
-    braces = {
-        "host": host,
-        "url": url,
-        "region": region,
-        "other_region": other,
-        "other_host": host_of(REGIONS[other]),
-        "base": REGIONS[values["region"]],
-        "key_kind": kind,
-        "other_key_kind": other_kind,
-        "wallet": wallet,
-        "model": model,
-        "models": " or ".join(name for name in CURRENT_MODELS if name != model),
-        "context": facts.context_window if facts else "available",
-        **words,
-    }
+    braces = {"host": host, "url": url, "base": REGIONS[values["region"]], **words}
+    braces.update(region=region, other_region=other, other_host=host_of(REGIONS[other]))
+    braces.update(key_kind=kind, wallet=wallet, other_key_kind=other_kind)
+    braces.update(model=model, context=facts.context_window if facts else "available")
+    braces["models"] = " or ".join(name for name in CURRENT_MODELS if name != model)
     error.explain(braces)
     return error.to_dict()
 
@@ -3241,11 +3231,10 @@ def no_key(settings: Settings) -> ProviderError:
 
 
 class Capture:
-    """One turn's file of JSON lines, without keys, that only its owner can read.
+    """What happened in one turn, for a file that only its owner can read.
 
-    The first row, `head`, holds the request and the settings.  A row for each attempt
-    follows, and one for the turn's last event.  They are written when the turn is over;
-    if that fails, a line is logged and the turn is unharmed.
+    The file is one JSON object in one line, without keys: `fields`.  It is written when
+    the turn is over; if that fails, a line is logged and the turn is unharmed.
     """
 
     VERSION = 4
@@ -3259,96 +3248,87 @@ class Capture:
     )
 
     def __init__(self, values: JSON, request: Any, words: JSON) -> None:
-        seconds, micros = divmod(time.time_ns() // 1000, 10**6)
-        now = time.gmtime(seconds)
         self._folder, self._level = values["capture_dir"], values["log_level"]
-        name = time.strftime("%Y%m%dT%H%M%S", now)
-        # No two captures that a process has at the same time have the same id().
-        name += f".{micros:06d}Z-{os.getpid()}-{id(self)}.jsonl"
-        self.path = os.path.join(self._folder, name)
         self._began = time.monotonic()
-        self._size = 0  # bytes read so far
+        self.size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
-        self.head: JSON = {
-            "capture": self.VERSION,
-            "plugin": __version__,
-            "python": sys.version.split()[0],
-            "system": sys.platform,
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
+        self.fields: JSON = {
             "key": key_kind(values["api_key"])[0],
             "words": words,
             "settings": {k: v for k, v in values.items() if k not in self.LEFT_OUT},
             "request": request,
             "images": {},  # what `read_image()` returned, by path
+            "sent": None,  # the URL and the body
+            "attempts": [],
+            "event": None,  # the last one, if the turn was not abandoned before it
         }
-        self._rows = [self.head]
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._began, 6)
 
     def note(self, data: bytes) -> None:
-        """Keep what was just read, for the row of the attempt."""
-        if self._size <= self.MAX_FILE:  # the file is too large anyway
-            self._size += len(data)
+        """Keep what was just read, until the attempt is over."""
+        self.size += len(data)
+        if self._folder and self.size <= self.MAX_FILE:
             self._reads.append((self._seconds(), data))
 
-    def add_attempt(self, exchange: Any, failure: JSON | None) -> None:
+    def add_attempt(self, exchange: Any, failure: list[Any]) -> None:
         """Add an attempt that is over; `exchange` is None if there was no answer."""
-        whole = b"".join(data for _, data in self._reads)
-        row: JSON = {"t": self._seconds(), "status": 0, "arrived": 0, "headers": {}}
+        row: JSON = {"status": 0, "arrived": 0, "headers": {}}
         if exchange is not None:
-            headers = {name: exchange.header(name) for name in self.HEADERS}
-            row["headers"] = {name: value for name, value in headers.items() if value}
-            row.update(status=exchange.status, arrived=exchange.arrived)
-        row["failure"] = failure
+            row = {"status": exchange.status, "arrived": exchange.arrived}
+            row["headers"] = {name: exchange.header(name) for name in self.HEADERS}
         row["reads"] = [(moment, len(data)) for moment, data in self._reads]
         # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
-        row["data"] = whole.decode("utf-8", "surrogateescape")
-        self._rows.append(row)
+        data = b"".join(data for _, data in self._reads)
+        row["data"] = data.decode("utf-8", "surrogateescape")
+        row.update(failure=failure, ended=self._seconds())
+        self.fields["attempts"].append(row)
         self._reads = []
 
-    def add_end(self, event: JSON) -> None:
-        """Add the event that ended the turn."""
-        self._rows.append({"event": event, "libraries": library_versions()})
-
     def write(self) -> None:
-        """Write the file; never raises.
+        """Write the file, if the settings ask for it; never raises.
 
         A disk may hang, so the turn waits for 3 seconds at most.
         """
         scope = Scope()  # not the turn's: a turn that was cancelled is captured, too
         scope.arm("files", 3.0)
         try:
-            scope.call(self._save)
+            if self._folder:
+                scope.call(self._save)
         except Exception as error:
             reason = getattr(error, "strerror", "") or error
-            text = f"{self.path}: this turn is not captured: {reason}"
+            text = f"{self._folder}: this turn is not captured: {reason}"
             log(text, "warning", self._level)
 
     def _save(self) -> None:
         """Write the file under another name first, so that it is never half-written."""
         from tempfile import mkstemp
 
-        data = b"".join(map(self._line, self._rows))
-        if len(data) > self.MAX_FILE:
+        seconds, micros = divmod(time.time_ns() // 1000, 10**6)
+        at = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)) + f".{micros:06d}Z"
+        fields = {"capture": self.VERSION, "plugin": __version__, "at": at}
+        fields.update(python=sys.version.split()[0], system=sys.platform)
+        fields.update(libraries=library_versions(), **self.fields)
+        # Masked as a whole: the reads of the network may cut a key.
+        fields = SECRETS.value(fields)
+        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
+        data = text.encode("utf-8", "backslashreplace")
+        if max(len(data), self.size) > self.MAX_FILE:
             raise ValueError(f"it is larger than {self.MAX_FILE // MIB} MiB")
         os.makedirs(self._folder, 0o700, exist_ok=True)
         self._make_room()
+        # No two captures that a process has at the same time have the same id().
+        name = f"{at}-{os.getpid()}-{id(self)}.jsonl"
         # It creates a new file that only its owner can read, never through a link.
-        fd, part = mkstemp(".part", os.path.basename(self.path), self._folder)
+        fd, part = mkstemp(".part", name, self._folder)
         try:
             with open(fd, "wb") as file:
                 file.write(data)
-            os.replace(part, self.path)
+            os.replace(part, os.path.join(self._folder, name))
         except OSError:
             os.unlink(part)
             raise
-
-    @staticmethod
-    def _line(row: JSON) -> bytes:
-        """A row of a capture, masked, as UTF-8."""
-        text = json.dumps(SECRETS.value(row), ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "backslashreplace") + b"\n"
 
     def _make_room(self, count: int = 499, room: int = 480 * MIB) -> None:
         """Keep the newest `count` captures of `room` bytes together; remove the rest."""
@@ -3358,11 +3338,11 @@ class Capture:
         # The names begin with the time.
         entries = sorted(os.scandir(self._folder), key=lambda e: e.name, reverse=True)
         for entry in entries:
-            if not re.fullmatch(pattern, entry.name, re.ASCII):
-                continue
-            # Another process may remove it at the same time, or another user own it.
-            with suppress(OSError):
-                if entry.is_file(follow_symlinks=False):
+            if re.fullmatch(pattern, entry.name) and entry.is_file(
+                follow_symlinks=False
+            ):
+                # Another process may remove it meanwhile, or another user own it.
+                with suppress(OSError):
                     count -= 1
                     room -= entry.stat(follow_symlinks=False).st_size
                     if count < 0 or room < 0:
@@ -3383,21 +3363,23 @@ class Turn:
 
     def __init__(self, request: Any, scope: Scope, world: Any) -> None:
         self._request, self._scope, self._world = request, scope, world
-        self._values = default_values()
+        self._use(default_values())
         self._url = ""
         self._asked = ""  # the model that the request asks for
         self._deadline = _NEVER  # of the whole turn
-        self._capture: Capture | None = None
         self._ready: Batch = []  # the events of the next batch
         self._attempts = 0
         self._last_heartbeat = -_NEVER
         self._begin_attempt()
 
+    def _use(self, values: JSON) -> None:
+        self._values = values
+        self._capture = Capture(values, self._request, self._world.words)
+
     def _begin_attempt(self) -> None:
         self._translator = EventTranslator(self._asked)
         self._exchange: Any = None
         self._request_id: str | None = None
-        self._bytes = 0
         self._first_event: int | None = None  # in milliseconds, see _ms()
 
     def _ms(self) -> int:
@@ -3411,16 +3393,17 @@ class Turn:
         finally:
             if self._exchange is not None:
                 self._exchange.close()
-            if self._capture is not None:
-                self._capture.write()
+            self._capture.write()
 
     def _run(self) -> Iterator[Batch]:
         failure: ProviderError | None = None
         try:
-            body = self._prepare()
-            if self._ready:
-                yield self._take_ready()
-            yield from self._serve(body)
+            body, retry = self._prepare(), {"delay": 0}
+            while retry:
+                if self._ready:
+                    yield self._take_ready()
+                self._world.sleep(retry["delay"])
+                retry = yield from self._attempt(body)
         except Cancelled as error:
             forget(error)
             self._translator.stop_reason = CANCELLED
@@ -3433,8 +3416,7 @@ class Turn:
         self._ready.extend(self._translator.close())
         self._ready.append(self._end(failure))
         batch = self._take_ready()
-        if self._capture is not None:
-            self._capture.add_end(batch[-1])
+        self._capture.fields["event"] = batch[-1]
         yield batch
         if self._exchange is not None:
             self._exchange.drain()
@@ -3448,14 +3430,13 @@ class Turn:
         """Return the body of the request; add warnings about it to the ready events."""
         self._scope.check()
         settings = self._world.load()
-        self._values = values = settings.values
+        self._use(settings.values)
+        values = self._values
         base = base_url_of(values)
         self._url, self._scope.host = base + MESSAGES_PATH, host_of(base)
         self._scope.start(values["turn_timeout"])
         self._deadline = self._world.now() + values["turn_timeout"]
         raise_problem(settings)
-        if values["capture_dir"]:
-            self._capture = Capture(values, self._request, self._world.words)
         names = ("model", "max_tokens_default", "effort")
         model, tokens, effort = (values[name] for name in names)
         request, read_image = self._request, self._read_image
@@ -3470,8 +3451,7 @@ class Turn:
             raise ProviderError("invalid_request", text)
         asked = body["model"] if isinstance(body["model"], str) else model
         self._asked = printable(asked, 200)
-        if self._capture is not None:
-            self._capture.head["sent"] = {"url": self._url, "body": body}
+        self._capture.fields["sent"] = {"url": self._url, "body": body}
         return data
 
     def _read_image(self, path: str) -> JSON:
@@ -3482,35 +3462,24 @@ class Turn:
             source: JSON = self._world.read_image(path)
         except (ValueError, ProviderError) as error:  # the latter if the disk hangs
             source = {"problem": str(error)}
-        if self._capture is not None:
-            self._capture.head["images"][path] = source
+        self._capture.fields["images"][path] = source
         if "problem" in source:
             raise ValueError(source["problem"])
         return source
 
     # Attempts
 
-    def _serve(self, body: bytes) -> Iterator[Batch]:
-        """Yield events until an attempt succeeds; raise the error of the last one."""
-        while True:
-            self._attempts += 1
-            try:
-                yield from self._attempt(body)
-                return
-            except ProviderError as error:
-                forget(error)
-                retry = self._retry(error)
-            self._ready.append(retry)
-            yield self._take_ready()
-            self._world.sleep(retry["delay"])
+    def _attempt(self, body: bytes) -> Generator[Batch, None, JSON]:
+        """Send the request, and yield events until its message is complete.
 
-    def _attempt(self, body: bytes) -> Iterator[Batch]:
-        """Send the request, and yield events until its message is complete."""
+        Returns the `retry` event if another attempt follows, or raises the error.
+        """
+        self._attempts += 1
         self._begin_attempt()
-        began, post = self._ms(), self._world.post
+        post, key, values = self._world.post, self._values["api_key"], self._values
+        began, size = self._ms(), self._capture.size
         try:
-            exchange = post(self._url, self._values["api_key"], body, self._values)
-            self._exchange = exchange
+            self._exchange = exchange = post(self._url, key, body, values)
             request_id = exchange.header(*REQUEST_ID_HEADERS)
             self._request_id = printable(request_id, 200) or None
             try:
@@ -3525,9 +3494,14 @@ class Turn:
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
-            self._end_attempt(began, error)
-            raise
-        self._end_attempt(began, None)
+            self._end_attempt(began, size, error)
+            if not isinstance(error, ProviderError):
+                raise
+            forget(error)
+            self._ready.append(self._retry(error))
+            return self._ready[-1]
+        self._end_attempt(began, size, None)
+        return {}
 
     def _stream(self, exchange: Any) -> Iterator[Batch]:
         """Yield the events of the body, until its message is complete."""
@@ -3536,12 +3510,12 @@ class Turn:
             # 10 seconds: the text of an error is not worth a longer wait.
             seconds = min(10.0, self._values["idle_timeout"])
             body = exchange.read_rest(MAX_ERROR_BODY, seconds)
-            self._note(body)
+            self._capture.note(body)
             raise refusal(exchange, body, self._url, "an event stream")
         opening = b""  # quoted by the error of an answer that is not a stream
         while True:
             chunk = exchange.read()
-            self._note(chunk)
+            self._capture.note(chunk)
             opening += chunk if len(opening) < 8192 else b""
             payloads: Batch = []
             try:
@@ -3566,11 +3540,6 @@ class Turn:
         place = "inside a block" if has_reason else "before its stop reason"
         raise ProviderError("stream_cut", f"the answer ended {place}")
 
-    def _note(self, data: bytes) -> None:
-        self._bytes += len(data)
-        if self._capture is not None:
-            self._capture.note(data)
-
     def _translate(self, payloads: Batch) -> None:
         """Add the events of one read to the ready ones, and limit the next read."""
         translator, is_news = self._translator, False
@@ -3593,24 +3562,24 @@ class Turn:
             longest = 5.0 if translator.complete else _NEVER
             self._scope.arm("idle", min(self._values["idle_timeout"], longest))
 
-    def _end_attempt(self, began: int, error: BaseException | None) -> None:
+    def _end_attempt(self, began: int, size: int, error: BaseException | None) -> None:
         """Record in capture and log how the attempt ended; close it if it failed."""
-        exchange, outcome, cause = self._exchange, self._translator.stop_reason, ""
-        failure: JSON | None = None
+        exchange, failure = self._exchange, []
+        facts: JSON = {"outcome": self._translator.stop_reason}
         if isinstance(error, ProviderError):
-            failure, outcome, cause = self._explained(error), error.code, error.cause
+            self._explained(error)
+            facts["outcome"], facts["cause"] = error.code, error.cause or None
+            failure = [error.code, error.message, error.hint, error.retryable]
             # The messages of these errors quote no content.
-            if outcome in ("network", "timeout", "stream_cut", "empty_response"):
-                cause = cause or error.message
+            if error.code in ("network", "timeout", "stream_cut", "empty_response"):
+                facts["cause"] = error.cause or error.message
         elif error is not None:
-            is_bug = not isinstance(error, (Cancelled, GeneratorExit))
-            outcome, failure = "internal" if is_bug else CANCELLED, {"code": CANCELLED}
-        if self._capture is not None:
-            self._capture.add_attempt(exchange, failure)
-        facts = {"outcome": outcome, "bytes": self._bytes, "ms": self._ms() - began}
+            facts["outcome"], failure = CANCELLED, [CANCELLED]
         if exchange is not None:
             facts.update(status=exchange.status, new_connection=not exchange.is_kept)
-        self._log("attempt", **facts, cause=cause or None)
+        facts.update(bytes=self._capture.size - size, ms=self._ms() - began)
+        self._log("attempt", facts)
+        self._capture.add_attempt(exchange, failure)
         if error is not None and exchange is not None:
             exchange.close()
             self._exchange = None
@@ -3637,33 +3606,30 @@ class Turn:
     def _end(self, failure: ProviderError | None) -> JSON:
         """The last event, `turn_end` or `error`, which is also logged."""
         translator, message = self._translator, self._translator.message()
-        usage: JSON = {"usage": dict(translator.usage) or None}
-        cost = cost_usd(translator.model, translator.usage)
-        if cost is not None and translator.is_charged:
-            usage["cost_usd"] = cost
-        timing = {"first_event_ms": self._first_event, "total_ms": self._ms()}
-        timing["attempts"] = self._attempts
-        error: JSON = {}
+        usage, error = dict(translator.usage), {}
         if failure is None:
-            ids = {"model": translator.model, "message_id": translator.message_id}
             event: JSON = {"type": TURN_END, "stop_reason": translator.stop_reason}
-            event.update(message=message, **ids, **usage, request_id=self._request_id)
+            event.update(message=message, model=translator.model)
+            event.update(message_id=translator.message_id, request_id=self._request_id)
         else:
             error = self._explained(failure)
-            event = {"type": ERROR, "error": error}
-            event.update(model=translator.model or self._asked or None, **usage)
-            event["partial"] = message
-        facts = {**translator.usage, **event, **error, **timing}
+            model = translator.model or self._asked or None
+            event = {"type": ERROR, "error": error, "model": model, "partial": message}
+        event["usage"] = usage or None
+        cost = cost_usd(translator.model, usage)
+        if cost is not None and translator.is_charged:
+            event["cost_usd"] = cost
+        timing = {"first_event_ms": self._first_event, "total_ms": self._ms()}
+        event["timing"] = {**timing, "attempts": self._attempts}
         names = "http_status provider_code model first_event_ms total_ms attempts "
         names += "input_tokens cache_read_input_tokens output_tokens cost_usd "
         names += "request_id"
+        facts = {**usage, **event, **error, **event["timing"]}
+        facts = {name: facts.get(name) for name in names.split()}
         self._log(
-            "turn",
-            outcome=error.get("code") or translator.stop_reason,
-            **{name: facts.get(name) for name in names.split()},
-            capture=self._capture and self._capture.path,
+            "turn", {"outcome": error.get("code") or event.get("stop_reason"), **facts}
         )
-        return {**event, "timing": timing}
+        return event
 
     def _explained(self, error: ProviderError) -> JSON:
         """`error` as an object for events, with a hint for this host, model and key."""
@@ -3672,7 +3638,7 @@ class Turn:
         words = self._world.words
         return explain(error, self._values, self._url, self._asked, words)
 
-    def _log(self, what: str, **facts: Any) -> None:
+    def _log(self, what: str, facts: JSON) -> None:
         if self._values["log_level"] == "info":
             name = id_of(self._request)
             name = None if name is None else printable(str(name), 80)
@@ -3875,73 +3841,55 @@ class MiniMaxProvider:
 class Recording:
     """A captured turn, as the world of its replay.
 
-    `add()` takes the rows of the capture.  It is also the exchange of the attempt that
-    `post()` returned last.
+    It is also the exchange of the attempt that `post()` returned last.
     """
 
     is_whole, is_kept = True, False  # there is no socket to ask for more
     header = Exchange.header
 
-    def __init__(self) -> None:
-        self.scope = Scope()
-        self.seconds = 0.0  # the clock of the recording
-        self.head: JSON = {}
-        self.end: JSON = {}  # the last event
-        self.sent: JSON | None = None  # what the replay would send
-        self._values = default_values()
-        self._attempts: Any = deque()  # those that are still to come
-
-    def add(self, row: Any) -> None:
-        """Take the next row.  Nothing that comes from the file is used unless it has
-        passed here; a value that is wrong raises one of DAMAGE."""
-        if not self.head:
-            if row["capture"] != Capture.VERSION:
-                raise ValueError(
-                    f"it is not of version {Capture.VERSION} of the format"
-                )
-            self._add_head(row)
-        elif "event" in row:
-            self.end = {**row["event"], "timing": row["event"]["timing"]["attempts"]}
-        else:
-            self._add_attempt(row)
-
-    def _add_head(self, row: JSON) -> None:
-        for name, value in row["settings"].items():
-            if name in OPTIONS and name not in Capture.LEFT_OUT:
-                self._values[name] = check_value(name, value, "settings")
-        # The key is not in the capture, but hints depend on its kind.
-        self._values["api_key"] = key_kind(row["key"])[0] + "***"
+    def __init__(self, fields: Any) -> None:
+        """Check and convert the `fields` of a capture, so that nothing in them can
+        harm the replay.  A wrong one raises what Python raises for it."""
+        if fields["capture"] != Capture.VERSION:
+            text = f"this program reads version {Capture.VERSION} of the format"
+            raise ValueError(text)
+        left_out = dict.fromkeys(Capture.LEFT_OUT)  # None is the default
+        provider = MiniMaxProvider(**{**fields["settings"], **left_out})
+        # Hints depend on the kind of the key.
+        provider._values["api_key"] = key_kind(fields["key"])[0] + "***"
+        self.load = provider.load
         names = ("environment", "command")
-        self.words = {name: str(row["words"][name]) for name in names}
+        self.words = {name: str(fields["words"][name]) for name in names}
         self._images = {
             path: {name: str(value) for name, value in source.items()}
-            for path, source in row["images"].items()
+            for path, source in fields["images"].items()
         }
-        self.request, self.head = row["request"], row
+        self.fields, self.request = fields, fields["request"]
+        self.sent: JSON | None = None  # what the replay would send
+        # Of the times, only the number of attempts is compared.
+        fields["event"]["timing"] = fields["event"]["timing"]["attempts"]
+        self.scope = Scope()
+        self.seconds = 0.0  # the clock of the recording
+        self._attempts = deque(map(self._attempt, fields["attempts"]))
 
-    def _add_attempt(self, row: JSON) -> None:
+    @staticmethod
+    def _attempt(row: JSON) -> JSON:
         from io import BytesIO
 
         data = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
         reads = deque((moment, data.read(size)) for moment, size in row["reads"])
-        times = [row["t"], row["arrived"], *(moment for moment, _ in reads)]
+        times = [row["ended"], row["arrived"], *(moment for moment, _ in reads)]
         if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
             raise ValueError("a time is too large or negative")
-        failure = row["failure"]
         error: Exception | None = None
-        if failure is not None and failure["code"] in ERRORS:
-            message, hint = str(failure["message"]), str(failure["hint"])
-            is_retryable = bool(failure["retryable"])
-            error = ProviderError(failure["code"], message, hint, is_retryable)
-        elif failure is not None:
-            error = Cancelled()
-        answer = (int(row["status"]), dict(row["headers"]), row["arrived"])
-        self._attempts.append((answer, reads, error, row["t"]))
+        if row["failure"]:
+            is_error = row["failure"][0] in ERRORS
+            error = ProviderError(*row["failure"][:4]) if is_error else Cancelled()
+        status, headers = int(row["status"]), dict(row["headers"])
+        checked = {"status": status, "headers": headers, "reads": reads, "error": error}
+        return {**row, **checked}
 
     # The world of a turn
-
-    def load(self) -> Settings:
-        return Settings(self._values, {}, [], "", 0, [])
 
     def read_image(self, path: str) -> JSON:
         return self._images.get(path, {"problem": "not recorded"})
@@ -3950,15 +3898,14 @@ class Recording:
         return self.scope.accepted + self.seconds
 
     def sleep(self, seconds: float) -> None:
-        if not self._attempts:  # the turn was cancelled in this wait
+        if not self._attempts:  # the turn was cancelled before a further one
             raise Cancelled
 
     def post(self, url: str, key: str, body: bytes, values: JSON) -> Recording:
         self.sent = {"url": url, "body": parsed(body.decode())}
-        if not self._attempts:
-            raise Cancelled
-        answer, self._reads, self._failure, self._ends = self._attempts.popleft()
-        (self.status, self.headers, self.arrived), self.ended = answer, False
+        self._row = row = self._attempts.popleft()
+        self.status, self.headers = row["status"], row["headers"]
+        self.arrived, self.ended = row["arrived"], False
         if not self.status:
             self.read()  # raises the error that came instead of an answer
         return self
@@ -3970,13 +3917,13 @@ class Recording:
 
         A cancel takes effect with the last piece, another failure after it.
         """
-        data = b""
-        if self._reads:
-            self.seconds, data = self._reads.popleft()
-        elif self._failure is not None:
-            self.seconds = self._ends
-            raise self._failure
-        if not self._reads and isinstance(self._failure, Cancelled):
+        reads, error, data = self._row["reads"], self._row["error"], b""
+        if reads:
+            self.seconds, data = reads.popleft()
+        elif error is not None:
+            self.seconds = self._row["ended"]
+            raise error
+        if not reads and isinstance(error, Cancelled):
             self.scope.cancel()
         self.ended = not data
         return data
@@ -3992,23 +3939,16 @@ class Recording:
 
 
 def read_capture(path: str) -> Recording:
-    """The capture at `path`.  Raises ValueError that names the line, or OSError.
-
-    It may come from a stranger, and anything may be wrong with it.
-    """
+    """The turn in the capture at `path`.  Raises OSError, or ValueError if there is
+    anything wrong with it: it may come from a stranger."""
     data, _ = read_file(path, Capture.MAX_FILE)
-    recording, number = Recording(), 0
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
-        try:  # a row nests the values of a turn some levels deeper
-            recording.add(load_json(line.decode("utf-8"), MAX_DEPTH + 20))
-        except (ValueError, ProviderError) as error:
-            raise ValueError(f"line {number}: {error}") from None
-        except (LookupError, TypeError, AttributeError, OverflowError):
-            text = f"line {number}: a value is missing, or of the wrong kind"
-            raise ValueError(text) from None
-    if not recording.end:
-        raise ValueError(f"line {number}: the capture stops before the turn's end")
-    return recording
+    try:  # a capture nests the values of a turn some levels deeper
+        return Recording(load_json(data.decode("utf-8"), MAX_DEPTH + 20))
+    except (ValueError, ProviderError) as error:
+        raise ValueError(f"not a whole capture: {error}") from None
+    except (LookupError, TypeError, AttributeError, OverflowError):
+        text = "not a whole capture: a value is missing, or of the wrong kind"
+        raise ValueError(text) from None
 
 
 def replay(recording: Recording, emit: Callable[[float, JSON], object]) -> str:
@@ -4020,9 +3960,9 @@ def replay(recording: Recording, emit: Callable[[float, JSON], object]) -> str:
     for batch in Turn(recording.request, recording.scope, recording).batches():
         for event in batch:
             emit(recording.seconds, event)
-    now = {**event, "timing": event["timing"]["attempts"]}
-    unlike = difference(recording.head.get("sent"), recording.sent)
-    return unlike or difference(recording.end, now)
+    fields, attempts = recording.fields, {"timing": event["timing"]["attempts"]}
+    unlike = difference(fields["sent"], recording.sent)
+    return unlike or difference(fields["event"], {**event, **attempts})
 
 
 def difference(before: Any, now: Any, path: str = "") -> str:
@@ -5795,7 +5735,7 @@ def _replay(options: Any, provider: MiniMaxProvider) -> int:
         recording = read_capture(options.file)
         if not options.json:
             names = ("at", "plugin", "python", "system")
-            at, *versions = map(recording.head.get, names)
+            at, *versions = map(recording.fields.get, names)
             text = "captured {} by version {}, Python {}, {}".format(at, *versions)
             out(printable(text, 200) + "\n")
         unlike = replay(recording, show)

@@ -6509,17 +6509,18 @@ def test_log_level_decides_what_is_logged(emulator: Emulator) -> None:
 # --- captures, and their replay
 
 
-def rows_of(path: Path) -> list[Obj]:
-    """The rows of a capture: whole lines of JSON, for the owner only, without key."""
+def fields_of(path: Path) -> Obj:
+    """What a capture holds: one line of JSON, for the owner only, without key."""
     data = path.read_bytes()
     check_secret(data)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert data.endswith(b"\n")
-    rows = [json.loads(line) for line in data.decode("utf-8").split("\n")[:-1]]
-    content = "".join(row.get("data", "") for row in rows)
+    assert data.endswith(b"}\n") and data.count(b"\n") == 1
+    fields: Obj = json.loads(data.decode("utf-8"))
+    content = "".join(attempt["data"] for attempt in fields["attempts"])
     check_secret(content.encode("utf-8", "replace"))
-    assert {"capture", "plugin", "python", "system", "at", "request"} <= set(rows[0])
-    return rows
+    names = {"capture", "plugin", "python", "system", "at", "request", "event"}
+    assert names <= set(fields)
+    return fields
 
 
 def replayed(path: Path, *options: str) -> tuple[int, list[Obj], str]:
@@ -6584,9 +6585,9 @@ def test_turn_is_replayed(emulator: Emulator, tmp_path: Path, name: str) -> None
     assert outcome in (end.get("stop_reason"), end.get("error", {}).get("code"))
     assert folder.stat().st_mode & 0o777 == 0o700
     [path] = folder.iterdir()
-    rows = rows_of(path)
-    assert {**rows[-1]["event"], "id": "t1"} == end
-    assert "key" in name or rows[0]["request"] == {"id": "t1", **turn}
+    fields = fields_of(path)
+    assert {**fields["event"], "id": "t1"} == end
+    assert "key" in name or fields["request"] == {"id": "t1", **turn}
     check_replay(path, answer.lines)
 
 
@@ -6618,7 +6619,7 @@ def test_key_in_pieces_is_masked(emulator: Emulator, tmp_path: Path, size: int) 
     with Plugin(emulator.base_url, config, check_key=False) as plugin:
         assert plugin.turn(ask()).text == plugin.turn(ask()).text == KEY
     for path in tmp_path.iterdir():
-        end = rows_of(path)[-1]["event"]
+        end = fields_of(path)["event"]
         assert "*" * 30 in end["message"]["content"][0]["text"]
         assert provider.main(["replay", str(path)]) == 0
 
@@ -6706,15 +6707,15 @@ ALTERED: list[tuple[str, str, int, str]] = [
     ('"status":529', '"status":429', 0, ""),  # either is tried again
     ("data: {", "dat8: {", 1, ""),
     ('"max_retries":3', '"max_retries":0', 1, ""),
-    ('"t":', '"u":', 2, "line 2: a value is missing"),
-    (r'"t":[\d.]+', '"t":1e306', 2, "line 2: a time"),
-    ('"idle_timeout":', '"idle_timeout":-', 2, "line 1: settings: idle_timeout"),
-    ('"status":', '"status";', 2, "line 2: Expecting ':'"),
-    ('"data":"', '"dada":"', 2, "line 2: a value is missing"),
-    (r"\n", "\n\udcff\n", 2, "line 2: 'utf-8'"),
-    (r'"capture":\d+', '"capture":99', 2, "line 1: it is not of version"),
-    (r"(?s).*", "", 2, "line 0"),
-    (r"...\n\Z", "", 2, ": the capture stops"),
+    ('"ended":', '"endet":', 2, "a value is missing"),
+    (r'"ended":[\d.]+', '"ended":1e306', 2, "a time"),
+    ('"idle_timeout":', '"idle_timeout":-', 2, "idle_timeout must be"),
+    ('"status":', '"status";', 2, "Expecting ':'"),
+    ('"data":"', '"dada":"', 2, "a value is missing"),
+    (r"\n", "\n\udcff\n", 2, "'utf-8'"),
+    (r'"capture":\d+', '"capture":99', 2, "this program reads version"),
+    (r"(?s).*", "", 2, "Expecting value"),
+    (r"...\n\Z", "", 2, "Expecting ',' delimiter"),
 ]
 
 
@@ -6741,7 +6742,7 @@ def test_left_turn_drops_its_connection(emulator: Emulator, tmp_path: Path) -> N
         events.close()
         assert emulator.wait_request().gone.wait(DEADLINE)
     [path] = tmp_path.iterdir()
-    assert "event" not in rows_of(path)[-1]
+    assert fields_of(path)["event"] is None
     for name in (path, tmp_path, tmp_path / "none"):
         code, _, verdict = replayed(name)
         assert code == 2 and str(name) in verdict
@@ -6829,30 +6830,31 @@ def test_hung_disk_stops_nothing(emulator: Emulator, tmp_path: Path, what: str) 
         assert plugin.close() == 0
 
 
-HOSTILE_ROWS: dict[str, Callable[[Obj], object]] = {
-    "a time that is no time": lambda row: row.update(t=10**400),
-    "a list for each object": lambda row: row.update({k: [] for k in row}),
-    "a template": lambda row: row.update(hint="{host:>1572864000}", url="{x.y}"),
-    "nothing": lambda row: row.clear(),
-}
+# What stands in place of any value of a capture, one at a time.
+HOSTILE: list[Any] = [10**400, -1, 1e306, [], {}, "", None, "{host:>1572864000}"]
 
 
-@pytest.mark.parametrize("name", HOSTILE_ROWS)
-def test_hostile_capture_is_safe(emulator: Emulator, tmp_path: Path, name: str) -> None:
-    emulator.answer = lambda request: refuse(401, api_error("no"))
-    with python_client(emulator, capture_dir=str(tmp_path / "c")) as client:
-        list(client.turn(ask()))
-    [capture] = (tmp_path / "c").iterdir()
-    rows = [json.loads(line) for line in capture.read_text().splitlines()]
-    for number in range(len(rows)):
-        changed = copy.deepcopy(rows)
-        HOSTILE_ROWS[name](changed[number])
-        path = tmp_path / "a\x1b[2J\nb.jsonl"
-        path.write_text("".join(dump(row) + "\n" for row in changed))
-        done = here("replay", str(path))
-        assert done.code in (0, 1, 2) and "\x1b" not in done.err + done.out
-    assert {p.name for p in tmp_path.iterdir()} == {"c", path.name}
-    assert list((tmp_path / "c").iterdir()) == [capture]
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a JSON value, with each of its keys."""
+    names = value if isinstance(value, dict) else range(len(value))
+    for name in names:
+        yield value, name
+        if isinstance(value[name], (dict, list)):
+            yield from places(value[name])
+
+
+def test_hostile_capture_is_safe(capture: Path, tmp_path: Path) -> None:
+    fields = json.loads(capture.read_text(encoding="utf-8"))
+    path = tmp_path / "a\x1b[2J\nb.jsonl"
+    for parent, name in places(fields):
+        before = parent[name]
+        for value in HOSTILE:
+            parent[name] = value
+            path.write_text(dump(fields) + "\n")
+            done = here("replay", str(path))
+            assert done.code in (0, 1, 2) and "\x1b" not in done.err + done.out
+        parent[name] = before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # =====================================================================

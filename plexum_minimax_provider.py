@@ -3131,7 +3131,7 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     return payload
 
 
-def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderError:
+def refusal(exchange: Exchange, body: bytes, wanted: str) -> ProviderError:
     """The error for an answer that is not `wanted`, such as "an event stream"."""
     text = body.decode("utf-8-sig", "replace").strip()
     if encoding_of(exchange):
@@ -3154,8 +3154,6 @@ def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderE
         where = printable(exchange.header("Location") or "nowhere", 200)
         error.message += f"; a redirect to {where}, which is not followed"
         error.advice = "redirect"
-    elif error.code == "not_found":
-        error.message = f"HTTP 404 from {url}: {printable(text, 200)}"
     after = retry_after(exchange.header("Retry-After"), exchange.arrived)
     if after is not None:
         error.details["retry_after"] = after
@@ -3303,11 +3301,11 @@ class Capture:
 
     def _save(self) -> None:
         """Write the file under another name first, so that it is never half-written."""
+        from datetime import datetime, timezone
         from tempfile import mkstemp
 
-        seconds, micros = divmod(time.time_ns() // 1000, 10**6)
-        at = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)) + f".{micros:06d}Z"
-        fields = {"capture": self.VERSION, "plugin": __version__, "at": at}
+        at = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+        fields = {"capture": self.VERSION, "at": at, "plugin": __version__}
         fields.update(python=sys.version.split()[0], system=sys.platform)
         fields.update(libraries=library_versions(), **self.fields)
         # Masked as a whole: the reads of the network may cut a key.
@@ -3335,18 +3333,16 @@ class Capture:
         from contextlib import suppress
 
         pattern = r"\d{8}T\d{6}\.\d{6}Z-\d+-\d+\.jsonl(\w+\.part)?"
+        files = (e for e in os.scandir(self._folder) if re.fullmatch(pattern, e.name))
         # The names begin with the time.
-        entries = sorted(os.scandir(self._folder), key=lambda e: e.name, reverse=True)
-        for entry in entries:
-            if re.fullmatch(pattern, entry.name) and entry.is_file(
-                follow_symlinks=False
-            ):
-                # Another process may remove it meanwhile, or another user own it.
-                with suppress(OSError):
+        for file in sorted(files, key=lambda file: file.name, reverse=True):
+            # Another process may remove it meanwhile, or another user own it.
+            with suppress(OSError):
+                if file.is_file(follow_symlinks=False):
                     count -= 1
-                    room -= entry.stat(follow_symlinks=False).st_size
+                    room -= file.stat().st_size
                     if count < 0 or room < 0:
-                        os.unlink(entry.path)
+                        os.unlink(file.path)
 
 
 # --- a turn
@@ -3511,7 +3507,7 @@ class Turn:
             seconds = min(10.0, self._values["idle_timeout"])
             body = exchange.read_rest(MAX_ERROR_BODY, seconds)
             self._capture.note(body)
-            raise refusal(exchange, body, self._url, "an event stream")
+            raise refusal(exchange, body, "an event stream")
         opening = b""  # quoted by the error of an answer that is not a stream
         while True:
             chunk = exchange.read()
@@ -3535,7 +3531,7 @@ class Turn:
         # A stream begins with a field, a comment or a byte order mark.
         is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
         if self._first_event is None and not is_stream:
-            raise refusal(exchange, opening, self._url, "an event stream")
+            raise refusal(exchange, opening, "an event stream")
         has_reason = translator.stop_reason is not None
         place = "inside a block" if has_reason else "before its stop reason"
         raise ProviderError("stream_cut", f"the answer ended {place}")
@@ -3795,7 +3791,7 @@ class MiniMaxProvider:
             is_answer = isinstance(payload, dict) and not is_error_payload(payload)
             if exchange.status == 200 and is_answer:
                 return dict(SECRETS.value(payload))
-            raise refusal(exchange, body, url, "JSON")
+            raise refusal(exchange, body, "JSON")
         except ProviderError as error:
             if error.code == "timeout":  # `seconds` may be less than the setting
                 error.message = error.message.rpartition(" (")[0]
@@ -3838,14 +3834,57 @@ class MiniMaxProvider:
 # --- replay: a captured turn again, without network
 
 
-class Recording:
-    """A captured turn, as the world of its replay.
-
-    It is also the exchange of the attempt that `post()` returned last.
-    """
+class RecordedExchange:
+    """An attempt of a recording, in place of the network."""
 
     is_whole, is_kept = True, False  # there is no socket to ask for more
     header = Exchange.header
+
+    def __init__(self, row: JSON, recording: Recording) -> None:
+        from io import BytesIO
+
+        data = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
+        self._reads = deque((moment, data.read(size)) for moment, size in row["reads"])
+        self.status, self.headers = int(row["status"]), dict(row["headers"])
+        self.arrived, self._end, self.ended = row["arrived"], row["ended"], False
+        times = [self.arrived, self._end, *(moment for moment, _ in self._reads)]
+        if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
+            raise ValueError("a time is too large or negative")
+        self._failure: Exception | None = None
+        if row["failure"]:
+            is_error = row["failure"][0] in ERRORS
+            failure = ProviderError(*row["failure"][:4]) if is_error else Cancelled()
+            self._failure = failure
+        self._recording = recording
+
+    def read(self) -> bytes:
+        """The next piece, as the network cut it.
+
+        A cancel takes effect with the last piece, another failure after it.
+        """
+        data = b""
+        if self._reads:
+            self._recording.seconds, data = self._reads.popleft()
+        elif self._failure is not None:
+            self._recording.seconds = self._end
+            raise self._failure
+        if not self._reads and isinstance(self._failure, Cancelled):
+            self._recording.scope.cancel()
+        self.ended = not data
+        return data
+
+    def read_rest(self, limit: int, seconds: float) -> bytes:
+        return self.read()  # it was recorded as one piece
+
+    def drain(self, seconds: float = 0) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Recording:
+    """A captured turn, as the World of its replay."""
 
     def __init__(self, fields: Any) -> None:
         """Check and convert the `fields` of a capture, so that nothing in them can
@@ -3865,31 +3904,11 @@ class Recording:
             for path, source in fields["images"].items()
         }
         self.fields, self.request = fields, fields["request"]
+        self.outcome = outcome_of(fields["sent"], fields["event"])
+        self.scope, self.seconds = Scope(), 0.0  # the clock of the recording
+        rows = fields["attempts"]
+        self._attempts = deque(RecordedExchange(row, self) for row in rows)
         self.sent: JSON | None = None  # what the replay would send
-        # Of the times, only the number of attempts is compared.
-        fields["event"]["timing"] = fields["event"]["timing"]["attempts"]
-        self.scope = Scope()
-        self.seconds = 0.0  # the clock of the recording
-        self._attempts = deque(map(self._attempt, fields["attempts"]))
-
-    @staticmethod
-    def _attempt(row: JSON) -> JSON:
-        from io import BytesIO
-
-        data = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
-        reads = deque((moment, data.read(size)) for moment, size in row["reads"])
-        times = [row["ended"], row["arrived"], *(moment for moment, _ in reads)]
-        if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
-            raise ValueError("a time is too large or negative")
-        error: Exception | None = None
-        if row["failure"]:
-            is_error = row["failure"][0] in ERRORS
-            error = ProviderError(*row["failure"][:4]) if is_error else Cancelled()
-        status, headers = int(row["status"]), dict(row["headers"])
-        checked = {"status": status, "headers": headers, "reads": reads, "error": error}
-        return {**row, **checked}
-
-    # The world of a turn
 
     def read_image(self, path: str) -> JSON:
         return self._images.get(path, {"problem": "not recorded"})
@@ -3901,41 +3920,12 @@ class Recording:
         if not self._attempts:  # the turn was cancelled before a further one
             raise Cancelled
 
-    def post(self, url: str, key: str, body: bytes, values: JSON) -> Recording:
+    def post(self, url: str, key: str, body: bytes, values: JSON) -> RecordedExchange:
         self.sent = {"url": url, "body": parsed(body.decode())}
-        self._row = row = self._attempts.popleft()
-        self.status, self.headers = row["status"], row["headers"]
-        self.arrived, self.ended = row["arrived"], False
-        if not self.status:
-            self.read()  # raises the error that came instead of an answer
-        return self
-
-    # An exchange
-
-    def read(self) -> bytes:
-        """The next piece, as the network cut it.
-
-        A cancel takes effect with the last piece, another failure after it.
-        """
-        reads, error, data = self._row["reads"], self._row["error"], b""
-        if reads:
-            self.seconds, data = reads.popleft()
-        elif error is not None:
-            self.seconds = self._row["ended"]
-            raise error
-        if not reads and isinstance(error, Cancelled):
-            self.scope.cancel()
-        self.ended = not data
-        return data
-
-    def read_rest(self, limit: int, seconds: float) -> bytes:
-        return self.read()  # it was recorded as one piece
-
-    def drain(self, seconds: float = 0) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        exchange = self._attempts.popleft()
+        if not exchange.status:
+            exchange.read()  # raises the error that came instead of an answer
+        return exchange
 
 
 def read_capture(path: str) -> Recording:
@@ -3960,9 +3950,12 @@ def replay(recording: Recording, emit: Callable[[float, JSON], object]) -> str:
     for batch in Turn(recording.request, recording.scope, recording).batches():
         for event in batch:
             emit(recording.seconds, event)
-    fields, attempts = recording.fields, {"timing": event["timing"]["attempts"]}
-    unlike = difference(fields["sent"], recording.sent)
-    return unlike or difference(fields["event"], {**event, **attempts})
+    return difference(recording.outcome, outcome_of(recording.sent, event))
+
+
+def outcome_of(sent: Any, event: JSON) -> JSON:
+    """What a replay compares: of the times, only the number of attempts."""
+    return {"sent": sent, "event": {**event, "timing": event["timing"]["attempts"]}}
 
 
 def difference(before: Any, now: Any, path: str = "") -> str:

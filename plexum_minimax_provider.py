@@ -3199,7 +3199,7 @@ def explain(
     _, kind, wallet, other_kind = key_kind(values["api_key"])
     model = canonical_model(model or values["model"])
     facts = model_facts(model)
-    braces = {"host": host, "url": url, "base": REGIONS[values["region"]], **words}
+    braces = {**words, "host": host, "url": url, "base": REGIONS[values["region"]]}
     braces.update(region=region, other_region=other, other_host=host_of(REGIONS[other]))
     braces.update(key_kind=kind, wallet=wallet, other_key_kind=other_kind)
     braces.update(model=model, context=facts.context_window if facts else "available")
@@ -3359,21 +3359,15 @@ class Turn:
 
     def __init__(self, request: Any, scope: Scope, world: Any) -> None:
         self._request, self._scope, self._world = request, scope, world
-        self._use(default_values())
+        self._values = default_values()
+        self._capture = Capture(self._values, request, world.words)
         self._url = ""
         self._asked = ""  # the model that the request asks for
-        self._deadline = _NEVER  # of the whole turn
         self._ready: Batch = []  # the events of the next batch
         self._attempts = 0
         self._last_heartbeat = -_NEVER
-        self._begin_attempt()
-
-    def _use(self, values: JSON) -> None:
-        self._values = values
-        self._capture = Capture(values, self._request, self._world.words)
-
-    def _begin_attempt(self) -> None:
-        self._translator = EventTranslator(self._asked)
+        # Of the attempt under way, or of the last one:
+        self._translator = EventTranslator()
         self._exchange: Any = None
         self._request_id: str | None = None
         self._first_event: int | None = None  # in milliseconds, see _ms()
@@ -3426,8 +3420,8 @@ class Turn:
         """Return the body of the request; add warnings about it to the ready events."""
         self._scope.check()
         settings = self._world.load()
-        self._use(settings.values)
-        values = self._values
+        self._values = values = settings.values
+        self._capture = Capture(values, self._request, self._world.words)
         base = base_url_of(values)
         self._url, self._scope.host = base + MESSAGES_PATH, host_of(base)
         self._scope.start(values["turn_timeout"])
@@ -3471,7 +3465,8 @@ class Turn:
         Returns the `retry` event if another attempt follows, or raises the error.
         """
         self._attempts += 1
-        self._begin_attempt()
+        self._translator = EventTranslator(self._asked)
+        self._exchange = self._request_id = self._first_event = None
         post, key, values = self._world.post, self._values["api_key"], self._values
         began, size = self._ms(), self._capture.size
         try:
@@ -3620,11 +3615,10 @@ class Turn:
         names = "http_status provider_code model first_event_ms total_ms attempts "
         names += "input_tokens cache_read_input_tokens output_tokens cost_usd "
         names += "request_id"
+        outcome = error.get("code") or event.get("stop_reason")
         facts = {**usage, **event, **error, **event["timing"]}
-        facts = {name: facts.get(name) for name in names.split()}
-        self._log(
-            "turn", {"outcome": error.get("code") or event.get("stop_reason"), **facts}
-        )
+        known = {name: facts.get(name) for name in names.split()}
+        self._log("turn", {"outcome": outcome, **known})
         return event
 
     def _explained(self, error: ProviderError) -> JSON:
@@ -3850,11 +3844,10 @@ class RecordedExchange:
         times = [self.arrived, self._end, *(moment for moment, _ in self._reads)]
         if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
             raise ValueError("a time is too large or negative")
-        self._failure: Exception | None = None
-        if row["failure"]:
-            is_error = row["failure"][0] in ERRORS
-            failure = ProviderError(*row["failure"][:4]) if is_error else Cancelled()
-            self._failure = failure
+        failure = row["failure"]
+        self._failure: Exception | None = Cancelled() if failure else None
+        if failure and failure[0] in ERRORS:
+            self._failure = ProviderError(*failure[:4])
         self._recording = recording
 
     def read(self) -> bytes:
@@ -3890,15 +3883,13 @@ class Recording:
         """Check and convert the `fields` of a capture, so that nothing in them can
         harm the replay.  A wrong one raises what Python raises for it."""
         if fields["capture"] != Capture.VERSION:
-            text = f"this program reads version {Capture.VERSION} of the format"
-            raise ValueError(text)
+            raise ValueError(f"it is not version {Capture.VERSION} of the format")
         left_out = dict.fromkeys(Capture.LEFT_OUT)  # None is the default
         provider = MiniMaxProvider(**{**fields["settings"], **left_out})
         # Hints depend on the kind of the key.
         provider._values["api_key"] = key_kind(fields["key"])[0] + "***"
         self.load = provider.load
-        names = ("environment", "command")
-        self.words = {name: str(fields["words"][name]) for name in names}
+        self.words = {"environment": "", "command": "", **fields["words"]}
         self._images = {
             path: {name: str(value) for name, value in source.items()}
             for path, source in fields["images"].items()

@@ -6713,7 +6713,7 @@ ALTERED: list[tuple[str, str, int, str]] = [
     ('"status":', '"status";', 2, "Expecting ':'"),
     ('"data":"', '"dada":"', 2, "a value is missing"),
     (r"\n", "\n\udcff\n", 2, "'utf-8'"),
-    (r'"capture":\d+', '"capture":99', 2, "this program reads version"),
+    (r'"capture":\d+', '"capture":99', 2, "it is not version"),
     (r"(?s).*", "", 2, "Expecting value"),
     (r"...\n\Z", "", 2, "Expecting ',' delimiter"),
 ]

@@ -3136,11 +3136,10 @@ def refusal(exchange: Exchange, body: bytes, wanted: str) -> ProviderError:
     text = body.decode("utf-8-sig", "replace").strip()
     if encoding_of(exchange):
         text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
-    payload = parsed(text)
-    if payload is None:  # the error may be framed as an event
-        data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
-        payloads = (parsed(event.data) for event in SSEDecoder().feed(data))
-        payload = next(filter(is_error_payload, payloads), None)
+    # The error may be framed as an event.
+    data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
+    payloads = [parsed(text), *(parsed(sse.data) for sse in SSEDecoder().feed(data))]
+    payload = next(filter(is_error_payload, payloads), payloads[0])
     if payload is None:  # or the answer is the page of a proxy or web server
         text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text[:8192])
         text = re.sub(r"<[^<>]*>", " ", text)
@@ -3246,14 +3245,12 @@ class Capture:
     )
 
     def __init__(self, values: JSON, request: Any, words: JSON) -> None:
-        self._folder, self._level = values["capture_dir"], values["log_level"]
+        self._values, self._folder = values, values["capture_dir"]
         self._began = time.monotonic()
         self.size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
         self.fields: JSON = {
-            "key": key_kind(values["api_key"])[0],
             "words": words,
-            "settings": {k: v for k, v in values.items() if k not in self.LEFT_OUT},
             "request": request,
             "images": {},  # what `read_image()` returned, by path
             "sent": None,  # the URL and the body
@@ -3261,14 +3258,11 @@ class Capture:
             "event": None,  # the last one, if the turn was not abandoned before it
         }
 
-    def _seconds(self) -> float:
-        return round(time.monotonic() - self._began, 6)
-
     def note(self, data: bytes) -> None:
         """Keep what was just read, until the attempt is over."""
         self.size += len(data)
         if self._folder and self.size <= self.MAX_FILE:
-            self._reads.append((self._seconds(), data))
+            self._reads.append((time.monotonic() - self._began, data))
 
     def add_attempt(self, exchange: Any, failure: list[Any]) -> None:
         """Add an attempt that is over; `exchange` is None if there was no answer."""
@@ -3280,7 +3274,7 @@ class Capture:
         # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
         data = b"".join(data for _, data in self._reads)
         row["data"] = data.decode("utf-8", "surrogateescape")
-        row.update(failure=failure, ended=self._seconds())
+        row.update(failure=failure, ended=time.monotonic() - self._began)
         self.fields["attempts"].append(row)
         self._reads = []
 
@@ -3297,7 +3291,7 @@ class Capture:
         except Exception as error:
             reason = getattr(error, "strerror", "") or error
             text = f"{self._folder}: this turn is not captured: {reason}"
-            log(text, "warning", self._level)
+            log(text, "warning", self._values["log_level"])
 
     def _save(self) -> None:
         """Write the file under another name first, so that it is never half-written."""
@@ -3308,6 +3302,9 @@ class Capture:
         fields = {"capture": self.VERSION, "at": at, "plugin": __version__}
         fields.update(python=sys.version.split()[0], system=sys.platform)
         fields.update(libraries=library_versions(), **self.fields)
+        fields["key"] = key_kind(self._values["api_key"])[0]
+        left_out, values = self.LEFT_OUT, self._values
+        fields["settings"] = {k: v for k, v in values.items() if k not in left_out}
         # Masked as a whole: the reads of the network may cut a key.
         fields = SECRETS.value(fields)
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
@@ -3386,6 +3383,7 @@ class Turn:
             self._capture.write()
 
     def _run(self) -> Iterator[Batch]:
+        """The turn from its request to its last event."""
         failure: ProviderError | None = None
         try:
             body, retry = self._prepare(), {"delay": 0}
@@ -3597,26 +3595,27 @@ class Turn:
     def _end(self, failure: ProviderError | None) -> JSON:
         """The last event, `turn_end` or `error`, which is also logged."""
         translator, message = self._translator, self._translator.message()
-        usage, error = dict(translator.usage), {}
+        usage: JSON = {"usage": dict(translator.usage) or None}
+        cost = cost_usd(translator.model, translator.usage)
+        if cost is not None and translator.is_charged:
+            usage["cost_usd"] = cost
+        error: JSON = {}
         if failure is None:
+            ids = {"model": translator.model, "message_id": translator.message_id}
             event: JSON = {"type": TURN_END, "stop_reason": translator.stop_reason}
-            event.update(message=message, model=translator.model)
-            event.update(message_id=translator.message_id, request_id=self._request_id)
+            event.update(message=message, **ids, **usage, request_id=self._request_id)
         else:
             error = self._explained(failure)
             model = translator.model or self._asked or None
-            event = {"type": ERROR, "error": error, "model": model, "partial": message}
-        event["usage"] = usage or None
-        cost = cost_usd(translator.model, usage)
-        if cost is not None and translator.is_charged:
-            event["cost_usd"] = cost
+            event = {"type": ERROR, "error": error, "model": model, **usage}
+            event["partial"] = message
         timing = {"first_event_ms": self._first_event, "total_ms": self._ms()}
         event["timing"] = {**timing, "attempts": self._attempts}
         names = "http_status provider_code model first_event_ms total_ms attempts "
         names += "input_tokens cache_read_input_tokens output_tokens cost_usd "
         names += "request_id"
         outcome = error.get("code") or event.get("stop_reason")
-        facts = {**usage, **event, **error, **event["timing"]}
+        facts = {**translator.usage, **event, **error, **event["timing"]}
         known = {name: facts.get(name) for name in names.split()}
         self._log("turn", {"outcome": outcome, **known})
         return event

@@ -6715,7 +6715,7 @@ ALTERED: list[tuple[str, str, int, str]] = [
     (r"\n", "\n\udcff\n", 2, "'utf-8'"),
     (r'"capture":\d+', '"capture":99', 2, "it is not version"),
     (r"(?s).*", "", 2, "Expecting value"),
-    (r"...\n\Z", "", 2, "Expecting ',' delimiter"),
+    (r"...\n\Z", "", 2, "Expecting"),
 ]
 
 

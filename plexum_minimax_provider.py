@@ -3230,8 +3230,9 @@ def no_key(settings: Settings) -> ProviderError:
 class Capture:
     """What happened in one turn, for a file that only its owner can read.
 
-    The file is one JSON object in one line, without keys: `fields`.  It is written when
-    the turn is over; if that fails, a line is logged and the turn is unharmed.
+    The file is one line with a JSON object without keys: `fields` and what `_save()`
+    adds.  It is written when the turn is over, if the settings ask for it.  If that
+    fails, a line is logged and the turn is unharmed.
     """
 
     VERSION = 4
@@ -3279,10 +3280,7 @@ class Capture:
         self._reads = []
 
     def write(self) -> None:
-        """Write the file, if the settings ask for it; never raises.
-
-        A disk may hang, so the turn waits for 3 seconds at most.
-        """
+        """Write the file, and wait for it 3 seconds at most, since a disk may hang."""
         scope = Scope()  # not the turn's: a turn that was cancelled is captured, too
         scope.arm("files", 3.0)
         try:
@@ -3367,7 +3365,7 @@ class Turn:
         self._translator = EventTranslator()
         self._exchange: Any = None
         self._request_id: str | None = None
-        self._first_event: int | None = None  # in milliseconds, see _ms()
+        self._first_ms: int | None = None  # when the first event came, see _ms()
 
     def _ms(self) -> int:
         """The milliseconds since the turn was accepted."""
@@ -3386,7 +3384,8 @@ class Turn:
         """The turn from its request to its last event."""
         failure: ProviderError | None = None
         try:
-            body, retry = self._prepare(), {"delay": 0}
+            body = self._prepare()
+            retry = {"delay": 0}  # the first attempt follows at once
             while retry:
                 if self._ready:
                     yield self._take_ready()
@@ -3464,7 +3463,7 @@ class Turn:
         """
         self._attempts += 1
         self._translator = EventTranslator(self._asked)
-        self._exchange = self._request_id = self._first_event = None
+        self._exchange = self._request_id = self._first_ms = None
         post, key, values = self._world.post, self._values["api_key"], self._values
         began, size = self._ms(), self._capture.size
         try:
@@ -3523,7 +3522,7 @@ class Turn:
         kind = exchange.header("Content-Type").lower() or "event-stream"
         # A stream begins with a field, a comment or a byte order mark.
         is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
-        if self._first_event is None and not is_stream:
+        if self._first_ms is None and not is_stream:
             raise refusal(exchange, opening, "an event stream")
         has_reason = translator.stop_reason is not None
         place = "inside a block" if has_reason else "before its stop reason"
@@ -3535,8 +3534,8 @@ class Turn:
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
             if payload["type"] != "ping" and not translator.complete:
                 is_news = True
-                if self._first_event is None:
-                    self._first_event = self._ms()
+                if self._first_ms is None:
+                    self._first_ms = self._ms()
             for event in translator.translate(payload):
                 if event["type"] == HEARTBEAT:
                     now = self._world.now()
@@ -3609,7 +3608,7 @@ class Turn:
             model = translator.model or self._asked or None
             event = {"type": ERROR, "error": error, "model": model, **usage}
             event["partial"] = message
-        timing = {"first_event_ms": self._first_event, "total_ms": self._ms()}
+        timing = {"first_event_ms": self._first_ms, "total_ms": self._ms()}
         event["timing"] = {**timing, "attempts": self._attempts}
         names = "http_status provider_code model first_event_ms total_ms attempts "
         names += "input_tokens cache_read_input_tokens output_tokens cost_usd "

@@ -3267,6 +3267,8 @@ class Capture:
 
     def add_attempt(self, exchange: Any, failure: list[Any]) -> None:
         """Add an attempt that is over; `exchange` is None if there was no answer."""
+        if not self._folder:
+            return
         row: JSON = {"status": 0, "arrived": 0, "headers": {}}
         if exchange is not None:
             row = {"status": exchange.status, "arrived": exchange.arrived}

@@ -6647,13 +6647,14 @@ def test_unwritable_capture_is_one_log_line(emulator: Emulator, tmp_path: Path) 
     assert not list((tmp_path / "new").iterdir())  # and no half of a file
 
 
-def test_huge_turn_is_not_captured(emulator: Emulator, tmp_path: Path) -> None:
+def test_huge_turn_is_not_captured(
+    emulator: Emulator, tmp_path: Path, monkeypatch: Patch, capfd: Any
+) -> None:
+    monkeypatch.setattr(provider.Capture, "MAX_FILE", MEGABYTE)
     emulator.queue.append(respond(words("x" * MEGABYTE)))
-    source = "plugin.Capture.MAX_FILE = plugin.MIB\nplugin.run_plugin({})"
-    config = {"capture_dir": str(tmp_path)}
-    with Plugin(emulator.base_url, config, program=as_library(source)) as plugin:
-        assert len(plugin.turn(ask()).text) == MEGABYTE
-    assert b"not captured: it is larger than 1 MiB" in plugin.errors
+    with python_client(emulator, capture_dir=str(tmp_path)) as client:
+        assert len("".join(client.text(ask()))) == MEGABYTE
+    assert "not captured: it is larger than 1 MiB" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

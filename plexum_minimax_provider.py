@@ -3420,12 +3420,12 @@ class Turn:
         self._scope.check()
         settings = self._world.load()
         self._values = values = settings.values
-        self._capture = Capture(values, self._request, self._world.words)
         base = base_url_of(values)
         self._url, self._scope.host = base + MESSAGES_PATH, host_of(base)
         self._scope.start(values["turn_timeout"])
         self._deadline = self._world.now() + values["turn_timeout"]
         raise_problem(settings)
+        self._capture = Capture(values, self._request, self._world.words)
         names = ("model", "max_tokens_default", "effort")
         model, tokens, effort = (values[name] for name in names)
         request, read_image = self._request, self._read_image

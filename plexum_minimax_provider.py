@@ -647,11 +647,6 @@ def outgoing(event: JSON) -> JSON:
     return clean
 
 
-def redacted(error: ProviderError) -> ProviderError:
-    """A copy of `error` without any key in its texts."""
-    return ProviderError(**SECRETS.value(error.to_dict()))
-
-
 # --- errors of the upstream
 
 
@@ -3260,7 +3255,7 @@ class Capture:
         }
 
     def note(self, data: bytes) -> None:
-        """Keep what was just read, until the attempt is over."""
+        """Keep what was just read, unless the file would become too large."""
         self.size += len(data)
         if self._folder and self.size <= self.MAX_FILE:
             self._reads.append((time.monotonic() - self._began, data))
@@ -3352,7 +3347,12 @@ World = namedtuple("World", "load post read_image now sleep words")
 
 
 class Turn:
-    """One TurnRequest: its attempts, and the events they yield."""
+    """One TurnRequest: its attempts, and the events they yield.
+
+    From top to bottom: `_prepare()` builds the request, `_attempt()` sends it, as often
+    as `_retry()` allows, `_stream()` reads the answer, `_translate()` makes events of
+    it, and `_end()` the last one.
+    """
 
     def __init__(self, request: Any, scope: Scope, world: Any) -> None:
         self._request, self._scope, self._world = request, scope, world
@@ -5894,7 +5894,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
         code = run_command(sys.argv[1:] if argv is None else list(argv), owns_process)
     except ProviderError as error:
-        print_error(redacted(error).to_dict())
+        print_error(SECRETS.value(error.to_dict()))
         code = EXIT_ERROR
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EXIT_OK

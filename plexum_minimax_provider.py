@@ -3440,7 +3440,8 @@ class Turn:
             raise ProviderError("invalid_request", text)
         asked = body["model"] if isinstance(body["model"], str) else model
         self._asked = printable(asked, 200)
-        self._capture.fields["sent"] = {"url": self._url, "body": body}
+        if values["capture_dir"]:
+            self._capture.fields["sent"] = {"url": self._url, "body": body}
         return data
 
     def _read_image(self, path: str) -> JSON:
@@ -3451,7 +3452,8 @@ class Turn:
             source: JSON = self._world.read_image(path)
         except (ValueError, ProviderError) as error:  # the latter if the disk hangs
             source = {"problem": str(error)}
-        self._capture.fields["images"][path] = source
+        if self._values["capture_dir"]:  # otherwise, it would only take memory
+            self._capture.fields["images"][path] = source
         if "problem" in source:
             raise ValueError(source["problem"])
         return source

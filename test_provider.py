@@ -6815,9 +6815,8 @@ def test_hung_disk_stops_nothing(emulator: Emulator, tmp_path: Path, what: str) 
     env = {**planted(tmp_path, sitecustomize=STUCK), **env}
     image = {"messages": [user({"type": "image", "path": HUNG})]}
     turn = image if what == "image" else ask()
-    with Plugin(
-        emulator.base_url, {"turn_timeout": 1, **ONCE, **config}, env
-    ) as plugin:
+    config = {"turn_timeout": 1, **ONCE, **config}
+    with Plugin(emulator.base_url, config, env) as plugin:
         ident = plugin.submit(turn)
         plugin.ping()
         if what == "capture":  # no failure of a capture harms a turn
@@ -6836,26 +6835,20 @@ def test_hung_disk_stops_nothing(emulator: Emulator, tmp_path: Path, what: str) 
 HOSTILE: list[Any] = [10**400, -1, 1e306, [], {}, "", None, "{host:>1572864000}"]
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container in a JSON value, with each of its keys."""
-    names = value if isinstance(value, dict) else range(len(value))
-    for name in names:
-        yield value, name
-        if isinstance(value[name], (dict, list)):
-            yield from places(value[name])
-
-
 def test_hostile_capture_is_safe(capture: Path, tmp_path: Path) -> None:
-    fields = json.loads(capture.read_text(encoding="utf-8"))
     path = tmp_path / "a\x1b[2J\nb.jsonl"
-    for parent, name in places(fields):
-        before = parent[name]
-        for value in HOSTILE:
-            parent[name] = value
-            path.write_text(dump(fields) + "\n")
-            done = here("replay", str(path))
-            assert done.code in (0, 1, 2) and "\x1b" not in done.err + done.out
-        parent[name] = before
+    fields = json.loads(capture.read_text(encoding="utf-8"))
+    parents: list[Any] = [fields]
+    for parent in parents:  # which grow in the meantime
+        for name in list(parent) if isinstance(parent, dict) else range(len(parent)):
+            before = parent[name]
+            parents += [before] if isinstance(before, (dict, list)) else []
+            for value in HOSTILE:
+                parent[name] = value
+                path.write_text(dump(fields) + "\n")
+                done = here("replay", str(path))
+                assert done.code in (0, 1, 2) and "\x1b" not in done.err + done.out
+            parent[name] = before
     assert list(tmp_path.iterdir()) == [path]
 
 

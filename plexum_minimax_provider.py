@@ -625,11 +625,6 @@ def outgoing(event: JSON) -> JSON:
     return {k: v if k in content else SECRETS.value(v) for k, v in event.items()}
 
 
-def redacted(error: ProviderError) -> ProviderError:
-    """A copy of `error` without any key in its texts."""
-    return ProviderError(**SECRETS.value(error.to_dict()))
-
-
 # --- errors of the upstream
 
 
@@ -3072,8 +3067,8 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     except ValueError as error:
         payload, problem = None, f"is not JSON: {error}"
     if sse.event == "ping":
-        payload = {**(payload if isinstance(payload, dict) else {}), "type": "ping"}
-    elif not isinstance(payload, dict):
+        return {**(payload if isinstance(payload, dict) else {}), "type": "ping"}
+    if not isinstance(payload, dict):
         if is_last or sse.bare or sse.data.strip() in ("", "[DONE]"):
             return None
         if sse.event == "error":
@@ -3090,16 +3085,15 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     return payload
 
 
-def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderError:
+def refusal(exchange: Exchange, body: bytes, wanted: str) -> ProviderError:
     """The error for an answer that is not `wanted`, such as "an event stream"."""
     text = body.decode("utf-8-sig", "replace").strip()
     if encoding_of(exchange):
         text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
-    payload = parsed(text)
-    if payload is None:  # the error may be framed as an event
-        data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
-        payloads = (parsed(event.data) for event in SSEDecoder().feed(data))
-        payload = next(filter(is_error_payload, payloads), None)
+    # The error may be framed as an event.
+    data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
+    payloads = [parsed(text), *(parsed(sse.data) for sse in SSEDecoder().feed(data))]
+    payload = next(filter(is_error_payload, payloads), payloads[0])
     if payload is None:  # or the answer is the page of a proxy or web server
         text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text[:8192])
         text = re.sub(r"<[^<>]*>", " ", text)
@@ -3113,8 +3107,6 @@ def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderE
         where = printable(exchange.header("Location") or "nowhere", 200)
         error.message += f"; a redirect to {where}, which is not followed"
         error.advice = "redirect"
-    elif error.code == "not_found":
-        error.message = f"HTTP 404 from {url}: {printable(text, 200)}"
     after = retry_after(exchange.header("Retry-After"), exchange.arrived)
     if after is not None:
         error.details["retry_after"] = after
@@ -3141,244 +3133,246 @@ def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
     return round(min(max(seconds, 0.0), longest), 3)
 
 
-# --- capture: a file for each turn
+# --- hints
 
-# What a turn needs from outside: a capture records it, and a replay replaces it.
-# `load()` returns the Settings, `post(url, body, values)` an open Exchange, and
-# `read_image(path)` the source of an image or {"problem": why it cannot be read};
-# `now()` and `sleep(seconds)` are the clock.  `routes` names the environment variables
-# that change the way to the host, and `command` is what starts this program, for hints.
-World = namedtuple("World", "load post read_image now sleep routes command")
+
+def explain(
+    error: ProviderError, values: JSON, url: str, model: str, words: Any
+) -> JSON:
+    """Fill in the hint of `error`, and return it as an object for events.
+
+    `url` and `model` are those of the request, and `words` those for the braces that
+    depend on this process.  No key gets into a hint.
+    """
+    host = host_of(url) if url else ""
+    if error.code == "auth" and host not in HOSTS and not error.advice:
+        error.advice = "auth_elsewhere"
+    region = HOSTS.get(host, values["region"])
+    other = "cn" if region == "global" else "global"
+    key = key_kind(values["api_key"])
+    model = canonical_model(model or values["model"])
+    facts = model_facts(model)
+    braces = {**words, "host": host, "url": url, "base": REGIONS[values["region"]]}
+    braces.update(region=region, other_region=other, other_host=host_of(REGIONS[other]))
+    braces.update(key_kind=key.name, wallet=key.wallet, other_key_kind=key.other_kind)
+    braces.update(model=model, context=facts.context_window if facts else "available")
+    braces["models"] = " or ".join(name for name in CURRENT_MODELS if name != model)
+    error.explain(braces)
+    return error.to_dict()
+
+
+def raise_problem(settings: Settings) -> None:
+    """Raise what is wrong with the settings of a turn, if anything is."""
+    if settings.problems:
+        raise settings.problems[0][1]
+    if not settings.values["api_key"]:
+        raise no_key(settings)
+
+
+def no_key(settings: Settings) -> ProviderError:
+    """The error of a turn when no key is set."""
+    names = ", ".join(unknown_settings(settings.file))
+    if names:
+        text = f"No API key, and {settings.path} has unknown settings: {names}."
+        return ProviderError("config", text, ADVICE["misspelt"])
+    return ProviderError("config", "No API key.", ADVICE["no_key"])
+
+
+# --- capture: a file for each turn
 
 
 class Capture:
-    """One turn's file of JSON lines, without keys, that only its owner can read.
+    """What happened in one turn, for a file that only its owner can read.
 
-    The first row, `head`, holds the request and the settings.  A row for each attempt
-    follows, and one for the turn's last event.  They are written when the turn is over;
-    if that fails, a line is logged and the turn is unharmed.
+    The file is one line with a JSON object without keys: `fields` and what `_save()`
+    adds.  It is written when the turn is over, if the settings ask for it.  If that
+    fails, a line is logged and the turn is unharmed.
     """
 
-    VERSION = 3
+    VERSION = 4
     MAX_FILE = 32 * MIB  # a larger file is too large for a bug report
-    PRIVATE = ("api_key", "api_key_file", "capture_dir")  # settings left out
+    # Settings that are private, or that a replay must not use.
+    LEFT_OUT = ("api_key", "api_key_file", "capture_dir", "log_level")
     # Headers that a replay needs or a bug report should have; none is a credential.
     HEADERS = (
         *("Content-Type", "Content-Encoding", "Location", "Retry-After"),
         *("Date", "Server", "Via", *REQUEST_ID_HEADERS),
     )
 
-    def __init__(self, values: JSON, request: Any, world: World) -> None:
-        now = time.time_ns() // 1000
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**6))
-        # No two live threads have the same number.
-        thread = threading.get_ident()
-        name = f"{stamp}.{now % 10**6:06d}Z-{os.getpid()}-{thread}.jsonl"
-        self.path = os.path.join(values["capture_dir"], name)
-        self._level = values["log_level"]
+    def __init__(self, values: JSON, request: Any, words: JSON) -> None:
+        self._values, self._folder = values, values["capture_dir"]
         self._began = time.monotonic()
-        self._size = 0  # bytes read so far
+        self.size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
-        self.head: JSON = {
-            "t": 0,
-            "kind": "turn",
-            "capture": self.VERSION,
-            "plugin": __version__,
-            "python": sys.version.split()[0],
-            "system": sys.platform,
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "key": key_kind(values["api_key"]).prefix,
-            "environment": world.routes,
-            "command": world.command,
-            "settings": {k: v for k, v in values.items() if k not in self.PRIVATE},
+        self.fields: JSON = {
+            "words": words,
             "request": request,
             "images": {},  # what `read_image()` returned, by path
+            "sent": None,  # the URL and the body
+            "attempts": [],
+            "event": None,  # the last one, if the turn was not abandoned before it
         }
-        self._rows = [self.head]
-
-    def _seconds(self) -> float:
-        return round(time.monotonic() - self._began, 6)
 
     def note(self, data: bytes) -> None:
-        """Keep what was just read, for the row of the attempt."""
-        if self._size <= self.MAX_FILE:  # more is not written
-            self._size += len(data)
-            self._reads.append((self._seconds(), data))
+        """Keep what was just read, unless the file would become too large."""
+        self.size += len(data)
+        if self._folder and self.size <= self.MAX_FILE:
+            self._reads.append((time.monotonic() - self._began, data))
 
-    def add_attempt(self, exchange: Exchange | None, failure: JSON) -> None:
+    def add_attempt(self, exchange: Any, failure: list[Any]) -> None:
         """Add an attempt that is over; `exchange` is None if there was no answer."""
-        row: JSON = {"t": self._seconds(), "kind": "attempt"}
-        row.update(status=0, arrived=0, headers={}, failure=failure)
+        if not self._folder:
+            return
+        row: JSON = {"status": 0, "arrived": 0, "headers": {}}
         if exchange is not None:
-            headers = {name: exchange.header(name) for name in self.HEADERS}
-            row["headers"] = {name: value for name, value in headers.items() if value}
-            row.update(status=exchange.status, arrived=exchange.arrived)
-        whole = b"".join(data for _, data in self._reads)
-        # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
-        row["data"] = whole.decode("utf-8", "surrogateescape")
+            row = {"status": exchange.status, "arrived": exchange.arrived}
+            row["headers"] = {name: exchange.header(name) for name in self.HEADERS}
         row["reads"] = [(moment, len(data)) for moment, data in self._reads]
-        self._rows.append(row)
+        # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
+        data = b"".join(data for _, data in self._reads)
+        row["data"] = data.decode("utf-8", "surrogateescape")
+        row.update(failure=failure, ended=time.monotonic() - self._began)
+        self.fields["attempts"].append(row)
         self._reads = []
 
-    def write(self, event: JSON, max_seconds: float = 3.0) -> None:
-        """Write the rows, and one for `event` if it ended the turn; never raises.
-
-        A thread does it: a disk may hang, and the turn does not wait for long.
-        """
-        if event.get("type") in TERMINAL:
-            row = {"t": self._seconds(), "kind": "end", "event": event}
-            self._rows.append({**row, "libraries": library_versions()})
-        ended = threading.Event()
-        problems = ["the disk hangs"]
-
-        def work() -> None:
-            try:
-                self._save()
-                problems.clear()
-            except Exception as error:
-                reason = getattr(error, "strerror", None) or type(error).__name__
-                problems[:] = [reason]
-            ended.set()
-
+    def write(self) -> None:
+        """Write the file, and wait for it 3 seconds at most, since a disk may hang."""
+        scope = Scope()  # not the turn's: a turn that was cancelled is captured, too
+        scope.arm("files", 3.0)
         try:
-            spawn(work)
-            ended.wait(max_seconds)
-        except ProviderError as error:
-            problems = [error.message]
-        for problem in problems:
-            text = f"{self.path}: this turn is not captured: {problem}"
-            log(text, "warning", self._level)
+            if self._folder:
+                scope.call(self._save)
+        except Exception as error:
+            reason = getattr(error, "strerror", "") or error
+            text = f"{self._folder}: this turn is not captured: {reason}"
+            log(text, "warning", self._values["log_level"])
 
     def _save(self) -> None:
         """Write the file under another name first, so that it is never half-written."""
-        data = b"".join(self._line(row) for row in self._rows)
-        if len(data) > self.MAX_FILE:
-            self.head["full"] = True
-            if "event" in self._rows[-1]:
-                self._rows[-1]["event"] = self._without_large(self._rows[-1]["event"])
-            data = b"".join(self._line(self._without_large(row)) for row in self._rows)
-        os.makedirs(os.path.dirname(self.path) or ".", 0o700, exist_ok=True)
-        self._make_room(os.path.dirname(self.path) or ".")
-        # O_EXCL: never write to a file, or through a link, that exists already.
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-        part = self.path + ".part"
-        fd = os.open(part, flags, 0o600)
+        from datetime import datetime, timezone
+        from tempfile import mkstemp
+
+        at = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+        fields = {"capture": self.VERSION, "at": at, "plugin": __version__}
+        fields.update(python=sys.version.split()[0], system=sys.platform)
+        fields.update(libraries=library_versions(), **self.fields)
+        fields["key"] = key_kind(self._values["api_key"]).prefix
+        left_out, values = self.LEFT_OUT, self._values
+        fields["settings"] = {k: v for k, v in values.items() if k not in left_out}
+        # Masked as a whole: the reads of the network may cut a key.
+        fields = SECRETS.value(fields)
+        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
+        data = text.encode("utf-8", "backslashreplace")
+        if max(len(data), self.size) > self.MAX_FILE:
+            raise ValueError(f"it is larger than {self.MAX_FILE // MIB} MiB")
+        os.makedirs(self._folder, 0o700, exist_ok=True)
+        self._make_room()
+        # No two captures that a process has at the same time have the same id().
+        name = f"{at}-{os.getpid()}-{id(self)}.jsonl"
+        # It creates a new file that only its owner can read, never through a link.
+        fd, part = mkstemp(".part", name, self._folder)
         try:
-            written = 0
-            while written < len(data):
-                written += os.write(fd, data[written:])
-            os.rename(part, self.path)
+            with open(fd, "wb") as file:
+                file.write(data)
+            os.replace(part, os.path.join(self._folder, name))
         except OSError:
             os.unlink(part)
             raise
-        finally:
-            os.close(fd)
 
-    @staticmethod
-    def _line(row: JSON) -> bytes:
-        """A row of a capture, masked, as UTF-8."""
-        text = json.dumps(SECRETS.value(row), ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "backslashreplace") + b"\n"
-
-    @staticmethod
-    def _without_large(fields: JSON, limit: int = 64 * 1024) -> JSON:
-        """`fields` without those that are larger than `limit` as JSON."""
-        return {k: v for k, v in fields.items() if len(dump_json(v)) < limit}
-
-    def _make_room(
-        self, folder: str, max_count: int = 500, max_size: int = 512 * MIB
-    ) -> None:
-        """Remove the oldest captures in `folder` until one more fits."""
+    def _make_room(self, count: int = 499, room: int = 480 * MIB) -> None:
+        """Keep the newest `count` captures of `room` bytes together; remove the rest."""
         from contextlib import suppress
 
-        pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl(\.part)?$"
-        sizes: dict[str, int] = {}
-        for entry in os.scandir(folder):
-            if re.match(pattern, entry.name) and entry.is_file(follow_symlinks=False):
-                # Another process may remove it at the same time.
-                with suppress(FileNotFoundError):
-                    sizes[entry.path] = entry.stat(follow_symlinks=False).st_size
-        total = sum(sizes.values())
-        for path in sorted(sizes):  # the names begin with the time
-            if len(sizes) < max_count and total <= max_size - self.MAX_FILE:
-                return
-            total -= sizes.pop(path)
-            with suppress(OSError):  # as above, or another user owns it
-                os.unlink(path)
+        pattern = r"\d{8}T\d{6}\.\d{6}Z-\d+-\d+\.jsonl(\w+\.part)?"
+        files = (e for e in os.scandir(self._folder) if re.fullmatch(pattern, e.name))
+        # The names begin with the time.
+        for file in sorted(files, key=lambda file: file.name, reverse=True):
+            # Another process may remove it meanwhile, or another user own it.
+            with suppress(OSError):
+                if file.is_file(follow_symlinks=False):
+                    count -= 1
+                    room -= file.stat().st_size
+                    if count < 0 or room < 0:
+                        os.unlink(file.path)
 
 
 # --- a turn
 
+# What a turn needs from outside; in a replay, a Recording takes its place.  `load()`
+# returns the Settings, `post(url, key, body, values)` an open Exchange, and
+# `read_image(path)` the source of an image; `now()` and `sleep(seconds)` are the clock;
+# `words` are for the hints.
+World = namedtuple("World", "load post read_image now sleep words")
+
 
 class Turn:
-    """One TurnRequest: its attempts, and the events they yield."""
+    """One TurnRequest: its attempts, and the events they yield.
 
-    def __init__(self, request: Any, scope: Scope, world: World) -> None:
+    From top to bottom: `_prepare()` builds the request, `_attempt()` sends it, as often
+    as `_retry()` allows, `_stream()` reads the answer, `_translate()` makes events of
+    it, and `_end()` the last one.
+    """
+
+    def __init__(self, request: Any, scope: Scope, world: Any) -> None:
         self._request, self._scope, self._world = request, scope, world
         self._values = default_values()
+        self._capture = Capture(self._values, request, world.words)
         self._url = ""
         self._asked = ""  # the model that the request asks for
-        self._capture: Capture | None = None
-        self._translator = EventTranslator()
         self._ready: Batch = []  # the events of the next batch
-        self._last: JSON = {}  # the last event that was yielded
-        self._failure: ProviderError | None = None
         self._attempts = 0
-        self._facts: JSON = {}  # about the attempt, for the log
-        self._exchange: Exchange | None = None
-        self._first_event: float | None = None
-        self._request_id: str | None = None
         self._last_heartbeat = -_NEVER
+        # Of the attempt under way, or of the last one:
+        self._translator = EventTranslator()
+        self._exchange: Any = None
+        self._request_id: str | None = None
+        self._first_ms: int | None = None  # when the first event came, see _ms()
+
+    def _ms(self) -> int:
+        """The milliseconds since the turn was accepted."""
+        return int((self._world.now() - self._scope.accepted) * 1000)
 
     def batches(self) -> Generator[Batch, None, None]:
         """Yield the events in lists, one list for each read of the network."""
         try:
-            try:
-                yield from self._serve()
-            except Cancelled as error:
-                forget(error)
-                self._translator.stop_reason = CANCELLED
-            except ProviderError as error:
-                forget(error)
-                self._failure = error
-            except Exception as error:
-                self._failure = internal_error(error)
-                forget(error)
-            self._ready.extend(self._translator.close())
-            self._ready.append(self._end())
-            yield self._take_ready()
-            if self._exchange is not None:
-                self._exchange.drain()
-        except Cancelled:
-            pass  # the turn has ended already
+            yield from self._run()
         finally:
             if self._exchange is not None:
                 self._exchange.close()
-            if self._capture is not None:
-                self._capture.write(self._last)
+            self._capture.write()
+
+    def _run(self) -> Iterator[Batch]:
+        """The turn from its request to its last event."""
+        failure: ProviderError | None = None
+        try:
+            body = self._prepare()
+            retry = {"delay": 0}  # the first attempt follows at once
+            while retry:
+                if self._ready:
+                    yield self._take_ready()
+                self._world.sleep(retry["delay"])
+                retry = yield from self._attempt(body)
+        except Cancelled as error:
+            forget(error)
+            self._translator.stop_reason = CANCELLED
+        except ProviderError as error:
+            forget(error)
+            failure = error
+        except Exception as error:
+            failure = internal_error(error)
+            forget(error)
+        self._ready.extend(self._translator.close())
+        self._ready.append(self._end(failure))
+        batch = self._take_ready()
+        self._capture.fields["event"] = batch[-1]
+        yield batch
+        if self._exchange is not None:
+            self._exchange.drain()
 
     def _take_ready(self) -> Batch:
         """Take the events that are ready, made safe to send."""
         batch, self._ready = [outgoing(event) for event in self._ready], []
-        self._last = batch[-1]
         return batch
-
-    def _serve(self) -> Iterator[Batch]:
-        """Yield the events until an attempt succeeds; raise the error of the turn."""
-        data = self._prepare()
-        if self._ready:
-            yield self._take_ready()
-        while True:
-            self._attempts += 1
-            try:
-                yield from self._attempt(data)
-                return
-            except ProviderError as error:
-                forget(error)
-                retry = self._retry(error)
-            self._ready.append(retry)
-            yield self._take_ready()
-            self._world.sleep(retry["delay"])
 
     def _prepare(self) -> bytes:
         """Return the body of the request; add warnings about it to the ready events."""
@@ -3386,20 +3380,15 @@ class Turn:
         settings = self._world.load()
         self._values = values = settings.values
         base = base_url_of(values)
-        self._url = base + MESSAGES_PATH
-        self._scope.host = host_of(base)
+        self._url, self._scope.host = base + MESSAGES_PATH, host_of(base)
         self._scope.start(values["turn_timeout"])
         self._deadline = self._world.now() + values["turn_timeout"]
-        if settings.problems:
-            raise settings.problems[0][1]
-        if not values["api_key"]:
-            raise no_key(settings)
-        if values["capture_dir"]:
-            self._capture = Capture(values, self._request, self._world)
+        raise_problem(settings)
+        self._capture = Capture(values, self._request, self._world.words)
         names = ("model", "max_tokens_default", "effort")
         model, tokens, effort = (values[name] for name in names)
-        request = self._request
-        body, warnings = build_request(request, model, tokens, effort, self._image)
+        request, read_image = self._request, self._read_image
+        body, warnings = build_request(request, model, tokens, effort, read_image)
         self._ready.extend(warnings)
         try:
             data = dump_json(body).encode("ascii")
@@ -3410,34 +3399,38 @@ class Turn:
             raise ProviderError("invalid_request", text)
         asked = body["model"] if isinstance(body["model"], str) else model
         self._asked = printable(asked, 200)
-        if self._capture is not None:
-            self._capture.head["sent"] = {"url": self._url, "body": body}
+        if values["capture_dir"]:
+            self._capture.fields["sent"] = {"url": self._url, "body": body}
         return data
 
-    def _image(self, path: str) -> JSON:
+    def _read_image(self, path: str) -> JSON:
         if not self._values["allow_image_paths"]:
             raise ValueError("allow_image_paths is off")
-        source = self._world.read_image(path)
-        if self._capture is not None:
-            self._capture.head["images"][path] = source
+        self._scope.arm("files", FILE_SECONDS)
+        try:
+            source: JSON = self._world.read_image(path)
+        except (ValueError, ProviderError) as error:  # the latter if the disk hangs
+            source = {"problem": str(error)}
+        if self._values["capture_dir"]:  # otherwise, it would only take memory
+            self._capture.fields["images"][path] = source
         if "problem" in source:
             raise ValueError(source["problem"])
-        return dict(source)
+        return source
 
     # Attempts
 
-    def _attempt(self, data: bytes) -> Iterator[Batch]:
-        """Send the request, and yield events until its message is complete."""
+    def _attempt(self, body: bytes) -> Generator[Batch, None, JSON]:
+        """Send the request, and yield events until its message is complete.
+
+        Returns the `retry` event if another attempt follows, or raises the error.
+        """
+        self._attempts += 1
         self._translator = EventTranslator(self._asked)
-        self._request_id = self._first_event = self._exchange = None
-        self._began = self._world.now()
-        self._facts = {"bytes": 0, "events": 0}
+        self._exchange = self._request_id = self._first_ms = None
+        post, key, values = self._world.post, self._values["api_key"], self._values
+        began, size = self._ms(), self._capture.size
         try:
-            exchange = self._world.post(self._url, data, self._values)
-            self._exchange = exchange
-            status, is_new = exchange.status, not exchange.is_kept
-            self._facts.update(status=status, new_connection=is_new)
-            self._facts["headers_ms"] = self._ms_since(self._began)
+            self._exchange = exchange = post(self._url, key, body, values)
             request_id = exchange.header(*REQUEST_ID_HEADERS)
             self._request_id = printable(request_id, 200) or None
             try:
@@ -3452,23 +3445,28 @@ class Turn:
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
-            self._end_attempt(error)
-            raise
-        self._end_attempt(None)
+            self._end_attempt(began, size, error)
+            if not isinstance(error, ProviderError):
+                raise
+            forget(error)
+            self._ready.append(self._retry(error))
+            return self._ready[-1]
+        self._end_attempt(began, size, None)
+        return {}
 
-    def _stream(self, exchange: Exchange) -> Iterator[Batch]:
+    def _stream(self, exchange: Any) -> Iterator[Batch]:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
         if exchange.status != 200 or encoding_of(exchange):
             # 10 seconds: the text of an error is not worth a longer wait.
             seconds = min(10.0, self._values["idle_timeout"])
             body = exchange.read_rest(MAX_ERROR_BODY, seconds)
-            self._note(body)
-            raise refusal(exchange, body, self._url, "an event stream")
+            self._capture.note(body)
+            raise refusal(exchange, body, "an event stream")
         opening = b""  # quoted by the error of an answer that is not a stream
         while True:
             chunk = exchange.read()
-            self._note(chunk)
+            self._capture.note(chunk)
             opening += chunk if len(opening) < 8192 else b""
             payloads: Batch = []
             try:
@@ -3487,28 +3485,20 @@ class Turn:
         kind = exchange.header("Content-Type").lower() or "event-stream"
         # A stream begins with a field, a comment or a byte order mark.
         is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
-        if self._first_event is None and not is_stream:
-            raise refusal(exchange, opening, self._url, "an event stream")
+        if self._first_ms is None and not is_stream:
+            raise refusal(exchange, opening, "an event stream")
         has_reason = translator.stop_reason is not None
         place = "inside a block" if has_reason else "before its stop reason"
         raise ProviderError("stream_cut", f"the answer ended {place}")
 
-    def _note(self, data: bytes) -> None:
-        self._facts["bytes"] += len(data)
-        if self._capture is not None:
-            self._capture.note(data)
-
     def _translate(self, payloads: Batch) -> None:
         """Add the events of one read to the ready ones, and limit the next read."""
-        translator, facts, is_news = self._translator, self._facts, False
+        translator, is_news = self._translator, False
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
-            facts["last_event"] = payload["type"]
-            facts["events"] += 1
             if payload["type"] != "ping" and not translator.complete:
                 is_news = True
-                if self._first_event is None:
-                    self._first_event = self._world.now()
-                    facts["first_event_ms"] = self._ms_since(self._began)
+                if self._first_ms is None:
+                    self._first_ms = self._ms()
             for event in translator.translate(payload):
                 if event["type"] == HEARTBEAT:
                     now = self._world.now()
@@ -3523,33 +3513,24 @@ class Turn:
             longest = 5.0 if translator.complete else _NEVER
             self._scope.arm("idle", min(self._values["idle_timeout"], longest))
 
-    def _ms_since(self, moment: float) -> int:
-        return int((self._world.now() - moment) * 1000)
-
-    def _end_attempt(self, error: BaseException | None) -> None:
+    def _end_attempt(self, began: int, size: int, error: BaseException | None) -> None:
         """Record in capture and log how the attempt ended; close it if it failed."""
-        exchange = self._exchange
-        failure: JSON = {}
-        if error is not None:
-            was_cancelled = isinstance(error, (Cancelled, GeneratorExit))
-            code = CANCELLED if was_cancelled else "internal"
-            failure = {"code": getattr(error, "code", code)}
-            for name in ("message", "hint", "retryable", "advice", "cause"):
-                failure[name] = getattr(error, name, "")
-        if self._capture is not None:
-            self._capture.add_attempt(exchange, failure)
-        # The messages of these errors quote no content.
-        codes = ("network", "timeout", "stream_cut", "empty_response", "config")
-        cause = failure["message"] if failure.get("code") in codes else None
-        last_event = printable(self._facts.pop("last_event", ""), 40) or None
-        self._log(
-            "attempt",
-            outcome=failure.get("code") or self._translator.stop_reason,
-            **self._facts,
-            last_event=last_event,
-            end_ms=self._ms_since(self._began),
-            cause=failure.get("cause") or cause,
-        )
+        exchange, failure = self._exchange, []
+        facts: JSON = {"outcome": self._translator.stop_reason}
+        if isinstance(error, ProviderError):
+            self._explained(error)
+            facts["outcome"], facts["cause"] = error.code, error.cause or None
+            failure = [error.code, error.message, error.hint, error.retryable]
+            # The messages of these errors quote no content.
+            if error.code in ("network", "timeout", "stream_cut", "empty_response"):
+                facts["cause"] = error.cause or error.message
+        elif error is not None:
+            facts["outcome"], failure = CANCELLED, [CANCELLED]
+        if exchange is not None:
+            facts.update(status=exchange.status, new_connection=not exchange.is_kept)
+        facts.update(bytes=self._capture.size - size, ms=self._ms() - began)
+        self._log("attempt", facts)
+        self._capture.add_attempt(exchange, failure)
         if error is not None and exchange is not None:
             exchange.close()
             self._exchange = None
@@ -3573,82 +3554,51 @@ class Turn:
 
     # The end
 
-    def _end(self) -> JSON:
+    def _end(self, failure: ProviderError | None) -> JSON:
         """The last event, `turn_end` or `error`, which is also logged."""
-        translator, first = self._translator, self._first_event
-        accepted, message = self._scope.accepted, translator.message()
+        translator, message = self._translator, self._translator.message()
         usage: JSON = {"usage": dict(translator.usage) or None}
         cost = cost_usd(translator.model, translator.usage)
         if cost is not None and translator.is_charged:
             usage["cost_usd"] = cost
-        first_ms = None if first is None else int((first - accepted) * 1000)
-        timing = {"first_event_ms": first_ms, "total_ms": self._ms_since(accepted)}
-        timing["attempts"] = self._attempts
-        if self._failure is None:
+        error: JSON = {}
+        if failure is None:
             ids = {"model": translator.model, "message_id": translator.message_id}
             event: JSON = {"type": TURN_END, "stop_reason": translator.stop_reason}
             event.update(message=message, **ids, **usage, request_id=self._request_id)
         else:
-            event = {"type": ERROR, "error": self._explained(self._failure)}
-            event.update(model=translator.model or self._asked or None, **usage)
+            error = self._explained(failure)
+            model = translator.model or self._asked or None
+            event = {"type": ERROR, "error": error, "model": model, **usage}
             event["partial"] = message
-        event["timing"] = timing
-        error = event.get("error") or {}
-        fields = {**translator.usage, **event, **error, **timing}
+        timing = {"first_event_ms": self._first_ms, "total_ms": self._ms()}
+        event["timing"] = {**timing, "attempts": self._attempts}
         names = "http_status provider_code model first_event_ms total_ms attempts "
         names += "input_tokens cache_read_input_tokens output_tokens cost_usd "
         names += "request_id"
-        self._log(
-            "turn",
-            outcome=error.get("code") or event.get("stop_reason"),
-            **{name: fields.get(name) for name in names.split()},
-            capture=self._capture and self._capture.path,
-        )
+        outcome = error.get("code") or event.get("stop_reason")
+        facts = {**translator.usage, **event, **error, **event["timing"]}
+        known = {name: facts.get(name) for name in names.split()}
+        self._log("turn", {"outcome": outcome, **known})
         return event
 
     def _explained(self, error: ProviderError) -> JSON:
         """`error` as an object for events, with a hint for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
-        is_ours = not self._url or host_of(self._url) in HOSTS
-        if error.code == "auth" and not is_ours and not error.advice:
-            error.advice = "auth_elsewhere"
-        world = self._world
-        facts = (self._values, self._url, self._asked, world.routes, world.command)
-        error.explain(hint_facts(*facts))
-        return error.to_dict()
+        words = self._world.words
+        return explain(error, self._values, self._url, self._asked, words)
 
-    def _log(self, what: str, **facts: Any) -> None:
+    def _log(self, what: str, facts: JSON) -> None:
         if self._values["log_level"] == "info":
-            name = self._request.get("id") if isinstance(self._request, dict) else None
+            name = id_of(self._request)
             name = None if name is None else printable(str(name), 80)
             log(f"{what} {key_values({'id': name, **facts})}", "info", "info")
 
 
-def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) -> JSON:
-    """The words for the braces of hints: no key, and only the names of variables."""
-    host = host_of(url) if url else ""
-    region = HOSTS.get(host, values["region"])
-    other = "cn" if region == "global" else "global"
-    key = key_kind(values["api_key"])
-    model = canonical_model(model or values["model"])
-    facts = model_facts(model)
-    return {
-        "host": host,
-        "url": url,
-        "region": region,
-        "other_region": other,
-        "other_host": host_of(REGIONS[other]),
-        "base": REGIONS[values["region"]],
-        "key_kind": key.name,
-        "other_key_kind": key.other_kind,
-        "wallet": key.wallet,
-        "model": model,
-        "models": " or ".join(name for name in CURRENT_MODELS if name != model),
-        "context": facts.context_window if facts else "available",
-        "environment": f" In effect: {', '.join(used)}." if used else "",
-        "command": start,
-    }
+def id_of(request: Any) -> Any:
+    """The id that the caller gave a turn, or None."""
+    return request.get("id") if isinstance(request, dict) else None
 
 
 def key_values(facts: JSON) -> str:
@@ -3659,15 +3609,6 @@ def key_values(facts: JSON) -> str:
         if value is not None:
             pairs.append(f"{name}={value if is_word else dump_json(value)}")
     return " ".join(pairs)
-
-
-def no_key(settings: Settings) -> ProviderError:
-    """The error of a turn when no key is set."""
-    names = ", ".join(unknown_settings(settings.file))
-    if names:
-        text = f"No API key, and {settings.path} has unknown settings: {names}."
-        return ProviderError("config", text, ADVICE["misspelt"])
-    return ProviderError("config", "No API key.", ADVICE["no_key"])
 
 
 # --- the provider
@@ -3735,7 +3676,7 @@ class MiniMaxProvider:
         drops the connection.  With `raise_errors` a failed turn raises its
         ProviderError instead of yielding the `error` event.
         """
-        name = request.get("id") if isinstance(request, dict) else None
+        name = id_of(request)
         event: JSON = {"type": ""}
         for batch in self.batches(request, Scope(cancel)):
             for event in batch:
@@ -3761,26 +3702,13 @@ class MiniMaxProvider:
 
     def batches(self, request: JSON, scope: Scope) -> Iterator[Batch]:
         """The events of one turn in lists, one list for each read of the network."""
-
-        def read_image(path: str) -> Any:
-            scope.arm("files", FILE_SECONDS)
-            try:
-                return scope.call(lambda: read_image_file(path))
-            except ValueError as error:
-                return {"problem": str(error)}
-            except ProviderError as error:  # the disk hangs
-                return {"problem": error.message}
-
         world = World(
             load=lambda: self._load(scope),
-            post=lambda url, body, values: send(
-                self._client(), scope, url, values["api_key"], body, values
-            ),
-            read_image=read_image,
+            post=lambda *request: send(self._client(), scope, *request),
+            read_image=lambda path: scope.call(lambda: read_image_file(path)),
             now=time.monotonic,
             sleep=scope.sleep,
-            routes=self._routes(),
-            command=self.command,
+            words=self._words(),
         )
         return Turn(request, scope, world).batches()
 
@@ -3796,10 +3724,7 @@ class MiniMaxProvider:
         """The values that the next turn will use.  Raises ProviderError (`config`) for
         the first problem, or if no key is set."""
         settings = self.load()
-        if settings.problems:
-            raise settings.problems[0][1]
-        if not settings.values["api_key"]:
-            raise no_key(settings)
+        raise_problem(settings)
         return dict(settings.values)
 
     def get(self, url: str, values: JSON, seconds: float = 30.0) -> JSON:
@@ -3820,21 +3745,18 @@ class MiniMaxProvider:
             is_answer = isinstance(payload, dict) and not is_error_payload(payload)
             if exchange.status == 200 and is_answer:
                 return dict(SECRETS.value(payload))
-            raise refusal(exchange, body, url, "JSON")
+            raise refusal(exchange, body, "JSON")
         except ProviderError as error:
             if error.code == "timeout":  # `seconds` may be less than the setting
                 error.message = error.message.rpartition(" (")[0]
                 error.advice = "network"
-            if error.code == "auth" and scope.host not in HOSTS:
-                error.advice = "auth_elsewhere"
-            error.explain(hint_facts(values, url, "", self._routes(), self.command))
-            raise redacted(error) from None
+            fields = explain(error, values, url, "", self._words())
+            raise ProviderError(**SECRETS.value(fields)) from None
 
-    def _load(self, scope: Scope) -> Settings:
+    def _load(self, scope: Scope) -> Any:
         """The settings for a turn, read in a thread, since a disk may hang."""
         if self._file is None and not self._values["api_key_file"]:
             return self.load()
-        scope.arm("files", FILE_SECONDS)
 
         def load() -> Settings:
             settings = self.load()
@@ -3844,14 +3766,17 @@ class MiniMaxProvider:
                 log(text, "warning", settings.values["log_level"])
             return settings
 
-        settings: Settings = scope.call(load)
-        return settings
+        scope.arm("files", FILE_SECONDS)
+        return scope.call(load)
 
-    def _routes(self) -> list[str]:
-        """The variables in effect that change the way to the host."""
+    def _words(self) -> dict[str, str]:
+        """The words for hints that depend on this process.  Of the variables that
+        change the way to the host, they have only the names."""
         variable = OPTIONS["base_url"].env
         is_read = self._file is not None and os.environ.get(variable, "").strip()
-        return ([variable] if is_read else []) + routes()
+        used = ", ".join([variable, *routes()] if is_read else routes())
+        environment = f" In effect: {used}." if used else ""
+        return {"environment": environment, "command": self.command}
 
     def _client(self) -> Client:
         """The connections of this process: a child must not use its parent's."""
@@ -3865,71 +3790,47 @@ class MiniMaxProvider:
 
 # --- replay: a captured turn again, without network
 
-# The rows of a capture, and the fields that a replay needs, with their types.
-_ROWS: dict[str, dict[str, type]] = {
-    "turn": {"request": dict, "settings": dict, "images": dict, "environment": list},
-    "attempt": {"status": int, "headers": dict, "data": str, "failure": dict},
-    "end": {"event": dict},
-}
 
-
-class Recording(Exchange):
-    """The attempts of a capture, in place of the network and the clock.
-
-    It is also the Exchange of the attempt that `post()` returned last.
-    """
+class RecordedExchange:
+    """An attempt of a recording, in place of the network."""
 
     is_whole, is_kept = True, False  # there is no socket to ask for more
+    header = Exchange.header
 
-    def __init__(self, rows: list[JSON], scope: Scope) -> None:
-        self.seconds = 0.0  # the clock of the recording
-        self.difference = ""  # between the recorded request and the one that is sent
-        self.attempts = deque(rows[1:-1])  # those that are still to come
-        self._head, self._end, self._scope = rows[0], rows[-1]["event"], scope
+    def __init__(self, row: JSON, recording: Recording) -> None:
+        from io import BytesIO
 
-    def load(self) -> Settings:
-        """The settings of a capture; a replay has no key and is not captured itself."""
-        values = default_values()
-        for name, value in self._head["settings"].items():
-            if name in OPTIONS and name not in Capture.PRIVATE:
-                values[name] = check_value(name, value, "the capture")
-        values["api_key"] = key_kind(str(self._head.get("key", ""))).prefix + "***"
-        values["log_level"] = "error"
-        return Settings(values, {}, [], "", {}, {})
-
-    def sleep(self, seconds: float) -> None:
-        if not self.attempts and self._end.get("stop_reason") == CANCELLED:
-            raise Cancelled  # as in the recording
-
-    def post(self, url: str, body: bytes, values: JSON) -> Exchange:
-        sent = {"url": url, "body": parsed(body.decode())}
-        self.difference = difference(self._head.get("sent"), sent)
-        if not self.attempts:
-            self.difference = "the recording has no further attempt"
-            raise Cancelled
-        self._row = row = self.attempts.popleft()
-        self.status, self.headers = row["status"], row["headers"]
-        self.arrived, self.ended = row["arrived"], False
-        self._reads = deque(row["reads"])
-        if not self.status:
-            self.read()  # raises the error that came instead of an answer
-        return self
+        data = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
+        self._reads = deque((moment, data.read(size)) for moment, size in row["reads"])
+        self.status, self.headers = int(row["status"]), dict(row["headers"])
+        self.arrived, self._end, self.ended = row["arrived"], row["ended"], False
+        times = [self.arrived, self._end, *(moment for moment, _ in self._reads)]
+        if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
+            raise ValueError("a time is too large or negative")
+        failure = row["failure"]
+        self._failure: Exception | None = Cancelled() if failure else None
+        if failure and failure[0] in ERRORS:
+            self._failure = ProviderError(*failure[:4])
+        self._recording = recording
 
     def read(self) -> bytes:
         """The next piece, as the network cut it.
 
         A cancel takes effect with the last piece, another failure after it.
         """
-        failure, data = self._row["failure"], b""
+        data = b""
         if self._reads:
-            self.seconds, data = self._reads.popleft()
-        elif failure and not self.ended:
-            self.seconds = self._row["t"]
-            raise self._recorded_error(failure)
-        if not self._reads and failure.get("code") == CANCELLED:
-            self._scope.cancel()
+            self._recording.seconds, data = self._reads.popleft()
+        elif self._failure is not None:
+            self._recording.seconds = self._end
+            raise self._failure
+        if not self._reads and isinstance(self._failure, Cancelled):
+            self._recording.scope.cancel()
         self.ended = not data
-        return bytes(data)
+        return data
+
+    def read_rest(self, limit: int, seconds: float) -> bytes:
+        return self.read()  # it was recorded as one piece
 
     def drain(self, seconds: float = 0) -> None:
         pass
@@ -3937,124 +3838,99 @@ class Recording(Exchange):
     def close(self) -> None:
         pass
 
-    @staticmethod
-    def _recorded_error(failure: JSON) -> Exception:
-        """The error that ended a recorded attempt.
 
-        It has no details: those come from answers, which are replayed themselves.
-        """
-        code = str(failure.get("code"))
-        if code not in ERRORS:
-            return Cancelled()
-        texts = {name: str(failure.get(name, "")) for name in ("message", "hint")}
-        advice = str(failure.get("advice"))
-        texts["advice"] = advice if advice in ADVICE else ""
-        is_retryable = bool(failure.get("retryable"))
-        return ProviderError(code, retryable=is_retryable, **texts)
+class Recording:
+    """A captured turn, as the World of its replay."""
+
+    def __init__(self, fields: Any) -> None:
+        """Check and convert the `fields` of a capture, so that nothing in them can
+        harm the replay.  A wrong one raises what Python raises for it."""
+        if fields["capture"] != Capture.VERSION:
+            raise ValueError(f"it is not version {Capture.VERSION} of the format")
+        left_out = dict.fromkeys(Capture.LEFT_OUT)  # None is the default
+        provider = MiniMaxProvider(**{**fields["settings"], **left_out})
+        # Hints depend on the kind of the key.
+        provider._values["api_key"] = key_kind(fields["key"]).prefix + "***"
+        self.load = provider.load
+        self.words = {"environment": "", "command": "", **fields["words"]}
+        self._images = {
+            path: {name: str(value) for name, value in source.items()}
+            for path, source in fields["images"].items()
+        }
+        self.fields, self.request = fields, fields["request"]
+        self.outcome = outcome_of(fields["sent"], fields["event"])
+        self.scope, self.seconds = Scope(), 0.0  # the clock of the recording
+        rows = fields["attempts"]
+        self._attempts = deque(RecordedExchange(row, self) for row in rows)
+        self.sent: JSON | None = None  # what the replay would send
+
+    def read_image(self, path: str) -> JSON:
+        return self._images.get(path, {"problem": "not recorded"})
+
+    def now(self) -> float:
+        return self.scope.accepted + self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        if not self._attempts:  # the turn was cancelled before a further one
+            raise Cancelled
+
+    def post(self, url: str, key: str, body: bytes, values: JSON) -> RecordedExchange:
+        self.sent = {"url": url, "body": parsed(body.decode())}
+        exchange = self._attempts.popleft()
+        if not exchange.status:
+            exchange.read()  # raises the error that came instead of an answer
+        return exchange
 
 
-def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
+def read_capture(path: str) -> Recording:
+    """The turn in the capture at `path`.  Raises OSError, or ValueError if there is
+    anything wrong with it: it may come from a stranger."""
+    data, _ = read_file(path, Capture.MAX_FILE)
+    try:  # a capture nests the values of a turn some levels deeper
+        return Recording(load_json(data.decode("utf-8"), MAX_DEPTH + 20))
+    except (ValueError, ProviderError) as error:
+        raise ValueError(f"not a whole capture: {error}") from None
+    except (LookupError, TypeError, AttributeError, OverflowError):
+        text = "not a whole capture: a value is missing, or of the wrong kind"
+        raise ValueError(text) from None
+
+
+def replay(recording: Recording, emit: Callable[[float, JSON], object]) -> str:
     """Run a captured turn again; `emit` takes each event with its time in seconds.
 
-    Returns how the outcome differs from the recording, "" if it is the same.  Raises
-    ValueError that names the line, or OSError.
+    Returns how the outcome differs from the recording, "" if it is the same.
     """
-    rows = read_capture(path)
-    head, scope = rows[0], Scope()
-    recording = Recording(rows, scope)
-
-    def read_image(path: str) -> Any:
-        source = head["images"].get(path)
-        texts = source.values() if isinstance(source, dict) else ()
-        is_source = texts and all(isinstance(text, str) for text in texts)
-        return source if is_source else {"problem": "not recorded"}
-
-    world = World(
-        load=recording.load,
-        post=recording.post,
-        read_image=read_image,
-        now=lambda: scope.accepted + recording.seconds,
-        sleep=recording.sleep,
-        routes=[printable(str(name), 40) for name in head["environment"]],
-        command=printable(str(head.get("command", "")), 80),
-    )
     event: JSON = {}
-    for batch in Turn(head["request"], scope, world).batches():
+    for batch in Turn(recording.request, recording.scope, recording).batches():
         for event in batch:
             emit(recording.seconds, event)
-    before, now = ({**end, "timing": None} for end in (rows[-1]["event"], event))
-    differences = [recording.difference, difference(before, now)]
-    if recording.attempts:
-        differences.append("fewer attempts were made")
-    return "; ".join(filter(None, differences))
+    return difference(recording.outcome, outcome_of(recording.sent, event))
 
 
-def read_capture(path: str) -> list[JSON]:
-    """The rows of a capture, checked.  Raises ValueError or OSError."""
-    data, _ = read_file(path, Capture.MAX_FILE)
-    rows: list[JSON] = []
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
-        try:
-            rows.append(read_row(line, number))
-        except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from None
-    if not rows or rows[-1]["kind"] != "end":
-        raise ValueError(f"line {len(rows)}: the capture stops before the turn's end")
-    return rows
-
-
-def read_row(line: bytes, number: int) -> JSON:
-    """Row `number` of a capture; `reads` become pairs of a time and bytes."""
-    from io import BytesIO
-
-    try:  # a row nests the values of a turn some levels deeper
-        row = load_json(line.decode("utf-8"), MAX_DEPTH + 20)
-    except ValueError as error:
-        raise ValueError(f"it cannot be read: {error}") from None
-    kind = row.get("kind") if isinstance(row, dict) else None
-    fields = _ROWS.get(kind) if isinstance(kind, str) else None
-    if fields is None or (kind == "turn") is not (number == 1):
-        raise ValueError(f"a row of kind {printable(str(kind), 40)} is out of place")
-    if kind == "turn" and row.get("capture") != Capture.VERSION:
-        raise ValueError(f"this program reads version {Capture.VERSION} of the format")
-    if row.get("full"):
-        raise ValueError(f"the turn is larger than {Capture.MAX_FILE // MIB} MiB")
-    wrong = [name for name in fields if not isinstance(row.get(name), fields[name])]
-    if wrong:
-        raise ValueError(f"its {wrong[0]} is missing or wrong")
-    try:
-        row["t"], row["arrived"] = float(row["t"]), float(row.get("arrived", 0))
-        body = BytesIO(str(row.get("data", "")).encode("utf-8", "surrogateescape"))
-        row["reads"] = [(float(t), body.read(size)) for t, size in row.get("reads", ())]
-        times = [row["t"], row["arrived"], *(moment for moment, _ in row["reads"])]
-        if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
-            raise ValueError
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise ValueError("its times or reads are missing or wrong") from None
-    return dict(row)
+def outcome_of(sent: Any, event: JSON) -> JSON:
+    """What a replay compares: of the times, only the number of attempts."""
+    return {"sent": sent, "event": {**event, "timing": event["timing"]["attempts"]}}
 
 
 def difference(before: Any, now: Any, path: str = "") -> str:
     """Where two JSON values differ first, apart from what a capture masks, or ""."""
     names: Any = ()
     if isinstance(before, dict) and isinstance(now, dict):
-        names = before if list(before) == list(now) else ()
+        names = before if before.keys() == now.keys() else ()
     elif isinstance(before, list) and isinstance(now, list):
         names = range(len(before) if len(before) == len(now) else 0)
     for name in names:
         found = difference(before[name], now[name], f"{path}.{name}")
         if found:
             return found
-    if names:
-        return ""
-    one, other = dump_json(before), dump_json(now)
+    one, other = ("", "") if names else (dump_json(before), dump_json(now))
     is_alike = one == other
     if "****" in one and len(one) == len(other):
         is_alike = all(a in ("*", b) for a, b in zip(one, other))
     if is_alike:
         return ""
-    texts = [printable(text[:200], 60) for text in (one, other)]
-    return f"{printable(path[1:])} was {texts[0]} and is {texts[1]}"
+    was, is_now = printable(one[:200], 60), printable(other[:200], 60)
+    return f"{printable(path[1:])} was {was} and is {is_now}"
 
 
 # ---------------------------------------------------------------------------
@@ -5821,8 +5697,9 @@ def _replay(options: Any, provider: MiniMaxProvider) -> int:
         out(f"{seconds:9.3f}  {event['type']:<14} {text}\n")
 
     try:
-        name = read_capture(options.file)[0]["request"].get("id")
-        unlike = replay(options.file, show)
+        recording = read_capture(options.file)
+        name = id_of(recording.request)
+        unlike = replay(recording, show)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         note("error: ", printable(f"{options.file}: {reason}"), PROBLEM)
@@ -6006,7 +5883,7 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
         try:
             return COMMANDS[command][0](options, provider)
         except ProviderError as error:
-            print_error(redacted(error).to_dict(), command)
+            print_error(SECRETS.value(error.to_dict()), command)
             return EXIT_ERROR
 
 

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
     JSON = dict[str, Any]
     Batch = list[JSON]
+    Queued = tuple[int, Any, bool, JSON]  # a turn: number, id, host gave it, request
 
 __version__ = "1.1.0"
 __all__ = [
@@ -4267,9 +4268,8 @@ class PluginLoop:
     `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
     `data` or raises OSError; `run(request, scope)` yields the events of a turn in
     batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
-    max_line_bytes.  `notify(word)` is called, from any thread, with "done" when all is
-    written after the end of the input or `stop()`, with "closed" when the host has gone
-    and with "failed" when its lines cannot be written.
+    max_line_bytes.  `wake()` is called, from any thread, when `is_done()` or `lost`
+    has become true.
     """
 
     def __init__(
@@ -4278,27 +4278,28 @@ class PluginLoop:
         write: Callable[[bytes], None],
         run: Callable[[JSON, Scope], Iterable[Batch]],
         limits: JSON,
-        notify: Callable[[str], None],
+        wake: Callable[[], object],
     ) -> None:
         self._read, self._write, self._run = read, write, run
-        self._limits, self._notify = limits, notify
+        self._limits, self._wake = limits, wake
         self._wire = threading.Lock()  # one batch of whole lines at a time
         self._state = threading.Condition()  # guards what follows
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
-        # The turns that wait, by id, in order of arrival: whether the host gave the id,
-        # and the request.  Turns without an id run one after another: while one runs,
-        # those at the head of the queue move to `_held`.
-        self._waiting: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
-        self._held: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
-        self._running: list[bool] = []  # of each turn: whether the host gave its id
+        # Turns to which the host gave no id run one after another.  So they have their
+        # own queue, False, and their own count.  Each queue is in order of arrival.
+        self._queues: dict[bool, OrderedDict[Any, Queued]]
+        self._queues = {True: OrderedDict(), False: OrderedDict()}
+        self._running = {True: 0, False: 0}
         self._names = 0  # how many ids turn-1, turn-2, ... the plugin has assigned
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
-        self._is_closing = False  # further turns are refused
+        self._has_input = False  # the reader has lines to handle
         self.has_read_all = False
-        self._has_ended = False  # nothing more is to be written
-        self._lines = 0  # lines that are not blank
-        self._is_anonymous = True  # no line had an id
+        self._is_closing = False  # further turns are refused
+        self.lost: OSError | None = None  # why nothing more can be written
+        # What decides whether the only line failed.
+        self._lines = 0  # that are not blank; it also numbers the turns
+        self._has_id = False  # the last line had one
         self._has_failed = False  # something ended in an error
 
     # Life
@@ -4309,35 +4310,36 @@ class PluginLoop:
         spawn(self._read_lines)
 
     def stop(self) -> None:
-        """Cancel every turn; notify "done" when the end of each is written."""
+        """Refuse further turns, and cancel all others."""
         self._is_closing = True
         with self._state:
             names = list(self._scopes)
         for name in names:
             self._cancel(name)
-        self._notify_if_done()
+        self._wake_if_done()
 
-    def lose(self) -> None:
-        """The host has gone: end all work, and write nothing more."""
-        self._write = lambda data: None
+    def close(self) -> None:
+        """End all work and every thread but the reader, which may wait for a line."""
+        self.lost = self.lost or OSError("closed")
         self.stop()
-
-    def end(self) -> None:
-        """End the thread that writes; the reader's may still wait for its line."""
         with self._state:
-            self._has_ended = True
             self._state.notify()
+
+    def is_done(self) -> bool:
+        """Whether all is written, after the end of the input or `stop()`."""
+        with self._state:
+            has_turns = self._scopes or any(self._running.values())
+            is_busy = has_turns or self._answers or self._has_input
+            return self._is_closing and not is_busy
+
+    def _wake_if_done(self) -> None:
+        if self.is_done():
+            self._wake()
 
     @property
     def failed_alone(self) -> bool:
         """The input was one line, without an id, and it ended in an error."""
-        return self._lines == 1 and self._is_anonymous and self._has_failed
-
-    def _notify_if_done(self) -> None:
-        with self._state:
-            is_busy = self._scopes or self._running or self._answers
-        if self._is_closing and not is_busy:
-            self._notify("done")
+        return self._lines == 1 and not self._has_id and self._has_failed
 
     # Input
 
@@ -4353,10 +4355,11 @@ class PluginLoop:
         except Exception as error:
             internal_error(error)
         self._is_closing = self.has_read_all = True
-        self._notify_if_done()
+        self._has_input = False
+        self._wake_if_done()
 
     def _split(self) -> Iterator[bytes | None]:
-        """The lines of the input; None for one that is too long for us or for memory.
+        """The lines of the input; None for one that is too long.
 
         The pieces of a line are joined once, when it ends: the work is linear.
         """
@@ -4364,21 +4367,16 @@ class PluginLoop:
         pieces: list[bytes] = []
         size = 0
         while True:
-            try:
-                data = self._read()
-            except MemoryError:
-                if not pieces:
-                    raise
-                pieces, size = [], limit + 1
-                continue
+            self._has_input = False
+            if self._is_closing:
+                self._wake_if_done()
+            data = self._read()
+            self._has_input = True
             *ended, rest = (data or b"\n").split(b"\n")
             for piece in ended:
                 size += len(piece)
                 pieces.append(piece)
-                try:
-                    yield b"".join(pieces) if size <= limit else None
-                except MemoryError:
-                    yield None
+                yield b"".join(pieces) if size <= limit else None
                 pieces, size = [], 0
             if not data:
                 return
@@ -4396,25 +4394,23 @@ class PluginLoop:
             self._lines += 1
             message = self._parse(line)
             name = next((v for k, v in message.items() if fold(k) == "id"), None)
-            self._is_anonymous = self._is_anonymous and name is None
+            self._has_id = name is not None
             self._dispatch(message)
         except Exception as error:
             if not isinstance(error, ProviderError):
                 error = internal_error(error)
-            self._has_failed = True
             event: JSON = {"type": ERROR, "error": error.to_dict(), "line": number}
-            is_plain = isinstance(name, (str, int, float))
-            if is_plain and well_formed(str(name)) == str(name):
+            if isinstance(name, (str, int, float)):
                 event["ref_id"] = name
             self._answer(outgoing(event))
 
     def _parse(self, line: bytes | None) -> JSON:
         """The object in `line`.  Raises ProviderError with what is wrong with it."""
         if line is None:
-            text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
-            raise ProviderError("line_too_long", text + "than memory holds")
+            text = f"the line has over {self._limits['max_line_bytes']} bytes"
+            raise ProviderError("line_too_long", text)
         try:
-            message = load_json(line.decode("utf-8-sig"))
+            message = load_json(line.decode("utf-8").lstrip("\ufeff"))
         except ValueError as error:
             problem = f"not JSON: {error}"
             if isinstance(error, UnicodeDecodeError):
@@ -4449,11 +4445,11 @@ class PluginLoop:
     # Turns
 
     def _on_turn(self, name: Any, request: JSON) -> None:
-        """Start or queue a turn; answer it with an error if neither is possible.
+        """Accept a turn, or answer it with an error.
 
         A refused turn keeps its id, but not its request, until its end is written.
         """
-        has_id, failure, turn = name is not None, None, None
+        has_id = name is not None
         request = {k: v for k, v in request.items() if fold(k) != "id"}
         with self._state:
             if name in self._scopes:
@@ -4463,108 +4459,113 @@ class PluginLoop:
                 self._names += 1
                 name = f"turn-{self._names}"
             self._scopes[name] = Scope()
-            if self._is_closing:
-                failure = ProviderError("shutting_down", "the process is shutting down")
-            else:
-                self._waiting[name] = (has_id, {"id": name, **request})
-                turn = self._next_turn()
-            waiting = len(self._waiting) + len(self._held)
-            if waiting > self._limits["max_queued_turns"]:
-                self._held.pop(name, None) or self._waiting.pop(name)
-                running = len(self._running)
-                text = f"{running} turns run and {waiting - 1} wait: the queue is full"
-                failure = ProviderError("busy", text)
-        if turn is not None:
             try:
-                spawn(self._serve, turn)
+                self._accept((self._lines, name, has_id, {"id": name, **request}))
             except ProviderError as error:
-                failure = error
-                self._running.remove(has_id)
-        if failure is not None:
-            self._end(name, failure)
+                self._end(name, error)
 
-    def _next_turn(self) -> tuple[Any, bool, JSON] | None:
-        """Take the first turn that may run now."""
-        with self._state:
-            while len(self._running) < self._limits["max_concurrent_turns"]:
-                all_have_ids = all(self._running)
-                queue = self._held if self._held and all_have_ids else self._waiting
-                if not queue:
-                    break
-                name, (has_id, request) = queue.popitem(last=False)
-                if has_id or all_have_ids:
-                    self._running.append(has_id)
-                    return name, has_id, request
-                self._held[name] = (has_id, request)
-        return None
+    def _accept(self, turn: Queued) -> None:
+        """Start a turn or let it wait.  Raises ProviderError if neither is possible.
 
-    def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
+        If it may run, no other turn that may run waits: a turn that ends is followed by
+        one that waits.
+        """
+        _, name, has_id, _ = turn
+        waiting = sum(map(len, self._queues.values()))
+        if self._is_closing:
+            raise ProviderError("shutting_down", "the process is shutting down")
+        if self._may_run(has_id):
+            spawn(self._serve, turn)
+            self._running[has_id] += 1
+        elif waiting < self._limits["max_queued_turns"]:
+            self._queues[has_id][name] = turn
+        else:
+            running = sum(self._running.values())
+            text = f"{running} turns run and {waiting} wait: the queue is full"
+            raise ProviderError("busy", text)
+
+    def _may_run(self, has_id: bool) -> bool:
+        is_next = has_id or self._running[False] == 0
+        limit = self._limits["max_concurrent_turns"]
+        return is_next and sum(self._running.values()) < limit
+
+    def _next_turn(self) -> Queued | None:
+        """Take the turn that came first of those that wait and may run now."""
+        queues = [
+            q for has_id, q in self._queues.items() if q and self._may_run(has_id)
+        ]
+        if not queues:
+            return None
+        oldest = min(queues, key=lambda queue: next(iter(queue.values()))[0])
+        _, turn = oldest.popitem(last=False)
+        self._running[turn[2]] += 1
+        return turn
+
+    def _serve(self, turn: Queued | None) -> None:
         """Run a turn and then, in the same thread, those that wait.
 
         So a turn that waits needs no new thread, which it might not be able to start.
         """
         while turn is not None:
-            name, has_id, request = turn
-            has_ended = False
+            _, name, has_id, request = turn
+            ended = None
             try:
                 for batch in self._run(request, self._scopes[name]):
                     events = [{"id": name, **event} for event in batch]
                     lines = [dump_json(event).encode("ascii") for event in events]
                     # Of a large line there are no more copies than these two.
                     data, kind = b"\n".join([*lines, b""]), batch[-1]["type"]
-                    has_ended = kind in TERMINAL
+                    ended = name if kind in TERMINAL else None
                     self._has_failed = self._has_failed or kind == ERROR
-                    self._put(data, [name] if has_ended else [])
+                    self._put([(data, ended)])
             except Exception as error:
                 failure = internal_error(error)
-                if not has_ended:
+                if ended is None:
                     self._end(name, failure)
             with self._state:
-                self._running.remove(has_id)
+                self._running[has_id] -= 1
                 turn = self._next_turn()
-            self._notify_if_done()
+            self._wake_if_done()
 
     def _cancel(self, name: Any) -> None:
         """End a turn: one that runs through its scope, one that waits at once."""
         with self._state:
             scope = self._scopes.get(name)
-            is_waiting = self._waiting.pop(name, None) or self._held.pop(name, None)
-        if scope is not None:
-            scope.cancel()
-        if is_waiting:
+            queued = [queue.pop(name, None) for queue in self._queues.values()]
+        if any(queued):
             self._end(name)
+        elif scope is not None:
+            scope.cancel()
 
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
         """Answer a turn that never ran: it was cancelled, or `error` says why."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
+        event: JSON = {"type": ERROR, "partial": None}
         if error is None:
-            nothing = dict.fromkeys(("message", "message_id", "request_id"))
-            event = {"type": TURN_END, "stop_reason": CANCELLED, **nothing}
+            event = dict.fromkeys(("message", "message_id", "request_id"))
+            event.update(type=TURN_END, stop_reason=CANCELLED)
         else:
-            self._has_failed = True
-            event = {"type": ERROR, "error": error.to_dict(), "partial": None}
-        event.update(model=None, usage=None, timing=timing)
-        self._answer({"id": name, **event}, name)
+            event["error"] = error.to_dict()
+        event.update(id=name, model=None, usage=None, timing=timing)
+        self._answer(event, name)
 
     # Output
 
-    def _put(self, data: bytes, ended: list[Any]) -> None:
+    def _put(self, lines: list[tuple[bytes, Any]]) -> None:
         """Write whole lines; the ids of the turns that they end are free again.
 
         The id is free before the write: a host may use it as soon as it reads the end.
         """
-        try:
-            with self._wire:
-                with self._state:
-                    for name in ended:
-                        self._scopes.pop(name, None)
-                self._write(data)
-        except OSError as error:
-            has_gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
-            if not has_gone:
-                log(f"stdout cannot be written: {error.strerror}")
-            self._write = lambda data: None
-            self._notify("closed" if has_gone else "failed")
+        with self._wire:
+            with self._state:
+                for _, ended in lines:
+                    self._scopes.pop(ended, None)
+            try:
+                if self.lost is None:
+                    self._write(b"".join(data for data, _ in lines))
+            except OSError as error:
+                self.lost = error
+                self._wake()
 
     def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
         """Leave `line` to the thread that writes, since the reader must never wait.
@@ -4572,6 +4573,7 @@ class PluginLoop:
         `turn` is the id of the turn that it ends.  Other lines are dropped if too many
         wait, or a host that sends pings without reading would fill the memory.
         """
+        self._has_failed = self._has_failed or line["type"] == ERROR
         data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
             if turn is not None or len(self._answers) < max_unread:
@@ -4579,21 +4581,20 @@ class PluginLoop:
                 self._state.notify()
 
     def _write_answers(self) -> None:
-        """Write what `_answer()` leaves, for as long as the process lives.
+        """Write what `_answer()` leaves.
 
-        A line stays in the list until it is written, or "done" would come too early.
+        A line stays in the list until it is written: until then not all is done.
         """
         while True:
             with self._state:
-                while not self._answers:
-                    if self._has_ended:
-                        return
-                    self._state.wait()
+                self._state.wait_for(lambda: self._answers or self.lost)
                 answers = self._answers[:]
-            self._put(b"".join(data for data, _ in answers), [id for _, id in answers])
+            if self.lost is not None:
+                return
+            self._put(answers)
             with self._state:
                 del self._answers[: len(answers)]
-            self._notify_if_done()
+            self._wake_if_done()
 
 
 # ---------------------------------------------------------------------------
@@ -4651,17 +4652,15 @@ def ignore_warnings() -> None:
         sys.modules["warnings"].simplefilter("ignore")
 
 
-def _set_process(writer: int, on_sigterm: Callable[..., None]) -> None:
+def _set_process(alarm: int, on_sigterm: Callable[..., None]) -> None:
     """Tune a process that only serves turns, and take its signals.
 
     Python runs `on_sigterm` only while the main thread is not waiting.  A signal may
-    arrive just before a wait begins, so each also writes its number to `writer`, which
-    ends the wait.
+    arrive just before a wait begins, so each also writes to `alarm`, which ends it.
     """
     import gc
     import signal
 
-    ignore_warnings()
     # Next to nothing here is cyclic garbage, but by default collections interrupt the
     # import of requests and the first stream: a tenth of the time to a first event.
     gc.set_threshold(20000, 20, 20)
@@ -4670,54 +4669,8 @@ def _set_process(writer: int, on_sigterm: Callable[..., None]) -> None:
     signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "set_blocking"):  # Windows has it since 3.12
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-
-
-def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
-    """Serve the host on stdin and stdout; return the exit code of the process.
-
-    `overrides` are settings that win over file and environment.  Another program that
-    runs this keeps its signals, and gets its stdout back.  Raises OSError if stdout was
-    closed.
-    """
-    open_descriptors()  # before anything else is opened
-    wire = os.dup(1)  # for protocol lines only; other output goes to stderr
-    os.dup2(2, 1)
-    reader, writer = os.pipe()  # for numbers of signals, and first letters of words
-
-    lock, has_ended = threading.RLock(), False  # so that no other file is written to
-
-    def notify(word: str) -> None:
-        try:
-            with lock:
-                os.write(-1 if has_ended else writer, word[:1].encode())
-        except OSError:
-            pass  # the pipe is full, and what is in it is enough
-
-    if owns_process:
-        _set_process(writer, lambda *_: notify("terminate"))
-    loop = PluginLoop(
-        read=lambda: read_fd(0),
-        write=lambda data: write_fd(wire, data),
-        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
-        limits=_process_limits(overrides),
-        notify=notify,
-    )
-    try:
-        loop.start()
-        return _wait_for_end(loop, reader, wire)
-    except ProviderError as error:
-        log(error.message)
-        return EXIT_FATAL
-    finally:
-        if not owns_process:
-            loop.end()
-            os.dup2(wire, 1)
-            with lock:
-                has_ended = True
-                for fd in (wire, reader, writer):
-                    os.close(fd)
+        os.set_blocking(alarm, False)
+        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
 
 
 def _process_limits(overrides: JSON | None) -> JSON:
@@ -4734,39 +4687,90 @@ def _process_limits(overrides: JSON | None) -> JSON:
     return values
 
 
-def _wait_for_end(loop: PluginLoop, reader: int, wire: int) -> int:
-    """Wait until all work ends, SIGTERM comes or the host goes; return an exit code."""
+def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
+    """Serve the host on stdin and stdout; return the exit code of the process.
+
+    `overrides` are settings that win over file and environment.  Another program that
+    runs this keeps its signals, and gets its stdout back.
+    """
+    wire = os.dup(1)  # for protocol lines only; other output goes to stderr
+    os.dup2(2, 1)
+    # A byte in this pipe wakes the main thread.  Its ends are files, since a thread that
+    # outlives this could write to another file's descriptor, but not to a closed file.
+    reader, writer = os.pipe()
+    wakeup, alarm = os.fdopen(reader, "rb", 0), os.fdopen(writer, "wb", 0)
+    signals: list[int] = []
+
+    def wake() -> None:
+        try:
+            alarm.write(b"\0")
+        except (OSError, ValueError):
+            pass  # it is full, which wakes as well, or closed
+
+    def on_sigterm(number: int, frame: object) -> None:
+        signals.append(number)
+        wake()
+
+    if owns_process:
+        _set_process(writer, on_sigterm)
+    loop = PluginLoop(
+        read=lambda: read_fd(0),
+        write=lambda data: write_fd(wire, data),
+        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
+        limits=_process_limits(overrides),
+        wake=wake,
+    )
+    try:
+        loop.start()
+        return _wait_for_end(loop, signals, reader, wire)
+    except ProviderError as error:
+        log(error.message)
+        return EXIT_FATAL
+    finally:
+        if not owns_process:
+            loop.close()
+            os.dup2(wire, 1)
+            os.close(wire)
+            wakeup.close()
+            alarm.close()
+
+
+def _wait_for_end(loop: PluginLoop, signals: list[int], wakeup: int, wire: int) -> int:
+    """Wait until all work ends, SIGTERM comes or the host goes; return an exit code.
+
+    A byte from `wakeup` says only that there is something to see.
+    """
     import select
 
     poll = select.poll() if hasattr(select, "poll") else None
     if poll is not None:
-        poll.register(reader, select.POLLIN)
+        poll.register(wakeup, select.POLLIN)
         poll.register(wire, 0)  # reports when its reader goes away
     until = None  # when the process has to end after SIGTERM
     while True:
         left = None if until is None else max(until - time.monotonic(), 0) * 1000
-        ready = {reader: 0} if poll is None else dict(poll.poll(left))
-        if not ready:
-            return EXIT_OK
-        words = os.read(reader, 4096) if reader in ready else b""
+        ready = {wakeup: 0} if poll is None else dict(poll.poll(left))
+        if wakeup in ready:
+            os.read(wakeup, 4096)
+        if not ready or len(signals) > 1:
+            os._exit(EXIT_OK)
+        if signals and until is None:
+            until = time.monotonic() + 1.0  # for the turns to report their end
+            loop.stop()
+        if loop.lost is not None:
+            if isinstance(loop.lost, (BrokenPipeError, ConnectionResetError)):
+                return EXIT_OK
+            log(f"stdout cannot be written: {loop.lost.strerror}")
+            return EXIT_FATAL
+        # Lines that came before SIGTERM are answered, too.
+        may_wait = until is not None and poll is not None and not loop.has_read_all
+        if not (may_wait and is_ready(0, True)) and loop.is_done():
+            failed = until is None and loop.failed_alone
+            return EXIT_ERROR if failed else EXIT_OK
         if poll is not None and wire in ready:
-            poll.unregister(wire)
-            words += b"" if ready[wire] & select.POLLNVAL else b"c"
-        for word in words.decode("latin-1"):  # or the number of a signal
-            if word == "t":
-                if until is not None:
-                    os._exit(EXIT_OK)  # a second SIGTERM
-                until = time.monotonic() + 1.0  # for the turns to report their end
-                loop.stop()
-            elif word == "d":  # done, but for lines that came before SIGTERM
-                may_wait = poll is not None and until is not None
-                if may_wait and not loop.has_read_all and is_ready(0, True):
-                    continue
-                failed = until is None and loop.failed_alone
-                return EXIT_ERROR if failed else EXIT_OK
-            elif word in "cf":  # closed, or failed
-                loop.lose()
-                return EXIT_FATAL if word == "f" else EXIT_OK
+            if not ready[wire] & select.POLLNVAL:
+                return EXIT_OK
+            poll.unregister(wire)  # a device, which macOS cannot poll
 
 
 # ---------------------------------------------------------------------------
@@ -4947,7 +4951,7 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
     lines: Any = Queue()
     answers: Any = Queue()
     wire = (lines.get, answers.put, provider.batches, default_values())
-    PluginLoop(*wire, notify=lambda word: None).start()
+    PluginLoop(*wire, wake=lambda: None).start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     question, weather = "What is the weather in Lisbon?", "21 C, sunny"
     result = {"type": "tool_result", "tool_use_id": "1", "content": weather}
@@ -5999,8 +6003,6 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
     overrides = {name: value for name, value in vars(options).items() if name in names}
     if options.command is None and not os.isatty(0):
         return run_plugin(overrides, owns_process)
-    if owns_process:
-        ignore_warnings()
     with MiniMaxProvider.from_config(**overrides) as provider:
         return COMMANDS[options.command or "help"][0](options, provider)
 
@@ -6016,6 +6018,7 @@ def main(argv: list[str] | None = None) -> int:
         if owns_process:
             MiniMaxProvider.command = program_name()
             open_descriptors()
+            ignore_warnings()
             sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
         code = run_command(sys.argv[1:] if argv is None else list(argv), owns_process)
     except ProviderError as error:

@@ -1237,7 +1237,7 @@ def test_work_is_measured() -> None:
 def a_loop(read: Callable[[], bytes], run: Any = None) -> Any:
     limits = {**provider.default_values(), "max_concurrent_turns": 1}
     limits["max_queued_turns"] = 100000
-    ignore: Any = lambda _: None
+    ignore: Any = lambda *_: None
     return provider.PluginLoop(read, ignore, run, limits, ignore)
 
 

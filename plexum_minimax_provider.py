@@ -299,6 +299,14 @@ ADVICE = {
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
     "misspelt": "Correct the name in the file.",
 }
+# The codes of warnings; the README says when each comes.
+WARNINGS = (
+    *("unknown_field", "ignored_field", "system_role_moved", "max_tokens_lowered"),
+    *("history_repaired", "image_replaced", "thinking_mapped", "effort_ignored"),
+    *("retired_model", "model_differs", "thinking_used_all_tokens", "no_text"),
+    *("no_tool_call", "tool_markup_in_text", "unknown_delta", "invalid_unicode"),
+    "late_error",
+)
 # How many times longer than usual a retry of these waits (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
 
@@ -4137,12 +4145,15 @@ def manifest() -> JSON:
 
 # --- the schema
 
-# The fields of each line; "?" marks those that may be absent.  Later versions may send
-# more fields.  "line_error" is the `error` that belongs to no turn.
-_LINES = {
+# The fields of each line besides `type`; "?" marks those that may be absent.  Later
+# versions may send more fields.  "line_error" is the `error` that belongs to no turn.
+_HOST_LINES = {
+    "turn": "messages " + " ".join(f"{name}?" for name in TURN_FIELDS),
     "cancel": "id",
     "ping": "id?",
     "describe": "id?",
+}
+_PLUGIN_LINES = {
     TURN_START: "id model message_id",
     BLOCK_START: "id index block",
     TEXT_DELTA: "id index text",
@@ -4159,97 +4170,76 @@ _LINES = {
     "manifest": "id? name version protocol kind executable activation provider models "
     "config capabilities",
 }
-# What fields hold, by name; fields that are missing here are strings.  A host may also
-# spell its fields in other ways, which JSON Schema cannot express.
-_FIELD_SHAPES = """
-{"id": {"type": ["string", "integer"], "minLength": 1},
+# What fields hold if they are not strings, in JSON Schema, and what that refers to.  A
+# host may also spell its fields in other ways, which JSON Schema cannot express.
+_FIELDS = """{
+"id": {"type": ["string", "integer"], "minLength": 1},
 "id?": {"type": ["string", "integer", "null"], "minLength": 1},
-"index attempt max_attempts line": {"type": "integer", "minimum": 0},
-"http_status provider_code": {"type": "integer"},
-"cost_usd delay retry_after": {"type": "number"},
-"model message_id request_id": {"type": ["string", "null"]},
-"retryable": {"type": "boolean"}, "incomplete": {"const": true}, "protocol": {"const": 1},
-"usage": {"type": ["object", "null"]}, "provider": {"type": "object"},
-"ref_id": {"type": ["string", "number", "boolean"]},
-"models config capabilities": {"type": "array"},
+"index": {"type": "integer", "minimum": 0}, "line": {"type": "integer"},
+"attempt": {"type": "integer"}, "max_attempts": {"type": "integer"},
+"http_status": {"type": "integer"}, "provider_code": {"type": "integer"},
+"delay": {"type": "number"}, "retry_after": {"type": "number"},
+"cost_usd": {"type": "number"}, "ref_id": {"type": ["string", "number", "boolean"]},
+"retryable": {"type": "boolean"}, "incomplete": {"const": true}, "stream": {},
+"model": {"type": ["string", "null"]}, "message_id": {"type": ["string", "null"]},
+"request_id": {"type": ["string", "null"]}, "usage": {"type": ["object", "null"]},
+"protocol": {"const": 1}, "provider": {"type": "object"}, "models": {"type": "array"},
+"config": {"type": "array"}, "capabilities": {"type": "array"},
 "block": {"type": "object", "required": ["type"]},
-"error": {"$ref": "#/$defs/ErrorObject"},
+"message": {"$ref": "#/$defs/Message"}, "partial": {"$ref": "#/$defs/Message"},
+"error": {"$ref": "#/$defs/ErrorObject"}, "system": {"$ref": "#/$defs/Content"},
 "timing": {"type": "object", "required": ["first_event_ms", "total_ms", "attempts"]},
-"message partial": {"type": ["object", "null"], "required": ["role", "content"],
-  "properties": {"role": {"const": "assistant"}, "content": {
-    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
-"messages": {"type": "array", "minItems": 1, "items": {"required": ["role"],
-  "type": "object", "properties": {"content": {"$ref": "#/$defs/Content"},
+"messages": {"type": "array", "minItems": 1, "items": {"type": "object",
+  "required": ["role"], "properties": {"content": {"$ref": "#/$defs/Content"},
     "role": {"enum": ["user", "assistant", "system", "developer"]}}}},
-"system": {"$ref": "#/$defs/Content"},
 "tool_choice": {"anyOf": [{"enum": ["auto", "any", "none", "required", null, "", []]},
   {"type": "object", "required": ["type"]}]},
-"thinking": {"anyOf": [{"type": ["boolean", "object"]}, {"enum": [null, "", []]}]},
-"code": {"enum": ["unknown_field", "ignored_field", "system_role_moved",
-  "max_tokens_lowered", "history_repaired", "image_replaced", "thinking_mapped",
-  "effort_ignored", "retired_model", "model_differs", "thinking_used_all_tokens",
-  "no_text", "no_tool_call", "tool_markup_in_text", "unknown_delta",
-  "invalid_unicode", "late_error"]}}
-"""
+"thinking": {"anyOf": [{"type": ["boolean", "object"]}, {"enum": [null, "", []]}]}
+}"""
+_DEFINITIONS = """{
+"Content": {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}},
+"Message": {"type": ["object", "null"], "required": ["role", "content"],
+  "properties": {"role": {"const": "assistant"}, "content": {
+    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
+"Block": {"type": "object", "required": ["type"], "allOf": [
+  {"if": {"properties": {"type": {"const": "text"}}}, "then": {"required": ["text"],
+    "properties": {"text": {"type": "string"}}}},
+  {"if": {"properties": {"type": {"const": "tool_use"}}}, "then": {
+    "required": ["id", "name"], "properties": {
+      "id": {"type": "string"}, "name": {"type": "string"}}}},
+  {"if": {"properties": {"type": {"const": "tool_result"}}}, "then": {
+    "required": ["tool_use_id"], "properties": {"tool_use_id": {"type": "string"}}}}]}
+}"""
 
 
-def _object(row: str, shapes: JSON) -> JSON:
-    """The shape of an object with the fields of `row`."""
-    fields: JSON = {}
+def _object(row: str, fields: JSON) -> JSON:
+    """The shape of an object with the fields of `row`; `fields` has their shapes."""
+    shapes: JSON = {}
     for name in row.split():
         plain = name.rstrip("?")
-        fields[plain] = shapes.get(name) or shapes.get(plain, {"type": "string"})
+        shapes[plain] = fields.get(name) or fields.get(plain, {"type": "string"})
     required = [name for name in row.split() if name[-1] != "?"]
-    return {"type": "object", "properties": fields, "required": required}
-
-
-def _parts(shapes: JSON) -> JSON:
-    """The shapes of the parts of lines, and of config.json."""
-    rules, options = [], {}
-    for row in ("text text", "tool_use id name", "tool_result tool_use_id"):
-        kind, names = row.split(" ", 1)
-        condition = {"properties": {"type": {"const": kind}}}
-        rules.append({"if": condition, "then": _object(names, {})})
-    for name, option in OPTIONS.items():
-        shape: JSON = {"type": [option.type, "null"], "description": option.help}
-        if option.choices:
-            shape["enum"] = [*option.choices, "", None]
-        if option.low is not None:
-            shape.update(minimum=option.low, maximum=option.high)
-        options[name] = shape
-    error = "code message hint retryable retry_after? reset_at? http_status?"
-    error += " provider_code? request_id?"
-    own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
-    blocks = {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}}
-    return {
-        "Block": {**_object("type", {}), "allOf": rules},
-        "Content": blocks,
-        "ErrorObject": _object(error, {**shapes, **own}),
-        "Config": {"type": "object", "properties": options},
-    }
+    return {"type": "object", "required": required, "properties": shapes}
 
 
 def schema() -> JSON:
-    """JSON Schema (draft 2020-12) of all lines and of config.json."""
-    rows = json.loads(_FIELD_SHAPES)
-    shapes = {name: rows[names] for names in rows for name in names.split()}
-    for name, kind in TURN_FIELDS.items():
-        shape = {"type": {"list": "array"}.get(kind, kind)} if kind else {}
-        shapes.setdefault(name, {"anyOf": [{"enum": [None, "", []]}, shape]})
-    optional = [
-        f"{name}?" for name in TURN_FIELDS if name not in ("messages", "stream")
-    ]
-    turn = _object(" ".join(["messages", *optional]), shapes)
-    turn["properties"]["type"] = {"const": "turn"}
-    defs = {**_parts(shapes), "Turn": turn}
-    titles = ["Turn"]
-    for kind, row in _LINES.items():
-        type = {"const": ERROR if kind == "line_error" else kind}
-        titles.append(kind.title().replace("_", ""))
-        defs[titles[-1]] = _object("type " + row, {**shapes, "type": type})
-    defs["LineError"]["not"] = {"required": ["id"]}
-    for side, names in (("HostLine", titles[:4]), ("PluginLine", titles[4:])):
+    """JSON Schema (draft 2020-12) of every line, in both directions."""
+    fields, defs = json.loads(_FIELDS), json.loads(_DEFINITIONS)
+    error = "code message hint retryable retry_after? reset_at? http_status? "
+    error += "provider_code? request_id?"
+    own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
+    defs["ErrorObject"] = _object(error, {**fields, **own})
+    fields["code"] = {"enum": list(WARNINGS)}
+    for name, kind in TURN_FIELDS.items():  # null, "" and [] are as if absent
+        shape = {"type": kind.replace("list", "array")}
+        fields.setdefault(name, {"anyOf": [shape, {"enum": [None, "", []]}]})
+    for side, lines in (("HostLine", _HOST_LINES), ("PluginLine", _PLUGIN_LINES)):
+        names = [kind.title().replace("_", "") for kind in lines]
         defs[side] = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+        for name, (kind, row) in zip(names, lines.items()):
+            fields["type"] = {"const": ERROR if kind == "line_error" else kind}
+            defs[name] = _object(row if kind == "turn" else "type " + row, fields)
+    defs["LineError"]["not"] = {"required": ["id"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:{NAME}:1",
@@ -4540,13 +4530,12 @@ class PluginLoop:
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
         """Answer a turn that never ran: it was cancelled, or `error` says why."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
-        event: JSON = {"type": ERROR, "partial": None}
+        event: JSON = {"id": name, "type": ERROR, "model": None, "usage": None}
         if error is None:
-            event = dict.fromkeys(("message", "message_id", "request_id"))
-            event.update(type=TURN_END, stop_reason=CANCELLED)
+            nothing = dict.fromkeys(("message", "message_id", "request_id"))
+            event.update(nothing, type=TURN_END, stop_reason=CANCELLED, timing=timing)
         else:
-            event["error"] = error.to_dict()
-        event.update(id=name, model=None, usage=None, timing=timing)
+            event.update(error=error.to_dict(), partial=None, timing=timing)
         self._answer(event, name)
 
     # Output

@@ -4255,6 +4255,7 @@ def schema() -> JSON:
 class PluginLoop:
     """Serve turns: requests come in as lines, and events go out as lines.
 
+    `wait()` returns True when there is input, or False at once if it cannot know;
     `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
     `data` or raises OSError; `run(request, scope)` yields the events of a turn in
     batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
@@ -4264,14 +4265,15 @@ class PluginLoop:
 
     def __init__(
         self,
+        wait: Callable[[], bool],
         read: Callable[[], bytes],
         write: Callable[[bytes], None],
         run: Callable[[JSON, Scope], Iterable[Batch]],
         limits: JSON,
         wake: Callable[[], object],
     ) -> None:
-        self._read, self._write, self._run = read, write, run
-        self._limits, self._wake = limits, wake
+        self._wait, self._read, self._write = wait, read, write
+        self._run, self._limits, self._wake = run, limits, wake
         self._wire = threading.Lock()  # one batch of whole lines at a time
         self._state = threading.Condition()  # guards what follows
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
@@ -4283,7 +4285,7 @@ class PluginLoop:
         self._names = 0  # how many ids turn-1, turn-2, ... the plugin has assigned
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
-        self._has_input = False  # the reader has lines to handle
+        self._has_input = False  # the reader reads, or handles what it has read
         self.has_read_all = False
         self._is_closing = False  # further turns are refused
         self.lost: OSError | None = None  # why nothing more can be written
@@ -4303,9 +4305,8 @@ class PluginLoop:
         """Refuse further turns, and cancel all others."""
         self._is_closing = True
         with self._state:
-            names = list(self._scopes)
-        for name in names:
-            self._cancel(name)
+            for name in list(self._scopes):
+                self._cancel(name)
         self._wake_if_done()
 
     def close(self) -> None:
@@ -4360,8 +4361,8 @@ class PluginLoop:
             self._has_input = False
             if self._is_closing:
                 self._wake_if_done()
+            self._has_input = self._wait()
             data = self._read()
-            self._has_input = True
             *ended, rest = (data or b"\n").split(b"\n")
             for piece in ended:
                 size += len(piece)
@@ -4402,10 +4403,8 @@ class PluginLoop:
         try:
             message = load_json(line.decode("utf-8").lstrip("\ufeff"))
         except ValueError as error:
-            problem = f"not JSON: {error}"
-            if isinstance(error, UnicodeDecodeError):
-                problem = f"not UTF-8: byte {error.start + 1}"
-            raise ProviderError("invalid_json", f"the line is {problem}") from None
+            text = f"the line is not JSON: {error}"
+            raise ProviderError("invalid_json", text) from None
         if not isinstance(message, dict):
             raise ProviderError("invalid_request", "the line is not a JSON object")
         return message
@@ -4682,6 +4681,8 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     `overrides` are settings that win over file and environment.  Another program that
     runs this keeps its signals, and gets its stdout back.
     """
+    import select
+
     wire = os.dup(1)  # for protocol lines only; other output goes to stderr
     os.dup2(2, 1)
     # A byte in this pipe wakes the main thread.  Its ends are files, since a thread that
@@ -4703,6 +4704,7 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     if owns_process:
         _set_process(writer, on_sigterm)
     loop = PluginLoop(
+        wait=lambda: hasattr(select, "poll") and is_ready(0, True, None),
         read=lambda: read_fd(0),
         write=lambda data: write_fd(wire, data),
         run=MiniMaxProvider.from_config(**(overrides or {})).batches,
@@ -4751,7 +4753,8 @@ def _wait_for_end(loop: PluginLoop, signals: list[int], wakeup: int, wire: int) 
                 return EXIT_OK
             log(f"stdout cannot be written: {loop.lost.strerror}")
             return EXIT_FATAL
-        # Lines that came before SIGTERM are answered, too.
+        # Lines that came before SIGTERM are answered, too.  This looks at stdin first,
+        # because the reader says that it reads before it does.
         may_wait = until is not None and poll is not None and not loop.has_read_all
         if not (may_wait and is_ready(0, True)) and loop.is_done():
             failed = until is None and loop.failed_alone
@@ -4939,7 +4942,7 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
     lines: Any = Queue()
     answers: Any = Queue()
-    wire = (lines.get, answers.put, provider.batches, default_values())
+    wire = (bool, lines.get, answers.put, provider.batches, default_values())
     PluginLoop(*wire, wake=lambda: None).start()
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     question, weather = "What is the weather in Lisbon?", "21 C, sunny"

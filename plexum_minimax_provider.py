@@ -4485,9 +4485,10 @@ class PluginLoop:
         ]
         if not queues:
             return None
-        oldest = min(queues, key=lambda queue: next(iter(queue.values()))[0])
-        _, turn = oldest.popitem(last=False)
-        self._running[turn[2]] += 1
+        turn = min(next(iter(queue.values())) for queue in queues)  # by number
+        _, name, has_id, _ = turn
+        del self._queues[has_id][name]
+        self._running[has_id] += 1
         return turn
 
     def _serve(self, turn: Queued | None) -> None:
@@ -4733,7 +4734,7 @@ def _wait_for_end(loop: PluginLoop, signals: list[int], wakeup: int, wire: int) 
     """
     import select
 
-    poll = select.poll() if hasattr(select, "poll") else None
+    poll: Any = select.poll() if hasattr(select, "poll") else None
     if poll is not None:
         poll.register(wakeup, select.POLLIN)
         poll.register(wire, 0)  # reports when its reader goes away
@@ -4753,13 +4754,14 @@ def _wait_for_end(loop: PluginLoop, signals: list[int], wakeup: int, wire: int) 
                 return EXIT_OK
             log(f"stdout cannot be written: {loop.lost.strerror}")
             return EXIT_FATAL
-        # Lines that came before SIGTERM are answered, too.  This looks at stdin first,
-        # because the reader says that it reads before it does.
-        may_wait = until is not None and poll is not None and not loop.has_read_all
-        if not (may_wait and is_ready(0, True)) and loop.is_done():
+        # Lines that came before SIGTERM are answered, too.  Stdin is looked at before the
+        # loop, which is busy from before it reads until it has handled the lines.
+        may_read = poll is not None and not loop.has_read_all
+        has_lines = until is not None and may_read and is_ready(0, True)
+        if not has_lines and loop.is_done():
             failed = until is None and loop.failed_alone
             return EXIT_ERROR if failed else EXIT_OK
-        if poll is not None and wire in ready:
+        if wire in ready:
             if not ready[wire] & select.POLLNVAL:
                 return EXIT_OK
             poll.unregister(wire)  # a device, which macOS cannot poll

@@ -1251,8 +1251,10 @@ def test_lines_queues_and_comparisons_are_linear_work() -> None:
         loop = a_loop(bytes, lambda *_: go.wait(DEADLINE) and [])
         for number in range(n):
             loop._on_line(1, b'{"id":%d,"messages":[]}' % number)
+            loop._on_line(1, b'{"messages":[]}')
         for number in range(n):
             loop._on_line(1, b'{"id":%d,"type":"cancel"}' % number)
+            loop._on_line(1, b'{"id":"turn-%d","type":"cancel"}' % number)
         go.set()
 
     def compare(n: int) -> None:
@@ -4548,10 +4550,13 @@ def test_sigterm_cancels_and_reports_every_turn(emulator: Emulator) -> None:
 
 
 def test_sigterm_when_idle_and_twice(emulator: Emulator) -> None:
-    with Plugin() as plugin:
-        plugin.ping()
-        plugin.process.send_signal(signal.SIGTERM)
-        assert plugin.wait_exit() == 0
+    for words in ((), ("x", "x" * 50000)):  # what came before it is answered
+        with Plugin(emulator.base_url) as plugin:
+            plugin.ping()
+            turns = [plugin.submit(ask(text)) for text in words]
+            plugin.process.send_signal(signal.SIGTERM)
+            assert plugin.wait_exit() == 0
+        assert all(plugin.answer(ident) for ident in turns)
     emulator.answer = lambda request: [hold]
     with Plugin(emulator.base_url, reading=False) as plugin:
         plugin.submit(ask())

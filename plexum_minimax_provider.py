@@ -4362,7 +4362,8 @@ class PluginLoop:
             if self._is_closing:
                 self._wake_if_done()
             self._has_input = self._wait()
-            data = self._read()
+            # Input that comes after the host has gone is not ours.
+            data = self._read() if self.lost is None else b""
             *ended, rest = (data or b"\n").split(b"\n")
             for piece in ended:
                 size += len(piece)

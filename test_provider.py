@@ -4210,20 +4210,23 @@ def test_id_is_refused_while_in_flight_and_free_afterwards(bench: Bench) -> None
     assert len(bench.emulator.requests) == 2
 
 
-def test_queue_is_served_in_order_and_busy_if_full(emulator: Emulator) -> None:
-    config = {"max_concurrent_turns": 1, "max_queued_turns": 2}
+def test_queue_is_served_in_order_to_its_end_and_busy_if_full(
+    emulator: Emulator,
+) -> None:
+    config = {"max_concurrent_turns": 1, "max_queued_turns": 3}
     go = threading.Event()
-    emulator.routes["a"] = respond(wait(go), OK)
+    emulator.answer = lambda request: respond(wait(go), words(request.text))
     with Plugin(emulator.base_url, config) as plugin:
         plugin.send(ask("a", id="a"))
         emulator.wait_request()
-        plugin.send(*[ask(name, id=name) for name in "bcd"])
-        assert plugin.answer("d").code == "busy"
+        plugin.send(ask("b", id="b"), ask("c"), *[ask(name, id=name) for name in "de"])
+        assert plugin.answer("e").code == "busy"
+        plugin.stdin.close()  # those that run and those that wait finish
         go.set()
-        for name in "abc":
-            assert plugin.answer(name).text == "ok"
-        assert plugin.turn(ask("e")).text == "ok"
-    assert [request.text for request in emulator.requests] == list("abce")
+        assert plugin.wait_exit() == 0
+        plugin.check()
+    texts = [plugin.answer(name).text for name in ("a", "b", "turn-1", "d")]
+    assert texts == [request.text for request in emulator.requests] == list("abcd")
 
 
 @needs_proc
@@ -4375,20 +4378,6 @@ def test_line_too_long_is_skipped_though_another_setting_is_wrong() -> None:
             assert line["error"]["code"] == "line_too_long"
         assert plugin.turn(ask("x" * 1000)).code == "config"
         assert len(plugin.loose()) == 3
-
-
-def test_turns_are_finished_at_end_of_input(emulator: Emulator) -> None:
-    go = threading.Event()
-    emulator.answer = lambda request: respond(wait(go), words(request.text))
-    with Plugin(emulator.base_url, {"max_concurrent_turns": 2}) as plugin:
-        plugin.send(*[ask(name, id=name) for name in "abc"], ask("d"))
-        emulator.wait_request(2)
-        plugin.stdin.close()
-        go.set()
-        assert plugin.wait_exit() == 0
-        plugin.check()
-    assert [plugin.answer(name).text for name in "abc"] == list("abc")
-    assert plugin.answer("turn-1").text == "d"
 
 
 # =====================================================================

@@ -4200,15 +4200,7 @@ _DEFINITIONS = """{
 "Content": {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}},
 "Message": {"type": ["object", "null"], "required": ["role", "content"],
   "properties": {"role": {"const": "assistant"}, "content": {
-    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
-"Block": {"type": "object", "required": ["type"], "allOf": [
-  {"if": {"properties": {"type": {"const": "text"}}}, "then": {"required": ["text"],
-    "properties": {"text": {"type": "string"}}}},
-  {"if": {"properties": {"type": {"const": "tool_use"}}}, "then": {
-    "required": ["id", "name"], "properties": {
-      "id": {"type": "string"}, "name": {"type": "string"}}}},
-  {"if": {"properties": {"type": {"const": "tool_result"}}}, "then": {
-    "required": ["tool_use_id"], "properties": {"tool_use_id": {"type": "string"}}}}]}
+    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}}
 }"""
 
 
@@ -4229,6 +4221,12 @@ def schema() -> JSON:
     error += "provider_code? request_id?"
     own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
     defs["ErrorObject"] = _object(error, {**fields, **own})
+    needs = {"text": "text", "tool_use": "id name", "tool_result": "tool_use_id"}
+    rules = [
+        {"if": {"properties": {"type": {"const": kind}}}, "then": _object(row, {})}
+        for kind, row in needs.items()
+    ]
+    defs["Block"] = {**_object("type", {}), "allOf": rules}
     fields["code"] = {"enum": list(WARNINGS)}
     for name, kind in TURN_FIELDS.items():  # null, "" and [] are as if absent
         shape = {"type": kind.replace("list", "array")}
@@ -4307,14 +4305,13 @@ class PluginLoop:
         with self._state:
             for name in list(self._scopes):
                 self._cancel(name)
+            self._state.notify()
         self._wake_if_done()
 
     def close(self) -> None:
         """End all work and every thread but the reader, which may wait for a line."""
         self.lost = self.lost or OSError("closed")
         self.stop()
-        with self._state:
-            self._state.notify()
 
     def is_done(self) -> bool:
         """Whether all is written, after the end of the input or `stop()`."""
@@ -4349,6 +4346,14 @@ class PluginLoop:
         self._has_input = False
         self._wake_if_done()
 
+    def _take(self) -> bytes:
+        """Some bytes of input, b"" at its end or once the host has gone."""
+        self._has_input = False
+        if self._is_closing:
+            self._wake_if_done()
+        self._has_input = self._wait()
+        return b"" if self.lost else self._read()
+
     def _split(self) -> Iterator[bytes | None]:
         """The lines of the input; None for one that is too long.
 
@@ -4358,12 +4363,7 @@ class PluginLoop:
         pieces: list[bytes] = []
         size = 0
         while True:
-            self._has_input = False
-            if self._is_closing:
-                self._wake_if_done()
-            self._has_input = self._wait()
-            # Input that comes after the host has gone is not ours.
-            data = self._read() if self.lost is None else b""
+            data = self._take()
             *ended, rest = (data or b"\n").split(b"\n")
             for piece in ended:
                 size += len(piece)

@@ -4253,25 +4253,23 @@ def schema() -> JSON:
 class PluginLoop:
     """Serve turns: requests come in as lines, and events go out as lines.
 
-    `wait()` returns True when there is input, or False at once if it cannot know;
-    `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
-    `data` or raises OSError; `run(request, scope)` yields the events of a turn in
-    batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
-    max_line_bytes.  `wake()` is called, from any thread, when `is_done()` or `lost`
-    has become true.
+    `wait(seconds)` returns whether there is input after so long (None: for ever), or
+    False at once if it cannot know; `read()` returns some bytes of input, b"" at its
+    end; `write(data)` writes all of `data` or raises OSError; `run(request, scope)`
+    yields the events of a turn in batches.  `limits` are settings:
+    max_concurrent_turns, max_queued_turns, max_line_bytes.
     """
 
     def __init__(
         self,
-        wait: Callable[[], bool],
+        wait: Callable[[float | None], bool],
         read: Callable[[], bytes],
         write: Callable[[bytes], None],
         run: Callable[[JSON, Scope], Iterable[Batch]],
         limits: JSON,
-        wake: Callable[[], object],
     ) -> None:
         self._wait, self._read, self._write = wait, read, write
-        self._run, self._limits, self._wake = run, limits, wake
+        self._run, self._limits = run, limits
         self._wire = threading.Lock()  # one batch of whole lines at a time
         self._state = threading.Condition()  # guards what follows
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
@@ -4284,8 +4282,8 @@ class PluginLoop:
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
         self._has_input = False  # the reader reads, or handles what it has read
-        self.has_read_all = False
-        self._is_closing = False  # further turns are refused
+        self._has_read_all = False
+        self._is_stopped = False  # further turns are refused
         self.lost: OSError | None = None  # why nothing more can be written
         # What decides whether the only line failed.
         self._lines = 0  # that are not blank; it also numbers the turns
@@ -4294,40 +4292,58 @@ class PluginLoop:
 
     # Life
 
-    def start(self) -> None:
-        """Begin to read.  Raises ProviderError if no thread can be started."""
-        spawn(self._write_answers)
+    def serve(self) -> None:
+        """Serve until all is done or the host is lost, and write what `_answer()` leaves.
+
+        Raises ProviderError if no thread can be started.
+        """
         spawn(self._read_lines)
+        while True:
+            with self._state:
+                while not (self._answers or self.lost or self._is_done()):
+                    self._state.wait()
+                answers = self._answers[:]
+            if self.lost or not answers:
+                return
+            self._put(answers)
+            with self._state:
+                del self._answers[: len(answers)]  # not before: they were not done
 
     def stop(self) -> None:
         """Refuse further turns, and cancel all others."""
-        self._is_closing = True
+        self._is_stopped = True
         with self._state:
             for name in list(self._scopes):
                 self._cancel(name)
-            self._state.notify()
-        self._wake_if_done()
+        self._look()
 
-    def close(self) -> None:
-        """End all work and every thread but the reader, which may wait for a line."""
-        self.lost = self.lost or OSError("closed")
-        self.stop()
-
-    def is_done(self) -> bool:
-        """Whether all is written, after the end of the input or `stop()`."""
+    def lose(self, error: OSError) -> None:
+        """Write nothing more, because of `error`."""
         with self._state:
-            has_turns = self._scopes or any(self._running.values())
-            is_busy = has_turns or self._answers or self._has_input
-            return self._is_closing and not is_busy
+            self.lost = self.lost or error
+            self._state.notify()
 
-    def _wake_if_done(self) -> None:
-        if self.is_done():
-            self._wake()
+    def _look(self) -> None:
+        """Make `serve()` look whether all is done."""
+        if self._is_stopped or self._has_read_all:
+            with self._state:
+                self._state.notify()
+
+    def _is_done(self) -> bool:
+        """Whether all is written, after the end of the input or `stop()`."""
+        # Lines that came before `stop()` are answered, too.  A line that `wait()` does
+        # not see any more has been read, and before that `_has_input` was set.
+        if self._is_stopped and not self._has_read_all and self._wait(0):
+            return False
+        has_turns = self._scopes or any(self._running.values())
+        is_busy = has_turns or self._answers or self._has_input
+        return (self._is_stopped or self._has_read_all) and not is_busy
 
     @property
     def failed_alone(self) -> bool:
         """The input was one line, without an id, and it ended in an error."""
-        return self._lines == 1 and not self._has_id and self._has_failed
+        has_failed = self._has_failed and not self._is_stopped
+        return self._lines == 1 and not self._has_id and has_failed
 
     # Input
 
@@ -4342,16 +4358,14 @@ class PluginLoop:
                 self._on_line(number, line)
         except Exception as error:
             internal_error(error)
-        self._is_closing = self.has_read_all = True
-        self._has_input = False
-        self._wake_if_done()
+        self._has_read_all, self._has_input = True, False
+        self._look()
 
     def _take(self) -> bytes:
         """Some bytes of input, b"" at its end or once the host has gone."""
         self._has_input = False
-        if self._is_closing:
-            self._wake_if_done()
-        self._has_input = self._wait()
+        self._look()
+        self._has_input = self._wait(None)
         return b"" if self.lost else self._read()
 
     def _split(self) -> Iterator[bytes | None]:
@@ -4462,7 +4476,7 @@ class PluginLoop:
         """
         _, name, has_id, _ = turn
         waiting = sum(map(len, self._queues.values()))
-        if self._is_closing:
+        if self._is_stopped:
             raise ProviderError("shutting_down", "the process is shutting down")
         if self._may_run(has_id):
             spawn(self._serve, turn)
@@ -4516,7 +4530,7 @@ class PluginLoop:
             with self._state:
                 self._running[has_id] -= 1
                 turn = self._next_turn()
-            self._wake_if_done()
+            self._look()
 
     def _cancel(self, name: Any) -> None:
         """End a turn: one that runs through its scope, one that waits at once."""
@@ -4554,8 +4568,7 @@ class PluginLoop:
                 if self.lost is None:
                     self._write(b"".join(data for data, _ in lines))
             except OSError as error:
-                self.lost = error
-                self._wake()
+                self.lose(error)
 
     def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
         """Leave `line` to the thread that writes, since the reader must never wait.
@@ -4569,22 +4582,6 @@ class PluginLoop:
             if turn is not None or len(self._answers) < max_unread:
                 self._answers.append((data, turn))
                 self._state.notify()
-
-    def _write_answers(self) -> None:
-        """Write what `_answer()` leaves.
-
-        A line stays in the list until it is written: until then not all is done.
-        """
-        while True:
-            with self._state:
-                self._state.wait_for(lambda: self._answers or self.lost)
-                answers = self._answers[:]
-            if self.lost is not None:
-                return
-            self._put(answers)
-            with self._state:
-                del self._answers[: len(answers)]
-            self._wake_if_done()
 
 
 # ---------------------------------------------------------------------------
@@ -4642,12 +4639,8 @@ def ignore_warnings() -> None:
         sys.modules["warnings"].simplefilter("ignore")
 
 
-def _set_process(alarm: int, on_sigterm: Callable[..., None]) -> None:
-    """Tune a process that only serves turns, and take its signals.
-
-    Python runs `on_sigterm` only while the main thread is not waiting.  A signal may
-    arrive just before a wait begins, so each also writes to `alarm`, which ends it.
-    """
+def _set_process() -> None:
+    """Tune a process that only serves turns."""
     import gc
     import signal
 
@@ -4656,11 +4649,38 @@ def _set_process(alarm: int, on_sigterm: Callable[..., None]) -> None:
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(4300)  # whatever the environment says
-    signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "set_blocking"):  # Windows has it since 3.12
-        os.set_blocking(alarm, False)
-        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an ignored one might never arrive
+    if hasattr(signal, "pthread_sigmask"):  # threads inherit it
+        signals = [signal.SIGTERM, signal.SIGALRM]
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+
+def _obey_sigterm(loop: PluginLoop) -> None:
+    """Stop at the first SIGTERM; exit at the second one, or a second later.
+
+    A thread waits for it, since the main thread may be stuck in a write.
+    """
+    import signal
+
+    if hasattr(signal, "sigwait"):  # nothing sends it on Windows
+        signal.sigwait([signal.SIGTERM])
+        signal.alarm(1)  # time for the turns to report their end
+        loop.stop()
+        signal.sigwait([signal.SIGTERM, signal.SIGALRM])
+        os._exit(EXIT_OK)
+
+
+def _watch_host(loop: PluginLoop, wire: int) -> None:
+    """Notice that the host closes its end of `wire` while nothing is written."""
+    import select
+
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(wire, 0)
+        [(_, event)] = poll.poll()
+        if not event & select.POLLNVAL:  # a device, which macOS cannot poll
+            loop.lose(BrokenPipeError())
 
 
 def _process_limits(overrides: JSON | None) -> JSON:
@@ -4687,85 +4707,35 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
 
     wire = os.dup(1)  # for protocol lines only; other output goes to stderr
     os.dup2(2, 1)
-    # A byte in this pipe wakes the main thread.  Its ends are files, since a thread that
-    # outlives this could write to another file's descriptor, but not to a closed file.
-    reader, writer = os.pipe()
-    wakeup, alarm = os.fdopen(reader, "rb", 0), os.fdopen(writer, "wb", 0)
-    signals: list[int] = []
-
-    def wake() -> None:
-        try:
-            alarm.write(b"\0")
-        except (OSError, ValueError):
-            pass  # it is full, which wakes as well, or closed
-
-    def on_sigterm(number: int, frame: object) -> None:
-        signals.append(number)
-        wake()
-
     if owns_process:
-        _set_process(writer, on_sigterm)
+        _set_process()
     loop = PluginLoop(
-        wait=lambda: hasattr(select, "poll") and is_ready(0, True, None),
+        wait=lambda seconds: hasattr(select, "poll") and is_ready(0, True, seconds),
         read=lambda: read_fd(0),
         write=lambda data: write_fd(wire, data),
         run=MiniMaxProvider.from_config(**(overrides or {})).batches,
         limits=_process_limits(overrides),
-        wake=wake,
     )
     try:
-        loop.start()
-        return _wait_for_end(loop, signals, reader, wire)
+        if owns_process:
+            spawn(_obey_sigterm, loop)
+            spawn(_watch_host, loop, wire)
+        loop.serve()
+        if loop.lost is None:
+            return EXIT_ERROR if loop.failed_alone else EXIT_OK
+        if isinstance(loop.lost, (BrokenPipeError, ConnectionResetError)):
+            return EXIT_OK
+        log(f"stdout cannot be written: {loop.lost.strerror}")
+        return EXIT_FATAL
     except ProviderError as error:
         log(error.message)
         return EXIT_FATAL
     finally:
         if not owns_process:
-            loop.close()
+            loop.lose(OSError("the other program goes on"))
+            loop.stop()
             os.dup2(wire, 1)
             os.close(wire)
-            wakeup.close()
-            alarm.close()
-
-
-def _wait_for_end(loop: PluginLoop, signals: list[int], wakeup: int, wire: int) -> int:
-    """Wait until all work ends, SIGTERM comes or the host goes; return an exit code.
-
-    A byte from `wakeup` says only that there is something to see.
-    """
-    import select
-
-    poll: Any = select.poll() if hasattr(select, "poll") else None
-    if poll is not None:
-        poll.register(wakeup, select.POLLIN)
-        poll.register(wire, 0)  # reports when its reader goes away
-    until = None  # when the process has to end after SIGTERM
-    while True:
-        left = None if until is None else max(until - time.monotonic(), 0) * 1000
-        ready = {wakeup: 0} if poll is None else dict(poll.poll(left))
-        if wakeup in ready:
-            os.read(wakeup, 4096)
-        if not ready or len(signals) > 1:
-            os._exit(EXIT_OK)
-        if signals and until is None:
-            until = time.monotonic() + 1.0  # for the turns to report their end
-            loop.stop()
-        if loop.lost is not None:
-            if isinstance(loop.lost, (BrokenPipeError, ConnectionResetError)):
-                return EXIT_OK
-            log(f"stdout cannot be written: {loop.lost.strerror}")
-            return EXIT_FATAL
-        # Lines that came before SIGTERM are answered, too.  Stdin is looked at before the
-        # loop, which is busy from before it reads until it has handled the lines.
-        may_read = poll is not None and not loop.has_read_all
-        has_lines = until is not None and may_read and is_ready(0, True)
-        if not has_lines and loop.is_done():
-            failed = until is None and loop.failed_alone
-            return EXIT_ERROR if failed else EXIT_OK
-        if wire in ready:
-            if not ready[wire] & select.POLLNVAL:
-                return EXIT_OK
-            poll.unregister(wire)  # a device, which macOS cannot poll
 
 
 # ---------------------------------------------------------------------------
@@ -4946,7 +4916,7 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
     lines: Any = Queue()
     answers: Any = Queue()
     wire = (bool, lines.get, answers.put, provider.batches, default_values())
-    PluginLoop(*wire, wake=lambda: None).start()
+    spawn(PluginLoop(*wire).serve)
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     question, weather = "What is the weather in Lisbon?", "21 C, sunny"
     result = {"type": "tool_result", "tool_use_id": "1", "content": weather}

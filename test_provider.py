@@ -1238,7 +1238,7 @@ def a_loop(read: Callable[[], bytes], run: Any = None) -> Any:
     limits = {**provider.default_values(), "max_concurrent_turns": 1}
     limits["max_queued_turns"] = 100000
     ignore: Any = lambda *_: None
-    return provider.PluginLoop(bool, read, ignore, run, limits, ignore)
+    return provider.PluginLoop(bool, read, ignore, run, limits)
 
 
 def test_lines_queues_and_comparisons_are_linear_work() -> None:

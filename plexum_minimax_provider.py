@@ -4651,15 +4651,15 @@ def _set_process() -> None:
         sys.set_int_max_str_digits(4300)  # whatever the environment says
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an ignored one might never arrive
-    if hasattr(signal, "pthread_sigmask"):  # threads inherit it
-        signals = [signal.SIGTERM, signal.SIGALRM]
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    if hasattr(signal, "pthread_sigmask"):
+        signals = [signal.SIGTERM, signal.SIGALRM]  # for sigwait() alone
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # also in later threads
 
 
 def _obey_sigterm(loop: PluginLoop) -> None:
     """Stop at the first SIGTERM; exit at the second one, or a second later.
 
-    A thread waits for it, since the main thread may be stuck in a write.
+    It has a thread, since the main thread may be stuck in a write.
     """
     import signal
 
@@ -4719,7 +4719,7 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     try:
         if owns_process:
             spawn(_obey_sigterm, loop)
-            spawn(_watch_host, loop, wire)
+        spawn(_watch_host, loop, wire)
         loop.serve()
         if loop.lost is None:
             return EXIT_ERROR if loop.failed_alone else EXIT_OK

@@ -4515,13 +4515,16 @@ def test_closed_pipe_is_exit_0(emulator: Emulator, writing: bool) -> None:
         assert request.gone.wait(DEADLINE)
 
 
-def test_sigterm_cancels_and_reports_every_turn(emulator: Emulator) -> None:
+def test_sigint_is_ignored_and_sigterm_cancels_and_reports_every_turn(
+    emulator: Emulator,
+) -> None:
     emulator.routes.update(text=unfinished(BEGUN, hold), silent=[hold])
     with Plugin(emulator.base_url, {"max_concurrent_turns": 2}) as plugin:
         streaming = plugin.submit(ask("text"))
         others = [plugin.submit(ask("silent")), plugin.submit(ask("queued"))]
         plugin.wait_line("text_delta", streaming)
         emulator.wait_request(2)
+        plugin.process.send_signal(signal.SIGINT)  # stdin is no terminal
         plugin.ping()
         plugin.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(BrokenPipeError):
@@ -4553,19 +4556,6 @@ def test_sigterm_when_idle_and_twice(emulator: Emulator) -> None:
         for _ in range(2):
             plugin.process.send_signal(signal.SIGTERM)
         plugin.process.wait(DEADLINE)
-
-
-def test_sigint_is_ignored_when_stdin_is_no_terminal(emulator: Emulator) -> None:
-    go = threading.Event()
-    emulator.queue.append(respond(wait(go), OK))
-    with Plugin(emulator.base_url) as plugin:
-        ident = plugin.submit(ask())
-        emulator.wait_request()
-        plugin.process.send_signal(signal.SIGINT)
-        plugin.ping()
-        go.set()
-        assert plugin.answer(ident).text == "ok"
-        assert plugin.close() == 0
 
 
 # More than a pipe holds, and less than the buffers of a socket.

@@ -4194,13 +4194,12 @@ _FIELDS = """{
     "role": {"enum": ["user", "assistant", "system", "developer"]}}}},
 "tool_choice": {"anyOf": [{"enum": ["auto", "any", "none", "required", null, "", []]},
   {"type": "object", "required": ["type"]}]},
-"thinking": {"anyOf": [{"type": ["boolean", "object"]}, {"enum": [null, "", []]}]}
-}"""
-_DEFINITIONS = """{
-"Content": {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}},
-"Message": {"type": ["object", "null"], "required": ["role", "content"],
-  "properties": {"role": {"const": "assistant"}, "content": {
-    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}}
+"thinking": {"anyOf": [{"type": ["boolean", "object"]}, {"enum": [null, "", []]}]},
+"$defs": {
+  "Content": {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}},
+  "Message": {"type": ["object", "null"], "required": ["role", "content"],
+    "properties": {"role": {"const": "assistant"}, "content": {
+      "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}}}
 }"""
 
 
@@ -4216,7 +4215,8 @@ def _object(row: str, fields: JSON) -> JSON:
 
 def schema() -> JSON:
     """JSON Schema (draft 2020-12) of every line, in both directions."""
-    fields, defs = json.loads(_FIELDS), json.loads(_DEFINITIONS)
+    fields = json.loads(_FIELDS)
+    defs = fields.pop("$defs")
     error = "code message hint retryable retry_after? reset_at? http_status? "
     error += "provider_code? request_id?"
     own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}

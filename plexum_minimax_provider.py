@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
     JSON = dict[str, Any]
     Batch = list[JSON]
+    Queued = tuple[int, Any, bool, JSON]  # a turn: number, id, host gave it, request
 
 __version__ = "1.1.0"
 __all__ = [
@@ -291,6 +292,14 @@ ADVICE = {
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
     "misspelt": "Correct the name in the file.",
 }
+# The codes of warnings; the README says when each comes.
+WARNINGS = (
+    *("unknown_field", "ignored_field", "system_role_moved", "max_tokens_lowered"),
+    *("history_repaired", "image_replaced", "thinking_mapped", "effort_ignored"),
+    *("retired_model", "model_differs", "thinking_used_all_tokens", "no_text"),
+    *("no_tool_call", "tool_markup_in_text", "unknown_delta", "invalid_unicode"),
+    "late_error",
+)
 # How many times longer than usual a retry of these waits (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
 
@@ -3973,12 +3982,15 @@ def manifest() -> JSON:
 
 # --- the schema
 
-# The fields of each line; "?" marks those that may be absent.  Later versions may send
-# more fields.  "line_error" is the `error` that belongs to no turn.
-_LINES = {
+# The fields of each line besides `type`; "?" marks those that may be absent.  Later
+# versions may send more fields.  "line_error" is the `error` that belongs to no turn.
+_HOST_LINES = {
+    "turn": "messages " + " ".join(f"{name}?" for name in TURN_FIELDS),
     "cancel": "id",
     "ping": "id?",
     "describe": "id?",
+}
+_PLUGIN_LINES = {
     TURN_START: "id model message_id",
     BLOCK_START: "id index block",
     TEXT_DELTA: "id index text",
@@ -3995,97 +4007,74 @@ _LINES = {
     "manifest": "id? name version protocol kind executable activation provider models "
     "config capabilities",
 }
-# What fields hold, by name; fields that are missing here are strings.  A host may also
-# spell its fields in other ways, which JSON Schema cannot express.
-_FIELD_SHAPES = """
-{"id": {"type": ["string", "integer"], "minLength": 1},
+# What fields hold if they are not strings, in JSON Schema, and what that refers to.  A
+# host may also spell its fields in other ways, which JSON Schema cannot express.
+_FIELDS = """{
+"id": {"type": ["string", "integer"], "minLength": 1},
 "id?": {"type": ["string", "integer", "null"], "minLength": 1},
-"index attempt max_attempts line": {"type": "integer", "minimum": 0},
-"http_status provider_code": {"type": "integer"},
-"cost_usd delay retry_after": {"type": "number"},
-"model message_id request_id": {"type": ["string", "null"]},
-"retryable": {"type": "boolean"}, "incomplete": {"const": true}, "protocol": {"const": 1},
-"usage": {"type": ["object", "null"]}, "provider": {"type": "object"},
-"ref_id": {"type": ["string", "number", "boolean"]},
-"models config capabilities": {"type": "array"},
+"index": {"type": "integer", "minimum": 0}, "line": {"type": "integer"},
+"attempt": {"type": "integer"}, "max_attempts": {"type": "integer"},
+"http_status": {"type": "integer"}, "provider_code": {"type": "integer"},
+"delay": {"type": "number"}, "retry_after": {"type": "number"},
+"cost_usd": {"type": "number"}, "ref_id": {"type": ["string", "number", "boolean"]},
+"retryable": {"type": "boolean"}, "incomplete": {"const": true}, "stream": {},
+"model": {"type": ["string", "null"]}, "message_id": {"type": ["string", "null"]},
+"request_id": {"type": ["string", "null"]}, "usage": {"type": ["object", "null"]},
+"protocol": {"const": 1}, "provider": {"type": "object"}, "models": {"type": "array"},
+"config": {"type": "array"}, "capabilities": {"type": "array"},
 "block": {"type": "object", "required": ["type"]},
-"error": {"$ref": "#/$defs/ErrorObject"},
+"message": {"$ref": "#/$defs/Message"}, "partial": {"$ref": "#/$defs/Message"},
+"error": {"$ref": "#/$defs/ErrorObject"}, "system": {"$ref": "#/$defs/Content"},
 "timing": {"type": "object", "required": ["first_event_ms", "total_ms", "attempts"]},
-"message partial": {"type": ["object", "null"], "required": ["role", "content"],
-  "properties": {"role": {"const": "assistant"}, "content": {
-    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
-"messages": {"type": "array", "minItems": 1, "items": {"required": ["role"],
-  "type": "object", "properties": {"content": {"$ref": "#/$defs/Content"},
+"messages": {"type": "array", "minItems": 1, "items": {"type": "object",
+  "required": ["role"], "properties": {"content": {"$ref": "#/$defs/Content"},
     "role": {"enum": ["user", "assistant", "system", "developer"]}}}},
-"system": {"$ref": "#/$defs/Content"},
 "tool_choice": {"anyOf": [{"enum": ["auto", "any", "none", "required", null, "", []]},
   {"type": "object", "required": ["type"]}]},
 "thinking": {"anyOf": [{"type": ["boolean", "object"]}, {"enum": [null, "", []]}]},
-"code": {"enum": ["unknown_field", "ignored_field", "system_role_moved",
-  "max_tokens_lowered", "history_repaired", "image_replaced", "thinking_mapped",
-  "effort_ignored", "retired_model", "model_differs", "thinking_used_all_tokens",
-  "no_text", "no_tool_call", "tool_markup_in_text", "unknown_delta",
-  "invalid_unicode", "late_error"]}}
-"""
+"$defs": {
+  "Content": {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}},
+  "Message": {"type": ["object", "null"], "required": ["role", "content"],
+    "properties": {"role": {"const": "assistant"}, "content": {
+      "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}}}
+}"""
 
 
-def _object(row: str, shapes: JSON) -> JSON:
-    """The shape of an object with the fields of `row`."""
-    fields: JSON = {}
+def _object(row: str, fields: JSON) -> JSON:
+    """The shape of an object with the fields of `row`; `fields` has their shapes."""
+    shapes: JSON = {}
     for name in row.split():
         plain = name.rstrip("?")
-        fields[plain] = shapes.get(name) or shapes.get(plain, {"type": "string"})
+        shapes[plain] = fields.get(name) or fields.get(plain, {"type": "string"})
     required = [name for name in row.split() if name[-1] != "?"]
-    return {"type": "object", "properties": fields, "required": required}
-
-
-def _parts(shapes: JSON) -> JSON:
-    """The shapes of the parts of lines, and of config.json."""
-    rules, options = [], {}
-    for row in ("text text", "tool_use id name", "tool_result tool_use_id"):
-        kind, names = row.split(" ", 1)
-        condition = {"properties": {"type": {"const": kind}}}
-        rules.append({"if": condition, "then": _object(names, {})})
-    for name, option in OPTIONS.items():
-        shape: JSON = {"type": [option.type, "null"], "description": option.help}
-        if option.choices:
-            shape["enum"] = [*option.choices, "", None]
-        if option.low is not None:
-            shape.update(minimum=option.low, maximum=option.high)
-        options[name] = shape
-    error = "code message hint retryable retry_after? reset_at? http_status?"
-    error += " provider_code? request_id?"
-    own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
-    blocks = {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}}
-    return {
-        "Block": {**_object("type", {}), "allOf": rules},
-        "Content": blocks,
-        "ErrorObject": _object(error, {**shapes, **own}),
-        "Config": {"type": "object", "properties": options},
-    }
+    return {"type": "object", "required": required, "properties": shapes}
 
 
 def schema() -> JSON:
-    """JSON Schema (draft 2020-12) of all lines and of config.json."""
-    rows = json.loads(_FIELD_SHAPES)
-    shapes = {name: rows[names] for names in rows for name in names.split()}
-    for name, kind in TURN_FIELDS.items():
-        shape = {"type": {"list": "array"}.get(kind, kind)} if kind else {}
-        shapes.setdefault(name, {"anyOf": [{"enum": [None, "", []]}, shape]})
-    optional = [
-        f"{name}?" for name in TURN_FIELDS if name not in ("messages", "stream")
+    """JSON Schema (draft 2020-12) of every line, in both directions."""
+    fields = json.loads(_FIELDS)
+    defs = fields.pop("$defs")
+    error = "code message hint retryable retry_after? reset_at? http_status? "
+    error += "provider_code? request_id?"
+    own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
+    defs["ErrorObject"] = _object(error, {**fields, **own})
+    needs = {"text": "text", "tool_use": "id name", "tool_result": "tool_use_id"}
+    rules = [
+        {"if": {"properties": {"type": {"const": kind}}}, "then": _object(row, {})}
+        for kind, row in needs.items()
     ]
-    turn = _object(" ".join(["messages", *optional]), shapes)
-    turn["properties"]["type"] = {"const": "turn"}
-    defs = {**_parts(shapes), "Turn": turn}
-    titles = ["Turn"]
-    for kind, row in _LINES.items():
-        type = {"const": ERROR if kind == "line_error" else kind}
-        titles.append(kind.title().replace("_", ""))
-        defs[titles[-1]] = _object("type " + row, {**shapes, "type": type})
-    defs["LineError"]["not"] = {"required": ["id"]}
-    for side, names in (("HostLine", titles[:4]), ("PluginLine", titles[4:])):
+    defs["Block"] = {**_object("type", {}), "allOf": rules}
+    fields["code"] = {"enum": list(WARNINGS)}
+    for name, kind in TURN_FIELDS.items():  # null, "" and [] are as if absent
+        shape = {"type": kind.replace("list", "array")}
+        fields.setdefault(name, {"anyOf": [shape, {"enum": [None, "", []]}]})
+    for side, lines in (("HostLine", _HOST_LINES), ("PluginLine", _PLUGIN_LINES)):
+        names = [kind.title().replace("_", "") for kind in lines]
         defs[side] = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+        for name, (kind, row) in zip(names, lines.items()):
+            fields["type"] = {"const": ERROR if kind == "line_error" else kind}
+            defs[name] = _object(row if kind == "turn" else "type " + row, fields)
+    defs["LineError"]["not"] = {"required": ["id"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:{NAME}:1",
@@ -4101,80 +4090,97 @@ def schema() -> JSON:
 class PluginLoop:
     """Serve turns: requests come in as lines, and events go out as lines.
 
-    `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
-    `data` or raises OSError; `run(request, scope)` yields the events of a turn in
-    batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
-    max_line_bytes.  `notify(word)` is called, from any thread, with "done" when all is
-    written after the end of the input or `stop()`, with "closed" when the host has gone
-    and with "failed" when its lines cannot be written.
+    `wait(seconds)` returns whether there is input after so long (None: for ever), or
+    False at once if it cannot know; `read()` returns some bytes of input, b"" at its
+    end; `write(data)` writes all of `data` or raises OSError; `run(request, scope)`
+    yields the events of a turn in batches.  `limits` are settings:
+    max_concurrent_turns, max_queued_turns, max_line_bytes.
     """
 
     def __init__(
         self,
+        wait: Callable[[float | None], bool],
         read: Callable[[], bytes],
         write: Callable[[bytes], None],
         run: Callable[[JSON, Scope], Iterable[Batch]],
         limits: JSON,
-        notify: Callable[[str], None],
     ) -> None:
-        self._read, self._write, self._run = read, write, run
-        self._limits, self._notify = limits, notify
+        self._wait, self._read, self._write = wait, read, write
+        self._run, self._limits = run, limits
         self._wire = threading.Lock()  # one batch of whole lines at a time
         self._state = threading.Condition()  # guards what follows
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
-        # The turns that wait, by id, in order of arrival: whether the host gave the id,
-        # and the request.  Turns without an id run one after another: while one runs,
-        # those at the head of the queue move to `_held`.
-        self._waiting: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
-        self._held: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
-        self._running: list[bool] = []  # of each turn: whether the host gave its id
+        # Turns to which the host gave no id run one after another.  So they have their
+        # own queue, False, and their own count.  Each queue is in order of arrival.
+        self._queues: dict[bool, OrderedDict[Any, Queued]]
+        self._queues = {True: OrderedDict(), False: OrderedDict()}
+        self._running = {True: 0, False: 0}
         self._names = 0  # how many ids turn-1, turn-2, ... the plugin has assigned
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
-        self._is_closing = False  # further turns are refused
-        self.has_read_all = False
-        self._has_ended = False  # nothing more is to be written
-        self._lines = 0  # lines that are not blank
-        self._is_anonymous = True  # no line had an id
+        self._has_input = False  # the reader reads, or handles what it has read
+        self._has_read_all = False
+        self._is_stopped = False  # further turns are refused
+        self.lost: OSError | None = None  # why nothing more can be written
+        # What decides whether the only line failed.
+        self._lines = 0  # that are not blank; it also numbers the turns
+        self._has_id = False  # the last line had one
         self._has_failed = False  # something ended in an error
 
     # Life
 
-    def start(self) -> None:
-        """Begin to read.  Raises ProviderError if no thread can be started."""
-        spawn(self._write_answers)
+    def serve(self) -> None:
+        """Serve until all is done or the host is lost, and write what `_answer()` leaves.
+
+        Raises ProviderError if no thread can be started.
+        """
         spawn(self._read_lines)
+        while True:
+            with self._state:
+                while not (self._answers or self.lost or self._is_done()):
+                    self._state.wait()
+                answers = self._answers[:]
+            if self.lost or not answers:
+                return
+            self._put(answers)
+            with self._state:
+                del self._answers[: len(answers)]  # not before: they were not done
 
     def stop(self) -> None:
-        """Cancel every turn; notify "done" when the end of each is written."""
-        self._is_closing = True
+        """Refuse further turns, and cancel all others."""
+        self._is_stopped = True
         with self._state:
-            names = list(self._scopes)
-        for name in names:
-            self._cancel(name)
-        self._notify_if_done()
+            for name in list(self._scopes):
+                self._cancel(name)
+        self._look()
 
-    def lose(self) -> None:
-        """The host has gone: end all work, and write nothing more."""
-        self._write = lambda data: None
-        self.stop()
-
-    def end(self) -> None:
-        """End the thread that writes; the reader's may still wait for its line."""
+    def lose(self, error: OSError) -> None:
+        """Write nothing more, because of `error`."""
         with self._state:
-            self._has_ended = True
+            self.lost = self.lost or error
             self._state.notify()
+
+    def _look(self) -> None:
+        """Make `serve()` look whether all is done."""
+        if self._is_stopped or self._has_read_all:
+            with self._state:
+                self._state.notify()
+
+    def _is_done(self) -> bool:
+        """Whether all is written, after the end of the input or `stop()`."""
+        # Lines that came before `stop()` are answered, too.  A line that `wait()` does
+        # not see any more has been read, and before that `_has_input` was set.
+        if self._is_stopped and not self._has_read_all and self._wait(0):
+            return False
+        has_turns = self._scopes or any(self._running.values())
+        is_busy = has_turns or self._answers or self._has_input
+        return (self._is_stopped or self._has_read_all) and not is_busy
 
     @property
     def failed_alone(self) -> bool:
         """The input was one line, without an id, and it ended in an error."""
-        return self._lines == 1 and self._is_anonymous and self._has_failed
-
-    def _notify_if_done(self) -> None:
-        with self._state:
-            is_busy = self._scopes or self._running or self._answers
-        if self._is_closing and not is_busy:
-            self._notify("done")
+        has_failed = self._has_failed and not self._is_stopped
+        return self._lines == 1 and not self._has_id and has_failed
 
     # Input
 
@@ -4189,11 +4195,18 @@ class PluginLoop:
                 self._on_line(number, line)
         except Exception as error:
             internal_error(error)
-        self._is_closing = self.has_read_all = True
-        self._notify_if_done()
+        self._has_read_all, self._has_input = True, False
+        self._look()
+
+    def _take(self) -> bytes:
+        """Some bytes of input, b"" at its end or once the host has gone."""
+        self._has_input = False
+        self._look()
+        self._has_input = self._wait(None)
+        return b"" if self.lost else self._read()
 
     def _split(self) -> Iterator[bytes | None]:
-        """The lines of the input; None for one that is too long for us or for memory.
+        """The lines of the input; None for one that is too long.
 
         The pieces of a line are joined once, when it ends: the work is linear.
         """
@@ -4201,21 +4214,12 @@ class PluginLoop:
         pieces: list[bytes] = []
         size = 0
         while True:
-            try:
-                data = self._read()
-            except MemoryError:
-                if not pieces:
-                    raise
-                pieces, size = [], limit + 1
-                continue
+            data = self._take()
             *ended, rest = (data or b"\n").split(b"\n")
             for piece in ended:
                 size += len(piece)
                 pieces.append(piece)
-                try:
-                    yield b"".join(pieces) if size <= limit else None
-                except MemoryError:
-                    yield None
+                yield b"".join(pieces) if size <= limit else None
                 pieces, size = [], 0
             if not data:
                 return
@@ -4233,30 +4237,26 @@ class PluginLoop:
             self._lines += 1
             message = self._parse(line)
             name = next((v for k, v in message.items() if fold(k) == "id"), None)
-            self._is_anonymous = self._is_anonymous and name is None
+            self._has_id = name is not None
             self._dispatch(message)
         except Exception as error:
             if not isinstance(error, ProviderError):
                 error = internal_error(error)
-            self._has_failed = True
             event: JSON = {"type": ERROR, "error": error.to_dict(), "line": number}
-            is_plain = isinstance(name, (str, int, float))
-            if is_plain and well_formed(str(name)) == str(name):
+            if isinstance(name, (str, int, float)):
                 event["ref_id"] = name
             self._answer(outgoing(event))
 
     def _parse(self, line: bytes | None) -> JSON:
         """The object in `line`.  Raises ProviderError with what is wrong with it."""
         if line is None:
-            text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
-            raise ProviderError("line_too_long", text + "than memory holds")
+            text = f"the line has over {self._limits['max_line_bytes']} bytes"
+            raise ProviderError("line_too_long", text)
         try:
-            message = load_json(line.decode("utf-8-sig"))
+            message = load_json(line.decode("utf-8").lstrip("\ufeff"))
         except ValueError as error:
-            problem = f"not JSON: {error}"
-            if isinstance(error, UnicodeDecodeError):
-                problem = f"not UTF-8: byte {error.start + 1}"
-            raise ProviderError("invalid_json", f"the line is {problem}") from None
+            text = f"the line is not JSON: {error}"
+            raise ProviderError("invalid_json", text) from None
         if not isinstance(message, dict):
             raise ProviderError("invalid_request", "the line is not a JSON object")
         return message
@@ -4286,11 +4286,11 @@ class PluginLoop:
     # Turns
 
     def _on_turn(self, name: Any, request: JSON) -> None:
-        """Start or queue a turn; answer it with an error if neither is possible.
+        """Accept a turn, or answer it with an error.
 
         A refused turn keeps its id, but not its request, until its end is written.
         """
-        has_id, failure, turn = name is not None, None, None
+        has_id = name is not None
         request = {k: v for k, v in request.items() if fold(k) != "id"}
         with self._state:
             if name in self._scopes:
@@ -4300,108 +4300,112 @@ class PluginLoop:
                 self._names += 1
                 name = f"turn-{self._names}"
             self._scopes[name] = Scope()
-            if self._is_closing:
-                failure = ProviderError("shutting_down", "the process is shutting down")
-            else:
-                self._waiting[name] = (has_id, {"id": name, **request})
-                turn = self._next_turn()
-            waiting = len(self._waiting) + len(self._held)
-            if waiting > self._limits["max_queued_turns"]:
-                self._held.pop(name, None) or self._waiting.pop(name)
-                running = len(self._running)
-                text = f"{running} turns run and {waiting - 1} wait: the queue is full"
-                failure = ProviderError("busy", text)
-        if turn is not None:
             try:
-                spawn(self._serve, turn)
+                self._accept((self._lines, name, has_id, {"id": name, **request}))
             except ProviderError as error:
-                failure = error
-                self._running.remove(has_id)
-        if failure is not None:
-            self._end(name, failure)
+                self._end(name, error)
 
-    def _next_turn(self) -> tuple[Any, bool, JSON] | None:
-        """Take the first turn that may run now."""
-        with self._state:
-            while len(self._running) < self._limits["max_concurrent_turns"]:
-                all_have_ids = all(self._running)
-                queue = self._held if self._held and all_have_ids else self._waiting
-                if not queue:
-                    break
-                name, (has_id, request) = queue.popitem(last=False)
-                if has_id or all_have_ids:
-                    self._running.append(has_id)
-                    return name, has_id, request
-                self._held[name] = (has_id, request)
-        return None
+    def _accept(self, turn: Queued) -> None:
+        """Start a turn or let it wait.  Raises ProviderError if neither is possible.
 
-    def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
+        If it may run, no other turn that may run waits: a turn that ends is followed by
+        one that waits.
+        """
+        _, name, has_id, _ = turn
+        waiting = sum(map(len, self._queues.values()))
+        if self._is_stopped:
+            raise ProviderError("shutting_down", "the process is shutting down")
+        if self._may_run(has_id):
+            spawn(self._serve, turn)
+            self._running[has_id] += 1
+        elif waiting < self._limits["max_queued_turns"]:
+            self._queues[has_id][name] = turn
+        else:
+            running = sum(self._running.values())
+            text = f"{running} turns run and {waiting} wait: the queue is full"
+            raise ProviderError("busy", text)
+
+    def _may_run(self, has_id: bool) -> bool:
+        is_next = has_id or self._running[False] == 0
+        limit = self._limits["max_concurrent_turns"]
+        return is_next and sum(self._running.values()) < limit
+
+    def _next_turn(self) -> Queued | None:
+        """Take the turn that came first of those that wait and may run now."""
+        queues = [
+            q for has_id, q in self._queues.items() if q and self._may_run(has_id)
+        ]
+        if not queues:
+            return None
+        turn = min(next(iter(queue.values())) for queue in queues)  # by number
+        _, name, has_id, _ = turn
+        del self._queues[has_id][name]
+        self._running[has_id] += 1
+        return turn
+
+    def _serve(self, turn: Queued | None) -> None:
         """Run a turn and then, in the same thread, those that wait.
 
         So a turn that waits needs no new thread, which it might not be able to start.
         """
         while turn is not None:
-            name, has_id, request = turn
-            has_ended = False
+            _, name, has_id, request = turn
+            ended = None
             try:
                 for batch in self._run(request, self._scopes[name]):
                     events = [{"id": name, **event} for event in batch]
                     lines = [dump_json(event).encode("ascii") for event in events]
                     # Of a large line there are no more copies than these two.
                     data, kind = b"\n".join([*lines, b""]), batch[-1]["type"]
-                    has_ended = kind in TERMINAL
+                    ended = name if kind in TERMINAL else None
                     self._has_failed = self._has_failed or kind == ERROR
-                    self._put(data, [name] if has_ended else [])
+                    self._put([(data, ended)])
             except Exception as error:
                 failure = internal_error(error)
-                if not has_ended:
+                if ended is None:
                     self._end(name, failure)
             with self._state:
-                self._running.remove(has_id)
+                self._running[has_id] -= 1
                 turn = self._next_turn()
-            self._notify_if_done()
+            self._look()
 
     def _cancel(self, name: Any) -> None:
         """End a turn: one that runs through its scope, one that waits at once."""
         with self._state:
             scope = self._scopes.get(name)
-            is_waiting = self._waiting.pop(name, None) or self._held.pop(name, None)
-        if scope is not None:
-            scope.cancel()
-        if is_waiting:
+            queued = [queue.pop(name, None) for queue in self._queues.values()]
+        if any(queued):
             self._end(name)
+        elif scope is not None:
+            scope.cancel()
 
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
         """Answer a turn that never ran: it was cancelled, or `error` says why."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
+        event: JSON = {"id": name, "type": ERROR, "model": None, "usage": None}
         if error is None:
             nothing = dict.fromkeys(("message", "message_id", "request_id"))
-            event = {"type": TURN_END, "stop_reason": CANCELLED, **nothing}
+            event.update(nothing, type=TURN_END, stop_reason=CANCELLED, timing=timing)
         else:
-            self._has_failed = True
-            event = {"type": ERROR, "error": error.to_dict(), "partial": None}
-        event.update(model=None, usage=None, timing=timing)
-        self._answer({"id": name, **event}, name)
+            event.update(error=error.to_dict(), partial=None, timing=timing)
+        self._answer(event, name)
 
     # Output
 
-    def _put(self, data: bytes, ended: list[Any]) -> None:
+    def _put(self, lines: list[tuple[bytes, Any]]) -> None:
         """Write whole lines; the ids of the turns that they end are free again.
 
         The id is free before the write: a host may use it as soon as it reads the end.
         """
-        try:
-            with self._wire:
-                with self._state:
-                    for name in ended:
-                        self._scopes.pop(name, None)
-                self._write(data)
-        except OSError as error:
-            has_gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
-            if not has_gone:
-                log(f"stdout cannot be written: {error.strerror}")
-            self._write = lambda data: None
-            self._notify("closed" if has_gone else "failed")
+        with self._wire:
+            with self._state:
+                for _, ended in lines:
+                    self._scopes.pop(ended, None)
+            try:
+                if self.lost is None:
+                    self._write(b"".join(data for data, _ in lines))
+            except OSError as error:
+                self.lose(error)
 
     def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
         """Leave `line` to the thread that writes, since the reader must never wait.
@@ -4409,28 +4413,12 @@ class PluginLoop:
         `turn` is the id of the turn that it ends.  Other lines are dropped if too many
         wait, or a host that sends pings without reading would fill the memory.
         """
+        self._has_failed = self._has_failed or line["type"] == ERROR
         data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
             if turn is not None or len(self._answers) < max_unread:
                 self._answers.append((data, turn))
                 self._state.notify()
-
-    def _write_answers(self) -> None:
-        """Write what `_answer()` leaves, for as long as the process lives.
-
-        A line stays in the list until it is written, or "done" would come too early.
-        """
-        while True:
-            with self._state:
-                while not self._answers:
-                    if self._has_ended:
-                        return
-                    self._state.wait()
-                answers = self._answers[:]
-            self._put(b"".join(data for data, _ in answers), [id for _, id in answers])
-            with self._state:
-                del self._answers[: len(answers)]
-            self._notify_if_done()
 
 
 # ---------------------------------------------------------------------------
@@ -4488,73 +4476,48 @@ def ignore_warnings() -> None:
         sys.modules["warnings"].simplefilter("ignore")
 
 
-def _set_process(writer: int, on_sigterm: Callable[..., None]) -> None:
-    """Tune a process that only serves turns, and take its signals.
-
-    Python runs `on_sigterm` only while the main thread is not waiting.  A signal may
-    arrive just before a wait begins, so each also writes its number to `writer`, which
-    ends the wait.
-    """
+def _set_process() -> None:
+    """Tune a process that only serves turns."""
     import gc
     import signal
 
-    ignore_warnings()
     # Next to nothing here is cyclic garbage, but by default collections interrupt the
     # import of requests and the first stream: a tenth of the time to a first event.
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(4300)  # whatever the environment says
-    signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "set_blocking"):  # Windows has it since 3.12
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an ignored one might never arrive
+    if hasattr(signal, "pthread_sigmask"):
+        signals = [signal.SIGTERM, signal.SIGALRM]  # for sigwait() alone
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # also in later threads
 
 
-def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
-    """Serve the host on stdin and stdout; return the exit code of the process.
+def _obey_sigterm(loop: PluginLoop) -> None:
+    """Stop at the first SIGTERM; exit at the second one, or a second later.
 
-    `overrides` are settings that win over file and environment.  Another program that
-    runs this keeps its signals, and gets its stdout back.  Raises OSError if stdout was
-    closed.
+    It has a thread, since the main thread may be stuck in a write.
     """
-    open_descriptors()  # before anything else is opened
-    wire = os.dup(1)  # for protocol lines only; other output goes to stderr
-    os.dup2(2, 1)
-    reader, writer = os.pipe()  # for numbers of signals, and first letters of words
+    import signal
 
-    lock, has_ended = threading.RLock(), False  # so that no other file is written to
+    if hasattr(signal, "sigwait"):  # nothing sends it on Windows
+        signal.sigwait([signal.SIGTERM])
+        signal.alarm(1)  # time for the turns to report their end
+        loop.stop()
+        signal.sigwait([signal.SIGTERM, signal.SIGALRM])
+        os._exit(EXIT_OK)
 
-    def notify(word: str) -> None:
-        try:
-            with lock:
-                os.write(-1 if has_ended else writer, word[:1].encode())
-        except OSError:
-            pass  # the pipe is full, and what is in it is enough
 
-    if owns_process:
-        _set_process(writer, lambda *_: notify("terminate"))
-    loop = PluginLoop(
-        read=lambda: read_fd(0),
-        write=lambda data: write_fd(wire, data),
-        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
-        limits=_process_limits(overrides),
-        notify=notify,
-    )
-    try:
-        loop.start()
-        return _wait_for_end(loop, reader, wire)
-    except ProviderError as error:
-        log(error.message)
-        return EXIT_FATAL
-    finally:
-        if not owns_process:
-            loop.end()
-            os.dup2(wire, 1)
-            with lock:
-                has_ended = True
-                for fd in (wire, reader, writer):
-                    os.close(fd)
+def _watch_host(loop: PluginLoop, wire: int) -> None:
+    """Notice that the host closes its end of `wire` while nothing is written."""
+    import select
+
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(wire, 0)
+        [(_, event)] = poll.poll()
+        if not event & select.POLLNVAL:  # a device, which macOS cannot poll
+            loop.lose(BrokenPipeError())
 
 
 def _process_limits(overrides: JSON | None) -> JSON:
@@ -4571,39 +4534,45 @@ def _process_limits(overrides: JSON | None) -> JSON:
     return values
 
 
-def _wait_for_end(loop: PluginLoop, reader: int, wire: int) -> int:
-    """Wait until all work ends, SIGTERM comes or the host goes; return an exit code."""
+def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
+    """Serve the host on stdin and stdout; return the exit code of the process.
+
+    `overrides` are settings that win over file and environment.  Another program that
+    runs this keeps its signals, and gets its stdout back.
+    """
     import select
 
-    poll = select.poll() if hasattr(select, "poll") else None
-    if poll is not None:
-        poll.register(reader, select.POLLIN)
-        poll.register(wire, 0)  # reports when its reader goes away
-    until = None  # when the process has to end after SIGTERM
-    while True:
-        left = None if until is None else max(until - time.monotonic(), 0) * 1000
-        ready = {reader: 0} if poll is None else dict(poll.poll(left))
-        if not ready:
+    wire = os.dup(1)  # for protocol lines only; other output goes to stderr
+    os.dup2(2, 1)
+    if owns_process:
+        _set_process()
+    loop = PluginLoop(
+        wait=lambda seconds: hasattr(select, "poll") and is_ready(0, True, seconds),
+        read=lambda: read_fd(0),
+        write=lambda data: write_fd(wire, data),
+        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
+        limits=_process_limits(overrides),
+    )
+    try:
+        if owns_process:
+            spawn(_obey_sigterm, loop)
+        spawn(_watch_host, loop, wire)
+        loop.serve()
+        if loop.lost is None:
+            return EXIT_ERROR if loop.failed_alone else EXIT_OK
+        if isinstance(loop.lost, (BrokenPipeError, ConnectionResetError)):
             return EXIT_OK
-        words = os.read(reader, 4096) if reader in ready else b""
-        if poll is not None and wire in ready:
-            poll.unregister(wire)
-            words += b"" if ready[wire] & select.POLLNVAL else b"c"
-        for word in words.decode("latin-1"):  # or the number of a signal
-            if word == "t":
-                if until is not None:
-                    os._exit(EXIT_OK)  # a second SIGTERM
-                until = time.monotonic() + 1.0  # for the turns to report their end
-                loop.stop()
-            elif word == "d":  # done, but for lines that came before SIGTERM
-                may_wait = poll is not None and until is not None
-                if may_wait and not loop.has_read_all and is_ready(0, True):
-                    continue
-                failed = until is None and loop.failed_alone
-                return EXIT_ERROR if failed else EXIT_OK
-            elif word in "cf":  # closed, or failed
-                loop.lose()
-                return EXIT_FATAL if word == "f" else EXIT_OK
+        log(f"stdout cannot be written: {loop.lost.strerror}")
+        return EXIT_FATAL
+    except ProviderError as error:
+        log(error.message)
+        return EXIT_FATAL
+    finally:
+        if not owns_process:
+            loop.lose(OSError("the other program goes on"))
+            loop.stop()
+            os.dup2(wire, 1)
+            os.close(wire)
 
 
 # ---------------------------------------------------------------------------
@@ -4769,9 +4738,8 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
     lines: Any = Queue()
     answers: Any = Queue()
-    wire = (lines.get, answers.put, provider.batches, default_values())
-    loop = PluginLoop(*wire, notify=lambda word: None)
-    loop.start()
+    wire = (bool, lines.get, answers.put, provider.batches, default_values())
+    spawn(PluginLoop(*wire).serve)
     write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     asked: Any = {
         "user": {"type": "text", "text": "What is the weather in Lisbon?"},
@@ -4795,7 +4763,6 @@ def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> 
             raise ProviderError(**event["error"])
         messages.append(event["message"])
     lines.put(b"")
-    loop.end()
     listener.close()
     write("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
     return EXIT_OK
@@ -5876,8 +5843,6 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
     overrides = {name: value for name, value in chosen.items() if value}
     if not command and not os.isatty(0):
         return run_plugin(overrides, owns_process)
-    if owns_process:
-        ignore_warnings()
     command = command or "help"
     with MiniMaxProvider.from_config(**overrides) as provider:
         try:
@@ -5898,6 +5863,7 @@ def main(argv: list[str] | None = None) -> int:
         if owns_process:
             MiniMaxProvider.command = program_name()
             open_descriptors()
+            ignore_warnings()
             sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
         code = run_command(sys.argv[1:] if argv is None else list(argv), owns_process)
     except SystemExit as end:

@@ -44,6 +44,7 @@ if __name__ == "__main__":
     # standard library.
     sys.path.append(sys.path.pop(0))
 
+import io
 import json
 import os
 import re
@@ -2246,7 +2247,7 @@ def read_image_file(path: str) -> JSON:
 # ---------------------------------------------------------------------------
 
 _NEVER = float("inf")
-_TICK = 0.1  # seconds between two checks of the turns that read
+_TICK = 0.2  # seconds between two looks of a turn that waits
 FILE_SECONDS = 10.0  # for files that settings or turns name: a disk may hang
 # What a turn may wait for: the setting that limits it, and its name in messages.
 _STEPS = {
@@ -2259,19 +2260,17 @@ _STEPS = {
 
 
 class Scope:
-    """The limits of one turn, its cancellation, and the one place where it waits.
+    """The limits of one turn, and its cancellation.
 
     `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
-    `call(work)` waits for another thread; the client's ticker watches the reads of a
-    body.  Any thread may call `cancel()`.
+    Whoever waits for the turn waits for a tick at most and then calls `look()`.  Any
+    thread may call `cancel()`.
     """
 
     def __init__(self, cancel: Any = None) -> None:
         self.accepted = time.monotonic()
         self.host = ""
-        self.exchange: Exchange | None = None  # the attempt under way
-        self.late: Exception | None = None  # why the ticker ended the attempt
-        self.wakeup = threading.Event()  # ends a wait
+        self._wakeup = threading.Event()  # ends a wait in `sleep()` and `call()`
         self._is_cancelled = False
         self._caller = cancel  # the caller's event; for a host we call `cancel()`
         self._step, self._seconds, self._due = "turn", 0.0, _NEVER
@@ -2290,58 +2289,45 @@ class Scope:
 
     def pause(self) -> None:
         self._left = self._due - time.monotonic()
-        self._due = _NEVER
 
     def resume(self) -> None:
-        self._due = time.monotonic() + self._left
+        self._looked = time.monotonic()
+        self._due = self._looked + self._left
 
     def cancel(self) -> None:
         self._is_cancelled = True
-        self.look()
-        self.wakeup.set()
+        self._wakeup.set()
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
         if self._is_cancelled or (self._caller is not None and self._caller.is_set()):
             raise Cancelled
 
-    def overdue(self) -> ProviderError | None:
-        """The error of the limit that has expired, or None."""
+    def look(self) -> None:
+        """Raise Cancelled, or the error of the limit that has expired."""
+        self.check()
         now = time.monotonic()
-        pause, self._looked = now - self._looked, now
+        if now - self._looked > 0.5:
+            # The process was stopped.  What it waits for may have arrived meanwhile.
+            self._due = max(self._due, now + 1)
+            self._turn_due = max(self._turn_due, now + 1)
+        self._looked = now
         due, step, seconds = min(
             (self._due, self._step, self._seconds),
             (self._turn_due, "turn", self._turn_seconds),
         )
-        if now < due:
-            return None
-        if pause > 5 * _TICK:
-            # The process was stopped.  What it waits for may have arrived meanwhile.
-            self._due = max(self._due, now + 1)
-            self._turn_due = max(self._turn_due, now + 1)
-            return None
-        setting, words = _STEPS[step]
-        words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
-        advice = "files" if step == "files" else ""
-        return ProviderError("timeout", f"{words} ({setting})", advice=advice)
-
-    def look(self) -> None:
-        """End the current read if a limit or cancel says so.  The ticker calls this."""
-        try:
-            self.check()
-            self.late = self.late or self.overdue()
-        except BaseException as error:  # the caller's event may raise anything
-            # Without its frames, which lead to this scope and to the request.
-            error.__traceback__ = None
-            self.late = error if isinstance(error, Exception) else Cancelled()
-        exchange = self.exchange
-        if self.late is not None and exchange is not None:
-            shut_down(exchange.twin)
+        if now >= due:
+            setting, words = _STEPS[step]
+            words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
+            advice = "files" if step == "files" else ""
+            raise ProviderError("timeout", f"{words} ({setting})", advice=advice)
 
     def sleep(self, seconds: float) -> None:
+        """Wait; a cancel ends it with Cancelled."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._wait(until)
+            self._wait(min(until - time.monotonic(), _TICK))
+            self.check()
 
     def call(self, work: Callable[[], Any]) -> Any:
         """Return what `work()` returns; raise what it raises, or returns as an error.
@@ -2358,38 +2344,31 @@ class Scope:
                 outcome.append(error)
             except BaseException as error:  # as an import may raise it
                 outcome.append(RuntimeError(f"{type(error).__name__}: {error}"))
-            self.wakeup.set()
+            self._wakeup.set()
 
         spawn(run)
-        self.wait_for(outcome)
+        while not outcome:
+            self._wait(_TICK)
+            if not outcome:
+                self.look()
         result = outcome.pop()
         if isinstance(result, Exception):
             raise result
         return result
 
-    def wait_for(self, outcome: Any) -> None:
-        """Wait until `outcome` is not empty.  Raises what a limit or a cancel says."""
-        while not outcome:
-            self._wait(min(self._due, self._turn_due))
-            late = self.overdue()
-            if late is not None and not outcome:
-                raise late
-
-    def _wait(self, until: float) -> None:
-        """Wait until `until`, or until something wakes the turn.  Raises Cancelled."""
-        # Not for long: a caller's event does not wake us, and the time between two
-        # looks shows that the process was stopped.
-        self.wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
-        self.wakeup.clear()
-        self.check()
+    def _wait(self, seconds: float) -> None:
+        self._wakeup.wait(seconds)
+        self._wakeup.clear()
 
 
-def spawn(work: Callable[..., object], *args: Any) -> None:
+def spawn(work: Callable[..., object], *args: Any) -> threading.Thread:
     """Start a thread that the process does not wait for."""
+    thread = threading.Thread(target=work, args=args, daemon=True)
     try:
-        threading.Thread(target=work, args=args, daemon=True).start()
+        thread.start()
     except RuntimeError as error:
         raise ProviderError("busy", f"cannot start a thread: {error}") from None
+    return thread
 
 
 # --- connections
@@ -2398,15 +2377,13 @@ def spawn(work: Callable[..., object], *args: Any) -> None:
 _LOCAL = threading.local()
 
 
-class WatchedConnection:
+class Connection:
     """What our connection classes add to urllib3's."""
 
-    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
-    idle_since = 0.0
-    twin: Any = None  # a duplicate of the socket, while no turn uses it
+    idle_since = 0.0  # when a turn used it last
 
     @staticmethod
-    def watch_pool(pool: Any) -> None:
+    def prepare_pool(pool: Any) -> None:
         """Make a urllib3 pool open connections that report to their exchange."""
         # Looked up at each request, since recorders replace it for a while.
         base = type(pool).ConnectionCls
@@ -2414,18 +2391,18 @@ class WatchedConnection:
             pool.ConnectionCls = base  # another program's, whose internals may differ
             _LOCAL.exchange.connected(None)
         elif getattr(pool.ConnectionCls, "base", None) is not base:
-            name, bases = "Connection", (WatchedConnection, base)
-            pool.ConnectionCls = type(name, bases, {"base": base})
+            bases = (Connection, base)
+            pool.ConnectionCls = type("OurConnection", bases, {"base": base})
 
     def connect(self: Any) -> None:
-        self.take()
+        _LOCAL.exchange.client.take(self)
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
         _LOCAL.exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
-        self.take()
+        exchange.client.take(self)
         if self.sock is not None and exchange.connection is None:
             exchange.connected(self, is_kept=True)
         try:
@@ -2435,32 +2412,46 @@ class WatchedConnection:
             # counts.  If there is none, reading it fails, too.
             if exchange.connection is None:
                 raise
-        self.response_class = exchange.new_body
-
-    def take(self) -> None:
-        _LOCAL.exchange.client.unwatch(self)
-        if self.twin is not None:
-            self.twin.close()
-
-    def end_if_old(self: Any) -> bool:
-        """Shut it down if it has been idle for too long; return whether it has ended.
-
-        The pool, which may be looking at it, notices and closes it.
-        """
-        is_old = time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS
-        if is_old or self.sock is None:
-            shut_down(self.twin)
-            self.twin.close()
-        return is_old or self.sock is None
+        self.response_class = exchange.new_response
 
 
-def shut_down(sock: Any) -> None:
-    """End every call that blocks on a connection, in any thread."""
-    try:
-        if sock is not None:
-            sock.shutdown(2)
-    except OSError:
-        pass  # the server was faster, or the socket is closed
+class Reader(io.RawIOBase):
+    """A socket as http.client reads it.  Each wait ends when a limit or a cancel of the
+    turn ends it, in whichever thread reads."""
+
+    def __init__(self, sock: Any, exchange: Exchange) -> None:
+        from socket import timeout
+
+        self._sock, self._exchange, self._timeout = sock, exchange, timeout
+        # http.client closes its socket when the body ends with the connection.  This
+        # keeps ours open.
+        self._file = sock.makefile("rb", 0)
+        sock.settimeout(_TICK)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def close(self) -> None:
+        super().close()
+        self._file.close()
+
+    def fileno(self) -> int:
+        return int(self._sock.fileno())
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            # Even if there is data: a flood of it must not outrun the limits.
+            self._exchange.look()
+            try:
+                size: int = self._sock.recv_into(buffer)
+            except self._timeout:
+                continue
+            if size:
+                self._exchange.has_answer = True
+            return size
 
 
 def import_requests() -> Any:
@@ -2492,18 +2483,20 @@ def import_requests() -> Any:
 
 
 class Client:
-    """The connections of one provider in one process, and the ticker.
+    """The connections of one provider in one process.
 
     A child process makes its own: it must share no connection, thread or lock.
     """
+
+    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 
     def __init__(self, size: int) -> None:
         self._size = size  # connections that may be kept
         self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
         self._lock = threading.Lock()  # guards what follows
-        self._watched: set[Any] = set()  # scopes that read, and idle connections
-        self._is_ticking = False
+        self._idle: set[Any] = set()  # connections that no turn uses
+        self._closer: threading.Thread | None = None
 
     def session(self) -> Any:
         """A requests.Session that follows no redirect, keeps no cookie, and ignores the
@@ -2517,7 +2510,7 @@ class Client:
                 cert_verify = adapter.cert_verify
 
                 def prepare_pool(pool: Any, *args: Any) -> None:
-                    WatchedConnection.watch_pool(pool)
+                    Connection.prepare_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with every pool, old or new, before it uses it.
@@ -2538,46 +2531,35 @@ class Client:
                 self._session = session
             return self._session
 
-    def close(self) -> None:
-        """Close the connections that are kept; later turns open new ones."""
-        if self._session is not None:
-            self._session.close()
+    def close(self, min_idle: float = 0.0) -> None:
+        """Close the connections that no turn has used for `min_idle` seconds."""
+        with self._lock:  # so that no turn takes one of them in the meantime
+            latest = time.monotonic() - min_idle
+            for connection in [c for c in self._idle if c.idle_since <= latest]:
+                self._idle.discard(connection)
+                close_quietly(connection)
 
-    def drop_idle(self) -> None:
-        """End the connections that wait for a turn; the pools then open new ones."""
+    def take(self, connection: Any) -> None:
         with self._lock:
-            for idle in [c for c in self._watched if not isinstance(c, Scope)]:
-                idle.idle_since = -_NEVER
-                idle.end_if_old()
-                self._watched.discard(idle)
+            self._idle.discard(connection)
 
-    def watch(self, target: Any) -> None:
-        """Make the ticker check a scope or a connection until `unwatch()`."""
+    def keep(self, connection: Any) -> None:
+        """Note that no turn uses the connection, so that it is closed in time."""
         with self._lock:
-            if not self._is_ticking:
-                spawn(self._tick)
-                self._is_ticking = True
-            self._watched.add(target)
+            if self._closer is None or not self._closer.is_alive():
+                self._closer = spawn(self._close_old)
+            connection.idle_since = time.monotonic()
+            self._idle.add(connection)
 
-    def unwatch(self, target: Any) -> None:
-        with self._lock:
-            self._watched.discard(target)
-
-    def _tick(self) -> None:
+    def _close_old(self) -> None:
+        """Close connections that are idle for too long, as long as there are any."""
         while True:
-            time.sleep(_TICK)
-            try:
-                with self._lock:  # so that no turn takes a connection in the meantime
-                    scopes = [each for each in self._watched if isinstance(each, Scope)]
-                    idle = self._watched.difference(scopes)
-                    self._watched -= {each for each in idle if each.end_if_old()}
-                    self._is_ticking = bool(self._watched)
-                    if not self._is_ticking:
-                        return
-                for scope in scopes:
-                    scope.look()
-            except MemoryError:
-                pass  # there may be some at the next look
+            time.sleep(1.0)
+            self.close(self.MAX_IDLE_SECONDS)
+            with self._lock:
+                if not self._idle:
+                    self._closer = None
+                    return
 
 
 # --- an attempt
@@ -2590,8 +2572,8 @@ class Exchange:
     since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
     ProviderError or Cancelled.
 
-    `close()` detaches it from its scope.  A thread that was abandoned while opening it
-    checks for that when it has connected, and at its end, and closes what it opened.
+    `close()` may come while it is being opened.  The thread that opens it then ends at
+    its next step, and closes what it opened.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
@@ -2599,29 +2581,27 @@ class Exchange:
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
         self._pid = os.getpid()
+        self.client, self._scope, self._values = client, scope, values
         self.connection: Any = None  # once it is connected
         self.is_kept = False  # the connection has served an earlier turn
-        self.is_whole = False  # the body's end has arrived, though it may be unread
+        self.has_answer = False  # a byte of the answer has arrived
         self.ended = False  # the body's end was read
-        self.client, self._scope, self._values = client, scope, values
-        self.twin: Any = None  # a duplicate of its socket, once there is one
         self._connected_at = 0.0
+        self._is_closed = False
         self._response: Any = None
         self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
         self._size = 0
+        self._waits = True  # for what has not arrived
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
         """POST `body`, or GET if it is None; return when the headers have arrived."""
-        scope = self._scope
-        scope.exchange, scope.late = self, None
-        scope.arm("connect", self._values["connect_timeout"])
-        scope.call(lambda: self._request(url, key, body))
+        self._scope.arm("connect", self._values["connect_timeout"])
+        self._scope.call(lambda: self._request(url, key, body))
         self.status = int(self._response.status_code)
         self.headers = self._response.headers
         self.arrived = time.time()
         self._chunks = self._read_body()
-        self.client.watch(scope)
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
@@ -2640,62 +2620,56 @@ class Exchange:
         names = ("connect_timeout", "first_event_timeout")
         failure: Exception | None = None
         try:
-            session = self.client.session()
-            failure = proxy_failure(url)
-            if failure is None:
-                self._response = session.request(
-                    "GET" if body is None else "POST",
-                    url,
-                    data=body,
-                    headers=headers,
-                    timeout=tuple(self._values[name] + 1 for name in names),
-                    verify=ca_file(url) or True,
-                    proxies={"all": proxy_of(url)},
-                )
+            self._response = self.client.session().request(
+                "GET" if body is None else "POST",
+                url,
+                data=body,
+                headers=headers,
+                timeout=tuple(self._values[name] + 1 for name in names),
+                verify=ca_file(url) or True,
+                proxies={"all": proxy_of(url)},
+            )
         except Exception as error:
             failure = http_failure(error, self._scope.host)
-            if failure is not error:
+            if isinstance(failure, (ProviderError, Cancelled)):
                 forget(error)
-        if self._scope.exchange is not self:
+        if self._is_closed:
             self.close()
         return failure
 
     def connected(self, connection: Any, is_kept: bool = False) -> None:
         """Limit the wait for the answer.  The connection calls this; None stands for
         one of another program's class, of which we learn nothing else."""
-        scope = self._scope
+        seconds = self._values["first_event_timeout"]
         if connection is not None:
-            import socket
-
-            connection.sock.settimeout(None)  # the timeout was for connecting
-            # Not os.dup(), which cannot duplicate sockets on Windows.
-            self.twin = socket.socket(fileno=socket.dup(connection.sock.fileno()))
+            # The timeout was for connecting.  This one ends an upload that `close()`
+            # cannot end.
+            connection.sock.settimeout(seconds + 1)
             self.connection, self.is_kept = connection, is_kept
             self._connected_at = time.monotonic()
-        if scope.exchange is self:
-            scope.arm("first", self._values["first_event_timeout"])
-            scope.wakeup.set()
-        else:
-            shut_down(self.twin)
+        if self._is_closed:
+            raise Cancelled
+        self._scope.arm("first", seconds)
 
-    def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
+    def new_response(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         """Make http.client's response.  The connection calls this to read an answer."""
         from http.client import HTTPResponse
 
-        sock.settimeout(None)  # the scope limits the reads
-        body = HTTPResponse(sock, *args, **kwargs)
-        if body.fp.peek(1):  # a byte of the answer has arrived
-            self._body = body
-        return body
+        reader: Any = Reader(sock, self)
+        self._body = HTTPResponse(reader, *args, **kwargs)
+        return self._body
 
-    def has_died_idle(self, failure: Exception) -> bool:
+    def look(self) -> None:
+        """Raise Cancelled, or the error of a limit.  Called while bytes are awaited."""
+        if self._is_closed:  # and the turn may be in its next attempt
+            raise Cancelled
+        self._scope.look()
+
+    def has_died_idle(self, failure: BaseException) -> bool:
         """Whether a kept connection was lost before a byte of the answer arrived."""
-        is_network = getattr(failure, "code", "") == "network"
         is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
-        is_stale = self.is_kept and is_soon and self._body is None
-        # Another thread closed the provider just now.
-        is_closed = getattr(failure, "cause", "") == "ClosedPoolError"
-        return is_network and (is_stale or is_closed)
+        is_stale = self.is_kept and is_soon and not self.has_answer
+        return is_stale and getattr(failure, "code", "") == "network"
 
     def header(self, *names: str) -> str:
         """The first of these headers that is not empty, or ""."""
@@ -2703,135 +2677,125 @@ class Exchange:
         return next((str(value) for value in values if value), "")
 
     def read(self) -> bytes:
-        if self.ended:
-            return b""
-        chunk, failure = b"", None
+        chunk, failure = None, None
         try:
-            chunk = next(self._chunks, b"")
+            chunk = next(self._chunks, None)
         except Exception as error:
             failure = http_failure(error, self._scope.host, in_body=True)
-        self._scope.check()
-        # A body without a length just ends when the ticker shuts it down.
-        failure = self._scope.late or failure
         if failure is not None:
             raise failure
-        self._size += len(chunk)
+        self.ended = chunk is None
+        self._size += len(chunk or b"")
         if self._size > self.MAX_BYTES:
             size = self.MAX_BYTES // MIB
             raise ProviderError("protocol", f"the response is larger than {size} MB")
-        self.ended = not chunk
-        return chunk
+        return chunk or b""
 
     def _read_body(self) -> Iterator[bytes]:
-        """The content, as it arrives."""
+        """The content, as it arrives; b"" if nothing has, and it is not waited for."""
         body = self._body
-        if body is None:  # slow, but it works with every class and can be abandoned
-            yield from self._read_foreign(self._response)
+        if body is None:
+            yield from self._read_foreign()
             return
         if body.chunked:
-            yield from dechunk(self._read_framed)
+            yield from dechunk(self._receive)
         else:
-            left = _NEVER if body.length is None else body.length
+            left: Any = _NEVER if body.length is None else body.length
             while left > 0:
-                data = body.fp.read1(min(65536, left))
-                if not data and left < _NEVER:
+                data = self._receive(min(65536, left))
+                if data == b"" and left < _NEVER:
                     raise EOFError("the body is shorter than its Content-Length")
-                left = left - len(data) if data else 0
-                self.is_whole = left == 0
-                yield data
+                left = 0 if data == b"" else left - len(data or b"")
+                yield data or b""
         body.close()
 
-    def _read_foreign(self, response: Any) -> Iterator[bytes]:
-        """The content of a response of another class, read by a thread of its own."""
-        received: Any = deque()  # bytes, and at the end b"" or an exception
-
-        def pump() -> None:
-            try:
-                for piece in response.iter_content(1):
-                    received.append(piece)
-                    self._scope.wakeup.set()
-                received.append(b"")
-            except Exception as error:
-                received.append(error)
-            self._scope.wakeup.set()
-
-        spawn(pump)
-        while True:
-            self._scope.wait_for(received)
-            pieces: list[bytes] = []
-            while received and isinstance(received[0], bytes) and received[0]:
-                pieces.append(received.popleft())
-            if pieces:
-                yield b"".join(pieces)
-            elif isinstance(received[0], Exception):
-                raise received[0]
-            else:
-                return
-
-    def _read_framed(self) -> bytes:
-        data: bytes = self._body.fp.read1(65536)
-        self.is_whole = data.endswith(b"\n0\r\n\r\n")  # else the end may yet be unread
+    def _receive(self, size: int = 65536) -> bytes | None:
+        """The bytes of the next read, b"" at the connection's end; None if nothing has
+        arrived, and it is not waited for."""
+        if not self._waits and not is_ready(self._body.fileno(), True):
+            return None
+        data: bytes = self._body.fp.read1(size)
         return data
+
+    def _read_foreign(self) -> Iterator[bytes]:
+        """The content of a response of another class, line by line.  That is slow, but
+        works with every class, and can be abandoned."""
+        content = self._response.iter_content(1)
+
+        def read_line() -> bytes:
+            line: list[bytes] = []
+            for byte in content:
+                line.append(byte)
+                if byte == b"\n" or len(line) > 4096:
+                    break
+            return b"".join(line)
+
+        line = self._scope.call(read_line)
+        while line:
+            yield line
+            line = self._scope.call(read_line)
 
     def read_rest(self, limit: int, seconds: float) -> bytes:
         """The part of the body that arrives within `limit` bytes and `seconds`."""
         chunks, size = [], 0
         self._scope.arm("idle", seconds)
         try:
-            while size < limit and not self.ended:
+            while size < limit:
                 chunks.append(self.read())
                 size += len(chunks[-1])
+                if not chunks[-1]:
+                    break
         except ProviderError:
             pass  # the part that arrived is enough
         return b"".join(chunks)[:limit]
 
-    def drain(self, seconds: float = 0.3) -> None:
-        """Read to the body's end if it comes soon, so that the connection is kept."""
+    def drain(self, seconds: float) -> None:
+        """Read to the body's end if it comes within `seconds`, so that the connection
+        is kept; with 0, if it has arrived."""
+        self._waits = seconds > 0
         try:
-            if self._body is not None:  # otherwise nothing could end the read
-                self.read_rest(1, seconds)
+            if self._body is not None:  # otherwise a thread might stay behind
+                self.read_rest(1, seconds or 0.3)
         except Exception:
             pass  # a cancel, for example: the message is complete
 
-    def has_data(self) -> bool:
-        """Whether unread bytes wait in the socket."""
-        return self.twin is not None and is_ready(self.twin.fileno(), True)
-
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
-        client, scope = self.client, self._scope
         if os.getpid() != self._pid:
             return  # in a child, it is still the parent's
-        if scope.exchange is self:
-            client.unwatch(scope)
-            scope.exchange = None
-        connection, twin = self.connection, self.twin
-        response, body = self._response, self._body
-        is_read = self.ended and body is not None and body.isclosed()
+        self._is_closed = True
+        connection, response, body = self.connection, self._response, self._body
         # What TLS has decrypted beyond the body would become the next turn's answer.
         pending = getattr(getattr(connection, "sock", None), "pending", int)
-        can_serve = is_read and self.status >= 200 and not pending()
+        is_read = self.ended and body is not None and body.isclosed()
         # Whoever still holds this exchange must not keep the request in memory.
-        self.connection = self.twin = self._response = self._body = None
+        self.connection = self._response = self._body = None
         self._chunks = iter(())
-        if can_serve:
+        if is_read and self.status >= 200 and not pending():
             try:
-                connection.idle_since, connection.twin = time.monotonic(), twin.dup()
-                # From here on, a late cancel of this turn cannot shut down a connection
-                # that serves another one.
-                twin.close()
-                client.watch(connection)
+                self.client.keep(connection)
                 response.raw.release_conn()
                 return
             except Exception:
-                pass  # no descriptor, no thread, or a urllib3 with other internals
-        if twin is not None:
-            shut_down(twin)
-            twin.close()
-        if response is not None and body is None:
+                pass  # no thread, or a urllib3 with other internals
+        if response is None and connection is not None:
+            shut_down(connection.sock)
+        elif response is not None and body is None:
             spawn(close_quietly, response)  # an abandoned thread may be reading it
         elif response is not None:
             close_quietly(response)
+
+
+def shut_down(sock: Any) -> None:
+    """End the upload that another thread may be in."""
+    from socket import SHUT_RDWR, socket
+
+    try:
+        # Not `sock.shutdown()`, with which TLS would send the rest in the clear.  TLS
+        # to a proxy has a socket inside.
+        socket.shutdown(getattr(sock, "socket", sock), SHUT_RDWR)
+    except (OSError, TypeError):
+        pass  # it is closed, or of another class
 
 
 def close_quietly(target: Any) -> None:
@@ -2848,22 +2812,23 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    for _ in range(4):  # others may keep connections that have died, too
+    is_second = False
+    while True:
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
             return exchange
-        except Exception as error:
-            failure, has_died_idle = error, exchange.has_died_idle(error)
+        except BaseException as error:
             exchange.close()
-        if not has_died_idle:
-            break
-        client.drop_idle()  # one that died idle costs no attempt: open a new one
-    raise failure
+            if is_second or not exchange.has_died_idle(error):
+                raise
+        client.close()  # others have died, too, and now a new one is opened
+        is_second = True
 
 
-def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
-    """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read.
+def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
+    """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read;
+    b"" where `read()` returns None.
 
     http.client returns one chunk per read, and a stream of small events has one chunk
     per event.  Raises ValueError for broken framing, after all content before it, and
@@ -2886,6 +2851,9 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
             if not left and len(data) - at > max_line:
                 raise ValueError("the line with a chunk's size is too long")
             more = read()
+            while more is None:
+                yield b""
+                more = read()
             if not more:
                 raise EOFError("the body ended before its last chunk")
             data, at = data[at:] + more, 0
@@ -2949,30 +2917,26 @@ def ca_file(url: str) -> str:
 
 
 def proxy_of(url: str) -> str:
-    """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
+    """The proxy on the way to `url`, "" if there is none.
+
+    Raises ProviderError (`config`) if the proxy's own URL is not valid: requests and
+    urllib3 report that in many ways, and some show the password.
+    """
     if url.startswith("http:"):
         return ""  # it only leads to this machine, and a proxy would see the key
-    utils = import_requests().utils
-    return str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
-
-
-def proxy_failure(url: str) -> ProviderError | None:
-    """The error for a proxy on the way to `url` if its own URL is not valid, or None.
-
-    requests and urllib3 report that in many ways, and some show the password.
-    """
     from urllib.parse import urlsplit
 
+    utils = import_requests().utils
     try:
-        proxy = proxy_of(url)
-        proxy = proxy if not proxy or "//" in proxy else "http://" + proxy
-        parts = urlsplit(proxy)
-        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", proxy)
+        proxy = str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
+        address = proxy if not proxy or "//" in proxy else "http://" + proxy
+        parts = urlsplit(address)
+        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", address)
         if not proxy or (is_valid and parts.hostname and parts.port != 0):
-            return None
+            return proxy
     except ValueError:
         pass
-    return ProviderError("config", _BAD_URL, advice="proxy")
+    raise ProviderError("config", _BAD_URL, advice="proxy")
 
 
 def library_versions() -> dict[str, str | None]:
@@ -2998,19 +2962,13 @@ def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
 
 
 def forget(error: BaseException) -> None:
-    """Clear the frames that `error` passed through.
+    """Drop the frames that `error` passed through.
 
     The error and its frames form cycles, which would keep the request and the answer
     until the next garbage collection, and those are rare.
     """
     for cause in _causes(error, in_context=False):
-        trace, cause.__traceback__ = cause.__traceback__, None
-        while trace is not None:
-            try:
-                trace.tb_frame.clear()
-            except RuntimeError:
-                pass  # this one still runs
-            trace = trace.tb_next
+        cause.__traceback__ = None
 
 
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
@@ -3389,7 +3347,7 @@ class Turn:
             self._ready.append(self._end())
             yield self._take_ready()
             if self._exchange is not None:
-                self._exchange.drain()
+                self._exchange.drain(0.3)
         except Cancelled:
             pass  # the turn has ended already
         finally:
@@ -3488,8 +3446,7 @@ class Turn:
                     raise
             self._ready.extend(self._translator.conclude())
             # The host's next turn may come at once and should find the connection free.
-            if exchange.is_whole or exchange.has_data():
-                exchange.drain()
+            exchange.drain(0)
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
@@ -3918,7 +3875,7 @@ class Recording(Exchange):
     It is also the Exchange of the attempt that `post()` returned last.
     """
 
-    is_whole, is_kept = True, False  # there is no socket to ask for more
+    is_kept = False
 
     def __init__(self, rows: list[JSON], scope: Scope) -> None:
         self.seconds = 0.0  # the clock of the recording
@@ -3970,7 +3927,7 @@ class Recording(Exchange):
         self.ended = not data
         return bytes(data)
 
-    def drain(self, seconds: float = 0) -> None:
+    def drain(self, seconds: float) -> None:
         pass
 
     def close(self) -> None:
@@ -5681,12 +5638,14 @@ class Checkup:
     def network(self) -> None:
         """Ask without the key: any HTTP answer shows that the network works, and a
         failure tells DNS, TCP and TLS apart."""
-        used, failure = ", ".join(routes()), proxy_failure(self.base)
-        if failure is not None:
+        used = ", ".join(routes())
+        try:
+            proxy = proxy_of(self.base)
+        except ProviderError as failure:
             failure.hint = f"Correct the variable ({used}) and restart the process."
-            raise failure
+            raise
         # Without a login.
-        proxy = proxy_of(self.base).split("//")[-1].rpartition("@")[2].partition("/")[0]
+        proxy = proxy.split("//")[-1].rpartition("@")[2].partition("/")[0]
         self.add(OK, "proxy", (proxy or "none") + (f" (set: {used})" if used else ""))
         began = time.monotonic()
         try:

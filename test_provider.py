@@ -3486,7 +3486,7 @@ def test_cancel_after_the_end_ends_nothing_again(emulator: Emulator) -> None:
 
 @needs_linux
 def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(provider.WatchedConnection, "MAX_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(provider.Client, "MAX_IDLE_SECONDS", 0.0)
     emulator.queue.extend([kept(OK), [*kept(OK), close], kept(OK)])
     end = f" 0100007F:{emulator.port:04X} "  # and then its state
 
@@ -3852,16 +3852,6 @@ def test_stopped_process_reads_what_waits(emulator: Emulator, begun: bool) -> No
         emulator.stopping.wait(0.6)  # no speed is measured: only the limit is outlived
         plugin.process.send_signal(signal.SIGCONT)
         assert plugin.answer(ident).text == "Hello"
-
-
-def test_reason_that_ended_an_attempt_outlives_the_next_limit() -> None:
-    scope = provider.Scope()
-    scope.start(-0.001)
-    scope.look()
-    scope.arm("idle", 60)
-    scope.look()
-    assert isinstance(scope.late, provider.ProviderError)
-    assert scope.late.code == "timeout" and "turn_timeout" in scope.late.message
 
 
 # =====================================================================

@@ -44,7 +44,6 @@ if __name__ == "__main__":
     # standard library.
     sys.path.append(sys.path.pop(0))
 
-import io
 import json
 import os
 import re
@@ -2273,26 +2272,25 @@ class Scope:
         self._wakeup = threading.Event()  # ends a wait in `sleep()` and `call()`
         self._is_cancelled = False
         self._caller = cancel  # the caller's event; for a host we call `cancel()`
-        self._step, self._seconds, self._due = "turn", 0.0, _NEVER
-        self._left = _NEVER  # seconds of this limit, while it is paused
-        self._turn_seconds, self._turn_due = 0.0, _NEVER
+        # Limits: when it expires, its step, its seconds.
+        self._limit = self._turn_limit = (_NEVER, "turn", 0.0)
         self._looked = self.accepted  # when the limits were last looked at
+        self._grace = 0.0  # until then none counts
 
     def start(self, turn_timeout: float) -> None:
-        self._turn_seconds = turn_timeout
-        self._turn_due = time.monotonic() + turn_timeout
+        self._turn_limit = (time.monotonic() + turn_timeout, "turn", turn_timeout)
 
     def arm(self, step: str, seconds: float) -> None:
-        self._step, self._seconds = step, seconds
         self._looked = time.monotonic()
-        self._due = self._looked + seconds
+        self._limit = (self._looked + seconds, step, seconds)
 
     def pause(self) -> None:
-        self._left = self._due - time.monotonic()
+        self._looked = time.monotonic()
 
     def resume(self) -> None:
+        paused, (due, step, seconds) = self._looked, self._limit
         self._looked = time.monotonic()
-        self._due = self._looked + self._left
+        self._limit = (due + self._looked - paused, step, seconds)
 
     def cancel(self) -> None:
         self._is_cancelled = True
@@ -2309,14 +2307,10 @@ class Scope:
         now = time.monotonic()
         if now - self._looked > 0.5:
             # The process was stopped.  What it waits for may have arrived meanwhile.
-            self._due = max(self._due, now + 1)
-            self._turn_due = max(self._turn_due, now + 1)
+            self._grace = now + 1
         self._looked = now
-        due, step, seconds = min(
-            (self._due, self._step, self._seconds),
-            (self._turn_due, "turn", self._turn_seconds),
-        )
-        if now >= due:
+        due, step, seconds = min(self._limit, self._turn_limit)
+        if now >= max(due, self._grace):
             setting, words = _STEPS[step]
             words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
             advice = "files" if step == "files" else ""
@@ -2342,8 +2336,6 @@ class Scope:
                 outcome.append(work())
             except Exception as error:
                 outcome.append(error)
-            except BaseException as error:  # as an import may raise it
-                outcome.append(RuntimeError(f"{type(error).__name__}: {error}"))
             self._wakeup.set()
 
         spawn(run)
@@ -2413,45 +2405,6 @@ class Connection:
             if exchange.connection is None:
                 raise
         self.response_class = exchange.new_response
-
-
-class Reader(io.RawIOBase):
-    """A socket as http.client reads it.  Each wait ends when a limit or a cancel of the
-    turn ends it, in whichever thread reads."""
-
-    def __init__(self, sock: Any, exchange: Exchange) -> None:
-        from socket import timeout
-
-        self._sock, self._exchange, self._timeout = sock, exchange, timeout
-        # http.client closes its socket when the body ends with the connection.  This
-        # keeps ours open.
-        self._file = sock.makefile("rb", 0)
-        sock.settimeout(_TICK)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def close(self) -> None:
-        super().close()
-        self._file.close()
-
-    def fileno(self) -> int:
-        return int(self._sock.fileno())
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while True:
-            # Even if there is data: a flood of it must not outrun the limits.
-            self._exchange.look()
-            try:
-                size: int = self._sock.recv_into(buffer)
-            except self._timeout:
-                continue
-            if size:
-                self._exchange.has_answer = True
-            return size
 
 
 def import_requests() -> Any:
@@ -2654,16 +2607,26 @@ class Exchange:
     def new_response(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         """Make http.client's response.  The connection calls this to read an answer."""
         from http.client import HTTPResponse
+        from socket import timeout
 
-        reader: Any = Reader(sock, self)
-        self._body = HTTPResponse(reader, *args, **kwargs)
+        def readinto(buffer: Any) -> int:
+            while True:
+                if self._is_closed:  # and the turn may be in its next attempt
+                    raise Cancelled
+                # Even if there is data: a flood of it must not outrun the limits.
+                self._scope.look()
+                try:
+                    size: int = sock.recv_into(buffer)
+                except timeout:  # noqa: UP041 (another class before Python 3.10)
+                    continue
+                self.has_answer = self.has_answer or size > 0
+                return size
+
+        sock.settimeout(_TICK)
+        self._body = HTTPResponse(sock, *args, **kwargs)
+        # All of the answer is read through this file.
+        self._body.fp.raw.readinto = readinto
         return self._body
-
-    def look(self) -> None:
-        """Raise Cancelled, or the error of a limit.  Called while bytes are awaited."""
-        if self._is_closed:  # and the turn may be in its next attempt
-            raise Cancelled
-        self._scope.look()
 
     def has_died_idle(self, failure: BaseException) -> bool:
         """Whether a kept connection was lost before a byte of the answer arrived."""
@@ -2723,31 +2686,28 @@ class Exchange:
         content = self._response.iter_content(1)
 
         def read_line() -> bytes:
-            line: list[bytes] = []
+            line = bytearray()
             for byte in content:
-                line.append(byte)
-                if byte == b"\n" or len(line) > 4096:
+                line += byte
+                if byte == b"\n":
                     break
-            return b"".join(line)
+            return bytes(line)
 
-        line = self._scope.call(read_line)
-        while line:
-            yield line
-            line = self._scope.call(read_line)
+        return iter(lambda: self._scope.call(read_line), b"")
 
     def read_rest(self, limit: int, seconds: float) -> bytes:
         """The part of the body that arrives within `limit` bytes and `seconds`."""
-        chunks, size = [], 0
+        data = bytearray()
         self._scope.arm("idle", seconds)
         try:
-            while size < limit:
-                chunks.append(self.read())
-                size += len(chunks[-1])
-                if not chunks[-1]:
+            while len(data) < limit:
+                piece = self.read()
+                if not piece:
                     break
+                data += piece
         except ProviderError:
             pass  # the part that arrived is enough
-        return b"".join(chunks)[:limit]
+        return bytes(data[:limit])
 
     def drain(self, seconds: float) -> None:
         """Read to the body's end if it comes within `seconds`, so that the connection
@@ -2765,13 +2725,16 @@ class Exchange:
             return  # in a child, it is still the parent's
         self._is_closed = True
         connection, response, body = self.connection, self._response, self._body
-        # What TLS has decrypted beyond the body would become the next turn's answer.
-        pending = getattr(getattr(connection, "sock", None), "pending", int)
-        is_read = self.ended and body is not None and body.isclosed()
         # Whoever still holds this exchange must not keep the request in memory.
         self.connection = self._response = self._body = None
         self._chunks = iter(())
-        if is_read and self.status >= 200 and not pending():
+        is_read = self.ended and body is not None and body.isclosed()
+        # What TLS has decrypted beyond the body would become the next turn's answer.
+        if (
+            is_read
+            and self.status >= 200
+            and not getattr(connection.sock, "pending", int)()
+        ):
             try:
                 self.client.keep(connection)
                 response.raw.release_conn()
@@ -2779,7 +2742,7 @@ class Exchange:
             except Exception:
                 pass  # no thread, or a urllib3 with other internals
         if response is None and connection is not None:
-            shut_down(connection.sock)
+            shut_down(connection.sock)  # the upload that another thread may be in
         elif response is not None and body is None:
             spawn(close_quietly, response)  # an abandoned thread may be reading it
         elif response is not None:
@@ -2787,7 +2750,7 @@ class Exchange:
 
 
 def shut_down(sock: Any) -> None:
-    """End the upload that another thread may be in."""
+    """End what another thread does with a socket."""
     from socket import SHUT_RDWR, socket
 
     try:
@@ -2826,6 +2789,9 @@ def send(
         is_second = True
 
 
+_CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)")
+
+
 def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
     """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read;
     b"" where `read()` returns None.
@@ -2836,14 +2802,15 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
     """
     data, at = b"", 0  # what was read, and how far it is parsed
     left = trailers = 0  # bytes left of the chunk, bytes of trailers
-    line_is = "size"  # what the next line is: "size" or "end" of a chunk, or "trailer"
+    before = b""  # what must precede the size: the end of the last chunk
+    is_trailer = False  # whether the next line is one
     content: list[bytes] = []
     problem = ""
     while not problem:
         if left:
             content.append(data[at : at + left])
             at, left = at + len(content[-1]), left - len(content[-1])
-        end = -1 if left else data.find(b"\n", at)
+        end = -1 if left else data.find(b"\n", at + len(before))
         if end < 0:
             if content:
                 yield b"".join(content)
@@ -2859,30 +2826,23 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
             data, at = data[at:] + more, 0
             continue
         line, at = data[at : end + 1], end + 1
-        if line_is == "size":
-            left = _chunk_size(line)
-            line_is = "end" if left else "trailer"
-            problem = "a chunk has no valid size" if left < 0 else ""
-        elif line_is == "end":
-            line_is = "size"
-            problem = "" if line == b"\r\n" else "a chunk is longer than its size"
-        elif line.strip():
+        size = _CHUNK_SIZE.match(line, len(before))
+        if is_trailer:
+            if not line.strip():
+                break
             trailers += len(line)
             problem = "" if trailers < MAX_ERROR_BODY else "the trailers are too long"
+        elif not line.startswith(before):
+            problem = "a chunk is longer than its size"
+        elif size is None:
+            problem = "a chunk has no valid size"
         else:
-            break
+            left = int(size[1], 16)
+            before, is_trailer = b"\r\n" if left else b"", not left
     if content:
         yield b"".join(content)
     if problem:
         raise ValueError(problem)
-
-
-def _chunk_size(line: bytes) -> int:
-    """The size of a chunk, -1 if the line has none."""
-    digits = line.split(b";")[0].strip()
-    # int() alone would take -5, 0x10 and 1_0.
-    is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
-    return int(digits, 16) if is_hex and len(digits) <= 16 else -1
 
 
 # --- certificates, proxies, faults
@@ -2971,6 +2931,7 @@ def forget(error: BaseException) -> None:
         cause.__traceback__ = None
 
 
+_INVALID_URL = "InvalidSchema InvalidURL LocationParseError UnicodeError"
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
 _BAD_URL = "the proxy URL is not valid"  # base_url was checked before
 _SOCKS = "requests cannot use the SOCKS proxy: {reason}"
@@ -2986,7 +2947,7 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
     ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
-    ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, "proxy"),
+    (_INVALID_URL, "", "config", _BAD_URL, "proxy"),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
@@ -2997,7 +2958,6 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
     ("OSError HTTPError", "", "network", _LOST, ""),
-    ("UnicodeError", "", "config", _BAD_URL, "proxy"),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 

@@ -2272,7 +2272,7 @@ class Scope:
         self._wakeup = threading.Event()  # ends a wait in `sleep()` and `call()`
         self._is_cancelled = False
         self._caller = cancel  # the caller's event; for a host we call `cancel()`
-        # Limits: when it expires, its step, its seconds.
+        # Limits: when they expire, the step, and its seconds.
         self._limit = self._turn_limit = (_NEVER, "turn", 0.0)
         self._looked = self.accepted  # when the limits were last looked at
         self._grace = 0.0  # until then none counts
@@ -2320,7 +2320,8 @@ class Scope:
         """Wait; a cancel ends it with Cancelled."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._wait(min(until - time.monotonic(), _TICK))
+            self._wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
+            self._wakeup.clear()
             self.check()
 
     def call(self, work: Callable[[], Any]) -> Any:
@@ -2340,17 +2341,14 @@ class Scope:
 
         spawn(run)
         while not outcome:
-            self._wait(_TICK)
+            self._wakeup.wait(_TICK)
+            self._wakeup.clear()
             if not outcome:
                 self.look()
         result = outcome.pop()
         if isinstance(result, Exception):
             raise result
         return result
-
-    def _wait(self, seconds: float) -> None:
-        self._wakeup.wait(seconds)
-        self._wakeup.clear()
 
 
 def spawn(work: Callable[..., object], *args: Any) -> threading.Thread:
@@ -2412,11 +2410,9 @@ def import_requests() -> Any:
     from importlib import import_module
 
     try:
-        # By name, so that mypy needs no stubs of requests.
-        requests = import_module("requests")
-        if not hasattr(requests, "Session"):
-            raise ImportError("it is only a folder of that name")
-        return requests
+        # By name, so that mypy needs no stubs.  A mere folder "requests" has no sessions.
+        import_module("requests.sessions")
+        return sys.modules["requests"]
     except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
@@ -2645,7 +2641,7 @@ class Exchange:
             chunk = next(self._chunks, None)
         except Exception as error:
             failure = http_failure(error, self._scope.host, in_body=True)
-        if failure is not None:
+        if failure is not None:  # raised here, it does not keep the other one
             raise failure
         self.ended = chunk is None
         self._size += len(chunk or b"")
@@ -2661,24 +2657,21 @@ class Exchange:
             yield from self._read_foreign()
             return
         if body.chunked:
-            yield from dechunk(self._receive)
+            yield from dechunk(lambda: self._receive(body.fp.read1))
         else:
-            left: Any = _NEVER if body.length is None else body.length
-            while left > 0:
-                data = self._receive(min(65536, left))
-                if data == b"" and left < _NEVER:
+            while body.length != 0 and not body.isclosed():
+                data = self._receive(body.read1)
+                if data == b"" and body.length is not None:
                     raise EOFError("the body is shorter than its Content-Length")
-                left = 0 if data == b"" else left - len(data or b"")
                 yield data or b""
         body.close()
 
-    def _receive(self, size: int = 65536) -> bytes | None:
+    def _receive(self, read1: Callable[[int], bytes]) -> bytes | None:
         """The bytes of the next read, b"" at the connection's end; None if nothing has
         arrived, and it is not waited for."""
         if not self._waits and not is_ready(self._body.fileno(), True):
             return None
-        data: bytes = self._body.fp.read1(size)
-        return data
+        return read1(65536)
 
     def _read_foreign(self) -> Iterator[bytes]:
         """The content of a response of another class, line by line.  That is slow, but
@@ -2730,35 +2723,33 @@ class Exchange:
         self._chunks = iter(())
         is_read = self.ended and body is not None and body.isclosed()
         # What TLS has decrypted beyond the body would become the next turn's answer.
-        if (
-            is_read
-            and self.status >= 200
-            and not getattr(connection.sock, "pending", int)()
-        ):
+        pending = getattr(getattr(connection, "sock", None), "pending", int)
+        if is_read and self.status >= 200 and not pending():
             try:
                 self.client.keep(connection)
                 response.raw.release_conn()
                 return
             except Exception:
                 pass  # no thread, or a urllib3 with other internals
-        if response is None and connection is not None:
-            shut_down(connection.sock)  # the upload that another thread may be in
-        elif response is not None and body is None:
-            spawn(close_quietly, response)  # an abandoned thread may be reading it
-        elif response is not None:
+        if response is None:  # another thread may be sending
+            shut_down(connection)
+        elif body is None:  # an abandoned thread may be reading it
+            spawn(close_quietly, response)
+        else:
             close_quietly(response)
 
 
-def shut_down(sock: Any) -> None:
-    """End what another thread does with a socket."""
+def shut_down(connection: Any) -> None:
+    """End what another thread does with the socket of a connection."""
     from socket import SHUT_RDWR, socket
 
+    sock: Any = getattr(connection, "sock", None)
     try:
         # Not `sock.shutdown()`, with which TLS would send the rest in the clear.  TLS
-        # to a proxy has a socket inside.
+        # inside of TLS has a socket inside.
         socket.shutdown(getattr(sock, "socket", sock), SHUT_RDWR)
     except (OSError, TypeError):
-        pass  # it is closed, or of another class
+        pass  # it is not connected, or of another class
 
 
 def close_quietly(target: Any) -> None:
@@ -2857,8 +2848,8 @@ def routes() -> list[str]:
     values stay out of messages."""
     upper = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
     names = [form for name in upper for form in (name, name.lower())]
-    ca = [name for name in _CA_VARIABLES if os.environ.get(name)]
-    return [name for name in names if os.environ.get(name)] + ca[:1]
+    ca = list(filter(os.environ.get, _CA_VARIABLES))[:1]
+    return [*filter(os.environ.get, names), *ca]
 
 
 def ca_file(url: str) -> str:
@@ -2866,12 +2857,12 @@ def ca_file(url: str) -> str:
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
-    names = [name for name in _CA_VARIABLES if os.environ.get(name)]
-    if not names or not url.startswith("https:"):
+    name = next(filter(os.environ.get, _CA_VARIABLES), "")
+    if not name or not url.startswith("https:"):
         return ""
-    path = os.environ[names[0]]
+    path = os.environ[name]
     if not os.access(path, os.R_OK):
-        text = f"{names[0]} names a CA certificate file that cannot be read"
+        text = f"{name} names a CA certificate file that cannot be read"
         raise ProviderError("config", text, advice="ca_file")
     return path
 
@@ -2940,10 +2931,8 @@ _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 _LOST = "the connection to {host} failed: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
 # their classes (so that none has to be imported) and a text in them: code, message,
-# advice.  The first row that matches any cause wins.  The top row is only for bodies,
-# which end where TLS ends.
+# advice.  The first row that matches any cause wins.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("SSLEOFError", "", "stream_cut", "the connection ended inside the body", ""),
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
     ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
@@ -2969,7 +2958,7 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
         return error
     causes = _causes(error, in_context=not in_body)
     systems = [c for c in causes if isinstance(c, OSError) and c.errno]
-    for names, needle, code, text, advice in _FAULTS if in_body else _FAULTS[1:]:
+    for names, needle, code, text, advice in _FAULTS:
         for cause in reversed(causes):
             kinds = [kind.__name__ for kind in type(cause).__mro__]
             if not set(kinds).intersection(names.split()) or needle not in str(cause):

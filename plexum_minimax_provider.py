@@ -2246,7 +2246,7 @@ def read_image_file(path: str) -> JSON:
 # ---------------------------------------------------------------------------
 
 _NEVER = float("inf")
-_TICK = 0.2  # seconds between two looks of a turn that waits
+_TICK = 0.2  # seconds between two looks at limits, or at idle connections
 FILE_SECONDS = 10.0  # for files that settings or turns name: a disk may hang
 # What a turn may wait for: the setting that limits it, and its name in messages.
 _STEPS = {
@@ -2503,7 +2503,7 @@ class Client:
     def _close_old(self) -> None:
         """Close connections that are idle for too long, as long as there are any."""
         while True:
-            time.sleep(1.0)
+            time.sleep(_TICK)
             self.close(self.MAX_IDLE_SECONDS)
             with self._lock:
                 if not self._idle:
@@ -2533,9 +2533,8 @@ class Exchange:
         self.client, self._scope, self._values = client, scope, values
         self.connection: Any = None  # once it is connected
         self.is_kept = False  # the connection has served an earlier turn
-        self.has_answer = False  # a byte of the answer has arrived
         self.ended = False  # the body's end was read
-        self._connected_at = 0.0
+        self._stale_until = 0.0  # a failure before that is the kept connection's
         self._is_closed = False
         self._response: Any = None
         self._body: Any = None  # http.client's response, None for a class not our own
@@ -2595,7 +2594,8 @@ class Exchange:
             # cannot end.
             connection.sock.settimeout(seconds + 1)
             self.connection, self.is_kept = connection, is_kept
-            self._connected_at = time.monotonic()
+            if is_kept:
+                self._stale_until = time.monotonic() + self.STALE_SECONDS
         if self._is_closed:
             raise Cancelled
         self._scope.arm("first", seconds)
@@ -2615,7 +2615,8 @@ class Exchange:
                     size: int = sock.recv_into(buffer)
                 except timeout:  # noqa: UP041 (another class before Python 3.10)
                     continue
-                self.has_answer = self.has_answer or size > 0
+                if size:
+                    self._stale_until = 0.0
                 return size
 
         sock.settimeout(_TICK)
@@ -2626,9 +2627,8 @@ class Exchange:
 
     def has_died_idle(self, failure: BaseException) -> bool:
         """Whether a kept connection was lost before a byte of the answer arrived."""
-        is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
-        is_stale = self.is_kept and is_soon and not self.has_answer
-        return is_stale and getattr(failure, "code", "") == "network"
+        is_network = getattr(failure, "code", "") == "network"
+        return is_network and time.monotonic() < self._stale_until
 
     def header(self, *names: str) -> str:
         """The first of these headers that is not empty, or ""."""

@@ -3136,17 +3136,47 @@ def test_named_certificates_are_used(tls_emulator: Emulator, certificate: Path) 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_bytes_after_a_body_answer_nothing(
-    tls_emulator: Emulator, certificate: Path, framing: str
+    emulator: Emulator, tls_emulator: Emulator, certificate: Path, framing: str
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
     extra = [head + b"Content-Length: %d\r\n\r\n" % len(body) + body
              for body in (OK, words("extra"))]  # fmt: skip
     first = extra[0] if framing == "length" else at_once(respond(OK))
-    tls_emulator.queue.append([first + extra[1]])
-    with Plugin(
-        tls_emulator.base_url, env={"SSL_CERT_FILE": str(certificate)}
-    ) as plugin:
-        assert [plugin.turn(ask()).text for _ in range(2)] == ["ok", "ok"]
+    env: Env = {"SSL_CERT_FILE": str(certificate)}
+    for server in (emulator, tls_emulator):
+        server.queue.extend([[first + extra[1]]] * 3)
+        server.queue.append([b"HTTP/1.1 101 Switching Protocols\r\n\r\n"])
+        with Plugin(server.base_url, ONCE, env) as plugin:
+            assert [plugin.turn(ask()).text for _ in range(3)] == ["ok"] * 3
+            assert plugin.turn(ask()).code == "protocol"
+            assert plugin.turn(ask()).text == "ok"
+        assert len(server.requests) == 5
+
+
+def test_tls_record_in_pieces_is_read(
+    tls_emulator: Emulator, certificate: Path, monkeypatch: Patch
+) -> None:
+    """Waits end in the middle of a record, and the next ones go on there."""
+
+    def pump(source: socket.socket, target: socket.socket, size: int) -> None:
+        with contextlib.suppress(OSError):
+            for data in iter(lambda: source.recv(size), b""):
+                target.sendall(data)
+                tls_emulator.stopping.wait(0.002)
+
+    def relay(sock: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", tls_emulator.port)) as server:
+            threading.Thread(target=pump, args=(sock, server, 65536)).start()
+            pump(server, sock, 20)
+        raise Done
+
+    monkeypatch.setattr(provider, "_TICK", 0.0005)
+    monkeypatch.setenv(CA_VARIABLES[0], str(certificate))
+    with Emulator(greeting=relay) as slow:
+        slow.base_url = slow.base_url.replace("http:", "https:")
+        tls_emulator.queue.append([*respond(RICH.data), close])
+        with python_client(slow) as client:
+            assert same(client.complete(ask())["message"]["content"], RICH.content)
 
 
 def by_socks(folder: Path, port: int) -> Env:
@@ -3446,17 +3476,6 @@ def test_connection_is_used_again_or_lost_at_no_cost(emulator: Emulator) -> None
             assert answer.end["timing"]["attempts"] == 1
             assert emulator.requests[-1].gone.wait(DEADLINE)
         assert plugin.turn(ask()).text == "ok"
-
-
-def test_bytes_after_a_response_never_answer_another_turn(emulator: Emulator) -> None:
-    emulator.queue.extend([[at_once(kept(OK)) + at_once(kept(words("POISON")))]] * 10)
-    emulator.queue.append([b"HTTP/1.1 101 Switching Protocols\r\n\r\n"])
-    with Plugin(emulator.base_url, ONCE) as plugin:
-        for _ in range(10):
-            assert plugin.turn(ask()).text == "ok"
-        assert plugin.turn(ask()).code == "protocol"
-        assert plugin.turn(ask()).text == "ok"
-    assert len(emulator.requests) == 12
 
 
 def test_request_lost_is_sent_again(emulator: Emulator, monkeypatch: Patch) -> None:

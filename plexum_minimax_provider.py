@@ -2361,6 +2361,13 @@ def spawn(work: Callable[..., object], *args: Any) -> threading.Thread:
     return thread
 
 
+def close_quietly(target: Any) -> None:
+    try:
+        target.close()
+    except Exception:  # closing a socket that was shut down fails in many ways
+        pass
+
+
 # --- connections
 
 # urllib3 takes no argument for it, so a thread keeps the exchange that it opens here.
@@ -2369,8 +2376,6 @@ _LOCAL = threading.local()
 
 class Connection:
     """What our connection classes add to urllib3's."""
-
-    idle_since = 0.0  # when a turn used it last
 
     @staticmethod
     def prepare_pool(pool: Any) -> None:
@@ -2444,7 +2449,7 @@ class Client:
         self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
         self._lock = threading.Lock()  # guards what follows
-        self._idle: set[Any] = set()  # connections that no turn uses
+        self._idle: dict[Any, float] = {}  # connections that no turn uses, since when
         self._closer: threading.Thread | None = None
 
     def session(self) -> Any:
@@ -2484,21 +2489,20 @@ class Client:
         """Close the connections that no turn has used for `min_idle` seconds."""
         with self._lock:  # so that no turn takes one of them in the meantime
             latest = time.monotonic() - min_idle
-            for connection in [c for c in self._idle if c.idle_since <= latest]:
-                self._idle.discard(connection)
+            for connection in [c for c, since in self._idle.items() if since <= latest]:
+                del self._idle[connection]
                 close_quietly(connection)
 
     def take(self, connection: Any) -> None:
         with self._lock:
-            self._idle.discard(connection)
+            self._idle.pop(connection, None)
 
     def keep(self, connection: Any) -> None:
         """Note that no turn uses the connection, so that it is closed in time."""
         with self._lock:
             if self._closer is None or not self._closer.is_alive():
                 self._closer = spawn(self._close_old)
-            connection.idle_since = time.monotonic()
-            self._idle.add(connection)
+            self._idle[connection] = time.monotonic()
 
     def _close_old(self) -> None:
         """Close connections that are idle for too long, as long as there are any."""
@@ -2521,8 +2525,9 @@ class Exchange:
     since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
     ProviderError or Cancelled.
 
-    `close()` may come while it is being opened.  The thread that opens it then ends at
-    its next step, and closes what it opened.
+    `close()` may come while it is being opened.  The thread that opens it then notices,
+    once it has connected, while it sends or waits, or at its end, and closes what it
+    opened.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
@@ -2549,7 +2554,8 @@ class Exchange:
         self.status = int(self._response.status_code)
         self.headers = self._response.headers
         self.arrived = time.time()
-        self._chunks = self._read_body()
+        read = self._read_foreign if self._body is None else self._read_body
+        self._chunks = read()
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
@@ -2653,9 +2659,6 @@ class Exchange:
     def _read_body(self) -> Iterator[bytes]:
         """The content, as it arrives; b"" if nothing has, and it is not waited for."""
         body = self._body
-        if body is None:
-            yield from self._read_foreign()
-            return
         if body.chunked:
             yield from dechunk(lambda: self._receive(body.fp.read1))
         else:
@@ -2750,13 +2753,6 @@ def shut_down(connection: Any) -> None:
         socket.shutdown(getattr(sock, "socket", sock), SHUT_RDWR)
     except (OSError, TypeError):
         pass  # it is not connected, or of another class
-
-
-def close_quietly(target: Any) -> None:
-    try:
-        target.close()
-    except Exception:  # closing a socket that was shut down fails in many ways
-        pass
 
 
 def send(

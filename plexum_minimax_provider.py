@@ -2788,12 +2788,11 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
     EOFError if the body ends early.
     """
     data, at = b"", 0  # what was read, and how far it is parsed
-    left = trailers = 0  # bytes left of the chunk, bytes of trailers
+    left = 0  # bytes left of the chunk
     before = b""  # what must precede the size: the end of the last chunk
-    is_trailer = False  # whether the next line is one
+    is_last = False  # the chunk of size 0 has come, which only trailers follow
     content: list[bytes] = []
-    problem = ""
-    while not problem:
+    while True:
         if left:
             content.append(data[at : at + left])
             at, left = at + len(content[-1]), left - len(content[-1])
@@ -2813,23 +2812,17 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
             data, at = data[at:] + more, 0
             continue
         line, at = data[at : end + 1], end + 1
+        if is_last and line.strip():
+            continue
         size = _CHUNK_SIZE.match(line, len(before))
-        if is_trailer:
-            if not line.strip():
-                break
-            trailers += len(line)
-            problem = "" if trailers < MAX_ERROR_BODY else "the trailers are too long"
-        elif not line.startswith(before):
-            problem = "a chunk is longer than its size"
-        elif size is None:
-            problem = "a chunk has no valid size"
-        else:
-            left = int(size[1], 16)
-            before, is_trailer = b"\r\n" if left else b"", not left
+        if is_last or size is None or not line.startswith(before):
+            break  # the end, or broken framing
+        left = int(size[1], 16)
+        before, is_last = b"\r\n" if left else b"", not left
     if content:
         yield b"".join(content)
-    if problem:
-        raise ValueError(problem)
+    if not is_last:
+        raise ValueError("a chunk has no valid size, or is longer than it")
 
 
 # --- certificates, proxies, faults

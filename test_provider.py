@@ -5330,7 +5330,7 @@ pool = [threading.Thread(target=work, args=job) for job in jobs]
 any(thread.start() for thread in pool)
 any(thread.join() for thread in pool)
 while threading.active_count() > threads:
-    time.sleep(0.001)  # the ticker ends by itself
+    time.sleep(0.001)  # what closes idle connections ends by itself
 assert world() == before and not seen and own_stdout.getvalue() == "", (world(), before)
 assert results == [True] * 32, results
 sys.__stdout__.write("nothing has changed\\n")

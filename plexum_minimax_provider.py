@@ -2288,6 +2288,7 @@ class Scope:
         self._looked = time.monotonic()
 
     def resume(self) -> None:
+        """Add the time since `pause()` to the limit, but not to the whole turn's."""
         paused, (due, step, seconds) = self._looked, self._limit
         self._looked = time.monotonic()
         self._limit = (due + self._looked - paused, step, seconds)

@@ -2209,7 +2209,7 @@ def read_image_file(path: str) -> JSON:
 # ---------------------------------------------------------------------------
 
 _NEVER = float("inf")
-_TICK = 0.1  # seconds between two checks of the turns that read
+_TICK = 0.2  # seconds between two looks at limits, or at idle connections
 FILE_SECONDS = 10.0  # for files that settings or turns name: a disk may hang
 # What a turn may wait for: the setting that limits it, and its name in messages.
 _STEPS = {
@@ -2222,89 +2222,71 @@ _STEPS = {
 
 
 class Scope:
-    """The limits of one turn, its cancellation, and the one place where it waits.
+    """The limits of one turn, and its cancellation.
 
     `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
-    `call(work)` waits for another thread; the client's ticker watches the reads of a
-    body.  Any thread may call `cancel()`.
+    Whoever waits for the turn waits for a tick at most and then calls `look()`.  Any
+    thread may call `cancel()`.
     """
 
     def __init__(self, cancel: Any = None) -> None:
         self.accepted = time.monotonic()
         self.host = ""
-        self.exchange: Exchange | None = None  # the attempt under way
-        self.late: Exception | None = None  # why the ticker ended the attempt
-        self.wakeup = threading.Event()  # ends a wait
+        self._wakeup = threading.Event()  # ends a wait in `sleep()` and `call()`
         self._is_cancelled = False
         self._caller = cancel  # the caller's event; for a host we call `cancel()`
-        self._step, self._seconds, self._due = "turn", 0.0, _NEVER
-        self._left = _NEVER  # seconds of this limit, while it is paused
-        self._turn_seconds, self._turn_due = 0.0, _NEVER
+        # Limits: when they expire, the step, and its seconds.
+        self._limit = self._turn_limit = (_NEVER, "turn", 0.0)
         self._looked = self.accepted  # when the limits were last looked at
+        self._grace = 0.0  # until then none counts
 
     def start(self, turn_timeout: float) -> None:
-        self._turn_seconds = turn_timeout
-        self._turn_due = time.monotonic() + turn_timeout
+        self._turn_limit = (time.monotonic() + turn_timeout, "turn", turn_timeout)
 
     def arm(self, step: str, seconds: float) -> None:
-        self._step, self._seconds = step, seconds
         self._looked = time.monotonic()
-        self._due = self._looked + seconds
+        self._limit = (self._looked + seconds, step, seconds)
 
     def pause(self) -> None:
-        self._left = self._due - time.monotonic()
-        self._due = _NEVER
+        self._looked = time.monotonic()
 
     def resume(self) -> None:
-        self._due = time.monotonic() + self._left
+        """Add the time since `pause()` to the limit, but not to the whole turn's."""
+        paused, (due, step, seconds) = self._looked, self._limit
+        self._looked = time.monotonic()
+        self._limit = (due + self._looked - paused, step, seconds)
 
     def cancel(self) -> None:
         self._is_cancelled = True
-        self.look()
-        self.wakeup.set()
+        self._wakeup.set()
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
         if self._is_cancelled or (self._caller is not None and self._caller.is_set()):
             raise Cancelled
 
-    def overdue(self) -> ProviderError | None:
-        """The error of the limit that has expired, or None."""
-        now = time.monotonic()
-        pause, self._looked = now - self._looked, now
-        due, step, seconds = min(
-            (self._due, self._step, self._seconds),
-            (self._turn_due, "turn", self._turn_seconds),
-        )
-        if now < due:
-            return None
-        if pause > 5 * _TICK:
-            # The process was stopped.  What it waits for may have arrived meanwhile.
-            self._due = max(self._due, now + 1)
-            self._turn_due = max(self._turn_due, now + 1)
-            return None
-        setting, words = _STEPS[step]
-        words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
-        advice = "files" if step == "files" else ""
-        return ProviderError("timeout", f"{words} ({setting})", advice=advice)
-
     def look(self) -> None:
-        """End the current read if a limit or cancel says so.  The ticker calls this."""
-        try:
-            self.check()
-            self.late = self.late or self.overdue()
-        except BaseException as error:  # the caller's event may raise anything
-            # Without its frames, which lead to this scope and to the request.
-            error.__traceback__ = None
-            self.late = error if isinstance(error, Exception) else Cancelled()
-        exchange = self.exchange
-        if self.late is not None and exchange is not None:
-            shut_down(exchange.twin)
+        """Raise Cancelled, or the error of the limit that has expired."""
+        self.check()
+        now = time.monotonic()
+        if now - self._looked > 0.5:
+            # The process was stopped.  What it waits for may have arrived meanwhile.
+            self._grace = now + 1
+        self._looked = now
+        due, step, seconds = min(self._limit, self._turn_limit)
+        if now >= max(due, self._grace):
+            setting, words = _STEPS[step]
+            words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
+            advice = "files" if step == "files" else ""
+            raise ProviderError("timeout", f"{words} ({setting})", advice=advice)
 
     def sleep(self, seconds: float) -> None:
+        """Wait; a cancel ends it with Cancelled."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._wait(until)
+            self._wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
+            self._wakeup.clear()
+            self.check()
 
     def call(self, work: Callable[[], Any]) -> Any:
         """Return what `work()` returns; raise what it raises, or returns as an error.
@@ -2319,40 +2301,35 @@ class Scope:
                 outcome.append(work())
             except Exception as error:
                 outcome.append(error)
-            except BaseException as error:  # as an import may raise it
-                outcome.append(RuntimeError(f"{type(error).__name__}: {error}"))
-            self.wakeup.set()
+            self._wakeup.set()
 
         spawn(run)
-        self.wait_for(outcome)
+        while not outcome:
+            self._wakeup.wait(_TICK)
+            self._wakeup.clear()
+            if not outcome:
+                self.look()
         result = outcome.pop()
         if isinstance(result, Exception):
             raise result
         return result
 
-    def wait_for(self, outcome: Any) -> None:
-        """Wait until `outcome` is not empty.  Raises what a limit or a cancel says."""
-        while not outcome:
-            self._wait(min(self._due, self._turn_due))
-            late = self.overdue()
-            if late is not None and not outcome:
-                raise late
 
-    def _wait(self, until: float) -> None:
-        """Wait until `until`, or until something wakes the turn.  Raises Cancelled."""
-        # Not for long: a caller's event does not wake us, and the time between two
-        # looks shows that the process was stopped.
-        self.wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
-        self.wakeup.clear()
-        self.check()
-
-
-def spawn(work: Callable[..., object], *args: Any) -> None:
+def spawn(work: Callable[..., object], *args: Any) -> threading.Thread:
     """Start a thread that the process does not wait for."""
+    thread = threading.Thread(target=work, args=args, daemon=True)
     try:
-        threading.Thread(target=work, args=args, daemon=True).start()
+        thread.start()
     except RuntimeError as error:
         raise ProviderError("busy", f"cannot start a thread: {error}") from None
+    return thread
+
+
+def close_quietly(target: Any) -> None:
+    try:
+        target.close()
+    except Exception:  # closing a socket that was shut down fails in many ways
+        pass
 
 
 # --- connections
@@ -2361,15 +2338,11 @@ def spawn(work: Callable[..., object], *args: Any) -> None:
 _LOCAL = threading.local()
 
 
-class WatchedConnection:
+class Connection:
     """What our connection classes add to urllib3's."""
 
-    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
-    idle_since = 0.0
-    twin: Any = None  # a duplicate of the socket, while no turn uses it
-
     @staticmethod
-    def watch_pool(pool: Any) -> None:
+    def prepare_pool(pool: Any) -> None:
         """Make a urllib3 pool open connections that report to their exchange."""
         # Looked up at each request, since recorders replace it for a while.
         base = type(pool).ConnectionCls
@@ -2377,18 +2350,18 @@ class WatchedConnection:
             pool.ConnectionCls = base  # another program's, whose internals may differ
             _LOCAL.exchange.connected(None)
         elif getattr(pool.ConnectionCls, "base", None) is not base:
-            name, bases = "Connection", (WatchedConnection, base)
-            pool.ConnectionCls = type(name, bases, {"base": base})
+            bases = (Connection, base)
+            pool.ConnectionCls = type("OurConnection", bases, {"base": base})
 
     def connect(self: Any) -> None:
-        self.take()
+        _LOCAL.exchange.client.take(self)
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
         _LOCAL.exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
-        self.take()
+        exchange.client.take(self)
         if self.sock is not None and exchange.connection is None:
             exchange.connected(self, is_kept=True)
         try:
@@ -2398,32 +2371,7 @@ class WatchedConnection:
             # counts.  If there is none, reading it fails, too.
             if exchange.connection is None:
                 raise
-        self.response_class = exchange.new_body
-
-    def take(self) -> None:
-        _LOCAL.exchange.client.unwatch(self)
-        if self.twin is not None:
-            self.twin.close()
-
-    def end_if_old(self: Any) -> bool:
-        """Shut it down if it has been idle for too long; return whether it has ended.
-
-        The pool, which may be looking at it, notices and closes it.
-        """
-        is_old = time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS
-        if is_old or self.sock is None:
-            shut_down(self.twin)
-            self.twin.close()
-        return is_old or self.sock is None
-
-
-def shut_down(sock: Any) -> None:
-    """End every call that blocks on a connection, in any thread."""
-    try:
-        if sock is not None:
-            sock.shutdown(2)
-    except OSError:
-        pass  # the server was faster, or the socket is closed
+        self.response_class = exchange.new_response
 
 
 def import_requests() -> Any:
@@ -2431,11 +2379,9 @@ def import_requests() -> Any:
     from importlib import import_module
 
     try:
-        # By name, so that mypy needs no stubs of requests.
-        requests = import_module("requests")
-        if not hasattr(requests, "Session"):
-            raise ImportError("it is only a folder of that name")
-        return requests
+        # By name, so that mypy needs no stubs.  A mere folder "requests" has no sessions.
+        import_module("requests.sessions")
+        return sys.modules["requests"]
     except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
@@ -2455,18 +2401,20 @@ def import_requests() -> Any:
 
 
 class Client:
-    """The connections of one provider in one process, and the ticker.
+    """The connections of one provider in one process.
 
     A child process makes its own: it must share no connection, thread or lock.
     """
+
+    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 
     def __init__(self, size: int) -> None:
         self._size = size  # connections that may be kept
         self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
         self._lock = threading.Lock()  # guards what follows
-        self._watched: set[Any] = set()  # scopes that read, and idle connections
-        self._is_ticking = False
+        self._idle: dict[Any, float] = {}  # connections that no turn uses, since when
+        self._closer: threading.Thread | None = None
 
     def session(self) -> Any:
         """A requests.Session that follows no redirect, keeps no cookie, and ignores the
@@ -2480,7 +2428,7 @@ class Client:
                 cert_verify = adapter.cert_verify
 
                 def prepare_pool(pool: Any, *args: Any) -> None:
-                    WatchedConnection.watch_pool(pool)
+                    Connection.prepare_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with every pool, old or new, before it uses it.
@@ -2501,46 +2449,34 @@ class Client:
                 self._session = session
             return self._session
 
-    def close(self) -> None:
-        """Close the connections that are kept; later turns open new ones."""
-        if self._session is not None:
-            self._session.close()
+    def close(self, min_idle: float = 0.0) -> None:
+        """Close the connections that no turn has used for `min_idle` seconds."""
+        with self._lock:  # so that no turn takes one of them in the meantime
+            latest = time.monotonic() - min_idle
+            for connection in [c for c, since in self._idle.items() if since <= latest]:
+                del self._idle[connection]
+                close_quietly(connection)
 
-    def drop_idle(self) -> None:
-        """End the connections that wait for a turn; the pools then open new ones."""
+    def take(self, connection: Any) -> None:
         with self._lock:
-            for idle in [c for c in self._watched if not isinstance(c, Scope)]:
-                idle.idle_since = -_NEVER
-                idle.end_if_old()
-                self._watched.discard(idle)
+            self._idle.pop(connection, None)
 
-    def watch(self, target: Any) -> None:
-        """Make the ticker check a scope or a connection until `unwatch()`."""
+    def keep(self, connection: Any) -> None:
+        """Note that no turn uses the connection, so that it is closed in time."""
         with self._lock:
-            if not self._is_ticking:
-                spawn(self._tick)
-                self._is_ticking = True
-            self._watched.add(target)
+            if self._closer is None or not self._closer.is_alive():
+                self._closer = spawn(self._close_old)
+            self._idle[connection] = time.monotonic()
 
-    def unwatch(self, target: Any) -> None:
-        with self._lock:
-            self._watched.discard(target)
-
-    def _tick(self) -> None:
+    def _close_old(self) -> None:
+        """Close connections that are idle for too long, as long as there are any."""
         while True:
             time.sleep(_TICK)
-            try:
-                with self._lock:  # so that no turn takes a connection in the meantime
-                    scopes = [each for each in self._watched if isinstance(each, Scope)]
-                    idle = self._watched.difference(scopes)
-                    self._watched -= {each for each in idle if each.end_if_old()}
-                    self._is_ticking = bool(self._watched)
-                    if not self._is_ticking:
-                        return
-                for scope in scopes:
-                    scope.look()
-            except MemoryError:
-                pass  # there may be some at the next look
+            self.close(self.MAX_IDLE_SECONDS)
+            with self._lock:
+                if not self._idle:
+                    self._closer = None
+                    return
 
 
 # --- an attempt
@@ -2553,8 +2489,9 @@ class Exchange:
     since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
     ProviderError or Cancelled.
 
-    `close()` detaches it from its scope.  A thread that was abandoned while opening it
-    checks for that when it has connected, and at its end, and closes what it opened.
+    `close()` may come while it is being opened.  The thread that opens it then notices,
+    once it has connected, while it sends or waits, or at its end, and closes what it
+    opened.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
@@ -2562,29 +2499,27 @@ class Exchange:
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
         self._pid = os.getpid()
+        self.client, self._scope, self._values = client, scope, values
         self.connection: Any = None  # once it is connected
         self.is_kept = False  # the connection has served an earlier turn
-        self.is_whole = False  # the body's end has arrived, though it may be unread
         self.ended = False  # the body's end was read
-        self.client, self._scope, self._values = client, scope, values
-        self.twin: Any = None  # a duplicate of its socket, once there is one
-        self._connected_at = 0.0
+        self._stale_until = 0.0  # a failure before that is the kept connection's
+        self._is_closed = False
         self._response: Any = None
         self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
         self._size = 0
+        self._waits = True  # for what has not arrived
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
         """POST `body`, or GET if it is None; return when the headers have arrived."""
-        scope = self._scope
-        scope.exchange, scope.late = self, None
-        scope.arm("connect", self._values["connect_timeout"])
-        scope.call(lambda: self._request(url, key, body))
+        self._scope.arm("connect", self._values["connect_timeout"])
+        self._scope.call(lambda: self._request(url, key, body))
         self.status = int(self._response.status_code)
         self.headers = self._response.headers
         self.arrived = time.time()
-        self._chunks = self._read_body()
-        self.client.watch(scope)
+        read = self._read_foreign if self._body is None else self._read_body
+        self._chunks = read()
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
@@ -2603,62 +2538,67 @@ class Exchange:
         names = ("connect_timeout", "first_event_timeout")
         failure: Exception | None = None
         try:
-            session = self.client.session()
-            failure = proxy_failure(url)
-            if failure is None:
-                self._response = session.request(
-                    "GET" if body is None else "POST",
-                    url,
-                    data=body,
-                    headers=headers,
-                    timeout=tuple(self._values[name] + 1 for name in names),
-                    verify=ca_file(url) or True,
-                    proxies={"all": proxy_of(url)},
-                )
+            self._response = self.client.session().request(
+                "GET" if body is None else "POST",
+                url,
+                data=body,
+                headers=headers,
+                timeout=tuple(self._values[name] + 1 for name in names),
+                verify=ca_file(url) or True,
+                proxies={"all": proxy_of(url)},
+            )
         except Exception as error:
             failure = http_failure(error, self._scope.host)
-            if failure is not error:
+            if isinstance(failure, (ProviderError, Cancelled)):
                 forget(error)
-        if self._scope.exchange is not self:
+        if self._is_closed:
             self.close()
         return failure
 
     def connected(self, connection: Any, is_kept: bool = False) -> None:
         """Limit the wait for the answer.  The connection calls this; None stands for
         one of another program's class, of which we learn nothing else."""
-        scope = self._scope
+        seconds = self._values["first_event_timeout"]
         if connection is not None:
-            import socket
-
-            connection.sock.settimeout(None)  # the timeout was for connecting
-            # Not os.dup(), which cannot duplicate sockets on Windows.
-            self.twin = socket.socket(fileno=socket.dup(connection.sock.fileno()))
+            # The timeout was for connecting.  This one ends an upload that `close()`
+            # cannot end.
+            connection.sock.settimeout(seconds + 1)
             self.connection, self.is_kept = connection, is_kept
-            self._connected_at = time.monotonic()
-        if scope.exchange is self:
-            scope.arm("first", self._values["first_event_timeout"])
-            scope.wakeup.set()
-        else:
-            shut_down(self.twin)
+            if is_kept:
+                self._stale_until = time.monotonic() + self.STALE_SECONDS
+        if self._is_closed:
+            raise Cancelled
+        self._scope.arm("first", seconds)
 
-    def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
+    def new_response(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         """Make http.client's response.  The connection calls this to read an answer."""
         from http.client import HTTPResponse
+        from socket import timeout
 
-        sock.settimeout(None)  # the scope limits the reads
-        body = HTTPResponse(sock, *args, **kwargs)
-        if body.fp.peek(1):  # a byte of the answer has arrived
-            self._body = body
-        return body
+        def readinto(buffer: Any) -> int:
+            while True:
+                if self._is_closed:  # and the turn may be in its next attempt
+                    raise Cancelled
+                # Even if there is data: a flood of it must not outrun the limits.
+                self._scope.look()
+                try:
+                    size: int = sock.recv_into(buffer)
+                except timeout:  # noqa: UP041 (another class before Python 3.10)
+                    continue
+                if size:
+                    self._stale_until = 0.0
+                return size
 
-    def has_died_idle(self, failure: Exception) -> bool:
+        sock.settimeout(_TICK)
+        self._body = HTTPResponse(sock, *args, **kwargs)
+        # All of the answer is read through this file.
+        self._body.fp.raw.readinto = readinto
+        return self._body
+
+    def has_died_idle(self, failure: BaseException) -> bool:
         """Whether a kept connection was lost before a byte of the answer arrived."""
         is_network = getattr(failure, "code", "") == "network"
-        is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
-        is_stale = self.is_kept and is_soon and self._body is None
-        # Another thread closed the provider just now.
-        is_closed = getattr(failure, "cause", "") == "ClosedPoolError"
-        return is_network and (is_stale or is_closed)
+        return is_network and time.monotonic() < self._stale_until
 
     def header(self, *names: str) -> str:
         """The first of these headers that is not empty, or ""."""
@@ -2666,142 +2606,117 @@ class Exchange:
         return next((str(value) for value in values if value), "")
 
     def read(self) -> bytes:
-        if self.ended:
-            return b""
-        chunk, failure = b"", None
+        chunk, failure = None, None
         try:
-            chunk = next(self._chunks, b"")
+            chunk = next(self._chunks, None)
         except Exception as error:
             failure = http_failure(error, self._scope.host, in_body=True)
-        self._scope.check()
-        # A body without a length just ends when the ticker shuts it down.
-        failure = self._scope.late or failure
-        if failure is not None:
+        if failure is not None:  # raised here, it does not keep the other one
             raise failure
-        self._size += len(chunk)
+        self.ended = chunk is None
+        self._size += len(chunk or b"")
         if self._size > self.MAX_BYTES:
             size = self.MAX_BYTES // MIB
             raise ProviderError("protocol", f"the response is larger than {size} MB")
-        self.ended = not chunk
-        return chunk
+        return chunk or b""
 
     def _read_body(self) -> Iterator[bytes]:
-        """The content, as it arrives."""
+        """The content, as it arrives; b"" if nothing has, and it is not waited for."""
         body = self._body
-        if body is None:  # slow, but it works with every class and can be abandoned
-            yield from self._read_foreign(self._response)
-            return
         if body.chunked:
-            yield from dechunk(self._read_framed)
+            yield from dechunk(lambda: self._receive(body.fp.read1))
         else:
-            left = _NEVER if body.length is None else body.length
-            while left > 0:
-                data = body.fp.read1(min(65536, left))
-                if not data and left < _NEVER:
+            while body.length != 0 and not body.isclosed():
+                data = self._receive(body.read1)
+                if data == b"" and body.length is not None:
                     raise EOFError("the body is shorter than its Content-Length")
-                left = left - len(data) if data else 0
-                self.is_whole = left == 0
-                yield data
+                yield data or b""
         body.close()
 
-    def _read_foreign(self, response: Any) -> Iterator[bytes]:
-        """The content of a response of another class, read by a thread of its own."""
-        received: Any = deque()  # bytes, and at the end b"" or an exception
+    def _receive(self, read1: Callable[[int], bytes]) -> bytes | None:
+        """The bytes of the next read, b"" at the connection's end; None if nothing has
+        arrived, and it is not waited for."""
+        if not self._waits and not is_ready(self._body.fileno(), True):
+            return None
+        return read1(65536)
 
-        def pump() -> None:
-            try:
-                for piece in response.iter_content(1):
-                    received.append(piece)
-                    self._scope.wakeup.set()
-                received.append(b"")
-            except Exception as error:
-                received.append(error)
-            self._scope.wakeup.set()
+    def _read_foreign(self) -> Iterator[bytes]:
+        """The content of a response of another class, line by line.  That is slow, but
+        works with every class, and can be abandoned."""
+        content = self._response.iter_content(1)
 
-        spawn(pump)
-        while True:
-            self._scope.wait_for(received)
-            pieces: list[bytes] = []
-            while received and isinstance(received[0], bytes) and received[0]:
-                pieces.append(received.popleft())
-            if pieces:
-                yield b"".join(pieces)
-            elif isinstance(received[0], Exception):
-                raise received[0]
-            else:
-                return
+        def read_line() -> bytes:
+            line = bytearray()
+            for byte in content:
+                line += byte
+                if byte == b"\n":
+                    break
+            return bytes(line)
 
-    def _read_framed(self) -> bytes:
-        data: bytes = self._body.fp.read1(65536)
-        self.is_whole = data.endswith(b"\n0\r\n\r\n")  # else the end may yet be unread
-        return data
+        return iter(lambda: self._scope.call(read_line), b"")
 
     def read_rest(self, limit: int, seconds: float) -> bytes:
         """The part of the body that arrives within `limit` bytes and `seconds`."""
-        chunks, size = [], 0
+        data = bytearray()
         self._scope.arm("idle", seconds)
         try:
-            while size < limit and not self.ended:
-                chunks.append(self.read())
-                size += len(chunks[-1])
+            while len(data) < limit:
+                piece = self.read()
+                if not piece:
+                    break
+                data += piece
         except ProviderError:
             pass  # the part that arrived is enough
-        return b"".join(chunks)[:limit]
+        return bytes(data[:limit])
 
-    def drain(self, seconds: float = 0.3) -> None:
-        """Read to the body's end if it comes soon, so that the connection is kept."""
+    def drain(self, seconds: float) -> None:
+        """Read to the body's end if it comes within `seconds`, so that the connection
+        is kept; with 0, if it has arrived."""
+        self._waits = seconds > 0
         try:
-            if self._body is not None:  # otherwise nothing could end the read
-                self.read_rest(1, seconds)
+            if self._body is not None:  # otherwise a thread might stay behind
+                self.read_rest(1, seconds or 0.3)
         except Exception:
             pass  # a cancel, for example: the message is complete
 
-    def has_data(self) -> bool:
-        """Whether unread bytes wait in the socket."""
-        return self.twin is not None and is_ready(self.twin.fileno(), True)
-
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
-        client, scope = self.client, self._scope
         if os.getpid() != self._pid:
             return  # in a child, it is still the parent's
-        if scope.exchange is self:
-            client.unwatch(scope)
-            scope.exchange = None
-        connection, twin = self.connection, self.twin
-        response, body = self._response, self._body
+        self._is_closed = True
+        connection, response, body = self.connection, self._response, self._body
+        # Whoever still holds this exchange must not keep the request in memory.
+        self.connection = self._response = self._body = None
+        self._chunks = iter(())
         is_read = self.ended and body is not None and body.isclosed()
         # What TLS has decrypted beyond the body would become the next turn's answer.
         pending = getattr(getattr(connection, "sock", None), "pending", int)
-        can_serve = is_read and self.status >= 200 and not pending()
-        # Whoever still holds this exchange must not keep the request in memory.
-        self.connection = self.twin = self._response = self._body = None
-        self._chunks = iter(())
-        if can_serve:
+        if is_read and self.status >= 200 and not pending():
             try:
-                connection.idle_since, connection.twin = time.monotonic(), twin.dup()
-                # From here on, a late cancel of this turn cannot shut down a connection
-                # that serves another one.
-                twin.close()
-                client.watch(connection)
+                self.client.keep(connection)
                 response.raw.release_conn()
                 return
             except Exception:
-                pass  # no descriptor, no thread, or a urllib3 with other internals
-        if twin is not None:
-            shut_down(twin)
-            twin.close()
-        if response is not None and body is None:
-            spawn(close_quietly, response)  # an abandoned thread may be reading it
-        elif response is not None:
+                pass  # no thread, or a urllib3 with other internals
+        if response is None:  # another thread may be sending
+            shut_down(connection)
+        elif body is None:  # an abandoned thread may be reading it
+            spawn(close_quietly, response)
+        else:
             close_quietly(response)
 
 
-def close_quietly(target: Any) -> None:
+def shut_down(connection: Any) -> None:
+    """End what another thread does with the socket of a connection."""
+    from socket import SHUT_RDWR, socket
+
+    sock: Any = getattr(connection, "sock", None)
     try:
-        target.close()
-    except Exception:  # closing a socket that was shut down fails in many ways
-        pass
+        # Not `sock.shutdown()`, with which TLS would send the rest in the clear.  TLS
+        # inside of TLS has a socket inside.
+        socket.shutdown(getattr(sock, "socket", sock), SHUT_RDWR)
+    except (OSError, TypeError):
+        pass  # it is not connected, or of another class
 
 
 def send(
@@ -2811,37 +2726,41 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    for _ in range(4):  # others may keep connections that have died, too
+    is_second = False
+    while True:
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
             return exchange
-        except Exception as error:
-            failure, has_died_idle = error, exchange.has_died_idle(error)
+        except BaseException as error:
             exchange.close()
-        if not has_died_idle:
-            break
-        client.drop_idle()  # one that died idle costs no attempt: open a new one
-    raise failure
+            if is_second or not exchange.has_died_idle(error):
+                raise
+        client.close()  # others have died, too, and now a new one is opened
+        is_second = True
 
 
-def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
-    """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read.
+_CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)")
+
+
+def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
+    """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read;
+    b"" where `read()` returns None.
 
     http.client returns one chunk per read, and a stream of small events has one chunk
     per event.  Raises ValueError for broken framing, after all content before it, and
     EOFError if the body ends early.
     """
     data, at = b"", 0  # what was read, and how far it is parsed
-    left = trailers = 0  # bytes left of the chunk, bytes of trailers
-    line_is = "size"  # what the next line is: "size" or "end" of a chunk, or "trailer"
+    left = 0  # bytes left of the chunk
+    before = b""  # what must precede the size: the end of the last chunk
+    is_last = False  # the chunk of size 0 has come, which only trailers follow
     content: list[bytes] = []
-    problem = ""
-    while not problem:
+    while True:
         if left:
             content.append(data[at : at + left])
             at, left = at + len(content[-1]), left - len(content[-1])
-        end = -1 if left else data.find(b"\n", at)
+        end = -1 if left else data.find(b"\n", at + len(before))
         if end < 0:
             if content:
                 yield b"".join(content)
@@ -2849,35 +2768,25 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
             if not left and len(data) - at > max_line:
                 raise ValueError("the line with a chunk's size is too long")
             more = read()
+            while more is None:
+                yield b""
+                more = read()
             if not more:
                 raise EOFError("the body ended before its last chunk")
             data, at = data[at:] + more, 0
             continue
         line, at = data[at : end + 1], end + 1
-        if line_is == "size":
-            left = _chunk_size(line)
-            line_is = "end" if left else "trailer"
-            problem = "a chunk has no valid size" if left < 0 else ""
-        elif line_is == "end":
-            line_is = "size"
-            problem = "" if line == b"\r\n" else "a chunk is longer than its size"
-        elif line.strip():
-            trailers += len(line)
-            problem = "" if trailers < MAX_ERROR_BODY else "the trailers are too long"
-        else:
-            break
+        if is_last and line.strip():
+            continue
+        size = _CHUNK_SIZE.match(line, len(before))
+        if is_last or size is None or not line.startswith(before):
+            break  # the end, or broken framing
+        left = int(size[1], 16)
+        before, is_last = b"\r\n" if left else b"", not left
     if content:
         yield b"".join(content)
-    if problem:
-        raise ValueError(problem)
-
-
-def _chunk_size(line: bytes) -> int:
-    """The size of a chunk, -1 if the line has none."""
-    digits = line.split(b";")[0].strip()
-    # int() alone would take -5, 0x10 and 1_0.
-    is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
-    return int(digits, 16) if is_hex and len(digits) <= 16 else -1
+    if not is_last:
+        raise ValueError("a chunk has no valid size, or is longer than it")
 
 
 # --- certificates, proxies, faults
@@ -2892,8 +2801,8 @@ def routes() -> list[str]:
     values stay out of messages."""
     upper = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
     names = [form for name in upper for form in (name, name.lower())]
-    ca = [name for name in _CA_VARIABLES if os.environ.get(name)]
-    return [name for name in names if os.environ.get(name)] + ca[:1]
+    ca = list(filter(os.environ.get, _CA_VARIABLES))[:1]
+    return [*filter(os.environ.get, names), *ca]
 
 
 def ca_file(url: str) -> str:
@@ -2901,41 +2810,37 @@ def ca_file(url: str) -> str:
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
-    names = [name for name in _CA_VARIABLES if os.environ.get(name)]
-    if not names or not url.startswith("https:"):
+    name = next(filter(os.environ.get, _CA_VARIABLES), "")
+    if not name or not url.startswith("https:"):
         return ""
-    path = os.environ[names[0]]
+    path = os.environ[name]
     if not os.access(path, os.R_OK):
-        text = f"{names[0]} names a CA certificate file that cannot be read"
+        text = f"{name} names a CA certificate file that cannot be read"
         raise ProviderError("config", text, advice="ca_file")
     return path
 
 
 def proxy_of(url: str) -> str:
-    """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
+    """The proxy on the way to `url`, "" if there is none.
+
+    Raises ProviderError (`config`) if the proxy's own URL is not valid: requests and
+    urllib3 report that in many ways, and some show the password.
+    """
     if url.startswith("http:"):
         return ""  # it only leads to this machine, and a proxy would see the key
-    utils = import_requests().utils
-    return str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
-
-
-def proxy_failure(url: str) -> ProviderError | None:
-    """The error for a proxy on the way to `url` if its own URL is not valid, or None.
-
-    requests and urllib3 report that in many ways, and some show the password.
-    """
     from urllib.parse import urlsplit
 
+    utils = import_requests().utils
     try:
-        proxy = proxy_of(url)
-        proxy = proxy if not proxy or "//" in proxy else "http://" + proxy
-        parts = urlsplit(proxy)
-        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", proxy)
+        proxy = str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
+        address = proxy if not proxy or "//" in proxy else "http://" + proxy
+        parts = urlsplit(address)
+        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", address)
         if not proxy or (is_valid and parts.hostname and parts.port != 0):
-            return None
+            return proxy
     except ValueError:
         pass
-    return ProviderError("config", _BAD_URL, advice="proxy")
+    raise ProviderError("config", _BAD_URL, advice="proxy")
 
 
 def library_versions() -> dict[str, str | None]:
@@ -2961,21 +2866,16 @@ def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
 
 
 def forget(error: BaseException) -> None:
-    """Clear the frames that `error` passed through.
+    """Drop the frames that `error` passed through.
 
     The error and its frames form cycles, which would keep the request and the answer
     until the next garbage collection, and those are rare.
     """
     for cause in _causes(error, in_context=False):
-        trace, cause.__traceback__ = cause.__traceback__, None
-        while trace is not None:
-            try:
-                trace.tb_frame.clear()
-            except RuntimeError:
-                pass  # this one still runs
-            trace = trace.tb_next
+        cause.__traceback__ = None
 
 
+_INVALID_URL = "InvalidSchema InvalidURL LocationParseError UnicodeError"
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
 _BAD_URL = "the proxy URL is not valid"  # base_url was checked before
 _SOCKS = "requests cannot use the SOCKS proxy: {reason}"
@@ -2984,14 +2884,12 @@ _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 _LOST = "the connection to {host} failed: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
 # their classes (so that none has to be imported) and a text in them: code, message,
-# advice.  The first row that matches any cause wins.  The top row is only for bodies,
-# which end where TLS ends.
+# advice.  The first row that matches any cause wins.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("SSLEOFError", "", "stream_cut", "the connection ended inside the body", ""),
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
     ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
-    ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, "proxy"),
+    (_INVALID_URL, "", "config", _BAD_URL, "proxy"),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
@@ -3002,7 +2900,6 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
     ("OSError HTTPError", "", "network", _LOST, ""),
-    ("UnicodeError", "", "config", _BAD_URL, "proxy"),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 
@@ -3014,7 +2911,7 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
         return error
     causes = _causes(error, in_context=not in_body)
     systems = [c for c in causes if isinstance(c, OSError) and c.errno]
-    for names, needle, code, text, advice in _FAULTS if in_body else _FAULTS[1:]:
+    for names, needle, code, text, advice in _FAULTS:
         for cause in reversed(causes):
             kinds = [kind.__name__ for kind in type(cause).__mro__]
             if not set(kinds).intersection(names.split()) or needle not in str(cause):
@@ -3376,7 +3273,7 @@ class Turn:
         self._capture.fields["event"] = batch[-1]
         yield batch
         if self._exchange is not None:
-            self._exchange.drain()
+            self._exchange.drain(0.3)
 
     def _take_ready(self) -> Batch:
         """Take the events that are ready, made safe to send."""
@@ -3449,8 +3346,7 @@ class Turn:
                     raise
             self._ready.extend(self._translator.conclude())
             # The host's next turn may come at once and should find the connection free.
-            if exchange.is_whole or exchange.has_data():
-                exchange.drain()
+            exchange.drain(0)
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
@@ -3803,7 +3699,7 @@ class MiniMaxProvider:
 class RecordedExchange:
     """An attempt of a recording, in place of the network."""
 
-    is_whole, is_kept = True, False  # there is no socket to ask for more
+    is_kept = False
     header = Exchange.header
 
     def __init__(self, row: JSON, recording: Recording) -> None:
@@ -3841,7 +3737,7 @@ class RecordedExchange:
     def read_rest(self, limit: int, seconds: float) -> bytes:
         return self.read()  # it was recorded as one piece
 
-    def drain(self, seconds: float = 0) -> None:
+    def drain(self, seconds: float) -> None:
         pass
 
     def close(self) -> None:

@@ -3362,7 +3362,6 @@ for _line in MESSAGES.strip().split("\n"):
     _found = re.search(r"\((\d{4})\)$", _message)
     _given = int(_found[1]) if _found else None
     ERROR_CASES.append((int(_word), api_error(_message), _code, _given))
-CUT_OR_PROTOCOL = "(stream_cut|protocol) "
 BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     "not HTTP": ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close], "protocol"),
     "head cut": ([b"HTTP/1.1 200 OK\r\nTy", close], "(protocol|network|stream_cut) "),
@@ -3374,10 +3373,10 @@ BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     "in an error": ([response_head(500, *IN_BR), bytes(9)], r"upstream.*\bbr\b"),
     "endless size": ([CHUNKED, drip(b"0" * 9999, 0.0)], "protocol"),
     "negative size": (broken(chunk(BEGUN), b"-5\r\nabcde\r\n"), "protocol"),
-    "huge chunk": (broken(b"7fffffffffffffff\r\n", BEGUN), CUT_OR_PROTOCOL),
+    "huge chunk": (broken(b"7fffffffffffffff\r\n", BEGUN), f"({ENDED}) "),
     "chunk cut": (broken(b"fff\r\n" + BEGUN), "stream_cut"),
     "length cut": ([response_head(200, LENGTH + "5000"), BEGUN, close], "stream_cut"),
-    "huge": ([response_head(200, LENGTH + "9" * 18), BEGUN, close], CUT_OR_PROTOCOL),
+    "huge": ([response_head(200, LENGTH + "9" * 18), BEGUN, close], f"({ENDED}) "),
     "reset inside text": (unfinished(BEGUN, reset), "(stream_cut|network) "),
 }
 

@@ -5668,7 +5668,7 @@ BROKEN_IN = whole([opened(0), text(0, "o"), delta(0, "odd"), text(0, "k"), close
 FULL_LENGTH = whole(a_block(0, "ok"), reason="max_tokens")
 STORY = "Once upon a time\n"
 CUT = unfinished(words(STORY[:-1])[:-150], close)
-OLD = "warning: MiniMax-M2.7 was retired on 2026-11-18"
+RETIRED = "warning: MiniMax-M2.7 was retired on 2026-11-18"
 # Arguments, variables, the answer (None: nothing may be asked); exit code, stdout (None:
 # anything), what is printed.
 PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
@@ -5682,7 +5682,7 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say x", {}, respond(FULL_LENGTH), 0, "ok\n", "raise --max-tokens"),
     ("say x", {}, respond(SILENT), 0, "", "warning: "),
     ("say x", {}, respond(BROKEN_IN), 0, "ok\n", "warning: "),
-    ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", OLD),
+    ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", RETIRED),
     ("say --chat /foo", {}, respond(OK), 0, "ok\n", ""),
     ("say x", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
     ("say --chat", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
@@ -7136,8 +7136,8 @@ def serve(turn):
 for line in sys.stdin:
     threading.Thread(target=serve, args=(json.loads(line),)).start()
 """
-IDLE = "import sys; print(sys.stdin.readline(), flush=True); sys.stdin.read()"
-CONTENDERS = {"floor": FLOOR, "python3": IDLE}
+BARE = "import sys; print(sys.stdin.readline(), flush=True); sys.stdin.read()"
+CONTENDERS = {"floor": FLOOR, "python3": BARE}
 CONTENDERS.update({line: line for line in ("pass", "import requests")})
 
 

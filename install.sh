@@ -1,9 +1,8 @@
 #!/bin/sh
 # install.sh - installs the MiniMax provider for its user, without root.
-#
 # It goes to ${PLEXUM_PROFILE_ROOT:-~/.plexum}/plugins/plexum-minimax-provider.
-# At a terminal, it asks for the API key and finds the region that accepts it.
-# To upgrade, run it again: the key stays. Usage: ./install.sh [options]
+# At a terminal, it asks for the API key and finds the region that accepts it. To
+# upgrade, run it again, with or without --upgrade. Usage: ./install.sh [options]
 #
 #   --allow           add it to plugins.allow in plexum.json, after a backup
 #   --api-key-stdin   read the API key from standard input, never an argument
@@ -13,9 +12,8 @@
 #   --offline         never use the network
 #   --wheels DIR      take packages from DIR only; implies --offline. To fill DIR:
 #                     python3 -m pip download -d DIR requests
-#   --upgrade         the same as no option
 #   --dry-run         print what would be done, and write nothing
-#   --uninstall       remove what was installed, except config.json
+#   --uninstall       remove it, also from plugins.allow; config.json stays
 #   --test [-- ARGS]  run the tests with pytest, in .venv-test if Python lacks it
 #   --help            print this text
 #
@@ -51,7 +49,7 @@ probe() {
 import os, sys
 if sys.version_info < (3, 8):
     sys.exit(1)
-bare = set(sys.path)
+bare = {"/", *sys.path}  # it starts there, and site makes "" absolute
 import site
 site.main()
 for name in sys.argv[2:]:
@@ -84,17 +82,12 @@ find_pip() { # sets pip, the argument that starts it: Python can run one inside 
     done
 }
 
-# get_packages DIRECTORY PACKAGE...: downloads wheels into $stage and unpacks them. Of the
-# user's variables for pip, only those stay that a download needs to reach an index.
-get_packages() (
-    directory=$1
-    shift
-    for variable in $(env | sed -n 's/^\(PIP_[A-Z_]*\)=.*/\1/p'); do
-        case $variable in
-            PIP_*INDEX* | PIP_FIND_LINKS | PIP_PROXY | PIP_*CERT | PIP_TRUSTED_HOST) ;;
-            PIP_*TIMEOUT | PIP_RETRIES | PIP_KEYRING_PROVIDER | PIP_CONFIG_FILE) ;;
-            *) unset "$variable" ;;
-        esac
+download() ( # download DIRECTORY PACKAGE...: downloads wheels into $stage and unpacks them
+    directory=$1 && shift
+    # Of the user's variables for pip, only those stay that lead to an index.
+    keep='INDEX|FIND|PROXY|CERT|HOST|TIMEOUT|RETRIES|KEYRING|CONFIG'
+    for variable in $(env | sed -nE "/^PIP_[A-Z_]*($keep)/d; s/^(PIP_[A-Z_]*)=.*/\\1/p"); do
+        unset "$variable"
     done
     if find_pip; then
         export PIP_REQUIRE_VIRTUALENV=0 TMPDIR="$stage" # /tmp may be full or read-only
@@ -110,9 +103,15 @@ get_packages() (
     done
 )
 
-has_requests() { # has_requests DIRECTORY
-    isolated "$python" -S -c 'import sys; sys.path.append(sys.argv[1]); import requests' "$1"
+get_packages() { # get_packages DIRECTORY PACKAGE...: pip's output is for who looks for it
+    output=$(download "$@" 2>&1) && return
+    case $output in *'No space left'*) die "no space is left on the disk of $stage" 3 ;; esac
+    warn "cannot get $2: ${output##*"$line_break"}"
+    { log=$(mktemp) && printf '%s\n' "$output" >"$log" && warn "the whole output is in $log"; } || :
+    return 1
 }
+
+has_requests() { isolated "$python" -S -c 'import sys; sys.path.append(sys.argv[1]); import requests' "$1"; }
 
 # ---- config.json and plexum.json ---------------------------------------------------
 json() { # json FUNCTION FILE ARGUMENT...: calls set_up or allow
@@ -124,13 +123,15 @@ def say(text):
     with contextlib.suppress(OSError):  # a closed stdout is no reason to stop
         os.write(1, (text + "\n").encode())
 def load(path):
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError("it is not a regular file")  # to open a FIFO would hang
     text = Path(path).read_text("utf-8-sig") if os.path.exists(path) else ""
     return json.loads(text.strip() or "{}")
 
-def save(path, data):
+def save(path, **changes):
     """Replace the file in one step; it keeps its links, mode and owner."""
     path = os.path.realpath(path)
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps({**load(path), **changes}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".stage.")
     with open(handle, "wb") as file:
         file.write(text.encode())
@@ -141,9 +142,6 @@ def save(path, data):
         os.fsync(handle)
     os.replace(temporary, path)
 
-def store(config, name, value, text):
-    save(config, {**load(config), name: value})
-    say("stored: " + text)
 def check(launcher, *options, **environ):
     command, environ = [launcher, "check", "--json", *options], {**os.environ, **environ}
     done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -153,17 +151,19 @@ def store_key(config, launcher):
     """Ask, at a terminal until the plugin finds no fault with the key."""
     while True:
         prompt = "MiniMax API key (hidden; Enter to skip): "
-        key = getpass.getpass(prompt) if os.isatty(0) else sys.stdin.read(65536)
+        try:
+            key = getpass.getpass(prompt) if os.isatty(0) else sys.stdin.read(65536)
+        except SystemExit:  # Ctrl-C
+            sys.exit("\nNo key was stored. Run install.sh again, or export MINIMAX_API_KEY=sk-...")
         key = key.lstrip("\ufeff").strip()
         if os.isatty(0) and not key:
             return False
         environ = {"MINIMAX_API_KEY": key, "PLEXUM_MINIMAX_CONFIG": config + ".none"}
-        rows = check(launcher, "--offline", **environ)
-        [row] = [row for row in rows if row["check"] == "api_key"]
-        text = row["text"].replace(" (MINIMAX_API_KEY)", "")
-        text = text.replace("MINIMAX_API_KEY: api_key", "the key")
+        [row] = [row for row in check(launcher, "--offline", **environ) if row["check"] == "api_key"]
+        text = row["text"].replace("MINIMAX_API_KEY: api_key", "the key").replace(" (MINIMAX_API_KEY)", "")
         if row["status"] != "problem":
-            store(config, "api_key", key, text)
+            save(config, api_key=key)
+            say("stored: " + text)
             return True
         if not os.isatty(0):
             sys.exit("install.sh: %s; nothing was stored" % text)
@@ -174,34 +174,38 @@ def set_up(config, launcher, region, is_key_given, is_offline):
     data = load(config)
     has_key = data.get("api_key") or data.get("api_key_file") or os.getenv("MINIMAX_API_KEY")
     if region:
-        store(config, "region", region, "region " + region)
+        save(config, region=region)
     if is_key_given or (os.isatty(0) and not has_key):
         has_key = store_key(config, launcher) or has_key
     if is_offline or not os.isatty(0) or not has_key:
         sys.exit(4 if has_key else 5)
     say("checking the key with MiniMax, which spends no tokens ...")
     rows = check(launcher, PLEXUM_MINIMAX_CONFIG=config)
-    for region in [row["settings"]["region"] for row in rows if row.get("settings")]:
-        store(config, "region", region, "region " + region)
+    for region in [row["settings"]["region"] for row in rows if "region" in row.get("settings", {})]:
+        save(config, region=region)
+        say("stored: region " + region)
         rows = check(launcher, PLEXUM_MINIMAX_CONFIG=config)
     problems = [row for row in rows if row["status"] == "problem"]
     for row in problems:
         say("problem: %s\n  -> %s" % (row["text"], row["remedy"]))
-    sys.exit(4 if problems else 0)
+    is_refused = any(row["check"] == "key" for row in problems)
+    if is_refused and not os.getenv("MINIMAX_API_KEY") and store_key(config, launcher):
+        return set_up(config, launcher, "", "", "")
+    sys.exit(5 if is_refused else 4 if problems else 0)
 
-def allow(path, name, is_question=""):
-    data = load(path)
-    plugins = {} if data.get("plugins") is None else data["plugins"]  # as Go writes it
-    names = [] if plugins.get("allow") is None else plugins["allow"]
-    if is_question or name in names:
-        sys.exit(name not in list(names))
-    names.append(name)
+def allow(path, name, verb):  # verb is "add" or "remove"
+    plugins = load(path).get("plugins")
+    plugins = {} if plugins is None else plugins  # Go writes null
+    names = [] if plugins.get("allow") is None else [] + plugins["allow"]
+    if (name in names) == (verb == "add"):
+        return say(("allowed    already in " if verb == "add" else "not allowed in ") + path)
     if os.path.exists(path):
-        backup = os.path.realpath(path) + time.strftime(".bak-%Y%m%d-%H%M%S")
+        backup = os.path.realpath(path) + time.strftime(".bak-%Y%m%d-%H%M%S-") + str(os.getpid())
         os.link(os.path.realpath(path), backup)  # save() makes a new file
         say("backup     " + backup)
-    save(path, {**data, "plugins": {**plugins, "allow": names}})
-    say("allowed    in " + path)
+    names = names + [name] if verb == "add" else [each for each in names if each != name]
+    save(path, plugins={**plugins, "allow": names})
+    say(("allowed    in " if verb == "add" else "removed from plugins.allow in ") + path)
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: sys.exit(143))  # getpass turns the echo on again
@@ -229,21 +233,17 @@ write_launcher() {
 # Starts $name. install.sh wrote this file, and replaces it when it runs again.
 python=$(quoted "$python")
 paths=$(quoted "${packages:+$packages$line_break}$target")
-END
-    [ -z "${PLEXUM_PROFILE_ROOT:-}" ] ||
-        say "[ -n \"\${PLEXUM_PROFILE_ROOT:-}\" ] || export PLEXUM_PROFILE_ROOT=$(quoted "$root")"
-    cat <<'END'
-[ -x "$python" ] ||
-    { echo "plexum-minimax: $python is gone; run install.sh again" >&2 && exit 3; }
+[ -n "\${PLEXUM_PROFILE_ROOT:-}" ] || export PLEXUM_PROFILE_ROOT=$(quoted "${PLEXUM_PROFILE_ROOT:+$root}")
+[ -x "\$python" ] || { echo "plexum-minimax: \$python is gone; run install.sh again" >&2 && exit 3; }
 # -E and -S: no start-up file changes what runs. Imported, it starts from cached bytecode.
-exec "$python" -E -S -c 'import gc, sys
+exec "\$python" -E -S -c 'import gc, sys
 paths, *sys.argv = sys.argv[1:]
 sys.path[:1] = []  # the working directory
-sys.path += paths.split("\n")
+sys.path += paths.split("\\n")
 gc.disable()  # there is no garbage while a module is loaded
 from plexum_minimax_provider import main
 gc.enable()
-sys.exit(main())' "$paths" "$0" "$@"
+sys.exit(main())' "\$paths" "\$0" "\$@"
 END
 }
 
@@ -251,27 +251,28 @@ get_requests() {
     say "installing requests into a private directory ..."
     { get_packages "$stage/lib" requests && has_requests "$stage/lib" &&
         rm -rf "$packages" && mv "$stage/lib" "$packages"; } && return
-    warn "cannot get the Python package requests. Do one of these:" \
-        "  apt install python3-requests, dnf install python3-requests, or apk add py3-requests" \
-        "  set PYTHON=/path/to/a/python3 that has requests"
-    die "  or run this, then ./install.sh --wheels DIR: python3 -m pip download -d DIR requests" 3
+    for remedy in 'apt install python3-requests' 'dnf install python3-requests' 'apk add py3-requests'; do
+        ! command -v "${remedy%% *}" >/dev/null || break
+    done
+    die "run $remedy, or use --wheels (see --help)" 3
 }
 
 # Everything that can fail happens in $stage, while the old plugin still works. Then the
 # files are renamed, the launcher last, so the old or the new plugin runs at any moment.
 install_files() {
     for left in "$target"/.stage.*; do
-        kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left" # of an install that was killed
+        kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left" || : # of an install that was killed
     done
     { (umask 077 && mkdir -p "$target") && chmod 700 "$target" && rm -rf "$stage" && mkdir "$stage"; } ||
         die "cannot write to $target; set PLEXUM_PROFILE_ROOT=/a/directory"
     [ -n "$is_complete" ] || get_requests
-    { cp "$here/$module.py" "$stage/" && chmod 644 "$stage/$module.py" &&
-        isolated "$python" -S "$stage/$module.py" --manifest >"$stage/manifest.json" &&
-        new=$(isolated "$python" -S "$stage/$module.py" --version); } ||
+    { new=$(isolated "$python" -S "$here/$module.py" --version) &&
+        manifest=$(isolated "$python" -S "$here/$module.py" --manifest); } ||
         die "$module.py does not run with Python 3.$minor at $python; nothing was changed"
-    write_launcher >"$stage/$launcher"
-    chmod 755 "$stage/$launcher"
+    { cp "$here/$module.py" "$stage/" && chmod 644 "$stage/$module.py" &&
+        printf '%s\n' "$manifest" >"$stage/manifest.json" &&
+        write_launcher >"$stage/$launcher" && chmod 755 "$stage/$launcher"; } ||
+        die "cannot write to $stage; nothing was changed"
     [ -e "$config" ] || [ -L "$config" ] || (umask 077 && echo '{"api_key": ""}' >"$stage/config.json")
     for file in config.json "$module.py" manifest.json "$launcher"; do
         [ ! -e "$stage/$file" ] || mv -f "$stage/$file" "$target/" || die "cannot write $target/$file"
@@ -282,17 +283,15 @@ install_files() {
 make_link() { # sets command, what a person types
     command=$(quoted "$program")
     [ -z "$no_link" ] && [ -n "${HOME:-}" ] || return 0
-    linked=$(readlink "$link") || [ ! -e "$link" ] || linked=other
-    case $linked in
+    case $(readlink "$link" || [ ! -e "$link" ] || echo other) in
         '' | */"$launcher") { mkdir -p "${link%/*}" && ln -sf "$program" "$link"; } || return 0 ;;
         *) warn "$link is not a link to the plugin; it was left alone" && return ;;
     esac
     say "command    $link"
+    command=plexum-minimax
+    case :$PATH: in *:"${link%/*}":*) return ;; esac
     command=\~/.local/bin/plexum-minimax
-    case :$PATH: in
-        *:"${link%/*}":*) command=plexum-minimax ;;
-        *) say "           ~/.local/bin is not on PATH; add it: PATH=\$HOME/.local/bin:\$PATH" ;;
-    esac
+    say "           ~/.local/bin is not on PATH; add it: PATH=\$HOME/.local/bin:\$PATH"
 }
 
 run_demo() { # a person watches it; a log gets the last line
@@ -300,44 +299,44 @@ run_demo() { # a person watches it; a log gets the last line
     output=$("$program" demo </dev/null) && say "${output##*"$line_break"}"
 }
 
-next_steps() { # next_steps STATE: the exit code of set_up
+is_allowed() { # as far as the text of the file tells
+    case $([ ! -f "$plexum_json" ] || cat "$plexum_json") in *"\"$name\""*) ;; *) return 1 ;; esac
+}
+
+next_steps() { # next_steps STATE: the exit code of set_up; the numbers are README.md's
     case $0 in */*) me=$0 ;; *) me=./$0 ;; esac
     case $me in *[!A-Za-z0-9_./-]*) me=$(quoted "$me") ;; esac
-    step() { number=$((number + 1)) && say "  $number. $1"; }
-    say "Next steps:"
-    case $1 in 1 | 5) [ ! -t 3 ] || step "$me   # asks for your API key" ;; esac
-    case $1 in 1 | 5) [ -t 3 ] || step "$me --api-key-stdin <FILE   # FILE holds your API key" ;; esac
-    [ "$1" -eq 0 ] || { step "$command check" && step "$command say hello"; }
-    json allow "$root/plexum.json" "$name" question 2>/dev/null || step "$me --allow"
-    step "plexum agent-add --model MiniMax-M3 my-agent"
-    step "systemctl --user restart plexum"
-    step "plexum say --agent-id my-agent --session-id \$(plexum new-session --agent-id my-agent) hello"
+    if [ -t 3 ]; then key=./install.sh; else key='./install.sh --api-key-stdin <FILE'; fi
+    say "Next steps, as in README.md (3 to 6 are for Plexum):"
+    case $1 in 1 | 5) say "  1. export MINIMAX_API_KEY=sk-...  # or $key" ;; esac
+    [ "$1" -eq 0 ] || say "  2. $command say \"hello\""
+    is_allowed || say "  3. $me --allow"
+    say "  4. plexum agent-add --model MiniMax-M3 my-agent" "  5. systemctl --user restart plexum" \
+        "  6. plexum say --agent-id my-agent --session-id \\" \
+        "       \$(plexum new-session --agent-id my-agent) \"hello\""
     [ "$1" -ne 0 ] || say "" "Ready. Type this:  $command say --chat"
 }
 
 install_plugin() {
     [ -f "$here/$module.py" ] || die "$module.py is not beside install.sh in $here"
     find_python requests
-    if [ -z "$is_complete" ]; then
-        packages=$target/lib-3.$minor
-        ! has_requests "$packages" 2>/dev/null || is_complete=yes
-    fi
+    [ -n "$is_complete" ] || packages=$target/lib-3.$minor
+    [ -n "$is_complete" ] || ! has_requests "$packages" 2>/dev/null || is_complete=yes
     if [ -n "$dry_run" ]; then
         say "would install into $target, with Python 3.$minor at $python"
         [ -n "$is_complete" ] || say "would install requests into $packages"
         [ -n "$no_link" ] || say "would link $link"
-        [ -z "$allow" ] || say "would add $name to plugins.allow in $root/plexum.json"
+        [ -z "$allow" ] || say "would add $name to plugins.allow in $plexum_json"
         return
     fi
     old=$("$program" --version </dev/null 2>/dev/null) || old=''
     stage=$target/.stage.$$
     install_files
-    say "installed  $new${old:+, was ${old##* }}, with Python 3.$minor at $python" \
-        "directory  $target"
+    say "installed  $new${old:+, was ${old##* }}, with Python 3.$minor at $python" "directory  $target"
     make_link
     [ -n "$no_demo" ] || run_demo || { warn "the demo failed: the plugin does not work here" && status=1; }
     json set_up "$config" "$program" "$region" "$is_key_given" "$offline" <&3 || state=$?
-    [ -z "$allow" ] || json allow "$root/plexum.json" "$name" || status=1
+    [ -z "$allow" ] || json allow "$plexum_json" "$name" add || status=1
     next_steps "$state"
     case $state in 0 | 4 | 5) exit "$status" ;; *) exit 1 ;; esac
 }
@@ -351,17 +350,19 @@ uninstall() {
         say "${dry_run:+would have }removed $path"
     done
     [ -n "$dry_run" ] || rmdir "$target" 2>/dev/null || [ ! -e "$config" ] || say "kept $config"
+    is_allowed || return 0
+    [ -z "$dry_run" ] || { say "would have removed $name from plugins.allow in $plexum_json" && return; }
+    find_python && json allow "$plexum_json" "$name" remove
 }
 
-# shellcheck disable=SC2086 # $needed is several words
 run_tests() {
-    needed='requests pytest hypothesis jsonschema' venv=$here/.venv-test
-    find_python $needed
-    if [ -z "$is_complete" ] && ! probe "$venv/bin/python" $needed >/dev/null; then
-        say "making $venv with $needed ..."
+    venv=$here/.venv-test
+    find_python requests pytest hypothesis jsonschema
+    if [ -z "$is_complete" ] && ! probe "$venv/bin/python" requests pytest hypothesis jsonschema >/dev/null; then
+        say "making $venv with requests, pytest, hypothesis and jsonschema ..."
         stage=$venv.$$
         { rm -rf "$venv" && isolated "$python" -m venv --without-pip "$stage/venv" &&
-            get_packages "$stage/venv/lib/python3.$minor/site-packages" $needed &&
+            get_packages "$stage/venv/lib/python3.$minor/site-packages" requests pytest hypothesis jsonschema &&
             mv "$stage/venv" "$venv" && rm -rf "$stage"; } ||
             die "cannot make $venv with Python 3.$minor at $python" 3
     fi
@@ -375,13 +376,11 @@ main() {
     name=plexum-minimax-provider module=plexum_minimax_provider launcher=$name-plugin
     root=$(absolute "${PLEXUM_PROFILE_ROOT:-${HOME:-}/.plexum}")
     target=$root/plugins/$name config=$target/config.json program=$target/$launcher
-    link=${HOME:-}/.local/bin/plexum-minimax
+    link=${HOME:-}/.local/bin/plexum-minimax plexum_json=$root/plexum.json mode=install_plugin status=0 state=0
     line_break='
 '
-    mode=install_plugin status=0 state=0 number=0
     allow='' dry_run='' is_key_given='' no_demo='' no_link='' offline='' region='' stage='' wheels=''
-    unset CDPATH PYTHONHOME PYTHONPATH PYTHONUNBUFFERED
-    umask 022
+    unset CDPATH PYTHONHOME PYTHONPATH PYTHONUNBUFFERED && umask 022
     here=$(cd -- "$(dirname -- "$0")" && pwd)
     while [ $# -gt 0 ]; do
         case $1 in
@@ -405,6 +404,7 @@ main() {
     [ $# -eq 0 ] || [ "$mode" = run_tests ] || die "arguments after -- are for --test" 2
     [ "$mode" = run_tests ] || [ -n "${PLEXUM_PROFILE_ROOT:-}${HOME:-}" ] ||
         die "set HOME, or PLEXUM_PROFILE_ROOT=/a/directory"
+    case ${PLEXUM_PROFILE_ROOT:-$root} in *"$line_break"*) die "set PLEXUM_PROFILE_ROOT to a path without a line break" ;; esac
     case $region in '' | global | cn) ;; *) die "--region must be global or cn, not $region" 2 ;; esac
     [ -z "$wheels" ] || { wheels=$(cd -- "$wheels" && pwd) && offline=yes; } 2>/dev/null ||
         die "--wheels needs a directory" 2

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
     JSON = dict[str, Any]
     Batch = list[JSON]
+    Queued = tuple[int, Any, bool, JSON]  # a turn: number, id, host gave it, request
 
 __version__ = "1.1.0"
 __all__ = [
@@ -291,6 +292,14 @@ ADVICE = {
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
     "misspelt": "Correct the name in the file.",
 }
+# The codes of warnings; the README says when each comes.
+WARNINGS = (
+    *("unknown_field", "ignored_field", "system_role_moved", "max_tokens_lowered"),
+    *("history_repaired", "image_replaced", "thinking_mapped", "effort_ignored"),
+    *("retired_model", "model_differs", "thinking_used_all_tokens", "no_text"),
+    *("no_tool_call", "tool_markup_in_text", "unknown_delta", "invalid_unicode"),
+    "late_error",
+)
 # How many times longer than usual a retry of these waits (users' reports, 2026-11).
 PACES = {"rate_limited": 4, "overloaded": 2}
 
@@ -623,11 +632,6 @@ def outgoing(event: JSON) -> JSON:
     content = ("type", "index", "block", "json", "input_json", "message", "partial")
     event = map_strings(event, well_formed)
     return {k: v if k in content else SECRETS.value(v) for k, v in event.items()}
-
-
-def redacted(error: ProviderError) -> ProviderError:
-    """A copy of `error` without any key in its texts."""
-    return ProviderError(**SECRETS.value(error.to_dict()))
 
 
 # --- errors of the upstream
@@ -2205,7 +2209,7 @@ def read_image_file(path: str) -> JSON:
 # ---------------------------------------------------------------------------
 
 _NEVER = float("inf")
-_TICK = 0.1  # seconds between two checks of the turns that read
+_TICK = 0.2  # seconds between two looks at limits, or at idle connections
 FILE_SECONDS = 10.0  # for files that settings or turns name: a disk may hang
 # What a turn may wait for: the setting that limits it, and its name in messages.
 _STEPS = {
@@ -2218,89 +2222,71 @@ _STEPS = {
 
 
 class Scope:
-    """The limits of one turn, its cancellation, and the one place where it waits.
+    """The limits of one turn, and its cancellation.
 
     `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
-    `call(work)` waits for another thread; the client's ticker watches the reads of a
-    body.  Any thread may call `cancel()`.
+    Whoever waits for the turn waits for a tick at most and then calls `look()`.  Any
+    thread may call `cancel()`.
     """
 
     def __init__(self, cancel: Any = None) -> None:
         self.accepted = time.monotonic()
         self.host = ""
-        self.exchange: Exchange | None = None  # the attempt under way
-        self.late: Exception | None = None  # why the ticker ended the attempt
-        self.wakeup = threading.Event()  # ends a wait
+        self._wakeup = threading.Event()  # ends a wait in `sleep()` and `call()`
         self._is_cancelled = False
         self._caller = cancel  # the caller's event; for a host we call `cancel()`
-        self._step, self._seconds, self._due = "turn", 0.0, _NEVER
-        self._left = _NEVER  # seconds of this limit, while it is paused
-        self._turn_seconds, self._turn_due = 0.0, _NEVER
+        # Limits: when they expire, the step, and its seconds.
+        self._limit = self._turn_limit = (_NEVER, "turn", 0.0)
         self._looked = self.accepted  # when the limits were last looked at
+        self._grace = 0.0  # until then none counts
 
     def start(self, turn_timeout: float) -> None:
-        self._turn_seconds = turn_timeout
-        self._turn_due = time.monotonic() + turn_timeout
+        self._turn_limit = (time.monotonic() + turn_timeout, "turn", turn_timeout)
 
     def arm(self, step: str, seconds: float) -> None:
-        self._step, self._seconds = step, seconds
         self._looked = time.monotonic()
-        self._due = self._looked + seconds
+        self._limit = (self._looked + seconds, step, seconds)
 
     def pause(self) -> None:
-        self._left = self._due - time.monotonic()
-        self._due = _NEVER
+        self._looked = time.monotonic()
 
     def resume(self) -> None:
-        self._due = time.monotonic() + self._left
+        """Add the time since `pause()` to the limit, but not to the whole turn's."""
+        paused, (due, step, seconds) = self._looked, self._limit
+        self._looked = time.monotonic()
+        self._limit = (due + self._looked - paused, step, seconds)
 
     def cancel(self) -> None:
         self._is_cancelled = True
-        self.look()
-        self.wakeup.set()
+        self._wakeup.set()
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
         if self._is_cancelled or (self._caller is not None and self._caller.is_set()):
             raise Cancelled
 
-    def overdue(self) -> ProviderError | None:
-        """The error of the limit that has expired, or None."""
-        now = time.monotonic()
-        pause, self._looked = now - self._looked, now
-        due, step, seconds = min(
-            (self._due, self._step, self._seconds),
-            (self._turn_due, "turn", self._turn_seconds),
-        )
-        if now < due:
-            return None
-        if pause > 5 * _TICK:
-            # The process was stopped.  What it waits for may have arrived meanwhile.
-            self._due = max(self._due, now + 1)
-            self._turn_due = max(self._turn_due, now + 1)
-            return None
-        setting, words = _STEPS[step]
-        words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
-        advice = "files" if step == "files" else ""
-        return ProviderError("timeout", f"{words} ({setting})", advice=advice)
-
     def look(self) -> None:
-        """End the current read if a limit or cancel says so.  The ticker calls this."""
-        try:
-            self.check()
-            self.late = self.late or self.overdue()
-        except BaseException as error:  # the caller's event may raise anything
-            # Without its frames, which lead to this scope and to the request.
-            error.__traceback__ = None
-            self.late = error if isinstance(error, Exception) else Cancelled()
-        exchange = self.exchange
-        if self.late is not None and exchange is not None:
-            shut_down(exchange.twin)
+        """Raise Cancelled, or the error of the limit that has expired."""
+        self.check()
+        now = time.monotonic()
+        if now - self._looked > 0.5:
+            # The process was stopped.  What it waits for may have arrived meanwhile.
+            self._grace = now + 1
+        self._looked = now
+        due, step, seconds = min(self._limit, self._turn_limit)
+        if now >= max(due, self._grace):
+            setting, words = _STEPS[step]
+            words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
+            advice = "files" if step == "files" else ""
+            raise ProviderError("timeout", f"{words} ({setting})", advice=advice)
 
     def sleep(self, seconds: float) -> None:
+        """Wait; a cancel ends it with Cancelled."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._wait(until)
+            self._wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
+            self._wakeup.clear()
+            self.check()
 
     def call(self, work: Callable[[], Any]) -> Any:
         """Return what `work()` returns; raise what it raises, or returns as an error.
@@ -2315,40 +2301,35 @@ class Scope:
                 outcome.append(work())
             except Exception as error:
                 outcome.append(error)
-            except BaseException as error:  # as an import may raise it
-                outcome.append(RuntimeError(f"{type(error).__name__}: {error}"))
-            self.wakeup.set()
+            self._wakeup.set()
 
         spawn(run)
-        self.wait_for(outcome)
+        while not outcome:
+            self._wakeup.wait(_TICK)
+            self._wakeup.clear()
+            if not outcome:
+                self.look()
         result = outcome.pop()
         if isinstance(result, Exception):
             raise result
         return result
 
-    def wait_for(self, outcome: Any) -> None:
-        """Wait until `outcome` is not empty.  Raises what a limit or a cancel says."""
-        while not outcome:
-            self._wait(min(self._due, self._turn_due))
-            late = self.overdue()
-            if late is not None and not outcome:
-                raise late
 
-    def _wait(self, until: float) -> None:
-        """Wait until `until`, or until something wakes the turn.  Raises Cancelled."""
-        # Not for long: a caller's event does not wake us, and the time between two
-        # looks shows that the process was stopped.
-        self.wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
-        self.wakeup.clear()
-        self.check()
-
-
-def spawn(work: Callable[..., object], *args: Any) -> None:
+def spawn(work: Callable[..., object], *args: Any) -> threading.Thread:
     """Start a thread that the process does not wait for."""
+    thread = threading.Thread(target=work, args=args, daemon=True)
     try:
-        threading.Thread(target=work, args=args, daemon=True).start()
+        thread.start()
     except RuntimeError as error:
         raise ProviderError("busy", f"cannot start a thread: {error}") from None
+    return thread
+
+
+def close_quietly(target: Any) -> None:
+    try:
+        target.close()
+    except Exception:  # closing a socket that was shut down fails in many ways
+        pass
 
 
 # --- connections
@@ -2357,15 +2338,11 @@ def spawn(work: Callable[..., object], *args: Any) -> None:
 _LOCAL = threading.local()
 
 
-class WatchedConnection:
+class Connection:
     """What our connection classes add to urllib3's."""
 
-    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
-    idle_since = 0.0
-    twin: Any = None  # a duplicate of the socket, while no turn uses it
-
     @staticmethod
-    def watch_pool(pool: Any) -> None:
+    def prepare_pool(pool: Any) -> None:
         """Make a urllib3 pool open connections that report to their exchange."""
         # Looked up at each request, since recorders replace it for a while.
         base = type(pool).ConnectionCls
@@ -2373,18 +2350,18 @@ class WatchedConnection:
             pool.ConnectionCls = base  # another program's, whose internals may differ
             _LOCAL.exchange.connected(None)
         elif getattr(pool.ConnectionCls, "base", None) is not base:
-            name, bases = "Connection", (WatchedConnection, base)
-            pool.ConnectionCls = type(name, bases, {"base": base})
+            bases = (Connection, base)
+            pool.ConnectionCls = type("OurConnection", bases, {"base": base})
 
     def connect(self: Any) -> None:
-        self.take()
+        _LOCAL.exchange.client.take(self)
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
         _LOCAL.exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
-        self.take()
+        exchange.client.take(self)
         if self.sock is not None and exchange.connection is None:
             exchange.connected(self, is_kept=True)
         try:
@@ -2394,32 +2371,7 @@ class WatchedConnection:
             # counts.  If there is none, reading it fails, too.
             if exchange.connection is None:
                 raise
-        self.response_class = exchange.new_body
-
-    def take(self) -> None:
-        _LOCAL.exchange.client.unwatch(self)
-        if self.twin is not None:
-            self.twin.close()
-
-    def end_if_old(self: Any) -> bool:
-        """Shut it down if it has been idle for too long; return whether it has ended.
-
-        The pool, which may be looking at it, notices and closes it.
-        """
-        is_old = time.monotonic() - self.idle_since > self.MAX_IDLE_SECONDS
-        if is_old or self.sock is None:
-            shut_down(self.twin)
-            self.twin.close()
-        return is_old or self.sock is None
-
-
-def shut_down(sock: Any) -> None:
-    """End every call that blocks on a connection, in any thread."""
-    try:
-        if sock is not None:
-            sock.shutdown(2)
-    except OSError:
-        pass  # the server was faster, or the socket is closed
+        self.response_class = exchange.new_response
 
 
 def import_requests() -> Any:
@@ -2427,11 +2379,9 @@ def import_requests() -> Any:
     from importlib import import_module
 
     try:
-        # By name, so that mypy needs no stubs of requests.
-        requests = import_module("requests")
-        if not hasattr(requests, "Session"):
-            raise ImportError("it is only a folder of that name")
-        return requests
+        # By name, so that mypy needs no stubs.  A mere folder "requests" has no sessions.
+        import_module("requests.sessions")
+        return sys.modules["requests"]
     except (Exception, SystemExit) as error:  # a broken one may raise anything
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
@@ -2451,18 +2401,20 @@ def import_requests() -> Any:
 
 
 class Client:
-    """The connections of one provider in one process, and the ticker.
+    """The connections of one provider in one process.
 
     A child process makes its own: it must share no connection, thread or lock.
     """
+
+    MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 
     def __init__(self, size: int) -> None:
         self._size = size  # connections that may be kept
         self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
         self._lock = threading.Lock()  # guards what follows
-        self._watched: set[Any] = set()  # scopes that read, and idle connections
-        self._is_ticking = False
+        self._idle: dict[Any, float] = {}  # connections that no turn uses, since when
+        self._closer: threading.Thread | None = None
 
     def session(self) -> Any:
         """A requests.Session that follows no redirect, keeps no cookie, and ignores the
@@ -2476,7 +2428,7 @@ class Client:
                 cert_verify = adapter.cert_verify
 
                 def prepare_pool(pool: Any, *args: Any) -> None:
-                    WatchedConnection.watch_pool(pool)
+                    Connection.prepare_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with every pool, old or new, before it uses it.
@@ -2497,46 +2449,34 @@ class Client:
                 self._session = session
             return self._session
 
-    def close(self) -> None:
-        """Close the connections that are kept; later turns open new ones."""
-        if self._session is not None:
-            self._session.close()
+    def close(self, min_idle: float = 0.0) -> None:
+        """Close the connections that no turn has used for `min_idle` seconds."""
+        with self._lock:  # so that no turn takes one of them in the meantime
+            latest = time.monotonic() - min_idle
+            for connection in [c for c, since in self._idle.items() if since <= latest]:
+                del self._idle[connection]
+                close_quietly(connection)
 
-    def drop_idle(self) -> None:
-        """End the connections that wait for a turn; the pools then open new ones."""
+    def take(self, connection: Any) -> None:
         with self._lock:
-            for idle in [c for c in self._watched if not isinstance(c, Scope)]:
-                idle.idle_since = -_NEVER
-                idle.end_if_old()
-                self._watched.discard(idle)
+            self._idle.pop(connection, None)
 
-    def watch(self, target: Any) -> None:
-        """Make the ticker check a scope or a connection until `unwatch()`."""
+    def keep(self, connection: Any) -> None:
+        """Note that no turn uses the connection, so that it is closed in time."""
         with self._lock:
-            if not self._is_ticking:
-                spawn(self._tick)
-                self._is_ticking = True
-            self._watched.add(target)
+            if self._closer is None or not self._closer.is_alive():
+                self._closer = spawn(self._close_old)
+            self._idle[connection] = time.monotonic()
 
-    def unwatch(self, target: Any) -> None:
-        with self._lock:
-            self._watched.discard(target)
-
-    def _tick(self) -> None:
+    def _close_old(self) -> None:
+        """Close connections that are idle for too long, as long as there are any."""
         while True:
             time.sleep(_TICK)
-            try:
-                with self._lock:  # so that no turn takes a connection in the meantime
-                    scopes = [each for each in self._watched if isinstance(each, Scope)]
-                    idle = self._watched.difference(scopes)
-                    self._watched -= {each for each in idle if each.end_if_old()}
-                    self._is_ticking = bool(self._watched)
-                    if not self._is_ticking:
-                        return
-                for scope in scopes:
-                    scope.look()
-            except MemoryError:
-                pass  # there may be some at the next look
+            self.close(self.MAX_IDLE_SECONDS)
+            with self._lock:
+                if not self._idle:
+                    self._closer = None
+                    return
 
 
 # --- an attempt
@@ -2549,8 +2489,9 @@ class Exchange:
     since the epoch).  `read()` returns bytes, b"" at the body's end, or raises
     ProviderError or Cancelled.
 
-    `close()` detaches it from its scope.  A thread that was abandoned while opening it
-    checks for that when it has connected, and at its end, and closes what it opened.
+    `close()` may come while it is being opened.  The thread that opens it then notices,
+    once it has connected, while it sends or waits, or at its end, and closes what it
+    opened.
     """
 
     STALE_SECONDS = 1.0  # a kept connection that has died shows it within a round trip
@@ -2558,29 +2499,27 @@ class Exchange:
 
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
         self._pid = os.getpid()
+        self.client, self._scope, self._values = client, scope, values
         self.connection: Any = None  # once it is connected
         self.is_kept = False  # the connection has served an earlier turn
-        self.is_whole = False  # the body's end has arrived, though it may be unread
         self.ended = False  # the body's end was read
-        self.client, self._scope, self._values = client, scope, values
-        self.twin: Any = None  # a duplicate of its socket, once there is one
-        self._connected_at = 0.0
+        self._stale_until = 0.0  # a failure before that is the kept connection's
+        self._is_closed = False
         self._response: Any = None
         self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
         self._size = 0
+        self._waits = True  # for what has not arrived
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
         """POST `body`, or GET if it is None; return when the headers have arrived."""
-        scope = self._scope
-        scope.exchange, scope.late = self, None
-        scope.arm("connect", self._values["connect_timeout"])
-        scope.call(lambda: self._request(url, key, body))
+        self._scope.arm("connect", self._values["connect_timeout"])
+        self._scope.call(lambda: self._request(url, key, body))
         self.status = int(self._response.status_code)
         self.headers = self._response.headers
         self.arrived = time.time()
-        self._chunks = self._read_body()
-        self.client.watch(scope)
+        read = self._read_foreign if self._body is None else self._read_body
+        self._chunks = read()
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
@@ -2599,62 +2538,67 @@ class Exchange:
         names = ("connect_timeout", "first_event_timeout")
         failure: Exception | None = None
         try:
-            session = self.client.session()
-            failure = proxy_failure(url)
-            if failure is None:
-                self._response = session.request(
-                    "GET" if body is None else "POST",
-                    url,
-                    data=body,
-                    headers=headers,
-                    timeout=tuple(self._values[name] + 1 for name in names),
-                    verify=ca_file(url) or True,
-                    proxies={"all": proxy_of(url)},
-                )
+            self._response = self.client.session().request(
+                "GET" if body is None else "POST",
+                url,
+                data=body,
+                headers=headers,
+                timeout=tuple(self._values[name] + 1 for name in names),
+                verify=ca_file(url) or True,
+                proxies={"all": proxy_of(url)},
+            )
         except Exception as error:
             failure = http_failure(error, self._scope.host)
-            if failure is not error:
+            if isinstance(failure, (ProviderError, Cancelled)):
                 forget(error)
-        if self._scope.exchange is not self:
+        if self._is_closed:
             self.close()
         return failure
 
     def connected(self, connection: Any, is_kept: bool = False) -> None:
         """Limit the wait for the answer.  The connection calls this; None stands for
         one of another program's class, of which we learn nothing else."""
-        scope = self._scope
+        seconds = self._values["first_event_timeout"]
         if connection is not None:
-            import socket
-
-            connection.sock.settimeout(None)  # the timeout was for connecting
-            # Not os.dup(), which cannot duplicate sockets on Windows.
-            self.twin = socket.socket(fileno=socket.dup(connection.sock.fileno()))
+            # The timeout was for connecting.  This one ends an upload that `close()`
+            # cannot end.
+            connection.sock.settimeout(seconds + 1)
             self.connection, self.is_kept = connection, is_kept
-            self._connected_at = time.monotonic()
-        if scope.exchange is self:
-            scope.arm("first", self._values["first_event_timeout"])
-            scope.wakeup.set()
-        else:
-            shut_down(self.twin)
+            if is_kept:
+                self._stale_until = time.monotonic() + self.STALE_SECONDS
+        if self._is_closed:
+            raise Cancelled
+        self._scope.arm("first", seconds)
 
-    def new_body(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
+    def new_response(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         """Make http.client's response.  The connection calls this to read an answer."""
         from http.client import HTTPResponse
+        from socket import timeout
 
-        sock.settimeout(None)  # the scope limits the reads
-        body = HTTPResponse(sock, *args, **kwargs)
-        if body.fp.peek(1):  # a byte of the answer has arrived
-            self._body = body
-        return body
+        def readinto(buffer: Any) -> int:
+            while True:
+                if self._is_closed:  # and the turn may be in its next attempt
+                    raise Cancelled
+                # Even if there is data: a flood of it must not outrun the limits.
+                self._scope.look()
+                try:
+                    size: int = sock.recv_into(buffer)
+                except timeout:  # noqa: UP041 (another class before Python 3.10)
+                    continue
+                if size:
+                    self._stale_until = 0.0
+                return size
 
-    def has_died_idle(self, failure: Exception) -> bool:
+        sock.settimeout(_TICK)
+        self._body = HTTPResponse(sock, *args, **kwargs)
+        # All of the answer is read through this file.
+        self._body.fp.raw.readinto = readinto
+        return self._body
+
+    def has_died_idle(self, failure: BaseException) -> bool:
         """Whether a kept connection was lost before a byte of the answer arrived."""
         is_network = getattr(failure, "code", "") == "network"
-        is_soon = time.monotonic() - self._connected_at < self.STALE_SECONDS
-        is_stale = self.is_kept and is_soon and self._body is None
-        # Another thread closed the provider just now.
-        is_closed = getattr(failure, "cause", "") == "ClosedPoolError"
-        return is_network and (is_stale or is_closed)
+        return is_network and time.monotonic() < self._stale_until
 
     def header(self, *names: str) -> str:
         """The first of these headers that is not empty, or ""."""
@@ -2662,142 +2606,117 @@ class Exchange:
         return next((str(value) for value in values if value), "")
 
     def read(self) -> bytes:
-        if self.ended:
-            return b""
-        chunk, failure = b"", None
+        chunk, failure = None, None
         try:
-            chunk = next(self._chunks, b"")
+            chunk = next(self._chunks, None)
         except Exception as error:
             failure = http_failure(error, self._scope.host, in_body=True)
-        self._scope.check()
-        # A body without a length just ends when the ticker shuts it down.
-        failure = self._scope.late or failure
-        if failure is not None:
+        if failure is not None:  # raised here, it does not keep the other one
             raise failure
-        self._size += len(chunk)
+        self.ended = chunk is None
+        self._size += len(chunk or b"")
         if self._size > self.MAX_BYTES:
             size = self.MAX_BYTES // MIB
             raise ProviderError("protocol", f"the response is larger than {size} MB")
-        self.ended = not chunk
-        return chunk
+        return chunk or b""
 
     def _read_body(self) -> Iterator[bytes]:
-        """The content, as it arrives."""
+        """The content, as it arrives; b"" if nothing has, and it is not waited for."""
         body = self._body
-        if body is None:  # slow, but it works with every class and can be abandoned
-            yield from self._read_foreign(self._response)
-            return
         if body.chunked:
-            yield from dechunk(self._read_framed)
+            yield from dechunk(lambda: self._receive(body.fp.read1))
         else:
-            left = _NEVER if body.length is None else body.length
-            while left > 0:
-                data = body.fp.read1(min(65536, left))
-                if not data and left < _NEVER:
+            while body.length != 0 and not body.isclosed():
+                data = self._receive(body.read1)
+                if data == b"" and body.length is not None:
                     raise EOFError("the body is shorter than its Content-Length")
-                left = left - len(data) if data else 0
-                self.is_whole = left == 0
-                yield data
+                yield data or b""
         body.close()
 
-    def _read_foreign(self, response: Any) -> Iterator[bytes]:
-        """The content of a response of another class, read by a thread of its own."""
-        received: Any = deque()  # bytes, and at the end b"" or an exception
+    def _receive(self, read1: Callable[[int], bytes]) -> bytes | None:
+        """The bytes of the next read, b"" at the connection's end; None if nothing has
+        arrived, and it is not waited for."""
+        if not self._waits and not is_ready(self._body.fileno(), True):
+            return None
+        return read1(65536)
 
-        def pump() -> None:
-            try:
-                for piece in response.iter_content(1):
-                    received.append(piece)
-                    self._scope.wakeup.set()
-                received.append(b"")
-            except Exception as error:
-                received.append(error)
-            self._scope.wakeup.set()
+    def _read_foreign(self) -> Iterator[bytes]:
+        """The content of a response of another class, line by line.  That is slow, but
+        works with every class, and can be abandoned."""
+        content = self._response.iter_content(1)
 
-        spawn(pump)
-        while True:
-            self._scope.wait_for(received)
-            pieces: list[bytes] = []
-            while received and isinstance(received[0], bytes) and received[0]:
-                pieces.append(received.popleft())
-            if pieces:
-                yield b"".join(pieces)
-            elif isinstance(received[0], Exception):
-                raise received[0]
-            else:
-                return
+        def read_line() -> bytes:
+            line = bytearray()
+            for byte in content:
+                line += byte
+                if byte == b"\n":
+                    break
+            return bytes(line)
 
-    def _read_framed(self) -> bytes:
-        data: bytes = self._body.fp.read1(65536)
-        self.is_whole = data.endswith(b"\n0\r\n\r\n")  # else the end may yet be unread
-        return data
+        return iter(lambda: self._scope.call(read_line), b"")
 
     def read_rest(self, limit: int, seconds: float) -> bytes:
         """The part of the body that arrives within `limit` bytes and `seconds`."""
-        chunks, size = [], 0
+        data = bytearray()
         self._scope.arm("idle", seconds)
         try:
-            while size < limit and not self.ended:
-                chunks.append(self.read())
-                size += len(chunks[-1])
+            while len(data) < limit:
+                piece = self.read()
+                if not piece:
+                    break
+                data += piece
         except ProviderError:
             pass  # the part that arrived is enough
-        return b"".join(chunks)[:limit]
+        return bytes(data[:limit])
 
-    def drain(self, seconds: float = 0.3) -> None:
-        """Read to the body's end if it comes soon, so that the connection is kept."""
+    def drain(self, seconds: float) -> None:
+        """Read to the body's end if it comes within `seconds`, so that the connection
+        is kept; with 0, if it has arrived."""
+        self._waits = seconds > 0
         try:
-            if self._body is not None:  # otherwise nothing could end the read
-                self.read_rest(1, seconds)
+            if self._body is not None:  # otherwise a thread might stay behind
+                self.read_rest(1, seconds or 0.3)
         except Exception:
             pass  # a cancel, for example: the message is complete
 
-    def has_data(self) -> bool:
-        """Whether unread bytes wait in the socket."""
-        return self.twin is not None and is_ready(self.twin.fileno(), True)
-
     def close(self) -> None:
         """Keep the connection if the body's end was read, otherwise drop it."""
-        client, scope = self.client, self._scope
         if os.getpid() != self._pid:
             return  # in a child, it is still the parent's
-        if scope.exchange is self:
-            client.unwatch(scope)
-            scope.exchange = None
-        connection, twin = self.connection, self.twin
-        response, body = self._response, self._body
+        self._is_closed = True
+        connection, response, body = self.connection, self._response, self._body
+        # Whoever still holds this exchange must not keep the request in memory.
+        self.connection = self._response = self._body = None
+        self._chunks = iter(())
         is_read = self.ended and body is not None and body.isclosed()
         # What TLS has decrypted beyond the body would become the next turn's answer.
         pending = getattr(getattr(connection, "sock", None), "pending", int)
-        can_serve = is_read and self.status >= 200 and not pending()
-        # Whoever still holds this exchange must not keep the request in memory.
-        self.connection = self.twin = self._response = self._body = None
-        self._chunks = iter(())
-        if can_serve:
+        if is_read and self.status >= 200 and not pending():
             try:
-                connection.idle_since, connection.twin = time.monotonic(), twin.dup()
-                # From here on, a late cancel of this turn cannot shut down a connection
-                # that serves another one.
-                twin.close()
-                client.watch(connection)
+                self.client.keep(connection)
                 response.raw.release_conn()
                 return
             except Exception:
-                pass  # no descriptor, no thread, or a urllib3 with other internals
-        if twin is not None:
-            shut_down(twin)
-            twin.close()
-        if response is not None and body is None:
-            spawn(close_quietly, response)  # an abandoned thread may be reading it
-        elif response is not None:
+                pass  # no thread, or a urllib3 with other internals
+        if response is None:  # another thread may be sending
+            shut_down(connection)
+        elif body is None:  # an abandoned thread may be reading it
+            spawn(close_quietly, response)
+        else:
             close_quietly(response)
 
 
-def close_quietly(target: Any) -> None:
+def shut_down(connection: Any) -> None:
+    """End what another thread does with the socket of a connection."""
+    from socket import SHUT_RDWR, socket
+
+    sock: Any = getattr(connection, "sock", None)
     try:
-        target.close()
-    except Exception:  # closing a socket that was shut down fails in many ways
-        pass
+        # Not `sock.shutdown()`, with which TLS would send the rest in the clear.  TLS
+        # inside of TLS has a socket inside.
+        socket.shutdown(getattr(sock, "socket", sock), SHUT_RDWR)
+    except (OSError, TypeError):
+        pass  # it is not connected, or of another class
 
 
 def send(
@@ -2807,37 +2726,41 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    for _ in range(4):  # others may keep connections that have died, too
+    is_second = False
+    while True:
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
             return exchange
-        except Exception as error:
-            failure, has_died_idle = error, exchange.has_died_idle(error)
+        except BaseException as error:
             exchange.close()
-        if not has_died_idle:
-            break
-        client.drop_idle()  # one that died idle costs no attempt: open a new one
-    raise failure
+            if is_second or not exchange.has_died_idle(error):
+                raise
+        client.close()  # others have died, too, and now a new one is opened
+        is_second = True
 
 
-def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
-    """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read.
+_CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)")
+
+
+def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
+    """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read;
+    b"" where `read()` returns None.
 
     http.client returns one chunk per read, and a stream of small events has one chunk
     per event.  Raises ValueError for broken framing, after all content before it, and
     EOFError if the body ends early.
     """
     data, at = b"", 0  # what was read, and how far it is parsed
-    left = trailers = 0  # bytes left of the chunk, bytes of trailers
-    line_is = "size"  # what the next line is: "size" or "end" of a chunk, or "trailer"
+    left = 0  # bytes left of the chunk
+    before = b""  # what must precede the size: the end of the last chunk
+    is_last = False  # the chunk of size 0 has come, which only trailers follow
     content: list[bytes] = []
-    problem = ""
-    while not problem:
+    while True:
         if left:
             content.append(data[at : at + left])
             at, left = at + len(content[-1]), left - len(content[-1])
-        end = -1 if left else data.find(b"\n", at)
+        end = -1 if left else data.find(b"\n", at + len(before))
         if end < 0:
             if content:
                 yield b"".join(content)
@@ -2845,35 +2768,25 @@ def dechunk(read: Callable[[], bytes], max_line: int = 4096) -> Iterator[bytes]:
             if not left and len(data) - at > max_line:
                 raise ValueError("the line with a chunk's size is too long")
             more = read()
+            while more is None:
+                yield b""
+                more = read()
             if not more:
                 raise EOFError("the body ended before its last chunk")
             data, at = data[at:] + more, 0
             continue
         line, at = data[at : end + 1], end + 1
-        if line_is == "size":
-            left = _chunk_size(line)
-            line_is = "end" if left else "trailer"
-            problem = "a chunk has no valid size" if left < 0 else ""
-        elif line_is == "end":
-            line_is = "size"
-            problem = "" if line == b"\r\n" else "a chunk is longer than its size"
-        elif line.strip():
-            trailers += len(line)
-            problem = "" if trailers < MAX_ERROR_BODY else "the trailers are too long"
-        else:
-            break
+        if is_last and line.strip():
+            continue
+        size = _CHUNK_SIZE.match(line, len(before))
+        if is_last or size is None or not line.startswith(before):
+            break  # the end, or broken framing
+        left = int(size[1], 16)
+        before, is_last = b"\r\n" if left else b"", not left
     if content:
         yield b"".join(content)
-    if problem:
-        raise ValueError(problem)
-
-
-def _chunk_size(line: bytes) -> int:
-    """The size of a chunk, -1 if the line has none."""
-    digits = line.split(b";")[0].strip()
-    # int() alone would take -5, 0x10 and 1_0.
-    is_hex = digits and not digits.strip(b"0123456789abcdefABCDEF")
-    return int(digits, 16) if is_hex and len(digits) <= 16 else -1
+    if not is_last:
+        raise ValueError("a chunk has no valid size, or is longer than it")
 
 
 # --- certificates, proxies, faults
@@ -2888,8 +2801,8 @@ def routes() -> list[str]:
     values stay out of messages."""
     upper = ("HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY")
     names = [form for name in upper for form in (name, name.lower())]
-    ca = [name for name in _CA_VARIABLES if os.environ.get(name)]
-    return [name for name in names if os.environ.get(name)] + ca[:1]
+    ca = list(filter(os.environ.get, _CA_VARIABLES))[:1]
+    return [*filter(os.environ.get, names), *ca]
 
 
 def ca_file(url: str) -> str:
@@ -2897,41 +2810,37 @@ def ca_file(url: str) -> str:
 
     Raises ProviderError (`config`) for a file that cannot be read.
     """
-    names = [name for name in _CA_VARIABLES if os.environ.get(name)]
-    if not names or not url.startswith("https:"):
+    name = next(filter(os.environ.get, _CA_VARIABLES), "")
+    if not name or not url.startswith("https:"):
         return ""
-    path = os.environ[names[0]]
+    path = os.environ[name]
     if not os.access(path, os.R_OK):
-        text = f"{names[0]} names a CA certificate file that cannot be read"
+        text = f"{name} names a CA certificate file that cannot be read"
         raise ProviderError("config", text, advice="ca_file")
     return path
 
 
 def proxy_of(url: str) -> str:
-    """The proxy on the way to `url`, "" if there is none.  Raises ValueError."""
+    """The proxy on the way to `url`, "" if there is none.
+
+    Raises ProviderError (`config`) if the proxy's own URL is not valid: requests and
+    urllib3 report that in many ways, and some show the password.
+    """
     if url.startswith("http:"):
         return ""  # it only leads to this machine, and a proxy would see the key
-    utils = import_requests().utils
-    return str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
-
-
-def proxy_failure(url: str) -> ProviderError | None:
-    """The error for a proxy on the way to `url` if its own URL is not valid, or None.
-
-    requests and urllib3 report that in many ways, and some show the password.
-    """
     from urllib.parse import urlsplit
 
+    utils = import_requests().utils
     try:
-        proxy = proxy_of(url)
-        proxy = proxy if not proxy or "//" in proxy else "http://" + proxy
-        parts = urlsplit(proxy)
-        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", proxy)
+        proxy = str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
+        address = proxy if not proxy or "//" in proxy else "http://" + proxy
+        parts = urlsplit(address)
+        is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", address)
         if not proxy or (is_valid and parts.hostname and parts.port != 0):
-            return None
+            return proxy
     except ValueError:
         pass
-    return ProviderError("config", _BAD_URL, advice="proxy")
+    raise ProviderError("config", _BAD_URL, advice="proxy")
 
 
 def library_versions() -> dict[str, str | None]:
@@ -2957,21 +2866,16 @@ def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
 
 
 def forget(error: BaseException) -> None:
-    """Clear the frames that `error` passed through.
+    """Drop the frames that `error` passed through.
 
     The error and its frames form cycles, which would keep the request and the answer
     until the next garbage collection, and those are rare.
     """
     for cause in _causes(error, in_context=False):
-        trace, cause.__traceback__ = cause.__traceback__, None
-        while trace is not None:
-            try:
-                trace.tb_frame.clear()
-            except RuntimeError:
-                pass  # this one still runs
-            trace = trace.tb_next
+        cause.__traceback__ = None
 
 
+_INVALID_URL = "InvalidSchema InvalidURL LocationParseError UnicodeError"
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
 _BAD_URL = "the proxy URL is not valid"  # base_url was checked before
 _SOCKS = "requests cannot use the SOCKS proxy: {reason}"
@@ -2980,14 +2884,12 @@ _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 _LOST = "the connection to {host} failed: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
 # their classes (so that none has to be imported) and a text in them: code, message,
-# advice.  The first row that matches any cause wins.  The top row is only for bodies,
-# which end where TLS ends.
+# advice.  The first row that matches any cause wins.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
-    ("SSLEOFError", "", "stream_cut", "the connection ended inside the body", ""),
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
     ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
-    ("InvalidSchema InvalidURL LocationParseError", "", "config", _BAD_URL, "proxy"),
+    (_INVALID_URL, "", "config", _BAD_URL, "proxy"),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
@@ -2998,7 +2900,6 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
     ("OSError HTTPError", "", "network", _LOST, ""),
-    ("UnicodeError", "", "config", _BAD_URL, "proxy"),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 
@@ -3010,7 +2911,7 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
         return error
     causes = _causes(error, in_context=not in_body)
     systems = [c for c in causes if isinstance(c, OSError) and c.errno]
-    for names, needle, code, text, advice in _FAULTS if in_body else _FAULTS[1:]:
+    for names, needle, code, text, advice in _FAULTS:
         for cause in reversed(causes):
             kinds = [kind.__name__ for kind in type(cause).__mro__]
             if not set(kinds).intersection(names.split()) or needle not in str(cause):
@@ -3072,8 +2973,8 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     except ValueError as error:
         payload, problem = None, f"is not JSON: {error}"
     if sse.event == "ping":
-        payload = {**(payload if isinstance(payload, dict) else {}), "type": "ping"}
-    elif not isinstance(payload, dict):
+        return {**(payload if isinstance(payload, dict) else {}), "type": "ping"}
+    if not isinstance(payload, dict):
         if is_last or sse.bare or sse.data.strip() in ("", "[DONE]"):
             return None
         if sse.event == "error":
@@ -3090,16 +2991,15 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     return payload
 
 
-def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderError:
+def refusal(exchange: Exchange, body: bytes, wanted: str) -> ProviderError:
     """The error for an answer that is not `wanted`, such as "an event stream"."""
     text = body.decode("utf-8-sig", "replace").strip()
     if encoding_of(exchange):
         text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
-    payload = parsed(text)
-    if payload is None:  # the error may be framed as an event
-        data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
-        payloads = (parsed(event.data) for event in SSEDecoder().feed(data))
-        payload = next(filter(is_error_payload, payloads), None)
+    # The error may be framed as an event.
+    data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
+    payloads = [parsed(text), *(parsed(sse.data) for sse in SSEDecoder().feed(data))]
+    payload = next(filter(is_error_payload, payloads), payloads[0])
     if payload is None:  # or the answer is the page of a proxy or web server
         text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text[:8192])
         text = re.sub(r"<[^<>]*>", " ", text)
@@ -3113,8 +3013,6 @@ def refusal(exchange: Exchange, body: bytes, url: str, wanted: str) -> ProviderE
         where = printable(exchange.header("Location") or "nowhere", 200)
         error.message += f"; a redirect to {where}, which is not followed"
         error.advice = "redirect"
-    elif error.code == "not_found":
-        error.message = f"HTTP 404 from {url}: {printable(text, 200)}"
     after = retry_after(exchange.header("Retry-After"), exchange.arrived)
     if after is not None:
         error.details["retry_after"] = after
@@ -3141,244 +3039,246 @@ def retry_after(value: str, now: float, longest: float = 1e9) -> float | None:
     return round(min(max(seconds, 0.0), longest), 3)
 
 
-# --- capture: a file for each turn
+# --- hints
 
-# What a turn needs from outside: a capture records it, and a replay replaces it.
-# `load()` returns the Settings, `post(url, body, values)` an open Exchange, and
-# `read_image(path)` the source of an image or {"problem": why it cannot be read};
-# `now()` and `sleep(seconds)` are the clock.  `routes` names the environment variables
-# that change the way to the host, and `command` is what starts this program, for hints.
-World = namedtuple("World", "load post read_image now sleep routes command")
+
+def explain(
+    error: ProviderError, values: JSON, url: str, model: str, words: Any
+) -> JSON:
+    """Fill in the hint of `error`, and return it as an object for events.
+
+    `url` and `model` are those of the request, and `words` those for the braces that
+    depend on this process.  No key gets into a hint.
+    """
+    host = host_of(url) if url else ""
+    if error.code == "auth" and host not in HOSTS and not error.advice:
+        error.advice = "auth_elsewhere"
+    region = HOSTS.get(host, values["region"])
+    other = "cn" if region == "global" else "global"
+    key = key_kind(values["api_key"])
+    model = canonical_model(model or values["model"])
+    facts = model_facts(model)
+    braces = {**words, "host": host, "url": url, "base": REGIONS[values["region"]]}
+    braces.update(region=region, other_region=other, other_host=host_of(REGIONS[other]))
+    braces.update(key_kind=key.name, wallet=key.wallet, other_key_kind=key.other_kind)
+    braces.update(model=model, context=facts.context_window if facts else "available")
+    braces["models"] = " or ".join(name for name in CURRENT_MODELS if name != model)
+    error.explain(braces)
+    return error.to_dict()
+
+
+def raise_problem(settings: Settings) -> None:
+    """Raise what is wrong with the settings of a turn, if anything is."""
+    if settings.problems:
+        raise settings.problems[0][1]
+    if not settings.values["api_key"]:
+        raise no_key(settings)
+
+
+def no_key(settings: Settings) -> ProviderError:
+    """The error of a turn when no key is set."""
+    names = ", ".join(unknown_settings(settings.file))
+    if names:
+        text = f"No API key, and {settings.path} has unknown settings: {names}."
+        return ProviderError("config", text, ADVICE["misspelt"])
+    return ProviderError("config", "No API key.", ADVICE["no_key"])
+
+
+# --- capture: a file for each turn
 
 
 class Capture:
-    """One turn's file of JSON lines, without keys, that only its owner can read.
+    """What happened in one turn, for a file that only its owner can read.
 
-    The first row, `head`, holds the request and the settings.  A row for each attempt
-    follows, and one for the turn's last event.  They are written when the turn is over;
-    if that fails, a line is logged and the turn is unharmed.
+    The file is one line with a JSON object without keys: `fields` and what `_save()`
+    adds.  It is written when the turn is over, if the settings ask for it.  If that
+    fails, a line is logged and the turn is unharmed.
     """
 
-    VERSION = 3
+    VERSION = 4
     MAX_FILE = 32 * MIB  # a larger file is too large for a bug report
-    PRIVATE = ("api_key", "api_key_file", "capture_dir")  # settings left out
+    # Settings that are private, or that a replay must not use.
+    LEFT_OUT = ("api_key", "api_key_file", "capture_dir", "log_level")
     # Headers that a replay needs or a bug report should have; none is a credential.
     HEADERS = (
         *("Content-Type", "Content-Encoding", "Location", "Retry-After"),
         *("Date", "Server", "Via", *REQUEST_ID_HEADERS),
     )
 
-    def __init__(self, values: JSON, request: Any, world: World) -> None:
-        now = time.time_ns() // 1000
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**6))
-        # No two live threads have the same number.
-        thread = threading.get_ident()
-        name = f"{stamp}.{now % 10**6:06d}Z-{os.getpid()}-{thread}.jsonl"
-        self.path = os.path.join(values["capture_dir"], name)
-        self._level = values["log_level"]
+    def __init__(self, values: JSON, request: Any, words: JSON) -> None:
+        self._values, self._folder = values, values["capture_dir"]
         self._began = time.monotonic()
-        self._size = 0  # bytes read so far
+        self.size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
-        self.head: JSON = {
-            "t": 0,
-            "kind": "turn",
-            "capture": self.VERSION,
-            "plugin": __version__,
-            "python": sys.version.split()[0],
-            "system": sys.platform,
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "key": key_kind(values["api_key"]).prefix,
-            "environment": world.routes,
-            "command": world.command,
-            "settings": {k: v for k, v in values.items() if k not in self.PRIVATE},
+        self.fields: JSON = {
+            "words": words,
             "request": request,
             "images": {},  # what `read_image()` returned, by path
+            "sent": None,  # the URL and the body
+            "attempts": [],
+            "event": None,  # the last one, if the turn was not abandoned before it
         }
-        self._rows = [self.head]
-
-    def _seconds(self) -> float:
-        return round(time.monotonic() - self._began, 6)
 
     def note(self, data: bytes) -> None:
-        """Keep what was just read, for the row of the attempt."""
-        if self._size <= self.MAX_FILE:  # more is not written
-            self._size += len(data)
-            self._reads.append((self._seconds(), data))
+        """Keep what was just read, unless the file would become too large."""
+        self.size += len(data)
+        if self._folder and self.size <= self.MAX_FILE:
+            self._reads.append((time.monotonic() - self._began, data))
 
-    def add_attempt(self, exchange: Exchange | None, failure: JSON) -> None:
+    def add_attempt(self, exchange: Any, failure: list[Any]) -> None:
         """Add an attempt that is over; `exchange` is None if there was no answer."""
-        row: JSON = {"t": self._seconds(), "kind": "attempt"}
-        row.update(status=0, arrived=0, headers={}, failure=failure)
+        if not self._folder:
+            return
+        row: JSON = {"status": 0, "arrived": 0, "headers": {}}
         if exchange is not None:
-            headers = {name: exchange.header(name) for name in self.HEADERS}
-            row["headers"] = {name: value for name, value in headers.items() if value}
-            row.update(status=exchange.status, arrived=exchange.arrived)
-        whole = b"".join(data for _, data in self._reads)
-        # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
-        row["data"] = whole.decode("utf-8", "surrogateescape")
+            row = {"status": exchange.status, "arrived": exchange.arrived}
+            row["headers"] = {name: exchange.header(name) for name in self.HEADERS}
         row["reads"] = [(moment, len(data)) for moment, data in self._reads]
-        self._rows.append(row)
+        # Bytes that are not UTF-8 become lone surrogates, which JSON can escape.
+        data = b"".join(data for _, data in self._reads)
+        row["data"] = data.decode("utf-8", "surrogateescape")
+        row.update(failure=failure, ended=time.monotonic() - self._began)
+        self.fields["attempts"].append(row)
         self._reads = []
 
-    def write(self, event: JSON, max_seconds: float = 3.0) -> None:
-        """Write the rows, and one for `event` if it ended the turn; never raises.
-
-        A thread does it: a disk may hang, and the turn does not wait for long.
-        """
-        if event.get("type") in TERMINAL:
-            row = {"t": self._seconds(), "kind": "end", "event": event}
-            self._rows.append({**row, "libraries": library_versions()})
-        ended = threading.Event()
-        problems = ["the disk hangs"]
-
-        def work() -> None:
-            try:
-                self._save()
-                problems.clear()
-            except Exception as error:
-                reason = getattr(error, "strerror", None) or type(error).__name__
-                problems[:] = [reason]
-            ended.set()
-
+    def write(self) -> None:
+        """Write the file, and wait for it 3 seconds at most, since a disk may hang."""
+        scope = Scope()  # not the turn's: a turn that was cancelled is captured, too
+        scope.arm("files", 3.0)
         try:
-            spawn(work)
-            ended.wait(max_seconds)
-        except ProviderError as error:
-            problems = [error.message]
-        for problem in problems:
-            text = f"{self.path}: this turn is not captured: {problem}"
-            log(text, "warning", self._level)
+            if self._folder:
+                scope.call(self._save)
+        except Exception as error:
+            reason = getattr(error, "strerror", "") or error
+            text = f"{self._folder}: this turn is not captured: {reason}"
+            log(text, "warning", self._values["log_level"])
 
     def _save(self) -> None:
         """Write the file under another name first, so that it is never half-written."""
-        data = b"".join(self._line(row) for row in self._rows)
-        if len(data) > self.MAX_FILE:
-            self.head["full"] = True
-            if "event" in self._rows[-1]:
-                self._rows[-1]["event"] = self._without_large(self._rows[-1]["event"])
-            data = b"".join(self._line(self._without_large(row)) for row in self._rows)
-        os.makedirs(os.path.dirname(self.path) or ".", 0o700, exist_ok=True)
-        self._make_room(os.path.dirname(self.path) or ".")
-        # O_EXCL: never write to a file, or through a link, that exists already.
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-        part = self.path + ".part"
-        fd = os.open(part, flags, 0o600)
+        from datetime import datetime, timezone
+        from tempfile import mkstemp
+
+        at = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+        fields = {"capture": self.VERSION, "at": at, "plugin": __version__}
+        fields.update(python=sys.version.split()[0], system=sys.platform)
+        fields.update(libraries=library_versions(), **self.fields)
+        fields["key"] = key_kind(self._values["api_key"]).prefix
+        left_out, values = self.LEFT_OUT, self._values
+        fields["settings"] = {k: v for k, v in values.items() if k not in left_out}
+        # Masked as a whole: the reads of the network may cut a key.
+        fields = SECRETS.value(fields)
+        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
+        data = text.encode("utf-8", "backslashreplace")
+        if max(len(data), self.size) > self.MAX_FILE:
+            raise ValueError(f"it is larger than {self.MAX_FILE // MIB} MiB")
+        os.makedirs(self._folder, 0o700, exist_ok=True)
+        self._make_room()
+        # No two captures that a process has at the same time have the same id().
+        name = f"{at}-{os.getpid()}-{id(self)}.jsonl"
+        # It creates a new file that only its owner can read, never through a link.
+        fd, part = mkstemp(".part", name, self._folder)
         try:
-            written = 0
-            while written < len(data):
-                written += os.write(fd, data[written:])
-            os.rename(part, self.path)
+            with open(fd, "wb") as file:
+                file.write(data)
+            os.replace(part, os.path.join(self._folder, name))
         except OSError:
             os.unlink(part)
             raise
-        finally:
-            os.close(fd)
 
-    @staticmethod
-    def _line(row: JSON) -> bytes:
-        """A row of a capture, masked, as UTF-8."""
-        text = json.dumps(SECRETS.value(row), ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "backslashreplace") + b"\n"
-
-    @staticmethod
-    def _without_large(fields: JSON, limit: int = 64 * 1024) -> JSON:
-        """`fields` without those that are larger than `limit` as JSON."""
-        return {k: v for k, v in fields.items() if len(dump_json(v)) < limit}
-
-    def _make_room(
-        self, folder: str, max_count: int = 500, max_size: int = 512 * MIB
-    ) -> None:
-        """Remove the oldest captures in `folder` until one more fits."""
+    def _make_room(self, count: int = 499, room: int = 480 * MIB) -> None:
+        """Keep the newest `count` captures of `room` bytes together; remove the rest."""
         from contextlib import suppress
 
-        pattern = r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9]+-[0-9]+\.jsonl(\.part)?$"
-        sizes: dict[str, int] = {}
-        for entry in os.scandir(folder):
-            if re.match(pattern, entry.name) and entry.is_file(follow_symlinks=False):
-                # Another process may remove it at the same time.
-                with suppress(FileNotFoundError):
-                    sizes[entry.path] = entry.stat(follow_symlinks=False).st_size
-        total = sum(sizes.values())
-        for path in sorted(sizes):  # the names begin with the time
-            if len(sizes) < max_count and total <= max_size - self.MAX_FILE:
-                return
-            total -= sizes.pop(path)
-            with suppress(OSError):  # as above, or another user owns it
-                os.unlink(path)
+        pattern = r"\d{8}T\d{6}\.\d{6}Z-\d+-\d+\.jsonl(\w+\.part)?"
+        files = (e for e in os.scandir(self._folder) if re.fullmatch(pattern, e.name))
+        # The names begin with the time.
+        for file in sorted(files, key=lambda file: file.name, reverse=True):
+            # Another process may remove it meanwhile, or another user own it.
+            with suppress(OSError):
+                if file.is_file(follow_symlinks=False):
+                    count -= 1
+                    room -= file.stat().st_size
+                    if count < 0 or room < 0:
+                        os.unlink(file.path)
 
 
 # --- a turn
 
+# What a turn needs from outside; in a replay, a Recording takes its place.  `load()`
+# returns the Settings, `post(url, key, body, values)` an open Exchange, and
+# `read_image(path)` the source of an image; `now()` and `sleep(seconds)` are the clock;
+# `words` are for the hints.
+World = namedtuple("World", "load post read_image now sleep words")
+
 
 class Turn:
-    """One TurnRequest: its attempts, and the events they yield."""
+    """One TurnRequest: its attempts, and the events they yield.
 
-    def __init__(self, request: Any, scope: Scope, world: World) -> None:
+    From top to bottom: `_prepare()` builds the request, `_attempt()` sends it, as often
+    as `_retry()` allows, `_stream()` reads the answer, `_translate()` makes events of
+    it, and `_end()` the last one.
+    """
+
+    def __init__(self, request: Any, scope: Scope, world: Any) -> None:
         self._request, self._scope, self._world = request, scope, world
         self._values = default_values()
+        self._capture = Capture(self._values, request, world.words)
         self._url = ""
         self._asked = ""  # the model that the request asks for
-        self._capture: Capture | None = None
-        self._translator = EventTranslator()
         self._ready: Batch = []  # the events of the next batch
-        self._last: JSON = {}  # the last event that was yielded
-        self._failure: ProviderError | None = None
         self._attempts = 0
-        self._facts: JSON = {}  # about the attempt, for the log
-        self._exchange: Exchange | None = None
-        self._first_event: float | None = None
-        self._request_id: str | None = None
         self._last_heartbeat = -_NEVER
+        # Of the attempt under way, or of the last one:
+        self._translator = EventTranslator()
+        self._exchange: Any = None
+        self._request_id: str | None = None
+        self._first_ms: int | None = None  # when the first event came, see _ms()
+
+    def _ms(self) -> int:
+        """The milliseconds since the turn was accepted."""
+        return int((self._world.now() - self._scope.accepted) * 1000)
 
     def batches(self) -> Generator[Batch, None, None]:
         """Yield the events in lists, one list for each read of the network."""
         try:
-            try:
-                yield from self._serve()
-            except Cancelled as error:
-                forget(error)
-                self._translator.stop_reason = CANCELLED
-            except ProviderError as error:
-                forget(error)
-                self._failure = error
-            except Exception as error:
-                self._failure = internal_error(error)
-                forget(error)
-            self._ready.extend(self._translator.close())
-            self._ready.append(self._end())
-            yield self._take_ready()
-            if self._exchange is not None:
-                self._exchange.drain()
-        except Cancelled:
-            pass  # the turn has ended already
+            yield from self._run()
         finally:
             if self._exchange is not None:
                 self._exchange.close()
-            if self._capture is not None:
-                self._capture.write(self._last)
+            self._capture.write()
+
+    def _run(self) -> Iterator[Batch]:
+        """The turn from its request to its last event."""
+        failure: ProviderError | None = None
+        try:
+            body = self._prepare()
+            retry = {"delay": 0}  # the first attempt follows at once
+            while retry:
+                if self._ready:
+                    yield self._take_ready()
+                self._world.sleep(retry["delay"])
+                retry = yield from self._attempt(body)
+        except Cancelled as error:
+            forget(error)
+            self._translator.stop_reason = CANCELLED
+        except ProviderError as error:
+            forget(error)
+            failure = error
+        except Exception as error:
+            failure = internal_error(error)
+            forget(error)
+        self._ready.extend(self._translator.close())
+        self._ready.append(self._end(failure))
+        batch = self._take_ready()
+        self._capture.fields["event"] = batch[-1]
+        yield batch
+        if self._exchange is not None:
+            self._exchange.drain(0.3)
 
     def _take_ready(self) -> Batch:
         """Take the events that are ready, made safe to send."""
         batch, self._ready = [outgoing(event) for event in self._ready], []
-        self._last = batch[-1]
         return batch
-
-    def _serve(self) -> Iterator[Batch]:
-        """Yield the events until an attempt succeeds; raise the error of the turn."""
-        data = self._prepare()
-        if self._ready:
-            yield self._take_ready()
-        while True:
-            self._attempts += 1
-            try:
-                yield from self._attempt(data)
-                return
-            except ProviderError as error:
-                forget(error)
-                retry = self._retry(error)
-            self._ready.append(retry)
-            yield self._take_ready()
-            self._world.sleep(retry["delay"])
 
     def _prepare(self) -> bytes:
         """Return the body of the request; add warnings about it to the ready events."""
@@ -3386,20 +3286,15 @@ class Turn:
         settings = self._world.load()
         self._values = values = settings.values
         base = base_url_of(values)
-        self._url = base + MESSAGES_PATH
-        self._scope.host = host_of(base)
+        self._url, self._scope.host = base + MESSAGES_PATH, host_of(base)
         self._scope.start(values["turn_timeout"])
         self._deadline = self._world.now() + values["turn_timeout"]
-        if settings.problems:
-            raise settings.problems[0][1]
-        if not values["api_key"]:
-            raise no_key(settings)
-        if values["capture_dir"]:
-            self._capture = Capture(values, self._request, self._world)
+        raise_problem(settings)
+        self._capture = Capture(values, self._request, self._world.words)
         names = ("model", "max_tokens_default", "effort")
         model, tokens, effort = (values[name] for name in names)
-        request = self._request
-        body, warnings = build_request(request, model, tokens, effort, self._image)
+        request, read_image = self._request, self._read_image
+        body, warnings = build_request(request, model, tokens, effort, read_image)
         self._ready.extend(warnings)
         try:
             data = dump_json(body).encode("ascii")
@@ -3410,34 +3305,38 @@ class Turn:
             raise ProviderError("invalid_request", text)
         asked = body["model"] if isinstance(body["model"], str) else model
         self._asked = printable(asked, 200)
-        if self._capture is not None:
-            self._capture.head["sent"] = {"url": self._url, "body": body}
+        if values["capture_dir"]:
+            self._capture.fields["sent"] = {"url": self._url, "body": body}
         return data
 
-    def _image(self, path: str) -> JSON:
+    def _read_image(self, path: str) -> JSON:
         if not self._values["allow_image_paths"]:
             raise ValueError("allow_image_paths is off")
-        source = self._world.read_image(path)
-        if self._capture is not None:
-            self._capture.head["images"][path] = source
+        self._scope.arm("files", FILE_SECONDS)
+        try:
+            source: JSON = self._world.read_image(path)
+        except (ValueError, ProviderError) as error:  # the latter if the disk hangs
+            source = {"problem": str(error)}
+        if self._values["capture_dir"]:  # otherwise, it would only take memory
+            self._capture.fields["images"][path] = source
         if "problem" in source:
             raise ValueError(source["problem"])
-        return dict(source)
+        return source
 
     # Attempts
 
-    def _attempt(self, data: bytes) -> Iterator[Batch]:
-        """Send the request, and yield events until its message is complete."""
+    def _attempt(self, body: bytes) -> Generator[Batch, None, JSON]:
+        """Send the request, and yield events until its message is complete.
+
+        Returns the `retry` event if another attempt follows, or raises the error.
+        """
+        self._attempts += 1
         self._translator = EventTranslator(self._asked)
-        self._request_id = self._first_event = self._exchange = None
-        self._began = self._world.now()
-        self._facts = {"bytes": 0, "events": 0}
+        self._exchange = self._request_id = self._first_ms = None
+        post, key, values = self._world.post, self._values["api_key"], self._values
+        began, size = self._ms(), self._capture.size
         try:
-            exchange = self._world.post(self._url, data, self._values)
-            self._exchange = exchange
-            status, is_new = exchange.status, not exchange.is_kept
-            self._facts.update(status=status, new_connection=is_new)
-            self._facts["headers_ms"] = self._ms_since(self._began)
+            self._exchange = exchange = post(self._url, key, body, values)
             request_id = exchange.header(*REQUEST_ID_HEADERS)
             self._request_id = printable(request_id, 200) or None
             try:
@@ -3447,28 +3346,32 @@ class Turn:
                     raise
             self._ready.extend(self._translator.conclude())
             # The host's next turn may come at once and should find the connection free.
-            if exchange.is_whole or exchange.has_data():
-                exchange.drain()
+            exchange.drain(0)
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
-            self._end_attempt(error)
-            raise
-        self._end_attempt(None)
+            self._end_attempt(began, size, error)
+            if not isinstance(error, ProviderError):
+                raise
+            forget(error)
+            self._ready.append(self._retry(error))
+            return self._ready[-1]
+        self._end_attempt(began, size, None)
+        return {}
 
-    def _stream(self, exchange: Exchange) -> Iterator[Batch]:
+    def _stream(self, exchange: Any) -> Iterator[Batch]:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
         if exchange.status != 200 or encoding_of(exchange):
             # 10 seconds: the text of an error is not worth a longer wait.
             seconds = min(10.0, self._values["idle_timeout"])
             body = exchange.read_rest(MAX_ERROR_BODY, seconds)
-            self._note(body)
-            raise refusal(exchange, body, self._url, "an event stream")
+            self._capture.note(body)
+            raise refusal(exchange, body, "an event stream")
         opening = b""  # quoted by the error of an answer that is not a stream
         while True:
             chunk = exchange.read()
-            self._note(chunk)
+            self._capture.note(chunk)
             opening += chunk if len(opening) < 8192 else b""
             payloads: Batch = []
             try:
@@ -3487,28 +3390,20 @@ class Turn:
         kind = exchange.header("Content-Type").lower() or "event-stream"
         # A stream begins with a field, a comment or a byte order mark.
         is_stream = "event-stream" in kind and opening.lstrip()[:1] in b":deir\xef"
-        if self._first_event is None and not is_stream:
-            raise refusal(exchange, opening, self._url, "an event stream")
+        if self._first_ms is None and not is_stream:
+            raise refusal(exchange, opening, "an event stream")
         has_reason = translator.stop_reason is not None
         place = "inside a block" if has_reason else "before its stop reason"
         raise ProviderError("stream_cut", f"the answer ended {place}")
 
-    def _note(self, data: bytes) -> None:
-        self._facts["bytes"] += len(data)
-        if self._capture is not None:
-            self._capture.note(data)
-
     def _translate(self, payloads: Batch) -> None:
         """Add the events of one read to the ready ones, and limit the next read."""
-        translator, facts, is_news = self._translator, self._facts, False
+        translator, is_news = self._translator, False
         for payload in payloads if len(payloads) == 1 else merge_deltas(payloads):
-            facts["last_event"] = payload["type"]
-            facts["events"] += 1
             if payload["type"] != "ping" and not translator.complete:
                 is_news = True
-                if self._first_event is None:
-                    self._first_event = self._world.now()
-                    facts["first_event_ms"] = self._ms_since(self._began)
+                if self._first_ms is None:
+                    self._first_ms = self._ms()
             for event in translator.translate(payload):
                 if event["type"] == HEARTBEAT:
                     now = self._world.now()
@@ -3523,33 +3418,24 @@ class Turn:
             longest = 5.0 if translator.complete else _NEVER
             self._scope.arm("idle", min(self._values["idle_timeout"], longest))
 
-    def _ms_since(self, moment: float) -> int:
-        return int((self._world.now() - moment) * 1000)
-
-    def _end_attempt(self, error: BaseException | None) -> None:
+    def _end_attempt(self, began: int, size: int, error: BaseException | None) -> None:
         """Record in capture and log how the attempt ended; close it if it failed."""
-        exchange = self._exchange
-        failure: JSON = {}
-        if error is not None:
-            was_cancelled = isinstance(error, (Cancelled, GeneratorExit))
-            code = CANCELLED if was_cancelled else "internal"
-            failure = {"code": getattr(error, "code", code)}
-            for name in ("message", "hint", "retryable", "advice", "cause"):
-                failure[name] = getattr(error, name, "")
-        if self._capture is not None:
-            self._capture.add_attempt(exchange, failure)
-        # The messages of these errors quote no content.
-        codes = ("network", "timeout", "stream_cut", "empty_response", "config")
-        cause = failure["message"] if failure.get("code") in codes else None
-        last_event = printable(self._facts.pop("last_event", ""), 40) or None
-        self._log(
-            "attempt",
-            outcome=failure.get("code") or self._translator.stop_reason,
-            **self._facts,
-            last_event=last_event,
-            end_ms=self._ms_since(self._began),
-            cause=failure.get("cause") or cause,
-        )
+        exchange, failure = self._exchange, []
+        facts: JSON = {"outcome": self._translator.stop_reason}
+        if isinstance(error, ProviderError):
+            self._explained(error)
+            facts["outcome"], facts["cause"] = error.code, error.cause or None
+            failure = [error.code, error.message, error.hint, error.retryable]
+            # The messages of these errors quote no content.
+            if error.code in ("network", "timeout", "stream_cut", "empty_response"):
+                facts["cause"] = error.cause or error.message
+        elif error is not None:
+            facts["outcome"], failure = CANCELLED, [CANCELLED]
+        if exchange is not None:
+            facts.update(status=exchange.status, new_connection=not exchange.is_kept)
+        facts.update(bytes=self._capture.size - size, ms=self._ms() - began)
+        self._log("attempt", facts)
+        self._capture.add_attempt(exchange, failure)
         if error is not None and exchange is not None:
             exchange.close()
             self._exchange = None
@@ -3573,82 +3459,51 @@ class Turn:
 
     # The end
 
-    def _end(self) -> JSON:
+    def _end(self, failure: ProviderError | None) -> JSON:
         """The last event, `turn_end` or `error`, which is also logged."""
-        translator, first = self._translator, self._first_event
-        accepted, message = self._scope.accepted, translator.message()
+        translator, message = self._translator, self._translator.message()
         usage: JSON = {"usage": dict(translator.usage) or None}
         cost = cost_usd(translator.model, translator.usage)
         if cost is not None and translator.is_charged:
             usage["cost_usd"] = cost
-        first_ms = None if first is None else int((first - accepted) * 1000)
-        timing = {"first_event_ms": first_ms, "total_ms": self._ms_since(accepted)}
-        timing["attempts"] = self._attempts
-        if self._failure is None:
+        error: JSON = {}
+        if failure is None:
             ids = {"model": translator.model, "message_id": translator.message_id}
             event: JSON = {"type": TURN_END, "stop_reason": translator.stop_reason}
             event.update(message=message, **ids, **usage, request_id=self._request_id)
         else:
-            event = {"type": ERROR, "error": self._explained(self._failure)}
-            event.update(model=translator.model or self._asked or None, **usage)
+            error = self._explained(failure)
+            model = translator.model or self._asked or None
+            event = {"type": ERROR, "error": error, "model": model, **usage}
             event["partial"] = message
-        event["timing"] = timing
-        error = event.get("error") or {}
-        fields = {**translator.usage, **event, **error, **timing}
+        timing = {"first_event_ms": self._first_ms, "total_ms": self._ms()}
+        event["timing"] = {**timing, "attempts": self._attempts}
         names = "http_status provider_code model first_event_ms total_ms attempts "
         names += "input_tokens cache_read_input_tokens output_tokens cost_usd "
         names += "request_id"
-        self._log(
-            "turn",
-            outcome=error.get("code") or event.get("stop_reason"),
-            **{name: fields.get(name) for name in names.split()},
-            capture=self._capture and self._capture.path,
-        )
+        outcome = error.get("code") or event.get("stop_reason")
+        facts = {**translator.usage, **event, **error, **event["timing"]}
+        known = {name: facts.get(name) for name in names.split()}
+        self._log("turn", {"outcome": outcome, **known})
         return event
 
     def _explained(self, error: ProviderError) -> JSON:
         """`error` as an object for events, with a hint for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
-        is_ours = not self._url or host_of(self._url) in HOSTS
-        if error.code == "auth" and not is_ours and not error.advice:
-            error.advice = "auth_elsewhere"
-        world = self._world
-        facts = (self._values, self._url, self._asked, world.routes, world.command)
-        error.explain(hint_facts(*facts))
-        return error.to_dict()
+        words = self._world.words
+        return explain(error, self._values, self._url, self._asked, words)
 
-    def _log(self, what: str, **facts: Any) -> None:
+    def _log(self, what: str, facts: JSON) -> None:
         if self._values["log_level"] == "info":
-            name = self._request.get("id") if isinstance(self._request, dict) else None
+            name = id_of(self._request)
             name = None if name is None else printable(str(name), 80)
             log(f"{what} {key_values({'id': name, **facts})}", "info", "info")
 
 
-def hint_facts(values: JSON, url: str, model: str, used: list[str], start: str) -> JSON:
-    """The words for the braces of hints: no key, and only the names of variables."""
-    host = host_of(url) if url else ""
-    region = HOSTS.get(host, values["region"])
-    other = "cn" if region == "global" else "global"
-    key = key_kind(values["api_key"])
-    model = canonical_model(model or values["model"])
-    facts = model_facts(model)
-    return {
-        "host": host,
-        "url": url,
-        "region": region,
-        "other_region": other,
-        "other_host": host_of(REGIONS[other]),
-        "base": REGIONS[values["region"]],
-        "key_kind": key.name,
-        "other_key_kind": key.other_kind,
-        "wallet": key.wallet,
-        "model": model,
-        "models": " or ".join(name for name in CURRENT_MODELS if name != model),
-        "context": facts.context_window if facts else "available",
-        "environment": f" In effect: {', '.join(used)}." if used else "",
-        "command": start,
-    }
+def id_of(request: Any) -> Any:
+    """The id that the caller gave a turn, or None."""
+    return request.get("id") if isinstance(request, dict) else None
 
 
 def key_values(facts: JSON) -> str:
@@ -3659,15 +3514,6 @@ def key_values(facts: JSON) -> str:
         if value is not None:
             pairs.append(f"{name}={value if is_word else dump_json(value)}")
     return " ".join(pairs)
-
-
-def no_key(settings: Settings) -> ProviderError:
-    """The error of a turn when no key is set."""
-    names = ", ".join(unknown_settings(settings.file))
-    if names:
-        text = f"No API key, and {settings.path} has unknown settings: {names}."
-        return ProviderError("config", text, ADVICE["misspelt"])
-    return ProviderError("config", "No API key.", ADVICE["no_key"])
 
 
 # --- the provider
@@ -3735,7 +3581,7 @@ class MiniMaxProvider:
         drops the connection.  With `raise_errors` a failed turn raises its
         ProviderError instead of yielding the `error` event.
         """
-        name = request.get("id") if isinstance(request, dict) else None
+        name = id_of(request)
         event: JSON = {"type": ""}
         for batch in self.batches(request, Scope(cancel)):
             for event in batch:
@@ -3761,26 +3607,13 @@ class MiniMaxProvider:
 
     def batches(self, request: JSON, scope: Scope) -> Iterator[Batch]:
         """The events of one turn in lists, one list for each read of the network."""
-
-        def read_image(path: str) -> Any:
-            scope.arm("files", FILE_SECONDS)
-            try:
-                return scope.call(lambda: read_image_file(path))
-            except ValueError as error:
-                return {"problem": str(error)}
-            except ProviderError as error:  # the disk hangs
-                return {"problem": error.message}
-
         world = World(
             load=lambda: self._load(scope),
-            post=lambda url, body, values: send(
-                self._client(), scope, url, values["api_key"], body, values
-            ),
-            read_image=read_image,
+            post=lambda *request: send(self._client(), scope, *request),
+            read_image=lambda path: scope.call(lambda: read_image_file(path)),
             now=time.monotonic,
             sleep=scope.sleep,
-            routes=self._routes(),
-            command=self.command,
+            words=self._words(),
         )
         return Turn(request, scope, world).batches()
 
@@ -3796,10 +3629,7 @@ class MiniMaxProvider:
         """The values that the next turn will use.  Raises ProviderError (`config`) for
         the first problem, or if no key is set."""
         settings = self.load()
-        if settings.problems:
-            raise settings.problems[0][1]
-        if not settings.values["api_key"]:
-            raise no_key(settings)
+        raise_problem(settings)
         return dict(settings.values)
 
     def get(self, url: str, values: JSON, seconds: float = 30.0) -> JSON:
@@ -3820,21 +3650,18 @@ class MiniMaxProvider:
             is_answer = isinstance(payload, dict) and not is_error_payload(payload)
             if exchange.status == 200 and is_answer:
                 return dict(SECRETS.value(payload))
-            raise refusal(exchange, body, url, "JSON")
+            raise refusal(exchange, body, "JSON")
         except ProviderError as error:
             if error.code == "timeout":  # `seconds` may be less than the setting
                 error.message = error.message.rpartition(" (")[0]
                 error.advice = "network"
-            if error.code == "auth" and scope.host not in HOSTS:
-                error.advice = "auth_elsewhere"
-            error.explain(hint_facts(values, url, "", self._routes(), self.command))
-            raise redacted(error) from None
+            fields = explain(error, values, url, "", self._words())
+            raise ProviderError(**SECRETS.value(fields)) from None
 
-    def _load(self, scope: Scope) -> Settings:
+    def _load(self, scope: Scope) -> Any:
         """The settings for a turn, read in a thread, since a disk may hang."""
         if self._file is None and not self._values["api_key_file"]:
             return self.load()
-        scope.arm("files", FILE_SECONDS)
 
         def load() -> Settings:
             settings = self.load()
@@ -3844,14 +3671,17 @@ class MiniMaxProvider:
                 log(text, "warning", settings.values["log_level"])
             return settings
 
-        settings: Settings = scope.call(load)
-        return settings
+        scope.arm("files", FILE_SECONDS)
+        return scope.call(load)
 
-    def _routes(self) -> list[str]:
-        """The variables in effect that change the way to the host."""
+    def _words(self) -> dict[str, str]:
+        """The words for hints that depend on this process.  Of the variables that
+        change the way to the host, they have only the names."""
         variable = OPTIONS["base_url"].env
         is_read = self._file is not None and os.environ.get(variable, "").strip()
-        return ([variable] if is_read else []) + routes()
+        used = ", ".join([variable, *routes()] if is_read else routes())
+        environment = f" In effect: {used}." if used else ""
+        return {"environment": environment, "command": self.command}
 
     def _client(self) -> Client:
         """The connections of this process: a child must not use its parent's."""
@@ -3865,196 +3695,147 @@ class MiniMaxProvider:
 
 # --- replay: a captured turn again, without network
 
-# The rows of a capture, and the fields that a replay needs, with their types.
-_ROWS: dict[str, dict[str, type]] = {
-    "turn": {"request": dict, "settings": dict, "images": dict, "environment": list},
-    "attempt": {"status": int, "headers": dict, "data": str, "failure": dict},
-    "end": {"event": dict},
-}
 
+class RecordedExchange:
+    """An attempt of a recording, in place of the network."""
 
-class Recording(Exchange):
-    """The attempts of a capture, in place of the network and the clock.
+    is_kept = False
+    header = Exchange.header
 
-    It is also the Exchange of the attempt that `post()` returned last.
-    """
+    def __init__(self, row: JSON, recording: Recording) -> None:
+        from io import BytesIO
 
-    is_whole, is_kept = True, False  # there is no socket to ask for more
-
-    def __init__(self, rows: list[JSON], scope: Scope) -> None:
-        self.seconds = 0.0  # the clock of the recording
-        self.difference = ""  # between the recorded request and the one that is sent
-        self.attempts = deque(rows[1:-1])  # those that are still to come
-        self._head, self._end, self._scope = rows[0], rows[-1]["event"], scope
-
-    def load(self) -> Settings:
-        """The settings of a capture; a replay has no key and is not captured itself."""
-        values = default_values()
-        for name, value in self._head["settings"].items():
-            if name in OPTIONS and name not in Capture.PRIVATE:
-                values[name] = check_value(name, value, "the capture")
-        values["api_key"] = key_kind(str(self._head.get("key", ""))).prefix + "***"
-        values["log_level"] = "error"
-        return Settings(values, {}, [], "", {}, {})
-
-    def sleep(self, seconds: float) -> None:
-        if not self.attempts and self._end.get("stop_reason") == CANCELLED:
-            raise Cancelled  # as in the recording
-
-    def post(self, url: str, body: bytes, values: JSON) -> Exchange:
-        sent = {"url": url, "body": parsed(body.decode())}
-        self.difference = difference(self._head.get("sent"), sent)
-        if not self.attempts:
-            self.difference = "the recording has no further attempt"
-            raise Cancelled
-        self._row = row = self.attempts.popleft()
-        self.status, self.headers = row["status"], row["headers"]
-        self.arrived, self.ended = row["arrived"], False
-        self._reads = deque(row["reads"])
-        if not self.status:
-            self.read()  # raises the error that came instead of an answer
-        return self
+        data = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
+        self._reads = deque((moment, data.read(size)) for moment, size in row["reads"])
+        self.status, self.headers = int(row["status"]), dict(row["headers"])
+        self.arrived, self._end, self.ended = row["arrived"], row["ended"], False
+        times = [self.arrived, self._end, *(moment for moment, _ in self._reads)]
+        if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
+            raise ValueError("a time is too large or negative")
+        failure = row["failure"]
+        self._failure: Exception | None = Cancelled() if failure else None
+        if failure and failure[0] in ERRORS:
+            self._failure = ProviderError(*failure[:4])
+        self._recording = recording
 
     def read(self) -> bytes:
         """The next piece, as the network cut it.
 
         A cancel takes effect with the last piece, another failure after it.
         """
-        failure, data = self._row["failure"], b""
+        data = b""
         if self._reads:
-            self.seconds, data = self._reads.popleft()
-        elif failure and not self.ended:
-            self.seconds = self._row["t"]
-            raise self._recorded_error(failure)
-        if not self._reads and failure.get("code") == CANCELLED:
-            self._scope.cancel()
+            self._recording.seconds, data = self._reads.popleft()
+        elif self._failure is not None:
+            self._recording.seconds = self._end
+            raise self._failure
+        if not self._reads and isinstance(self._failure, Cancelled):
+            self._recording.scope.cancel()
         self.ended = not data
-        return bytes(data)
+        return data
 
-    def drain(self, seconds: float = 0) -> None:
+    def read_rest(self, limit: int, seconds: float) -> bytes:
+        return self.read()  # it was recorded as one piece
+
+    def drain(self, seconds: float) -> None:
         pass
 
     def close(self) -> None:
         pass
 
-    @staticmethod
-    def _recorded_error(failure: JSON) -> Exception:
-        """The error that ended a recorded attempt.
 
-        It has no details: those come from answers, which are replayed themselves.
-        """
-        code = str(failure.get("code"))
-        if code not in ERRORS:
-            return Cancelled()
-        texts = {name: str(failure.get(name, "")) for name in ("message", "hint")}
-        advice = str(failure.get("advice"))
-        texts["advice"] = advice if advice in ADVICE else ""
-        is_retryable = bool(failure.get("retryable"))
-        return ProviderError(code, retryable=is_retryable, **texts)
+class Recording:
+    """A captured turn, as the World of its replay."""
+
+    def __init__(self, fields: Any) -> None:
+        """Check and convert the `fields` of a capture, so that nothing in them can
+        harm the replay.  A wrong one raises what Python raises for it."""
+        if fields["capture"] != Capture.VERSION:
+            raise ValueError(f"it is not version {Capture.VERSION} of the format")
+        left_out = dict.fromkeys(Capture.LEFT_OUT)  # None is the default
+        provider = MiniMaxProvider(**{**fields["settings"], **left_out})
+        # Hints depend on the kind of the key.
+        provider._values["api_key"] = key_kind(fields["key"]).prefix + "***"
+        self.load = provider.load
+        self.words = {"environment": "", "command": "", **fields["words"]}
+        self._images = {
+            path: {name: str(value) for name, value in source.items()}
+            for path, source in fields["images"].items()
+        }
+        self.fields, self.request = fields, fields["request"]
+        self.outcome = outcome_of(fields["sent"], fields["event"])
+        self.scope, self.seconds = Scope(), 0.0  # the clock of the recording
+        rows = fields["attempts"]
+        self._attempts = deque(RecordedExchange(row, self) for row in rows)
+        self.sent: JSON | None = None  # what the replay would send
+
+    def read_image(self, path: str) -> JSON:
+        return self._images.get(path, {"problem": "not recorded"})
+
+    def now(self) -> float:
+        return self.scope.accepted + self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        if not self._attempts:  # the turn was cancelled before a further one
+            raise Cancelled
+
+    def post(self, url: str, key: str, body: bytes, values: JSON) -> RecordedExchange:
+        self.sent = {"url": url, "body": parsed(body.decode())}
+        exchange = self._attempts.popleft()
+        if not exchange.status:
+            exchange.read()  # raises the error that came instead of an answer
+        return exchange
 
 
-def replay(path: str, emit: Callable[[float, JSON], object]) -> str:
+def read_capture(path: str) -> Recording:
+    """The turn in the capture at `path`.  Raises OSError, or ValueError if there is
+    anything wrong with it: it may come from a stranger."""
+    data, _ = read_file(path, Capture.MAX_FILE)
+    try:  # a capture nests the values of a turn some levels deeper
+        return Recording(load_json(data.decode("utf-8"), MAX_DEPTH + 20))
+    except (ValueError, ProviderError) as error:
+        raise ValueError(f"not a whole capture: {error}") from None
+    except (LookupError, TypeError, AttributeError, OverflowError):
+        text = "not a whole capture: a value is missing, or of the wrong kind"
+        raise ValueError(text) from None
+
+
+def replay(recording: Recording, emit: Callable[[float, JSON], object]) -> str:
     """Run a captured turn again; `emit` takes each event with its time in seconds.
 
-    Returns how the outcome differs from the recording, "" if it is the same.  Raises
-    ValueError that names the line, or OSError.
+    Returns how the outcome differs from the recording, "" if it is the same.
     """
-    rows = read_capture(path)
-    head, scope = rows[0], Scope()
-    recording = Recording(rows, scope)
-
-    def read_image(path: str) -> Any:
-        source = head["images"].get(path)
-        texts = source.values() if isinstance(source, dict) else ()
-        is_source = texts and all(isinstance(text, str) for text in texts)
-        return source if is_source else {"problem": "not recorded"}
-
-    world = World(
-        load=recording.load,
-        post=recording.post,
-        read_image=read_image,
-        now=lambda: scope.accepted + recording.seconds,
-        sleep=recording.sleep,
-        routes=[printable(str(name), 40) for name in head["environment"]],
-        command=printable(str(head.get("command", "")), 80),
-    )
     event: JSON = {}
-    for batch in Turn(head["request"], scope, world).batches():
+    for batch in Turn(recording.request, recording.scope, recording).batches():
         for event in batch:
             emit(recording.seconds, event)
-    before, now = ({**end, "timing": None} for end in (rows[-1]["event"], event))
-    differences = [recording.difference, difference(before, now)]
-    if recording.attempts:
-        differences.append("fewer attempts were made")
-    return "; ".join(filter(None, differences))
+    return difference(recording.outcome, outcome_of(recording.sent, event))
 
 
-def read_capture(path: str) -> list[JSON]:
-    """The rows of a capture, checked.  Raises ValueError or OSError."""
-    data, _ = read_file(path, Capture.MAX_FILE)
-    rows: list[JSON] = []
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
-        try:
-            rows.append(read_row(line, number))
-        except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from None
-    if not rows or rows[-1]["kind"] != "end":
-        raise ValueError(f"line {len(rows)}: the capture stops before the turn's end")
-    return rows
-
-
-def read_row(line: bytes, number: int) -> JSON:
-    """Row `number` of a capture; `reads` become pairs of a time and bytes."""
-    from io import BytesIO
-
-    try:  # a row nests the values of a turn some levels deeper
-        row = load_json(line.decode("utf-8"), MAX_DEPTH + 20)
-    except ValueError as error:
-        raise ValueError(f"it cannot be read: {error}") from None
-    kind = row.get("kind") if isinstance(row, dict) else None
-    fields = _ROWS.get(kind) if isinstance(kind, str) else None
-    if fields is None or (kind == "turn") is not (number == 1):
-        raise ValueError(f"a row of kind {printable(str(kind), 40)} is out of place")
-    if kind == "turn" and row.get("capture") != Capture.VERSION:
-        raise ValueError(f"this program reads version {Capture.VERSION} of the format")
-    if row.get("full"):
-        raise ValueError(f"the turn is larger than {Capture.MAX_FILE // MIB} MiB")
-    wrong = [name for name in fields if not isinstance(row.get(name), fields[name])]
-    if wrong:
-        raise ValueError(f"its {wrong[0]} is missing or wrong")
-    try:
-        row["t"], row["arrived"] = float(row["t"]), float(row.get("arrived", 0))
-        body = BytesIO(str(row.get("data", "")).encode("utf-8", "surrogateescape"))
-        row["reads"] = [(float(t), body.read(size)) for t, size in row.get("reads", ())]
-        times = [row["t"], row["arrived"], *(moment for moment, _ in row["reads"])]
-        if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
-            raise ValueError
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise ValueError("its times or reads are missing or wrong") from None
-    return dict(row)
+def outcome_of(sent: Any, event: JSON) -> JSON:
+    """What a replay compares: of the times, only the number of attempts."""
+    return {"sent": sent, "event": {**event, "timing": event["timing"]["attempts"]}}
 
 
 def difference(before: Any, now: Any, path: str = "") -> str:
     """Where two JSON values differ first, apart from what a capture masks, or ""."""
     names: Any = ()
     if isinstance(before, dict) and isinstance(now, dict):
-        names = before if list(before) == list(now) else ()
+        names = before if before.keys() == now.keys() else ()
     elif isinstance(before, list) and isinstance(now, list):
         names = range(len(before) if len(before) == len(now) else 0)
     for name in names:
         found = difference(before[name], now[name], f"{path}.{name}")
         if found:
             return found
-    if names:
-        return ""
-    one, other = dump_json(before), dump_json(now)
+    one, other = ("", "") if names else (dump_json(before), dump_json(now))
     is_alike = one == other
     if "****" in one and len(one) == len(other):
         is_alike = all(a in ("*", b) for a, b in zip(one, other))
     if is_alike:
         return ""
-    texts = [printable(text[:200], 60) for text in (one, other)]
-    return f"{printable(path[1:])} was {texts[0]} and is {texts[1]}"
+    was, is_now = printable(one[:200], 60), printable(other[:200], 60)
+    return f"{printable(path[1:])} was {was} and is {is_now}"
 
 
 # ---------------------------------------------------------------------------
@@ -4097,12 +3878,15 @@ def manifest() -> JSON:
 
 # --- the schema
 
-# The fields of each line; "?" marks those that may be absent.  Later versions may send
-# more fields.  "line_error" is the `error` that belongs to no turn.
-_LINES = {
+# The fields of each line besides `type`; "?" marks those that may be absent.  Later
+# versions may send more fields.  "line_error" is the `error` that belongs to no turn.
+_HOST_LINES = {
+    "turn": "messages " + " ".join(f"{name}?" for name in TURN_FIELDS),
     "cancel": "id",
     "ping": "id?",
     "describe": "id?",
+}
+_PLUGIN_LINES = {
     TURN_START: "id model message_id",
     BLOCK_START: "id index block",
     TEXT_DELTA: "id index text",
@@ -4119,97 +3903,74 @@ _LINES = {
     "manifest": "id? name version protocol kind executable activation provider models "
     "config capabilities",
 }
-# What fields hold, by name; fields that are missing here are strings.  A host may also
-# spell its fields in other ways, which JSON Schema cannot express.
-_FIELD_SHAPES = """
-{"id": {"type": ["string", "integer"], "minLength": 1},
+# What fields hold if they are not strings, in JSON Schema, and what that refers to.  A
+# host may also spell its fields in other ways, which JSON Schema cannot express.
+_FIELDS = """{
+"id": {"type": ["string", "integer"], "minLength": 1},
 "id?": {"type": ["string", "integer", "null"], "minLength": 1},
-"index attempt max_attempts line": {"type": "integer", "minimum": 0},
-"http_status provider_code": {"type": "integer"},
-"cost_usd delay retry_after": {"type": "number"},
-"model message_id request_id": {"type": ["string", "null"]},
-"retryable": {"type": "boolean"}, "incomplete": {"const": true}, "protocol": {"const": 1},
-"usage": {"type": ["object", "null"]}, "provider": {"type": "object"},
-"ref_id": {"type": ["string", "number", "boolean"]},
-"models config capabilities": {"type": "array"},
+"index": {"type": "integer", "minimum": 0}, "line": {"type": "integer"},
+"attempt": {"type": "integer"}, "max_attempts": {"type": "integer"},
+"http_status": {"type": "integer"}, "provider_code": {"type": "integer"},
+"delay": {"type": "number"}, "retry_after": {"type": "number"},
+"cost_usd": {"type": "number"}, "ref_id": {"type": ["string", "number", "boolean"]},
+"retryable": {"type": "boolean"}, "incomplete": {"const": true}, "stream": {},
+"model": {"type": ["string", "null"]}, "message_id": {"type": ["string", "null"]},
+"request_id": {"type": ["string", "null"]}, "usage": {"type": ["object", "null"]},
+"protocol": {"const": 1}, "provider": {"type": "object"}, "models": {"type": "array"},
+"config": {"type": "array"}, "capabilities": {"type": "array"},
 "block": {"type": "object", "required": ["type"]},
-"error": {"$ref": "#/$defs/ErrorObject"},
+"message": {"$ref": "#/$defs/Message"}, "partial": {"$ref": "#/$defs/Message"},
+"error": {"$ref": "#/$defs/ErrorObject"}, "system": {"$ref": "#/$defs/Content"},
 "timing": {"type": "object", "required": ["first_event_ms", "total_ms", "attempts"]},
-"message partial": {"type": ["object", "null"], "required": ["role", "content"],
-  "properties": {"role": {"const": "assistant"}, "content": {
-    "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}},
-"messages": {"type": "array", "minItems": 1, "items": {"required": ["role"],
-  "type": "object", "properties": {"content": {"$ref": "#/$defs/Content"},
+"messages": {"type": "array", "minItems": 1, "items": {"type": "object",
+  "required": ["role"], "properties": {"content": {"$ref": "#/$defs/Content"},
     "role": {"enum": ["user", "assistant", "system", "developer"]}}}},
-"system": {"$ref": "#/$defs/Content"},
 "tool_choice": {"anyOf": [{"enum": ["auto", "any", "none", "required", null, "", []]},
   {"type": "object", "required": ["type"]}]},
 "thinking": {"anyOf": [{"type": ["boolean", "object"]}, {"enum": [null, "", []]}]},
-"code": {"enum": ["unknown_field", "ignored_field", "system_role_moved",
-  "max_tokens_lowered", "history_repaired", "image_replaced", "thinking_mapped",
-  "effort_ignored", "retired_model", "model_differs", "thinking_used_all_tokens",
-  "no_text", "no_tool_call", "tool_markup_in_text", "unknown_delta",
-  "invalid_unicode", "late_error"]}}
-"""
+"$defs": {
+  "Content": {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}},
+  "Message": {"type": ["object", "null"], "required": ["role", "content"],
+    "properties": {"role": {"const": "assistant"}, "content": {
+      "type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Block"}}}}}
+}"""
 
 
-def _object(row: str, shapes: JSON) -> JSON:
-    """The shape of an object with the fields of `row`."""
-    fields: JSON = {}
+def _object(row: str, fields: JSON) -> JSON:
+    """The shape of an object with the fields of `row`; `fields` has their shapes."""
+    shapes: JSON = {}
     for name in row.split():
         plain = name.rstrip("?")
-        fields[plain] = shapes.get(name) or shapes.get(plain, {"type": "string"})
+        shapes[plain] = fields.get(name) or fields.get(plain, {"type": "string"})
     required = [name for name in row.split() if name[-1] != "?"]
-    return {"type": "object", "properties": fields, "required": required}
-
-
-def _parts(shapes: JSON) -> JSON:
-    """The shapes of the parts of lines, and of config.json."""
-    rules, options = [], {}
-    for row in ("text text", "tool_use id name", "tool_result tool_use_id"):
-        kind, names = row.split(" ", 1)
-        condition = {"properties": {"type": {"const": kind}}}
-        rules.append({"if": condition, "then": _object(names, {})})
-    for name, option in OPTIONS.items():
-        shape: JSON = {"type": [option.type, "null"], "description": option.help}
-        if option.choices:
-            shape["enum"] = [*option.choices, "", None]
-        if option.low is not None:
-            shape.update(minimum=option.low, maximum=option.high)
-        options[name] = shape
-    error = "code message hint retryable retry_after? reset_at? http_status?"
-    error += " provider_code? request_id?"
-    own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
-    blocks = {"type": ["string", "array", "null"], "items": {"$ref": "#/$defs/Block"}}
-    return {
-        "Block": {**_object("type", {}), "allOf": rules},
-        "Content": blocks,
-        "ErrorObject": _object(error, {**shapes, **own}),
-        "Config": {"type": "object", "properties": options},
-    }
+    return {"type": "object", "required": required, "properties": shapes}
 
 
 def schema() -> JSON:
-    """JSON Schema (draft 2020-12) of all lines and of config.json."""
-    rows = json.loads(_FIELD_SHAPES)
-    shapes = {name: rows[names] for names in rows for name in names.split()}
-    for name, kind in TURN_FIELDS.items():
-        shape = {"type": {"list": "array"}.get(kind, kind)} if kind else {}
-        shapes.setdefault(name, {"anyOf": [{"enum": [None, "", []]}, shape]})
-    optional = [
-        f"{name}?" for name in TURN_FIELDS if name not in ("messages", "stream")
+    """JSON Schema (draft 2020-12) of every line, in both directions."""
+    fields = json.loads(_FIELDS)
+    defs = fields.pop("$defs")
+    error = "code message hint retryable retry_after? reset_at? http_status? "
+    error += "provider_code? request_id?"
+    own = {"code": {"enum": list(ERRORS)}, "message": {"type": "string"}}
+    defs["ErrorObject"] = _object(error, {**fields, **own})
+    needs = {"text": "text", "tool_use": "id name", "tool_result": "tool_use_id"}
+    rules = [
+        {"if": {"properties": {"type": {"const": kind}}}, "then": _object(row, {})}
+        for kind, row in needs.items()
     ]
-    turn = _object(" ".join(["messages", *optional]), shapes)
-    turn["properties"]["type"] = {"const": "turn"}
-    defs = {**_parts(shapes), "Turn": turn}
-    titles = ["Turn"]
-    for kind, row in _LINES.items():
-        type = {"const": ERROR if kind == "line_error" else kind}
-        titles.append(kind.title().replace("_", ""))
-        defs[titles[-1]] = _object("type " + row, {**shapes, "type": type})
-    defs["LineError"]["not"] = {"required": ["id"]}
-    for side, names in (("HostLine", titles[:4]), ("PluginLine", titles[4:])):
+    defs["Block"] = {**_object("type", {}), "allOf": rules}
+    fields["code"] = {"enum": list(WARNINGS)}
+    for name, kind in TURN_FIELDS.items():  # null, "" and [] are as if absent
+        shape = {"type": kind.replace("list", "array")}
+        fields.setdefault(name, {"anyOf": [shape, {"enum": [None, "", []]}]})
+    for side, lines in (("HostLine", _HOST_LINES), ("PluginLine", _PLUGIN_LINES)):
+        names = [kind.title().replace("_", "") for kind in lines]
         defs[side] = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+        for name, (kind, row) in zip(names, lines.items()):
+            fields["type"] = {"const": ERROR if kind == "line_error" else kind}
+            defs[name] = _object(row if kind == "turn" else "type " + row, fields)
+    defs["LineError"]["not"] = {"required": ["id"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:{NAME}:1",
@@ -4225,80 +3986,97 @@ def schema() -> JSON:
 class PluginLoop:
     """Serve turns: requests come in as lines, and events go out as lines.
 
-    `read()` returns some bytes of input, b"" at its end; `write(data)` writes all of
-    `data` or raises OSError; `run(request, scope)` yields the events of a turn in
-    batches.  `limits` are settings: max_concurrent_turns, max_queued_turns,
-    max_line_bytes.  `notify(word)` is called, from any thread, with "done" when all is
-    written after the end of the input or `stop()`, with "closed" when the host has gone
-    and with "failed" when its lines cannot be written.
+    `wait(seconds)` returns whether there is input after so long (None: for ever), or
+    False at once if it cannot know; `read()` returns some bytes of input, b"" at its
+    end; `write(data)` writes all of `data` or raises OSError; `run(request, scope)`
+    yields the events of a turn in batches.  `limits` are settings:
+    max_concurrent_turns, max_queued_turns, max_line_bytes.
     """
 
     def __init__(
         self,
+        wait: Callable[[float | None], bool],
         read: Callable[[], bytes],
         write: Callable[[bytes], None],
         run: Callable[[JSON, Scope], Iterable[Batch]],
         limits: JSON,
-        notify: Callable[[str], None],
     ) -> None:
-        self._read, self._write, self._run = read, write, run
-        self._limits, self._notify = limits, notify
+        self._wait, self._read, self._write = wait, read, write
+        self._run, self._limits = run, limits
         self._wire = threading.Lock()  # one batch of whole lines at a time
         self._state = threading.Condition()  # guards what follows
         self._scopes: dict[Any, Scope] = {}  # of the turns that have not ended, by id
-        # The turns that wait, by id, in order of arrival: whether the host gave the id,
-        # and the request.  Turns without an id run one after another: while one runs,
-        # those at the head of the queue move to `_held`.
-        self._waiting: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
-        self._held: OrderedDict[Any, tuple[bool, JSON]] = OrderedDict()
-        self._running: list[bool] = []  # of each turn: whether the host gave its id
+        # Turns to which the host gave no id run one after another.  So they have their
+        # own queue, False, and their own count.  Each queue is in order of arrival.
+        self._queues: dict[bool, OrderedDict[Any, Queued]]
+        self._queues = {True: OrderedDict(), False: OrderedDict()}
+        self._running = {True: 0, False: 0}
         self._names = 0  # how many ids turn-1, turn-2, ... the plugin has assigned
         # Lines that are not written yet, and the ids of the turns that they end.
         self._answers: list[tuple[bytes, Any]] = []
-        self._is_closing = False  # further turns are refused
-        self.has_read_all = False
-        self._has_ended = False  # nothing more is to be written
-        self._lines = 0  # lines that are not blank
-        self._is_anonymous = True  # no line had an id
+        self._has_input = False  # the reader reads, or handles what it has read
+        self._has_read_all = False
+        self._is_stopped = False  # further turns are refused
+        self.lost: OSError | None = None  # why nothing more can be written
+        # What decides whether the only line failed.
+        self._lines = 0  # that are not blank; it also numbers the turns
+        self._has_id = False  # the last line had one
         self._has_failed = False  # something ended in an error
 
     # Life
 
-    def start(self) -> None:
-        """Begin to read.  Raises ProviderError if no thread can be started."""
-        spawn(self._write_answers)
+    def serve(self) -> None:
+        """Serve until all is done or the host is lost, and write what `_answer()` leaves.
+
+        Raises ProviderError if no thread can be started.
+        """
         spawn(self._read_lines)
+        while True:
+            with self._state:
+                while not (self._answers or self.lost or self._is_done()):
+                    self._state.wait()
+                answers = self._answers[:]
+            if self.lost or not answers:
+                return
+            self._put(answers)
+            with self._state:
+                del self._answers[: len(answers)]  # not before: they were not done
 
     def stop(self) -> None:
-        """Cancel every turn; notify "done" when the end of each is written."""
-        self._is_closing = True
+        """Refuse further turns, and cancel all others."""
+        self._is_stopped = True
         with self._state:
-            names = list(self._scopes)
-        for name in names:
-            self._cancel(name)
-        self._notify_if_done()
+            for name in list(self._scopes):
+                self._cancel(name)
+        self._look()
 
-    def lose(self) -> None:
-        """The host has gone: end all work, and write nothing more."""
-        self._write = lambda data: None
-        self.stop()
-
-    def end(self) -> None:
-        """End the thread that writes; the reader's may still wait for its line."""
+    def lose(self, error: OSError) -> None:
+        """Write nothing more, because of `error`."""
         with self._state:
-            self._has_ended = True
+            self.lost = self.lost or error
             self._state.notify()
+
+    def _look(self) -> None:
+        """Make `serve()` look whether all is done."""
+        if self._is_stopped or self._has_read_all:
+            with self._state:
+                self._state.notify()
+
+    def _is_done(self) -> bool:
+        """Whether all is written, after the end of the input or `stop()`."""
+        # Lines that came before `stop()` are answered, too.  A line that `wait()` does
+        # not see any more has been read, and before that `_has_input` was set.
+        if self._is_stopped and not self._has_read_all and self._wait(0):
+            return False
+        has_turns = self._scopes or any(self._running.values())
+        is_busy = has_turns or self._answers or self._has_input
+        return (self._is_stopped or self._has_read_all) and not is_busy
 
     @property
     def failed_alone(self) -> bool:
         """The input was one line, without an id, and it ended in an error."""
-        return self._lines == 1 and self._is_anonymous and self._has_failed
-
-    def _notify_if_done(self) -> None:
-        with self._state:
-            is_busy = self._scopes or self._running or self._answers
-        if self._is_closing and not is_busy:
-            self._notify("done")
+        has_failed = self._has_failed and not self._is_stopped
+        return self._lines == 1 and not self._has_id and has_failed
 
     # Input
 
@@ -4313,11 +4091,18 @@ class PluginLoop:
                 self._on_line(number, line)
         except Exception as error:
             internal_error(error)
-        self._is_closing = self.has_read_all = True
-        self._notify_if_done()
+        self._has_read_all, self._has_input = True, False
+        self._look()
+
+    def _take(self) -> bytes:
+        """Some bytes of input, b"" at its end or once the host has gone."""
+        self._has_input = False
+        self._look()
+        self._has_input = self._wait(None)
+        return b"" if self.lost else self._read()
 
     def _split(self) -> Iterator[bytes | None]:
-        """The lines of the input; None for one that is too long for us or for memory.
+        """The lines of the input; None for one that is too long.
 
         The pieces of a line are joined once, when it ends: the work is linear.
         """
@@ -4325,21 +4110,12 @@ class PluginLoop:
         pieces: list[bytes] = []
         size = 0
         while True:
-            try:
-                data = self._read()
-            except MemoryError:
-                if not pieces:
-                    raise
-                pieces, size = [], limit + 1
-                continue
+            data = self._take()
             *ended, rest = (data or b"\n").split(b"\n")
             for piece in ended:
                 size += len(piece)
                 pieces.append(piece)
-                try:
-                    yield b"".join(pieces) if size <= limit else None
-                except MemoryError:
-                    yield None
+                yield b"".join(pieces) if size <= limit else None
                 pieces, size = [], 0
             if not data:
                 return
@@ -4357,30 +4133,26 @@ class PluginLoop:
             self._lines += 1
             message = self._parse(line)
             name = next((v for k, v in message.items() if fold(k) == "id"), None)
-            self._is_anonymous = self._is_anonymous and name is None
+            self._has_id = name is not None
             self._dispatch(message)
         except Exception as error:
             if not isinstance(error, ProviderError):
                 error = internal_error(error)
-            self._has_failed = True
             event: JSON = {"type": ERROR, "error": error.to_dict(), "line": number}
-            is_plain = isinstance(name, (str, int, float))
-            if is_plain and well_formed(str(name)) == str(name):
+            if isinstance(name, (str, int, float)):
                 event["ref_id"] = name
             self._answer(outgoing(event))
 
     def _parse(self, line: bytes | None) -> JSON:
         """The object in `line`.  Raises ProviderError with what is wrong with it."""
         if line is None:
-            text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
-            raise ProviderError("line_too_long", text + "than memory holds")
+            text = f"the line has over {self._limits['max_line_bytes']} bytes"
+            raise ProviderError("line_too_long", text)
         try:
-            message = load_json(line.decode("utf-8-sig"))
+            message = load_json(line.decode("utf-8").lstrip("\ufeff"))
         except ValueError as error:
-            problem = f"not JSON: {error}"
-            if isinstance(error, UnicodeDecodeError):
-                problem = f"not UTF-8: byte {error.start + 1}"
-            raise ProviderError("invalid_json", f"the line is {problem}") from None
+            text = f"the line is not JSON: {error}"
+            raise ProviderError("invalid_json", text) from None
         if not isinstance(message, dict):
             raise ProviderError("invalid_request", "the line is not a JSON object")
         return message
@@ -4410,11 +4182,11 @@ class PluginLoop:
     # Turns
 
     def _on_turn(self, name: Any, request: JSON) -> None:
-        """Start or queue a turn; answer it with an error if neither is possible.
+        """Accept a turn, or answer it with an error.
 
         A refused turn keeps its id, but not its request, until its end is written.
         """
-        has_id, failure, turn = name is not None, None, None
+        has_id = name is not None
         request = {k: v for k, v in request.items() if fold(k) != "id"}
         with self._state:
             if name in self._scopes:
@@ -4424,108 +4196,112 @@ class PluginLoop:
                 self._names += 1
                 name = f"turn-{self._names}"
             self._scopes[name] = Scope()
-            if self._is_closing:
-                failure = ProviderError("shutting_down", "the process is shutting down")
-            else:
-                self._waiting[name] = (has_id, {"id": name, **request})
-                turn = self._next_turn()
-            waiting = len(self._waiting) + len(self._held)
-            if waiting > self._limits["max_queued_turns"]:
-                self._held.pop(name, None) or self._waiting.pop(name)
-                running = len(self._running)
-                text = f"{running} turns run and {waiting - 1} wait: the queue is full"
-                failure = ProviderError("busy", text)
-        if turn is not None:
             try:
-                spawn(self._serve, turn)
+                self._accept((self._lines, name, has_id, {"id": name, **request}))
             except ProviderError as error:
-                failure = error
-                self._running.remove(has_id)
-        if failure is not None:
-            self._end(name, failure)
+                self._end(name, error)
 
-    def _next_turn(self) -> tuple[Any, bool, JSON] | None:
-        """Take the first turn that may run now."""
-        with self._state:
-            while len(self._running) < self._limits["max_concurrent_turns"]:
-                all_have_ids = all(self._running)
-                queue = self._held if self._held and all_have_ids else self._waiting
-                if not queue:
-                    break
-                name, (has_id, request) = queue.popitem(last=False)
-                if has_id or all_have_ids:
-                    self._running.append(has_id)
-                    return name, has_id, request
-                self._held[name] = (has_id, request)
-        return None
+    def _accept(self, turn: Queued) -> None:
+        """Start a turn or let it wait.  Raises ProviderError if neither is possible.
 
-    def _serve(self, turn: tuple[Any, bool, JSON] | None) -> None:
+        If it may run, no other turn that may run waits: a turn that ends is followed by
+        one that waits.
+        """
+        _, name, has_id, _ = turn
+        waiting = sum(map(len, self._queues.values()))
+        if self._is_stopped:
+            raise ProviderError("shutting_down", "the process is shutting down")
+        if self._may_run(has_id):
+            spawn(self._serve, turn)
+            self._running[has_id] += 1
+        elif waiting < self._limits["max_queued_turns"]:
+            self._queues[has_id][name] = turn
+        else:
+            running = sum(self._running.values())
+            text = f"{running} turns run and {waiting} wait: the queue is full"
+            raise ProviderError("busy", text)
+
+    def _may_run(self, has_id: bool) -> bool:
+        is_next = has_id or self._running[False] == 0
+        limit = self._limits["max_concurrent_turns"]
+        return is_next and sum(self._running.values()) < limit
+
+    def _next_turn(self) -> Queued | None:
+        """Take the turn that came first of those that wait and may run now."""
+        queues = [
+            q for has_id, q in self._queues.items() if q and self._may_run(has_id)
+        ]
+        if not queues:
+            return None
+        turn = min(next(iter(queue.values())) for queue in queues)  # by number
+        _, name, has_id, _ = turn
+        del self._queues[has_id][name]
+        self._running[has_id] += 1
+        return turn
+
+    def _serve(self, turn: Queued | None) -> None:
         """Run a turn and then, in the same thread, those that wait.
 
         So a turn that waits needs no new thread, which it might not be able to start.
         """
         while turn is not None:
-            name, has_id, request = turn
-            has_ended = False
+            _, name, has_id, request = turn
+            ended = None
             try:
                 for batch in self._run(request, self._scopes[name]):
                     events = [{"id": name, **event} for event in batch]
                     lines = [dump_json(event).encode("ascii") for event in events]
                     # Of a large line there are no more copies than these two.
                     data, kind = b"\n".join([*lines, b""]), batch[-1]["type"]
-                    has_ended = kind in TERMINAL
+                    ended = name if kind in TERMINAL else None
                     self._has_failed = self._has_failed or kind == ERROR
-                    self._put(data, [name] if has_ended else [])
+                    self._put([(data, ended)])
             except Exception as error:
                 failure = internal_error(error)
-                if not has_ended:
+                if ended is None:
                     self._end(name, failure)
             with self._state:
-                self._running.remove(has_id)
+                self._running[has_id] -= 1
                 turn = self._next_turn()
-            self._notify_if_done()
+            self._look()
 
     def _cancel(self, name: Any) -> None:
         """End a turn: one that runs through its scope, one that waits at once."""
         with self._state:
             scope = self._scopes.get(name)
-            is_waiting = self._waiting.pop(name, None) or self._held.pop(name, None)
-        if scope is not None:
-            scope.cancel()
-        if is_waiting:
+            queued = [queue.pop(name, None) for queue in self._queues.values()]
+        if any(queued):
             self._end(name)
+        elif scope is not None:
+            scope.cancel()
 
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
         """Answer a turn that never ran: it was cancelled, or `error` says why."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
+        event: JSON = {"id": name, "type": ERROR, "model": None, "usage": None}
         if error is None:
             nothing = dict.fromkeys(("message", "message_id", "request_id"))
-            event = {"type": TURN_END, "stop_reason": CANCELLED, **nothing}
+            event.update(nothing, type=TURN_END, stop_reason=CANCELLED, timing=timing)
         else:
-            self._has_failed = True
-            event = {"type": ERROR, "error": error.to_dict(), "partial": None}
-        event.update(model=None, usage=None, timing=timing)
-        self._answer({"id": name, **event}, name)
+            event.update(error=error.to_dict(), partial=None, timing=timing)
+        self._answer(event, name)
 
     # Output
 
-    def _put(self, data: bytes, ended: list[Any]) -> None:
+    def _put(self, lines: list[tuple[bytes, Any]]) -> None:
         """Write whole lines; the ids of the turns that they end are free again.
 
         The id is free before the write: a host may use it as soon as it reads the end.
         """
-        try:
-            with self._wire:
-                with self._state:
-                    for name in ended:
-                        self._scopes.pop(name, None)
-                self._write(data)
-        except OSError as error:
-            has_gone = isinstance(error, (BrokenPipeError, ConnectionResetError))
-            if not has_gone:
-                log(f"stdout cannot be written: {error.strerror}")
-            self._write = lambda data: None
-            self._notify("closed" if has_gone else "failed")
+        with self._wire:
+            with self._state:
+                for _, ended in lines:
+                    self._scopes.pop(ended, None)
+            try:
+                if self.lost is None:
+                    self._write(b"".join(data for data, _ in lines))
+            except OSError as error:
+                self.lose(error)
 
     def _answer(self, line: JSON, turn: Any = None, max_unread: int = 1000) -> None:
         """Leave `line` to the thread that writes, since the reader must never wait.
@@ -4533,28 +4309,12 @@ class PluginLoop:
         `turn` is the id of the turn that it ends.  Other lines are dropped if too many
         wait, or a host that sends pings without reading would fill the memory.
         """
+        self._has_failed = self._has_failed or line["type"] == ERROR
         data = dump_json(line).encode("ascii") + b"\n"
         with self._state:
             if turn is not None or len(self._answers) < max_unread:
                 self._answers.append((data, turn))
                 self._state.notify()
-
-    def _write_answers(self) -> None:
-        """Write what `_answer()` leaves, for as long as the process lives.
-
-        A line stays in the list until it is written, or "done" would come too early.
-        """
-        while True:
-            with self._state:
-                while not self._answers:
-                    if self._has_ended:
-                        return
-                    self._state.wait()
-                answers = self._answers[:]
-            self._put(b"".join(data for data, _ in answers), [id for _, id in answers])
-            with self._state:
-                del self._answers[: len(answers)]
-            self._notify_if_done()
 
 
 # ---------------------------------------------------------------------------
@@ -4612,73 +4372,48 @@ def ignore_warnings() -> None:
         sys.modules["warnings"].simplefilter("ignore")
 
 
-def _set_process(writer: int, on_sigterm: Callable[..., None]) -> None:
-    """Tune a process that only serves turns, and take its signals.
-
-    Python runs `on_sigterm` only while the main thread is not waiting.  A signal may
-    arrive just before a wait begins, so each also writes its number to `writer`, which
-    ends the wait.
-    """
+def _set_process() -> None:
+    """Tune a process that only serves turns."""
     import gc
     import signal
 
-    ignore_warnings()
     # Next to nothing here is cyclic garbage, but by default collections interrupt the
     # import of requests and the first stream: a tenth of the time to a first event.
     gc.set_threshold(20000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(4300)  # whatever the environment says
-    signal.signal(signal.SIGTERM, on_sigterm)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "set_blocking"):  # Windows has it since 3.12
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an ignored one might never arrive
+    if hasattr(signal, "pthread_sigmask"):
+        signals = [signal.SIGTERM, signal.SIGALRM]  # for sigwait() alone
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # also in later threads
 
 
-def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
-    """Serve the host on stdin and stdout; return the exit code of the process.
+def _obey_sigterm(loop: PluginLoop) -> None:
+    """Stop at the first SIGTERM; exit at the second one, or a second later.
 
-    `overrides` are settings that win over file and environment.  Another program that
-    runs this keeps its signals, and gets its stdout back.  Raises OSError if stdout was
-    closed.
+    It has a thread, since the main thread may be stuck in a write.
     """
-    open_descriptors()  # before anything else is opened
-    wire = os.dup(1)  # for protocol lines only; other output goes to stderr
-    os.dup2(2, 1)
-    reader, writer = os.pipe()  # for numbers of signals, and first letters of words
+    import signal
 
-    lock, has_ended = threading.RLock(), False  # so that no other file is written to
+    if hasattr(signal, "sigwait"):  # nothing sends it on Windows
+        signal.sigwait([signal.SIGTERM])
+        signal.alarm(1)  # time for the turns to report their end
+        loop.stop()
+        signal.sigwait([signal.SIGTERM, signal.SIGALRM])
+        os._exit(EXIT_OK)
 
-    def notify(word: str) -> None:
-        try:
-            with lock:
-                os.write(-1 if has_ended else writer, word[:1].encode())
-        except OSError:
-            pass  # the pipe is full, and what is in it is enough
 
-    if owns_process:
-        _set_process(writer, lambda *_: notify("terminate"))
-    loop = PluginLoop(
-        read=lambda: read_fd(0),
-        write=lambda data: write_fd(wire, data),
-        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
-        limits=_process_limits(overrides),
-        notify=notify,
-    )
-    try:
-        loop.start()
-        return _wait_for_end(loop, reader, wire)
-    except ProviderError as error:
-        log(error.message)
-        return EXIT_FATAL
-    finally:
-        if not owns_process:
-            loop.end()
-            os.dup2(wire, 1)
-            with lock:
-                has_ended = True
-                for fd in (wire, reader, writer):
-                    os.close(fd)
+def _watch_host(loop: PluginLoop, wire: int) -> None:
+    """Notice that the host closes its end of `wire` while nothing is written."""
+    import select
+
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(wire, 0)
+        [(_, event)] = poll.poll()
+        if not event & select.POLLNVAL:  # a device, which macOS cannot poll
+            loop.lose(BrokenPipeError())
 
 
 def _process_limits(overrides: JSON | None) -> JSON:
@@ -4695,39 +4430,45 @@ def _process_limits(overrides: JSON | None) -> JSON:
     return values
 
 
-def _wait_for_end(loop: PluginLoop, reader: int, wire: int) -> int:
-    """Wait until all work ends, SIGTERM comes or the host goes; return an exit code."""
+def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
+    """Serve the host on stdin and stdout; return the exit code of the process.
+
+    `overrides` are settings that win over file and environment.  Another program that
+    runs this keeps its signals, and gets its stdout back.
+    """
     import select
 
-    poll = select.poll() if hasattr(select, "poll") else None
-    if poll is not None:
-        poll.register(reader, select.POLLIN)
-        poll.register(wire, 0)  # reports when its reader goes away
-    until = None  # when the process has to end after SIGTERM
-    while True:
-        left = None if until is None else max(until - time.monotonic(), 0) * 1000
-        ready = {reader: 0} if poll is None else dict(poll.poll(left))
-        if not ready:
+    wire = os.dup(1)  # for protocol lines only; other output goes to stderr
+    os.dup2(2, 1)
+    if owns_process:
+        _set_process()
+    loop = PluginLoop(
+        wait=lambda seconds: hasattr(select, "poll") and is_ready(0, True, seconds),
+        read=lambda: read_fd(0),
+        write=lambda data: write_fd(wire, data),
+        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
+        limits=_process_limits(overrides),
+    )
+    try:
+        if owns_process:
+            spawn(_obey_sigterm, loop)
+        spawn(_watch_host, loop, wire)
+        loop.serve()
+        if loop.lost is None:
+            return EXIT_ERROR if loop.failed_alone else EXIT_OK
+        if isinstance(loop.lost, (BrokenPipeError, ConnectionResetError)):
             return EXIT_OK
-        words = os.read(reader, 4096) if reader in ready else b""
-        if poll is not None and wire in ready:
-            poll.unregister(wire)
-            words += b"" if ready[wire] & select.POLLNVAL else b"c"
-        for word in words.decode("latin-1"):  # or the number of a signal
-            if word == "t":
-                if until is not None:
-                    os._exit(EXIT_OK)  # a second SIGTERM
-                until = time.monotonic() + 1.0  # for the turns to report their end
-                loop.stop()
-            elif word == "d":  # done, but for lines that came before SIGTERM
-                may_wait = poll is not None and until is not None
-                if may_wait and not loop.has_read_all and is_ready(0, True):
-                    continue
-                failed = until is None and loop.failed_alone
-                return EXIT_ERROR if failed else EXIT_OK
-            elif word in "cf":  # closed, or failed
-                loop.lose()
-                return EXIT_FATAL if word == "f" else EXIT_OK
+        log(f"stdout cannot be written: {loop.lost.strerror}")
+        return EXIT_FATAL
+    except ProviderError as error:
+        log(error.message)
+        return EXIT_FATAL
+    finally:
+        if not owns_process:
+            loop.lose(OSError("the other program goes on"))
+            loop.stop()
+            os.dup2(wire, 1)
+            os.close(wire)
 
 
 # ---------------------------------------------------------------------------
@@ -5786,8 +5527,9 @@ def _replay(options: Any, provider: MiniMaxProvider) -> int:
         out(f"{seconds:9.3f}  {event['type']:<14} {text}\n")
 
     try:
-        name = read_capture(options.file)[0]["request"].get("id")
-        unlike = replay(options.file, show)
+        recording = read_capture(options.file)
+        name = id_of(recording.request)
+        unlike = replay(recording, show)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         note("error: ", printable(f"{options.file}: {reason}"), PROBLEM)
@@ -5960,14 +5702,12 @@ def run_command(arguments: list[str], owns_process: bool) -> int:
     overrides = {name: value for name, value in chosen.items() if value}
     if not command and not os.isatty(0):
         return run_plugin(overrides, owns_process)
-    if owns_process:
-        ignore_warnings()
     command = command or "help"
     with MiniMaxProvider.from_config(**overrides) as provider:
         try:
             return COMMANDS[command][0](options, provider)
         except ProviderError as error:
-            print_error(redacted(error).to_dict(), command)
+            print_error(SECRETS.value(error.to_dict()), command)
             return EXIT_ERROR
 
 
@@ -5982,6 +5722,7 @@ def main(argv: list[str] | None = None) -> int:
         if owns_process:
             MiniMaxProvider.command = program_name()
             open_descriptors()
+            ignore_warnings()
             sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
         code = run_command(sys.argv[1:] if argv is None else list(argv), owns_process)
     except SystemExit as end:

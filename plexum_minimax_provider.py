@@ -4570,12 +4570,11 @@ def print_error(error: JSON, running: str = "say") -> None:
 
 # --- demo
 
-# A tool loop for people who have no key yet.  The installer ends with it, and `check
-# --offline` runs it silently.
+# A tool loop for people who have no key yet.  The installer ends with it.
 
 
-def serve_demo(listener: Any, pace: float) -> None:
-    """Answer two requests as MiniMax does, with `pace` seconds between events.
+def serve_demo(listener: Any) -> None:
+    """Answer two requests as MiniMax does.
 
     The first gets a tool call, the second a text.  As MiniMax does, it refuses a tool's
     result if the call did not come back unchanged.
@@ -4591,7 +4590,7 @@ def serve_demo(listener: Any, pace: float) -> None:
         event = dump_json({"type": kind, **fields})
         file.write(f"data: {event}\n\n".encode("ascii"))
         file.flush()
-        time.sleep(pace)
+        time.sleep(0.05)  # so that a person sees it stream
 
     for blocks, reason in ((call, "tool_use"), (answer, "end_turn")):
         with listener.accept()[0] as connection, connection.makefile("rwb") as file:
@@ -4615,11 +4614,8 @@ def serve_demo(listener: Any, pace: float) -> None:
             send("message_stop")
 
 
-def _demo(options: Any, _: Any, pace: float = 0.05, write: Any = out) -> int:
-    """Run two turns against a built-in server; `write` takes what a person sees.
-
-    Raises ProviderError if a turn fails.
-    """
+def _demo(options: Any, _: MiniMaxProvider) -> int:
+    """Run two turns against a built-in server.  Raises ProviderError if one fails."""
     import socket
 
     try:
@@ -4627,30 +4623,30 @@ def _demo(options: Any, _: Any, pace: float = 0.05, write: Any = out) -> int:
     except OSError as error:
         text = f"The demo cannot listen on 127.0.0.1: {error.strerror}"
         raise ProviderError("config", text, "The other commands work.") from None
-    spawn(serve_demo, listener, pace)
+    spawn(serve_demo, listener)
     url = "http://127.0.0.1:{1}".format(*listener.getsockname())
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
-    write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
+    out("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     asked: Any = {
         "user": {"type": "text", "text": "What is the weather in Lisbon?"},
         "tool": {"type": "tool_result", "tool_use_id": "1", "content": "21 C, sunny"},
     }
     messages: list[JSON] = []
     for who, block in asked.items():
-        write(f"{who:<9} > {block.get('text') or block['content']}\n")
+        out(f"{who:<9} > {block.get('text') or block['content']}\n")
         messages.append({"role": "user", "content": [block]})
         turn = {"messages": messages, "tools": [{"name": "weather"}]}
         for event in provider.turn(turn, raise_errors=True):
             if event["type"] == BLOCK_START:
                 opened = event["block"]
-                write(f"{opened.get('name') or opened['type']:<9} > ")
+                out(f"{opened.get('name') or opened['type']:<9} > ")
             elif event["type"] == BLOCK_END:
-                write("\n")
+                out("\n")
             elif event["type"] == TURN_END:
                 messages.append(event["message"])
-            write(event.get("text") or event.get("json") or "")
+            out(event.get("text") or event.get("json") or "")
     listener.close()
-    write("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
+    out("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
     return EXIT_OK
 
 
@@ -5304,9 +5300,7 @@ class Checkup:
         self.step("requests", "", self.libraries)
         self.step("config", "", self.config)
         self.step("settings", "config", self.each_setting)
-        if is_offline:
-            self.step("demo", "requests", self.demo)
-        else:
+        if not is_offline:
             self.step("network", "requests config region base_url", self.network)
             self.step("key", "network api_key", self.key)
             self.step("plan", "key", self.plan)
@@ -5339,10 +5333,6 @@ class Checkup:
             text += f", {name} {version}"
         text += f", interpreter {sys.executable}, file {os.path.abspath(__file__)}"
         self.add(OK, "versions", text)
-
-    def demo(self) -> None:
-        _demo(None, self.provider, 0, lambda text: None)
-        self.add(OK, "demo", "2 turns with a built-in server")
 
     def config(self) -> None:
         path, modes = self.settings.path, self.settings.modes
@@ -5619,7 +5609,7 @@ def add_options(command: str, parser: Any) -> None:
         figures("-q", "--quiet", **on, help="do not show tokens, cost and speed")
         figures("-v", "--verbose", **on, help="always show them; not with -q")
     if command == "check":
-        add("--offline", **on, help="run the demo instead of asking MiniMax")
+        add("--offline", **on, help="do not ask MiniMax")
         add("-v", "--verbose", **on, help="show everything")
     if command == "models":
         add("--live", **on, help="mark the models that the endpoint lists")

@@ -6326,11 +6326,11 @@ def test_check_of_certificates(tls_emulator: Emulator, certificate: Path) -> Non
     done.says("certificate verified", "none (set: SSL_CERT_FILE)")
 
 
-def test_offline_asks_nobody_and_runs_the_demo(site: Emulator) -> None:
+def test_offline_asks_nobody(site: Emulator) -> None:
     env: Env = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://" + NO_PORT)
     done = person("check", "--offline", "-v", base_url=site.base_url, env=env)
     assert done.code == 0 and site.connections == 0
-    done.says("demo 2 turns with a built-in server", "All is well")
+    done.says("All is well, as far as can be checked offline.")
     assert not re.search(r"(?m)^\w+ +(network|key|plan) ", done.out)
     done = person("demo", env=env)
     last = "It works: 2 turns; thinking and the tool call came back unchanged.\n"

@@ -4482,8 +4482,6 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
 # that is slow, closed or non-blocking, or a full disk, has the same effect.
 
 OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # with WARNING, statuses of `check`
-_COLORS = {"bold": 1, "heading": 1, "dim": 2, PROBLEM: 31, OK: 32, WARNING: 33}
-_COLORS.update(code=36, fence=36)
 
 
 def out(text: str, fd: int = 1) -> None:
@@ -4514,9 +4512,11 @@ def is_screen(fd: int) -> bool:
 
 def paint(text: str, style: str, fd: int = 1) -> str:
     """`text` in a colour, if `fd` shows colours and NO_COLOR is not set."""
-    if style not in _COLORS or not is_screen(fd) or os.environ.get("NO_COLOR"):
+    colors = {"bold": 1, "heading": 1, "dim": 2, "code": 36, "fence": 36}
+    colors.update({PROBLEM: 31, OK: 32, WARNING: 33})
+    if style not in colors or not is_screen(fd) or os.environ.get("NO_COLOR"):
         return text
-    return f"\x1b[{_COLORS[style]}m{text}\x1b[0m"
+    return f"\x1b[{colors[style]}m{text}\x1b[0m"
 
 
 def width() -> int:

@@ -5605,9 +5605,8 @@ def add_options(command: str, parser: Any) -> None:
         add("--history", metavar="FILE", help="continue the conversation in FILE")
         add("--hide-thinking", **on, help="do not show thinking")
         add("--raw", **on, help="show Markdown as it is")
-        figures = parser.add_mutually_exclusive_group().add_argument
-        figures("-q", "--quiet", **on, help="do not show tokens, cost and speed")
-        figures("-v", "--verbose", **on, help="always show them; not with -q")
+        add("-q", "--quiet", **on, help="do not show tokens, cost and speed")
+        add("-v", "--verbose", **on, help="always show them, even with -q")
     if command == "check":
         add("--offline", **on, help="do not ask MiniMax")
         add("-v", "--verbose", **on, help="show everything")

@@ -5177,7 +5177,9 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
-    """The windows of a plan."""
+    """The windows of a plan.  A pay-as-you-go key has none, so nobody is asked."""
+    if key_kind(values["api_key"]).name == PAYG_KEY:
+        return []
     answer = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
     rows = answer.get("model_remains")
     rows = rows if isinstance(rows, list) else []
@@ -5243,13 +5245,7 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
     """Print what is left of a plan, with one row for each window."""
     values = provider.settings()
     key = key_kind(values["api_key"])
-    try:
-        windows = read_quota(provider, values)
-    except ProviderError as error:
-        if key.name != PLAN_KEY and error.code in ("auth", "permission", "not_found"):
-            text = f"Only plans have a quota; your {key.name} spends {key.wallet}."
-            error.hint = text
-        raise
+    windows = read_quota(provider, values)
     if options.json:
         return out_json({"key": key.name, "quota": windows})
     for window in windows:
@@ -5427,8 +5423,7 @@ class Checkup:
         """Check what is left of the quota, for keys that may have one."""
         windows: list[JSON] = []
         try:
-            if self.key_kind.name != PAYG_KEY:
-                windows = read_quota(self.provider, self.values)
+            windows = read_quota(self.provider, self.values)
         except ProviderError as error:
             if self.key_kind.name == PLAN_KEY:
                 text = f"the quota cannot be read: {error.message}"

@@ -5569,7 +5569,7 @@ examples:
 
     parser.error = refuse
     parser.print_help = lambda: out(parser.format_help())
-    parser.set_defaults(parser=parser, topic=None)
+    parser.set_defaults(parser=parser, topic=None, capture_dir=None)
     add_options(command, parser)
     return parser
 
@@ -5611,7 +5611,9 @@ def add_options(command: str, parser: Any) -> None:
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
         add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
-    add("--capture", dest="capture_dir", metavar="DIR", help="record each turn in DIR")
+    if command in ("", "say"):  # the others run no turn that could be recorded
+        text = "record each turn in DIR"
+        add("--capture", dest="capture_dir", metavar="DIR", help=text)
     text = "what is logged to stderr: " + ", ".join(LEVELS)
     add("--log-level", choices=LEVELS, metavar="L", help=text)
 

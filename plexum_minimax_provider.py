@@ -51,8 +51,8 @@ import threading
 import time
 from collections import OrderedDict, deque, namedtuple
 
-# Everything else is imported where it is first needed, so that `describe` and
-# `--version` answer at once, even if `requests` is missing.
+# Everything else is imported, and patterns are compiled, where they are first needed, so
+# that `describe` and `--version` answer at once, even if `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -342,7 +342,7 @@ TERMINAL = (TURN_END, ERROR)
 CANCELLED = "cancelled"  # the only stop reason that is not the upstream's
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
-TOOL_MARKUP = re.compile(
+TOOL_MARKUP = (
     r"[<\[\]](?:/?(?i:minimax:tool_call|invoke>|TOOL_CALL\])|<\]minimax\[>\["
     r"|(?i:invoke)\s+name=)"
 )
@@ -1752,7 +1752,7 @@ class EventTranslator:
         yield from block.release()
         end = block.finish()
         text = end["block"][block.kind] if block.kind in ("text", "thinking") else ""
-        if TOOL_MARKUP.search(text):
+        if re.search(TOOL_MARKUP, text):
             words = f"the {block.kind} holds the markup of a tool call, but is not one"
             yield from self._warn_once("markup", "tool_markup_in_text", words)
         yield end
@@ -1883,7 +1883,7 @@ def default_values() -> JSON:
 
 
 # The beginning of a key in another text.
-_KEY_IN = re.compile(r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]")
+_KEY_IN = r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]"
 
 
 def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
@@ -1903,7 +1903,7 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
         problem = f"must be one of {choices}, not {describe_value(value)}"
     elif option.low is not None and not option.low <= value <= option.high:
         problem = f"must be from {option.low:g} to {option.high:g}"
-    elif option.type == "string" and name != "api_key" and _KEY_IN.search(value):
+    elif option.type == "string" and name != "api_key" and re.search(_KEY_IN, value):
         problem = f"contains an API key ({describe_value(value)})"
     elif name in _RULES:
         value, problem = _RULES[name](value.strip())
@@ -2740,9 +2740,6 @@ def send(
         is_second = True
 
 
-_CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)")
-
-
 def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
     """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read;
     b"" where `read()` returns None.
@@ -2751,6 +2748,7 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
     per event.  Raises ValueError for broken framing, after all content before it, and
     EOFError if the body ends early.
     """
+    match_size = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)").match
     data, at = b"", 0  # what was read, and how far it is parsed
     left = 0  # bytes left of the chunk
     before = b""  # what must precede the size: the end of the last chunk
@@ -2778,7 +2776,7 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
         line, at = data[at : end + 1], end + 1
         if is_last and line.strip():
             continue
-        size = _CHUNK_SIZE.match(line, len(before))
+        size = match_size(line, len(before))
         if is_last or size is None or not line.startswith(before):
             break  # the end, or broken framing
         left = int(size[1], 16)
@@ -5701,7 +5699,7 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
     Options may stand before it, too.  A wrong command line raises SystemExit.
     """
     for word in arguments:  # a key in the wrong place must not be quoted
-        key = _KEY_IN.search(word)
+        key = re.search(_KEY_IN, word)
         SECRETS.add(word[key.start() :] if key else "")
     before: list[str] = []
     after = list(arguments)

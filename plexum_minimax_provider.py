@@ -123,8 +123,8 @@ def key_kind(key: str) -> KeyKind:
 
 
 # The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
-# the table; `thinking_on` and `thinking_off` are what is sent when a turn asks for
-# thinking on or off (None: nothing); `input` is what a message may hold.
+# MODELS; `thinking_on` and `thinking_off` are what is sent when a turn asks for thinking
+# on or off (None: nothing); `input` lists the kinds of content that they accept.
 Family = namedtuple(
     "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
 )
@@ -149,7 +149,7 @@ def family_of(id: str) -> Any:
 # tokens, by PRICES (None: unknown); `status` is current, legacy or retired, and
 # `retired` the date of retirement, or None.
 Model = namedtuple(
-    "Model", "id family context_window max_output_tokens input prices status retired"
+    "Model", "id family context_window max_output_tokens prices status retired"
 )
 PRICES = ("input", "output", "cache_read", "cache_write")
 
@@ -158,9 +158,10 @@ def _catalogue(*rows: Any) -> dict[str, Any]:
     """Build MODELS; a status that is a date means retired on that day."""
     models = {}
     for id, context, output, prices, status in rows:
-        costs, family = dict(zip(PRICES, prices or [None] * 4)), family_of(id)
-        ends = ("retired", status) if status[0].isdigit() else (status, None)
-        models[id] = Model(id, family, context, output, family.input, costs, *ends)
+        costs = dict(zip(PRICES, prices or [None] * 4))
+        retired = status if status[0].isdigit() else None
+        status = "retired" if retired else status
+        models[id] = Model(id, family_of(id), context, output, costs, status, retired)
     return models
 
 
@@ -224,12 +225,13 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     if not all(type(n) is int and 0 <= n <= max_count for n in counts.values()):
         return None
     context = sum(n for field, n in counts.items() if field != "output_tokens")
-    threshold, above = PRICES_ABOVE.get(name, (context, {}))
-    prices = above if context > threshold else MODELS[name].prices
+    prices = MODELS[name].prices
+    if name in PRICES_ABOVE and context > PRICES_ABOVE[name][0]:
+        prices = PRICES_ABOVE[name][1]
     charged = [(n, prices[CHARGES[field]]) for field, n in counts.items() if n]
     if context == 0 or any(price is None for _, price in charged):
         return None
-    micros: float = sum(n * (price or 0) for n, price in charged)
+    micros: float = sum(n * price for n, price in charged)
     return round(micros / 1e6, 9)
 
 
@@ -379,14 +381,14 @@ def load_json(
     `max_depth` levels; `control_characters` allows raw ones inside strings.  Raises
     only ValueError, with a reason that quotes none of the text.
     """
-    space = " \t\r\n"
-    decoder = _DECODER
-    if control_characters or len(text) > _MAX_DIGITS:  # rare
+    space, decoder = " \t\r\n", _DECODER
+    # Only a long text can hold an integer that is too long, so `_int` is rarely needed.
+    if control_characters or len(text) > _MAX_DIGITS:
         strict = not control_characters
         decoder = json.JSONDecoder(**_NUMBERS, parse_int=_int, strict=strict)
     try:
         # decode() would spend as long on its search for white space as on the parsing.
-        start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(space))
+        start = len(text) - len(text.lstrip(space))
         value, end = decoder.raw_decode(text, start)
         if end < len(text) and text[end:].strip(space):
             raise json.JSONDecodeError("Extra data", text, end)
@@ -465,8 +467,8 @@ def printable(text: str, limit: int = 600) -> str:
 # What a value must be: the check, and its name in messages.
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "string": (lambda v: isinstance(v, str), "a string"),
-    "integer": (lambda v: isinstance(v, int) and not isinstance(v, bool), "an integer"),
-    "number": (lambda v: isinstance(v, float) or TYPES["integer"][0](v), "a number"),
+    "integer": (lambda v: type(v) is int, "an integer"),  # True is none
+    "number": (lambda v: type(v) in (int, float), "a number"),
     "boolean": (lambda v: isinstance(v, bool), "true or false"),
     "object": (lambda v: isinstance(v, dict), "an object"),
     "list": (lambda v: isinstance(v, list), "a list"),
@@ -632,6 +634,9 @@ def redacted(error: ProviderError) -> ProviderError:
 
 # --- errors of the upstream
 
+# Our code for each word of UPSTREAM_CODES.
+_CODES = {word: code for code, row in UPSTREAM_CODES.items() for word in row.split()}
+
 
 def is_error_payload(payload: Any) -> bool:
     """Whether an upstream's JSON is one of the known error envelopes."""
@@ -650,12 +655,13 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     mid-stream, `text` the body for people.
     """
     body = payload if isinstance(payload, dict) else {}
-    inner, base, kind = body.get("error", body), body.get("base_resp"), ""
+    inner, base = body.get("error", body), body.get("base_resp")
+    base = base if isinstance(base, dict) else {}
+    kind = ""  # stays empty unless an API wrote the error
     if not isinstance(inner, dict):
         inner = {"message": inner}
     elif is_error_payload(body):
         kind = str(inner.get("type"))
-    base = base if isinstance(base, dict) else {}
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
     message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
@@ -679,10 +685,6 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     words = printable(message) or "no error text"
     words = words if status is None else f"HTTP {status}: {words}"
     return ProviderError(code, words, **details)
-
-
-# Our code for each word of UPSTREAM_CODES.
-_CODES = {word: code for code, row in UPSTREAM_CODES.items() for word in row.split()}
 
 
 def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
@@ -1216,7 +1218,7 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
     if "source" in others:  # it stays there, to keep its place in the block
         fields["source"] = others["source"]
     try:
-        if request.facts and "image" not in request.facts.input:
+        if request.facts and "image" not in request.facts.family.input:
             raise ValueError(f"{request.model} does not accept images")
         return {**others, "source": _image_source(fields, path, request)}
     except ValueError as error:
@@ -4077,7 +4079,7 @@ def manifest() -> JSON:
                 "id": model.id,
                 "context_window": model.context_window,
                 "max_output_tokens": model.max_output_tokens,
-                "input": model.input,
+                "input": model.family.input,
                 "thinking": "always" if model.family.always_thinks else "adaptive",
                 "effort": list(EFFORTS) if model.family.has_effort else [],
                 "prices": model.prices,

@@ -732,7 +732,7 @@ class SSEDecoder:
     # The default is eight times the longest possible answer.
     def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
-        self._held = bytearray(b"\n")  # the current event, after the end of a line
+        self._held = bytearray(b"\n")  # the current event, and the LF before it
         self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
         # Nearly all events have this form.  To find them at one go takes half the time
@@ -746,12 +746,13 @@ class SSEDecoder:
             if chunk:
                 self._after_cr = chunk[-1:] == b"\r"
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        held, limit, last = self._held, self._limit, len(self._held) - 1
+        held, limit = self._held, self._limit
+        last = len(held) - 1  # with this LF, `chunk` may complete a blank line
         held += chunk
         if held.endswith(b"}\n"):
             line = held.rfind(b"\n", 0, -1)
-            if bytes(held[max(line - 1, 0) : line + 2]) in (b"\n{", b"\n\n{"):
-                held += b"\n"  # JSON on one line: a blank line may never follow
+            if held.startswith((b"\n{", b"\n\n{"), max(line - 1, 0)):
+                held += b"\n"  # a whole event of JSON: a blank line may never follow
         if len(held) > limit and max(map(len, held.split(b"\n\n"))) > limit:
             raise ValueError(f"one event holds over {limit} bytes")
         end = held.rfind(b"\n\n", last) + 1

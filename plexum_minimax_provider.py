@@ -801,9 +801,8 @@ class SSEDecoder:
 # Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-# The fields of a TurnRequest and their types; "" means that a field may have several
-# types, and the function that translates it checks them.  Fields that build_request()
-# does not set itself are sent as given.
+# The fields of a TurnRequest and their types, as in TYPES; "" means that a field may
+# have several types, which the function that translates it checks.
 TURN_FIELDS = {
     **dict.fromkeys(("model", "effort", "service_tier"), "string"),
     **dict.fromkeys(("max_tokens", "top_k"), "integer"),
@@ -841,7 +840,7 @@ def fold_keys(line: JSON, fields: Iterable[str], path: str = "") -> tuple[JSON, 
     values: JSON = {}
     others: JSON = {}
     for key, value in line.items():
-        field = names.get(fold(str(key)))
+        field = names.get(fold(key))
         if field is None:
             others[key] = value
             continue
@@ -879,7 +878,7 @@ class _Request:
         if self.fields.get("max_tokens", 0) < 0:
             wrong_field("max_tokens", "must be an integer, 0 or above")
         for key in self.fields.get("extra_body", ()):
-            if str(key).lower() in ("messages", "stream"):  # the plugin relies on them
+            if key.lower() in ("messages", "stream"):  # the plugin relies on them
                 wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
         self.model = canonical_model(self.fields.get("model", model))
         self.facts: Model | None = model_facts(self.model)
@@ -892,10 +891,11 @@ class _Request:
     def repaired(self, path: str, text: str) -> None:
         self.warn("history_repaired", f"{path}: {text}")
 
-    def read_file(self, file: str, path: str) -> JSON:
+    def image_file(self, file: str, path: str) -> JSON:
         """Return the source of an image file, or raise ValueError with the reason.
 
-        Refuses the turn as soon as its files exceed the size of a request.
+        Refuses the turn as soon as its files exceed the size of a request; `path` is
+        the place of the image in the turn.
         """
         if self._read_image is None:
             raise ValueError("image files are not read here")
@@ -973,10 +973,11 @@ def _thinking(default_effort: str, request: _Request) -> JSON:
         thinking = family.thinking_off if kind == "disabled" else family.thinking_on
         if kind == "disabled" and family.always_thinks:
             request.warn("thinking_mapped", f"{request.model} always thinks")
-    if family and effort and not family.has_effort:
+    if family and family.has_effort:
+        effort = effort or default_effort
+    elif family and effort:
         request.warn("effort_ignored", f"{request.model} does not support effort")
-    if family:
-        effort = (effort or default_effort) if family.has_effort else ""
+        effort = ""
     output = {"effort": effort} if effort else None
     return {"thinking": thinking or None, "output_config": output}
 
@@ -1012,21 +1013,21 @@ def _tool(tool: JSON, path: str) -> JSON:
     function = tool.pop("function", {})
     require("object", function, path + ".function")
     function = _without_nulls(function)
-    folded = ("inputschema", "parameters")
-    parts = (tool, function)
-    schemas = [p[key] for p in parts for key in p if fold(key) in folded] or [{}]
-    if any(schema != schemas[0] for schema in schemas):
+    fields = [*tool.items(), *function.items()]
+    names = ("inputschema", "parameters")
+    first, *others = [v for key, v in fields if fold(key) in names] or [{}]
+    if any(schema != first for schema in others):
         wrong_field(path, "has two schemas that differ")
-    require("object", schemas[0], path + ".input_schema")
+    require("object", first, path + ".input_schema")
     # MiniMax requires the schema of an object.
-    schema = _without_nulls(schemas[0]) or {"type": "object", "properties": {}}
+    schema = _without_nulls(first) or {"type": "object", "properties": {}}
     if schema.setdefault("type", "object") != "object":
         wrong_field(path + ".input_schema.type", 'must be "object"')
     tool = {**function, **tool, "input_schema": schema}
     if tool.get("type") in ("function", ""):
         del tool["type"]
-    others = [key for key in tool if fold(key) in folded and key != "input_schema"]
-    return {key: value for key, value in tool.items() if key not in others}
+    kept = [key for key in tool if key == "input_schema" or fold(key) not in names]
+    return {key: tool[key] for key in kept}
 
 
 def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
@@ -1086,12 +1087,12 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
     prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
     reminders: list[JSON] = []  # system messages, until the next of another role
-    blank: str | None = None  # the path of the last message, "" if that holds something
+    blank = ""  # the path of the last message, if that is blank
     for path, role, content in _incoming(request):
         blocks = _blocks(content, path + ".content", role, request)
         if role in ("system", "developer"):
             request.warn("system_role_moved", f"{path} has the role {role}")
-            if blank is None:  # no other message has come
+            if not messages:
                 prompt += blocks
             elif blocks:
                 reminders.append(_reminder(blocks))
@@ -1166,13 +1167,12 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
             wrong_field(where + ".type", "must be text")
         # An image or result of the assistant's came from upstream, in whatever form.
         as_given = role == "assistant" and kind in ("image", "tool_result")
-        row = None if as_given else KINDS.get(kind)
-        if row:
+        if kind in KINDS and not as_given:
             block = _without_nulls(block)
-            for field in row.strings:
+            for field in KINDS[kind].strings:
                 require("string", block.get(field), f"{where}.{field}")
-        if row and row.convert:
-            block = row.convert(block, where, request)
+            if KINDS[kind].convert:
+                block = KINDS[kind].convert(block, where, request)
         if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
             request.repaired(where, f"a {kind} from the {role} is sent as text")
             held = block if kind == "tool_use" else block.get("content")
@@ -1212,6 +1212,10 @@ def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
     return {**block, "content": items or "(no output)"}
 
 
+# Fields of an image that may stand for its source, in any spelling; `data` is MCP's.
+_SHORTHANDS = ("url", "data_base64", "data", "path")
+
+
 def _image(block: JSON, path: str, request: _Request) -> JSON:
     """Return the block to send for an image in any form, or a text in its place."""
     names = (*_SHORTHANDS, "media_type", "mime_type")
@@ -1227,10 +1231,6 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
         # The model must not learn which files exist.
         reason = "it cannot be used" if "path" in fields else str(error)
         return {"type": "text", "text": f"[image left out: {reason}]"}
-
-
-# Fields that may stand for a source, in any spelling; `data` is MCP's.
-_SHORTHANDS = ("url", "data_base64", "data", "path")
 
 
 def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
@@ -1260,7 +1260,7 @@ def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
         raise ValueError("it is empty")
     if value.lstrip()[:5].lower() != "data:":
         if form == "path":
-            return request.read_file(value, path)
+            return request.image_file(value, path)
         if form == "url":
             return source or {"type": "url", "url": value}
     source.pop("url", None)
@@ -1338,7 +1338,8 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
     from itertools import groupby
 
     # Empty messages at both ends, so that a user turn follows each assistant turn.
-    first, last = (_Message("messages", r, None, []) for r in ("assistant", "user"))
+    first = _Message("messages", "assistant", None, [])
+    last = _Message("messages", "user", None, [])
     messages = [first, *(m for m in messages if m.blocks), last]
     turns = [list(turn) for _, turn in groupby(messages, key=lambda m: m.role)]
     calls: list[_Call] = []
@@ -1359,8 +1360,8 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
                 found.append((message, block, queue.popleft() if queue else None))
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
-        late = [call and call.reply is not user_turn[0] for *_, call in found]
-        if user_turn is turns[-1] and all(late):
+        late = [call for *_, call in found if call and call.reply is not user_turn[0]]
+        if user_turn is turns[-1] and len(late) == len(found):
             # Moved, these results would leave the last turn empty: they become text.
             found = [(message, block, None) for message, block, _ in found]
         _place(found, request)
@@ -1551,7 +1552,7 @@ class EventTranslator:
         self.stop_reason: str | None = None
         self.stopped = False  # message_stop came: nothing more is expected
         self.complete = False  # a stop reason came and no block was open: a success
-        self._begun: Any = None  # the id in message_start, in a tuple
+        self._message: JSON | None = None  # as message_start brought it
         self._blocks: list[Block] = []  # in order of start
         self._open: dict[int, dict[str, Block]] = {}  # by upstream index and kind
         self._warned: set[str] = set()  # subjects that were warned about
@@ -1570,6 +1571,7 @@ class EventTranslator:
         handler = _ON.get(str(payload.get("type")))
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
+        # Any event may bring usage; nearly all are deltas, which hold it here or nowhere.
         if "usage" in payload or payload.get("type") != _BLOCK_DELTA:
             for holder in (payload.get("message"), payload.get("delta"), payload):
                 if isinstance(holder, dict):
@@ -1616,14 +1618,13 @@ class EventTranslator:
 
     def _on_message_start(self, payload: JSON) -> Iterator[JSON]:
         message = _required(payload, "message", dict)
-        begun = (message.get("id"),)
-        if self._begun == begun:
-            return
-        if self._begun:
+        if self._message is not None:
+            if message.get("id") == self._message.get("id"):
+                return
             raise _broken("a second message began inside the first")
-        self._begun = begun
-        self.message_id, self.model = _label(begun[0]), _label(message.get("model"))
-        asked = self.asked_model
+        self._message = message
+        self.message_id = _label(message.get("id"))
+        self.model, asked = _label(message.get("model")), self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
             text = f"asked for {asked}, answered by {self.model}"
             yield warning("model_differs", text)
@@ -1646,9 +1647,10 @@ class EventTranslator:
         if not isinstance(kind, str):
             raise _broken("a block began without a type")
         fields = ("text", "thinking")  # each is named like its kind of block
+        if kind in fields:
+            opened = {**opened, kind: opened.get(kind) or ""}
+            _required(opened, kind, str)
         texts = {f: opened[f] for f in fields if isinstance(opened.get(f), str)}
-        if kind in fields and texts.setdefault(kind, "") != (opened.get(kind) or ""):
-            raise _broken(f"the {kind} of a {kind} block is not a string")
         return self._begin(at, opened, texts)
 
     def _begin(self, at: int, opened: JSON, texts: dict[str, str]) -> Iterator[JSON]:
@@ -1808,7 +1810,8 @@ def _broken(problem: str) -> ProviderError:
 
 def _label(value: Any) -> str | None:
     """A name from upstream that is not content: printable, and cut if it is long."""
-    return printable(value, 200) or None if isinstance(value, str) else None
+    text = printable(value, 200) if isinstance(value, str) else ""
+    return text or None
 
 
 def _required(payload: JSON, field: str, kind: type) -> Any:
@@ -1885,7 +1888,7 @@ def default_values() -> JSON:
 _KEY_IN = re.compile(r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]")
 
 
-def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
+def check_value(name: str, value: Any, where: str, hint: str = "") -> Any:
     """The value to use for option `name`, which `where` sets to `value`.
 
     Raises ProviderError (`config`), which names both `where` and `name`, not `value`.
@@ -1972,12 +1975,12 @@ _RULES: dict[str, Callable[[str], tuple[str, str]]] = {
 
 def host_of(url: str) -> str:
     """The host and port of a URL that was checked."""
-    return url.split("//", 1)[1].split("/", 1)[0]
+    return url.split("/")[2]
 
 
 def root_of(url: str) -> str:
     """The scheme, host and port of a URL that was checked."""
-    return url.split("//", 1)[0] + "//" + host_of(url)
+    return "/".join(url.split("/")[:3])
 
 
 def base_url_of(values: JSON) -> str:
@@ -2045,7 +2048,10 @@ def _read_config(settings: Settings, wait: float = 0.05) -> None:
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
-    """Read the key from its own file, unless it is set elsewhere."""
+    """Read the key from its own file, unless it is set elsewhere.
+
+    `environ` is empty for providers that were made with settings of their own.
+    """
     folder, name = os.path.dirname(settings.path), settings.values["api_key_file"]
     is_named = bool(name)
     if not is_named:  # systemd's LoadCredential=

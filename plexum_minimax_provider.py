@@ -559,7 +559,7 @@ class Redactor:
         if key in self._keys or len(key) < self.STEP:
             return
         if sum(map(len, self._keys)) + len(key) > self.MAX_CHARACTERS:
-            latest = Redactor()  # it forgets the older half
+            latest = Redactor()  # without the older half; other threads may be reading
             for kept in self._keys[len(self._keys) // 2 + 1 :]:
                 latest.add(kept)
             vars(self).update(vars(latest))
@@ -735,8 +735,8 @@ class SSEDecoder:
         self._held = bytearray(b"\n")  # the current event, and the LF before it
         self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
-        # Nearly all events have this form.  To find them at one go takes half the time
-        # of a look at every line.  It is linear, since a match begins at a line's end.
+        # Nearly all events have this form; one search takes half the time of a look at
+        # every line.  It is linear, since a match begins only where a line ends.
         self._split_usual = re.compile(r"\nevent: (.+)\ndata: (.*)\n").split
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -931,7 +931,7 @@ def build_request(
         request.warn("max_tokens_lowered", text)
     body = {
         **fields,
-        **dict.fromkeys(("type", "id", "effort", "extra_body")),  # not sent
+        **dict.fromkeys(("type", "id", "effort", "extra_body")),  # None: not sent
         "model": request.model,
         "max_tokens": min(wanted, limit),
         "messages": messages,
@@ -1101,8 +1101,8 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
         blank = "" if blocks else path
         if role == "user":  # results at the front of its message stay there
             is_result = [block["type"] == "tool_result" for block in blocks]
-            count = [*is_result, False].index(False)
-            blocks[count:count] = reminders
+            end = [*is_result, False].index(False)
+            blocks[end:end] = reminders
         elif reminders:
             messages.append(_Message(path, "user", None, reminders))
         reminders = []
@@ -1715,7 +1715,7 @@ class EventTranslator:
             self.stop_reason = _label(reason)
             self.complete |= self.stop_reason is not None and not self._open
             for block in self._blocks[-1:]:
-                if not (block.problem or block.finished):
+                if not (block.problem or block.finished):  # stopped, with an end marker
                     yield from self._end(block)
 
     def _on_message_stop(self, payload: JSON) -> Iterator[JSON]:
@@ -1888,7 +1888,7 @@ def default_values() -> JSON:
 _KEY_IN = re.compile(r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]")
 
 
-def check_value(name: str, value: Any, where: str, hint: str = "") -> Any:
+def check_value(name: str, value: Any, where: str) -> Any:
     """The value to use for option `name`, which `where` sets to `value`.
 
     Raises ProviderError (`config`), which names both `where` and `name`, not `value`.
@@ -1910,12 +1910,12 @@ def check_value(name: str, value: Any, where: str, hint: str = "") -> Any:
     elif name in _RULES:
         value, problem = _RULES[name](value.strip())
     if problem:
-        raise ProviderError("config", f"{where}: {name} {problem}", hint)
+        raise ProviderError("config", f"{where}: {name} {problem}")
     return value
 
 
 def check_key(value: str) -> tuple[str, str]:
-    """The key to send, and what is wrong with it."""
+    """The key to send, which is masked from now on, and what is wrong with it."""
     variable = r"\$|%\w+%$|process\.env|[A-Z][A-Z0-9_]*=|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$"
     dots = r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,}([-_][xX]{3,})*)"
     words = "cp|api|your|my|minimax|key|here|paste|replace|change|me|placeholder"
@@ -2015,8 +2015,9 @@ def load_settings(
         if name in overrides:
             value, where, hint = overrides[name], "an argument", "Correct the argument."
         try:
-            settings.values[name] = check_value(name, value, where, hint)
+            settings.values[name] = check_value(name, value, where)
         except ProviderError as error:
+            error.hint = hint
             settings.problems.append((name, error))
         if not _is_absent(value):
             settings.origins[name] = where
@@ -2026,16 +2027,18 @@ def load_settings(
 
 
 def _read_config(settings: Settings, wait: float = 0.05) -> None:
-    """Read the configuration file, if there is one."""
+    """Read the configuration file, if there is one.
+
+    A file that cannot be parsed, or is empty, is read again after `wait` seconds.
+    """
     path = settings.path
     try:
         data, settings.modes[path] = read_file(path, MIB)
         text = data.decode("utf-8-sig")
         file = load_json(text) if text.strip() or wait else {}
-        if isinstance(file, dict):
-            settings.file.update(file)
-            return
-        raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
+        if type(file) is not dict:
+            raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
+        settings.file.update(file)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
@@ -2098,9 +2101,11 @@ def unknown_settings(names: Iterable[str]) -> list[str]:
     texts = []
     for name in sorted(set(names) - set(OPTIONS)):
         near = nearest(name, OPTIONS)
-        if not near and not re.match(r"[A-Za-z_ -]{1,24}$", name):
+        if near:
+            name += f" (did you mean {near}?)"
+        elif not re.match(r"[A-Za-z_ -]{1,24}$", name):
             name = f"a name of {len(name)} characters"
-        texts.append(f"{name} (did you mean {near}?)" if near else name)
+        texts.append(name)
     return texts
 
 
@@ -2169,7 +2174,9 @@ def is_ready(fd: int, reading: bool, seconds: float | None = 0) -> bool:
 
 
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
-    """The bytes of the regular file at `path`, and its mode.  `limit` is whole MIB.
+    """The bytes of the regular file at `path`, and its mode.
+
+    `limit`, in bytes, is a multiple of MIB.
 
     Raises OSError, or ValueError with the reason why the file cannot be used.
     """

@@ -50,6 +50,7 @@ import re
 import threading
 import time
 from collections import OrderedDict, deque, namedtuple
+from itertools import groupby
 
 # Everything else is imported where it is first needed, so that `describe` and
 # `--version` answer at once, even if `requests` is missing.
@@ -1335,8 +1336,6 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
     call with an id gets the n-th result with that id from the user messages after it,
     or else from later ones.  A result without a call becomes text, so nothing is lost.
     """
-    from itertools import groupby
-
     # Empty messages at both ends, so that a user turn follows each assistant turn.
     first = _Message("messages", "assistant", None, [])
     last = _Message("messages", "user", None, [])
@@ -1776,32 +1775,31 @@ def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
     """Join consecutive deltas that continue the same text.
 
     Each network read is then translated and written once: a tenth of the work for a
-    fast stream.  A delta with a further field, such as usage, stays as it is.
+    fast stream.
     """
-    runs: list[tuple[Any, list[Any]]] = []  # texts by index and kind, or payloads
-    items: list[Any] = []
-    last: Any = ()
-    for payload in payloads:
-        place, item = None, payload
-        try:
-            index, delta = payload["index"], payload["delta"]
-            kind = delta["type"]
-            text = delta[_SOURCES[kind]]
-            is_text = type(text) is str and type(index) is int
-            if is_text and len(payload) == 3 and payload["type"] == _BLOCK_DELTA:
-                place, item = (index, kind), text
-        except (KeyError, TypeError):
-            pass
-        if place != last:
-            items, last = [], place
-            runs.append((place, items))
-        items.append(item)
-    for place, items in runs:
-        if place is not None:
-            index, kind = place
-            delta = {"type": kind, _SOURCES[kind]: "".join(items)}
-            items = [{"type": _BLOCK_DELTA, "index": index, "delta": delta}]
-        yield from items
+    for text, run in groupby(payloads, _continued_text):
+        if text is None:
+            yield from run
+        else:
+            index, kind = text
+            source = _SOURCES[kind]
+            delta = {"type": kind, source: "".join(p["delta"][source] for p in run)}
+            yield {"type": _BLOCK_DELTA, "index": index, "delta": delta}
+
+
+def _continued_text(payload: JSON) -> tuple[int, str] | None:
+    """The index and kind of the text that a delta continues.
+
+    None for other payloads, and if a further field, such as usage, must not be lost.
+    """
+    try:
+        index, delta = payload["index"], payload["delta"]
+        kind = delta["type"]
+        is_text = type(delta[_SOURCES[kind]]) is str and type(index) is int
+    except (KeyError, TypeError):
+        return None
+    is_plain = is_text and len(payload) == 3 and payload["type"] == _BLOCK_DELTA
+    return (index, kind) if is_plain else None
 
 
 def _broken(problem: str) -> ProviderError:

@@ -181,7 +181,7 @@ MODELS = _catalogue(
 )
 CURRENT_MODELS = [model.id for model in MODELS.values() if model.status == "current"]
 # Prices of requests with more input tokens than the first number.
-PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.60, 2.40, 0.12, None))))}
+PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.6, 2.4, 0.12, None))))}
 
 
 def canonical_model(name: str) -> str:
@@ -226,9 +226,8 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     if not all(type(n) is int and 0 <= n <= max_count for n in counts.values()):
         return None
     context = sum(n for field, n in counts.items() if field != "output_tokens")
-    prices = MODELS[name].prices
-    if name in PRICES_ABOVE and context > PRICES_ABOVE[name][0]:
-        prices = PRICES_ABOVE[name][1]
+    threshold, above = PRICES_ABOVE.get(name, (0, {}))
+    prices = above if above and context > threshold else MODELS[name].prices
     charged = [(n, prices[CHARGES[field]]) for field, n in counts.items() if n]
     if context == 0 or any(price is None for _, price in charged):
         return None
@@ -423,7 +422,7 @@ def parsed(text: str) -> Any:
 def map_strings(value: Any, function: Callable[[str], str]) -> Any:
     """A copy of `value` with `function` applied to all strings in it, also to keys.
 
-    Loops, since on older Pythons a comprehension needs a level of recursion, too.
+    Plain loops: on older Pythons a comprehension is a further level of recursion.
     """
     if isinstance(value, str):
         return function(value)
@@ -458,7 +457,7 @@ def printable(text: str, limit: int = 600) -> str:
 
     All text that is neither ours nor the model's content goes through here.
     """
-    head = text[: 20 * limit]
+    head = text[: 20 * limit]  # most of it may be white space
     line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
     return line if len(line) <= limit else line[:limit] + "..."
 
@@ -557,7 +556,7 @@ class Redactor:
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
-        if key in self._keys or len(key) < self.STEP:
+        if key in self._keys or len(key) < 4:  # shorter ones stand in any text
             return
         if sum(map(len, self._keys)) + len(key) > self.MAX_CHARACTERS:
             latest = Redactor()  # without the older half; other threads may be reading
@@ -644,6 +643,7 @@ def is_error_payload(payload: Any) -> bool:
     if not isinstance(payload, dict):
         return False
     kind, base = str(payload.get("type")), payload.get("base_resp")
+    # A status_code of 0, in whatever form, stands in answers that are no errors.
     is_refusal = isinstance(base, dict) and str(base.get("status_code") or 0) != "0"
     is_error = "error" in (kind, payload.get("object")) or kind.endswith("_error")
     return bool(payload.get("error")) or is_error or is_refusal
@@ -670,8 +670,7 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     # token counts in parentheses too.
     numbers = [str(base.get("status_code")), str(inner.get("code"))]
     numbers += reversed(re.findall(r"[(（](\d{4})[)）]", message))
-    known = [int(n) for n in numbers if re.match(r"\d{4}$", n) and n in _CODES]
-    number = known[0] if known else None
+    number = next((int(n) for n in numbers if len(n) == 4 and n in _CODES), None)
     http_code = str(inner.get("http_code"))
     if status is None and re.match(r"[45]\d\d$", http_code, re.ASCII):
         status = int(http_code)
@@ -1335,6 +1334,7 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
     One unpaired call or result makes every later turn of a conversation fail.  The n-th
     call with an id gets the n-th result with that id from the user messages after it,
     or else from later ones.  A result without a call becomes text, so nothing is lost.
+    A turn here is what upstream reads as one: consecutive messages of the same role.
     """
     # Empty messages at both ends, so that a user turn follows each assistant turn.
     first = _Message("messages", "assistant", None, [])
@@ -1459,8 +1459,8 @@ class Block:
     def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
         """The events of `text`.
 
-        An end that is half of a surrogate pair, or that could become the end marker, is
-        held back.
+        An end that is half of a surrogate pair is held back, and in the latest block
+        one that could become the end marker.
         """
         if self.held:
             text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
@@ -1572,9 +1572,7 @@ class EventTranslator:
             handler = EventTranslator._on_error
         # Any event may bring usage; nearly all are deltas, which hold it here or nowhere.
         if "usage" in payload or payload.get("type") != _BLOCK_DELTA:
-            for holder in (payload.get("message"), payload.get("delta"), payload):
-                if isinstance(holder, dict):
-                    self._merge_usage(holder.get("usage"))
+            self._merge_usage(payload)
         return handler(self, payload) if handler else ()  # a kind newer than this file
 
     def conclude(self) -> Iterator[JSON]:
@@ -1734,9 +1732,10 @@ class EventTranslator:
     def _turn_start(self) -> JSON:
         return {"type": TURN_START, "model": self.model, "message_id": self.message_id}
 
-    def _merge_usage(self, usage: Any) -> None:
-        if isinstance(usage, dict):
-            fields = {k: v for k, v in usage.items() if v is not None}
+    def _merge_usage(self, payload: JSON) -> None:
+        for holder in (payload.get("message"), payload.get("delta"), payload):
+            usage = holder.get("usage") if isinstance(holder, dict) else None
+            fields = _without_nulls(usage) if isinstance(usage, dict) else {}
             self.usage.update(map_strings(fields, lambda text: printable(text, 200)))
 
     def _warn_once(self, about: str, code: str, text: str) -> Iterator[JSON]:

@@ -1039,10 +1039,13 @@ def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
     if choice is None:
         return None
     if choice in ("auto", "any", "none", "required"):
-        choice = {"type": "any" if choice == "required" else choice}
+        choice = {"type": choice}
     if not isinstance(choice, dict):
         wrong_field("tool_choice", "must be auto, any, none or an object")
+    choice = _without_nulls(choice)
     require("string", choice.get("type"), "tool_choice.type")
+    if choice["type"] == "required":
+        choice["type"] = "any"
     if choice["type"] == "function":  # OpenAI has two places for the name
         function = choice.get("function", choice)
         require("object", function, "tool_choice.function")

@@ -1297,13 +1297,10 @@ def _base64_source(text: str, label: str | None) -> JSON:
 
 def image_type(head: bytes) -> str:
     """Return the media type of an image that begins with `head`, "" if unknown."""
-    rows = (
-        (rb"\x89PNG\r\n\x1a\n", "image/png"),
-        (rb"\xff\xd8\xff", "image/jpeg"),
-        (rb"GIF8", "image/gif"),
-        (rb"RIFF....WEBP", "image/webp"),  # with a size in between
-    )
-    return next((kind for magic, kind in rows if re.match(magic, head, re.DOTALL)), "")
+    forms = rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8)"
+    forms += rb"|(?P<webp>RIFF....WEBP)"  # with a size in between
+    found = re.match(forms, head, re.DOTALL)
+    return f"image/{found.lastgroup}" if found else ""
 
 
 # The known kinds of block: the fields that must be strings, the function that makes a
@@ -2055,13 +2052,13 @@ def _load_key_file(settings: Settings, environ: Any) -> None:
 
     `environ` is empty for providers that were made with settings of their own.
     """
-    folder, name = os.path.dirname(settings.path), settings.values["api_key_file"]
-    is_named = bool(name)
-    if not is_named:  # systemd's LoadCredential=
-        folder, name = environ.get("CREDENTIALS_DIRECTORY", ""), "minimax-api-key"
-    if settings.values["api_key"] or not (is_named or folder):
+    name, folder = settings.values["api_key_file"], environ.get("CREDENTIALS_DIRECTORY")
+    if settings.values["api_key"] or not (name or folder):
         return
-    path = os.path.join(folder, name)
+    if name:
+        path = os.path.join(os.path.dirname(settings.path), name)
+    else:  # systemd's LoadCredential=
+        path = os.path.join(folder, "minimax-api-key")
     try:
         data, settings.modes[path] = read_file(path, MIB)
         key, problem = check_key(data.decode("utf-8-sig").strip())
@@ -2070,7 +2067,7 @@ def _load_key_file(settings: Settings, environ: Any) -> None:
             raise ValueError(problem)
         settings.values["api_key"], settings.origins["api_key"] = key, path
     except (OSError, ValueError) as error:
-        if is_named or not isinstance(error, FileNotFoundError):
+        if name or not isinstance(error, FileNotFoundError):
             failure = _file_error(path, error, "the API key and nothing else")
             settings.problems.append(("api_key", failure))
 

@@ -569,8 +569,8 @@ class Redactor:
             self._short.append(key)
             return
         for form in self._forms(secret):
-            ends = range(self.PIECE, len(form) + 1)
-            self._pieces |= {form[end - self.PIECE : end] for end in ends}
+            starts = range(len(form) - self.PIECE + 1)
+            self._pieces |= {form[start : start + self.PIECE] for start in starts}
 
     @staticmethod
     def _forms(secret: str) -> set[str]:

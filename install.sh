@@ -238,10 +238,10 @@ paths=$(quoted "${packages:+$packages$line_break}$target")
 # -E and -S: no start-up file changes what runs. Imported, it starts from cached bytecode.
 exec "\$python" -E -S -c 'import gc, sys
 paths, *sys.argv = sys.argv[1:]
-sys.path[:1] = []  # the working directory
-sys.path += paths.split("\\n")
-gc.disable()  # there is no garbage while a module is loaded
+sys.path = sys.path[1:] + paths.split("\\n")  # without the working directory
+gc.disable()  # there is no garbage while a module is loaded, and nothing of it becomes some
 from plexum_minimax_provider import main
+gc.freeze()
 gc.enable()
 sys.exit(main())' "\$paths" "\$0" "\$@"
 END

@@ -50,9 +50,10 @@ import re
 import threading
 import time
 from collections import OrderedDict, deque, namedtuple
+from itertools import groupby
 
-# Everything else is imported where it is first needed, so that `describe` and
-# `--version` answer at once, even if `requests` is missing.
+# Everything else is imported, and patterns are compiled, where they are first needed, so
+# that `describe` and `--version` answer at once, even if `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -124,8 +125,8 @@ def key_kind(key: str) -> KeyKind:
 
 
 # The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
-# the table; `thinking_on` and `thinking_off` are what is sent when a turn asks for
-# thinking on or off (None: nothing); `input` is what a message may hold.
+# MODELS; `thinking_on` and `thinking_off` are what is sent when a turn asks for thinking
+# on or off (None: nothing); `input` lists the kinds of content that they accept.
 Family = namedtuple(
     "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
 )
@@ -150,7 +151,7 @@ def family_of(id: str) -> Any:
 # tokens, by PRICES (None: unknown); `status` is current, legacy or retired, and
 # `retired` the date of retirement, or None.
 Model = namedtuple(
-    "Model", "id family context_window max_output_tokens input prices status retired"
+    "Model", "id family context_window max_output_tokens prices status retired"
 )
 PRICES = ("input", "output", "cache_read", "cache_write")
 
@@ -159,9 +160,10 @@ def _catalogue(*rows: Any) -> dict[str, Any]:
     """Build MODELS; a status that is a date means retired on that day."""
     models = {}
     for id, context, output, prices, status in rows:
-        costs, family = dict(zip(PRICES, prices or [None] * 4)), family_of(id)
-        ends = ("retired", status) if status[0].isdigit() else (status, None)
-        models[id] = Model(id, family, context, output, family.input, costs, *ends)
+        costs = dict(zip(PRICES, prices or [None] * 4))
+        retired = status if status[0].isdigit() else None
+        status = "retired" if retired else status
+        models[id] = Model(id, family_of(id), context, output, costs, status, retired)
     return models
 
 
@@ -180,7 +182,7 @@ MODELS = _catalogue(
 )
 CURRENT_MODELS = [model.id for model in MODELS.values() if model.status == "current"]
 # Prices of requests with more input tokens than the first number.
-PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.60, 2.40, 0.12, None))))}
+PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.6, 2.4, 0.12, None))))}
 
 
 def canonical_model(name: str) -> str:
@@ -225,12 +227,12 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     if not all(type(n) is int and 0 <= n <= max_count for n in counts.values()):
         return None
     context = sum(n for field, n in counts.items() if field != "output_tokens")
-    threshold, above = PRICES_ABOVE.get(name, (context, {}))
-    prices = above if context > threshold else MODELS[name].prices
+    threshold, above = PRICES_ABOVE.get(name, (0, {}))
+    prices = above if above and context > threshold else MODELS[name].prices
     charged = [(n, prices[CHARGES[field]]) for field, n in counts.items() if n]
     if context == 0 or any(price is None for _, price in charged):
         return None
-    micros: float = sum(n * (price or 0) for n, price in charged)
+    micros: float = sum(n * price for n, price in charged)
     return round(micros / 1e6, 9)
 
 
@@ -342,7 +344,7 @@ TERMINAL = (TURN_END, ERROR)
 CANCELLED = "cancelled"  # the only stop reason that is not the upstream's
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
-TOOL_MARKUP = re.compile(
+TOOL_MARKUP = (
     r"[<\[\]](?:/?(?i:minimax:tool_call|invoke>|TOOL_CALL\])|<\]minimax\[>\["
     r"|(?i:invoke)\s+name=)"
 )
@@ -388,14 +390,14 @@ def load_json(
     `max_depth` levels; `control_characters` allows raw ones inside strings.  Raises
     only ValueError, with a reason that quotes none of the text.
     """
-    space = " \t\r\n"
-    decoder = _DECODER
-    if control_characters or len(text) > _MAX_DIGITS:  # rare
+    space, decoder = " \t\r\n", _DECODER
+    # Only a long text can hold an integer that is too long, so `_int` is rarely needed.
+    if control_characters or len(text) > _MAX_DIGITS:
         strict = not control_characters
         decoder = json.JSONDecoder(**_NUMBERS, parse_int=_int, strict=strict)
     try:
         # decode() would spend as long on its search for white space as on the parsing.
-        start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(space))
+        start = len(text) - len(text.lstrip(space))
         value, end = decoder.raw_decode(text, start)
         if end < len(text) and text[end:].strip(space):
             raise json.JSONDecodeError("Extra data", text, end)
@@ -429,7 +431,7 @@ def parsed(text: str) -> Any:
 def map_strings(value: Any, function: Callable[[str], str]) -> Any:
     """A copy of `value` with `function` applied to all strings in it, also to keys.
 
-    Loops, since on older Pythons a comprehension needs a level of recursion, too.
+    Plain loops: on older Pythons a comprehension is a further level of recursion.
     """
     if isinstance(value, str):
         return function(value)
@@ -464,7 +466,7 @@ def printable(text: str, limit: int = 600) -> str:
 
     All text that is neither ours nor the model's content goes through here.
     """
-    head = text[: 20 * limit]
+    head = text[: 20 * limit]  # most of it may be white space
     line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
     return line if len(line) <= limit else line[:limit] + "..."
 
@@ -474,8 +476,8 @@ def printable(text: str, limit: int = 600) -> str:
 # What a value must be: the check, and its name in messages.
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "string": (lambda v: isinstance(v, str), "a string"),
-    "integer": (lambda v: isinstance(v, int) and not isinstance(v, bool), "an integer"),
-    "number": (lambda v: isinstance(v, float) or TYPES["integer"][0](v), "a number"),
+    "integer": (lambda v: type(v) is int, "an integer"),  # True is none
+    "number": (lambda v: type(v) in (int, float), "a number"),
     "boolean": (lambda v: isinstance(v, bool), "true or false"),
     "object": (lambda v: isinstance(v, dict), "an object"),
     "list": (lambda v: isinstance(v, list), "a list"),
@@ -563,10 +565,10 @@ class Redactor:
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
-        if key in self._keys or len(key) < self.STEP:
+        if key in self._keys or len(key) < 4:  # shorter ones stand in any text
             return
         if sum(map(len, self._keys)) + len(key) > self.MAX_CHARACTERS:
-            latest = Redactor()  # it forgets the older half
+            latest = Redactor()  # without the older half; other threads may be reading
             for kept in self._keys[len(self._keys) // 2 + 1 :]:
                 latest.add(kept)
             vars(self).update(vars(latest))
@@ -576,8 +578,8 @@ class Redactor:
             self._short.append(key)
             return
         for form in self._forms(secret):
-            ends = range(self.PIECE, len(form) + 1)
-            self._pieces |= {form[end - self.PIECE : end] for end in ends}
+            starts = range(len(form) - self.PIECE + 1)
+            self._pieces |= {form[start : start + self.PIECE] for start in starts}
 
     @staticmethod
     def _forms(secret: str) -> set[str]:
@@ -636,12 +638,16 @@ def outgoing(event: JSON) -> JSON:
 
 # --- errors of the upstream
 
+# Our code for each word of UPSTREAM_CODES.
+_CODES = {word: code for code, row in UPSTREAM_CODES.items() for word in row.split()}
+
 
 def is_error_payload(payload: Any) -> bool:
     """Whether an upstream's JSON is one of the known error envelopes."""
     if not isinstance(payload, dict):
         return False
     kind, base = str(payload.get("type")), payload.get("base_resp")
+    # A status_code of 0, in whatever form, stands in answers that are no errors.
     is_refusal = isinstance(base, dict) and str(base.get("status_code") or 0) != "0"
     is_error = "error" in (kind, payload.get("object")) or kind.endswith("_error")
     return bool(payload.get("error")) or is_error or is_refusal
@@ -654,12 +660,13 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     mid-stream, `text` the body for people.
     """
     body = payload if isinstance(payload, dict) else {}
-    inner, base, kind = body.get("error", body), body.get("base_resp"), ""
+    inner, base = body.get("error", body), body.get("base_resp")
+    base = base if isinstance(base, dict) else {}
+    kind = ""  # stays empty unless an API wrote the error
     if not isinstance(inner, dict):
         inner = {"message": inner}
     elif is_error_payload(body):
         kind = str(inner.get("type"))
-    base = base if isinstance(base, dict) else {}
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
     message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
@@ -667,8 +674,7 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     # token counts in parentheses too.
     numbers = [str(base.get("status_code")), str(inner.get("code"))]
     numbers += reversed(re.findall(r"[(（](\d{4})[)）]", message))
-    known = [int(n) for n in numbers if re.match(r"\d{4}$", n) and n in _CODES]
-    number = known[0] if known else None
+    number = next((int(n) for n in numbers if len(n) == 4 and n in _CODES), None)
     http_code = str(inner.get("http_code"))
     if status is None and re.match(r"[45]\d\d$", http_code, re.ASCII):
         status = int(http_code)
@@ -683,10 +689,6 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     words = printable(message) or "no error text"
     words = words if status is None else f"HTTP {status}: {words}"
     return ProviderError(code, words, **details)
-
-
-# Our code for each word of UPSTREAM_CODES.
-_CODES = {word: code for code, row in UPSTREAM_CODES.items() for word in row.split()}
 
 
 def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
@@ -734,11 +736,11 @@ class SSEDecoder:
     # The default is eight times the longest possible answer.
     def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
-        self._held = bytearray(b"\n")  # the current event, after the end of a line
+        self._held = bytearray(b"\n")  # the current event, and the LF before it
         self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
-        # Nearly all events have this form.  To find them at one go takes half the time
-        # of a look at every line.  It is linear, since a match begins at a line's end.
+        # Nearly all events have this form; one search takes half the time of a look at
+        # every line.  It is linear, since a match begins only where a line ends.
         self._split_usual = re.compile(r"\nevent: (.+)\ndata: (.*)\n").split
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -748,12 +750,13 @@ class SSEDecoder:
             if chunk:
                 self._after_cr = chunk[-1:] == b"\r"
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        held, limit, last = self._held, self._limit, len(self._held) - 1
+        held, limit = self._held, self._limit
+        last = len(held) - 1  # with this LF, `chunk` may complete a blank line
         held += chunk
         if held.endswith(b"}\n"):
             line = held.rfind(b"\n", 0, -1)
-            if bytes(held[max(line - 1, 0) : line + 2]) in (b"\n{", b"\n\n{"):
-                held += b"\n"  # JSON on one line: a blank line may never follow
+            if held.startswith((b"\n{", b"\n\n{"), max(line - 1, 0)):
+                held += b"\n"  # a whole event of JSON: a blank line may never follow
         if len(held) > limit and max(map(len, held.split(b"\n\n"))) > limit:
             raise ValueError(f"one event holds over {limit} bytes")
         end = held.rfind(b"\n\n", last) + 1
@@ -802,9 +805,8 @@ class SSEDecoder:
 # Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-# The fields of a TurnRequest and their types; "" means that a field may have several
-# types, and the function that translates it checks them.  Fields that build_request()
-# does not set itself are sent as given.
+# The fields of a TurnRequest and their types, as in TYPES; "" means that a field may
+# have several types, which the function that translates it checks.
 TURN_FIELDS = {
     **dict.fromkeys(("model", "effort", "service_tier"), "string"),
     **dict.fromkeys(("max_tokens", "top_k"), "integer"),
@@ -842,7 +844,7 @@ def fold_keys(line: JSON, fields: Iterable[str], path: str = "") -> tuple[JSON, 
     values: JSON = {}
     others: JSON = {}
     for key, value in line.items():
-        field = names.get(fold(str(key)))
+        field = names.get(fold(key))
         if field is None:
             others[key] = value
             continue
@@ -880,7 +882,7 @@ class _Request:
         if self.fields.get("max_tokens", 0) < 0:
             wrong_field("max_tokens", "must be an integer, 0 or above")
         for key in self.fields.get("extra_body", ()):
-            if str(key).lower() in ("messages", "stream"):  # the plugin relies on them
+            if key.lower() in ("messages", "stream"):  # the plugin relies on them
                 wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
         self.model = canonical_model(self.fields.get("model", model))
         self.facts: Model | None = model_facts(self.model)
@@ -893,10 +895,11 @@ class _Request:
     def repaired(self, path: str, text: str) -> None:
         self.warn("history_repaired", f"{path}: {text}")
 
-    def read_file(self, file: str, path: str) -> JSON:
+    def image_file(self, file: str, path: str) -> JSON:
         """Return the source of an image file, or raise ValueError with the reason.
 
-        Refuses the turn as soon as its files exceed the size of a request.
+        Refuses the turn as soon as its files exceed the size of a request; `path` is
+        the place of the image in the turn.
         """
         if self._read_image is None:
             raise ValueError("image files are not read here")
@@ -932,7 +935,7 @@ def build_request(
         request.warn("max_tokens_lowered", text)
     body = {
         **fields,
-        **dict.fromkeys(("type", "id", "effort", "extra_body")),  # not sent
+        **dict.fromkeys(("type", "id", "effort", "extra_body")),  # None: not sent
         "model": request.model,
         "max_tokens": min(wanted, limit),
         "messages": messages,
@@ -974,10 +977,11 @@ def _thinking(default_effort: str, request: _Request) -> JSON:
         thinking = family.thinking_off if kind == "disabled" else family.thinking_on
         if kind == "disabled" and family.always_thinks:
             request.warn("thinking_mapped", f"{request.model} always thinks")
-    if family and effort and not family.has_effort:
+    if family and family.has_effort:
+        effort = effort or default_effort
+    elif family and effort:
         request.warn("effort_ignored", f"{request.model} does not support effort")
-    if family:
-        effort = (effort or default_effort) if family.has_effort else ""
+        effort = ""
     output = {"effort": effort} if effort else None
     return {"thinking": thinking or None, "output_config": output}
 
@@ -1013,21 +1017,21 @@ def _tool(tool: JSON, path: str) -> JSON:
     function = tool.pop("function", {})
     require("object", function, path + ".function")
     function = _without_nulls(function)
-    folded = ("inputschema", "parameters")
-    parts = (tool, function)
-    schemas = [p[key] for p in parts for key in p if fold(key) in folded] or [{}]
-    if any(schema != schemas[0] for schema in schemas):
+    fields = [*tool.items(), *function.items()]
+    names = ("inputschema", "parameters")
+    first, *others = [v for key, v in fields if fold(key) in names] or [{}]
+    if any(schema != first for schema in others):
         wrong_field(path, "has two schemas that differ")
-    require("object", schemas[0], path + ".input_schema")
+    require("object", first, path + ".input_schema")
     # MiniMax requires the schema of an object.
-    schema = _without_nulls(schemas[0]) or {"type": "object", "properties": {}}
+    schema = _without_nulls(first) or {"type": "object", "properties": {}}
     if schema.setdefault("type", "object") != "object":
         wrong_field(path + ".input_schema.type", 'must be "object"')
     tool = {**function, **tool, "input_schema": schema}
     if tool.get("type") in ("function", ""):
         del tool["type"]
-    others = [key for key in tool if fold(key) in folded and key != "input_schema"]
-    return {key: value for key, value in tool.items() if key not in others}
+    kept = [key for key in tool if key == "input_schema" or fold(key) not in names]
+    return {key: tool[key] for key in kept}
 
 
 def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
@@ -1039,10 +1043,13 @@ def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
     if choice is None:
         return None
     if choice in ("auto", "any", "none", "required"):
-        choice = {"type": "any" if choice == "required" else choice}
+        choice = {"type": choice}
     if not isinstance(choice, dict):
         wrong_field("tool_choice", "must be auto, any, none or an object")
+    choice = _without_nulls(choice)
     require("string", choice.get("type"), "tool_choice.type")
+    if choice["type"] == "required":
+        choice["type"] = "any"
     if choice["type"] == "function":  # OpenAI has two places for the name
         function = choice.get("function", choice)
         require("object", function, "tool_choice.function")
@@ -1087,12 +1094,12 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
     prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
     reminders: list[JSON] = []  # system messages, until the next of another role
-    blank: str | None = None  # the path of the last message, "" if that holds something
+    blank = ""  # the path of the last message, if that is blank
     for path, role, content in _incoming(request):
         blocks = _blocks(content, path + ".content", role, request)
         if role in ("system", "developer"):
             request.warn("system_role_moved", f"{path} has the role {role}")
-            if blank is None:  # no other message has come
+            if not messages:
                 prompt += blocks
             elif blocks:
                 reminders.append(_reminder(blocks))
@@ -1101,8 +1108,8 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
         blank = "" if blocks else path
         if role == "user":  # results at the front of its message stay there
             is_result = [block["type"] == "tool_result" for block in blocks]
-            count = [*is_result, False].index(False)
-            blocks[count:count] = reminders
+            end = [*is_result, False].index(False)
+            blocks[end:end] = reminders
         elif reminders:
             messages.append(_Message(path, "user", None, reminders))
         reminders = []
@@ -1167,13 +1174,12 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
             wrong_field(where + ".type", "must be text")
         # An image or result of the assistant's came from upstream, in whatever form.
         as_given = role == "assistant" and kind in ("image", "tool_result")
-        row = None if as_given else KINDS.get(kind)
-        if row:
+        if kind in KINDS and not as_given:
             block = _without_nulls(block)
-            for field in row.strings:
+            for field in KINDS[kind].strings:
                 require("string", block.get(field), f"{where}.{field}")
-        if row and row.convert:
-            block = row.convert(block, where, request)
+            if KINDS[kind].convert:
+                block = KINDS[kind].convert(block, where, request)
         if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
             request.repaired(where, f"a {kind} from the {role} is sent as text")
             held = block if kind == "tool_use" else block.get("content")
@@ -1213,6 +1219,10 @@ def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
     return {**block, "content": items or "(no output)"}
 
 
+# Fields of an image that may stand for its source, in any spelling; `data` is MCP's.
+_SHORTHANDS = ("url", "data_base64", "data", "path")
+
+
 def _image(block: JSON, path: str, request: _Request) -> JSON:
     """Return the block to send for an image in any form, or a text in its place."""
     names = (*_SHORTHANDS, "media_type", "mime_type")
@@ -1220,7 +1230,7 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
     if "source" in others:  # it stays there, to keep its place in the block
         fields["source"] = others["source"]
     try:
-        if request.facts and "image" not in request.facts.input:
+        if request.facts and "image" not in request.facts.family.input:
             raise ValueError(f"{request.model} does not accept images")
         return {**others, "source": _image_source(fields, path, request)}
     except ValueError as error:
@@ -1228,10 +1238,6 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
         # The model must not learn which files exist.
         reason = "it cannot be used" if "path" in fields else str(error)
         return {"type": "text", "text": f"[image left out: {reason}]"}
-
-
-# Fields that may stand for a source, in any spelling; `data` is MCP's.
-_SHORTHANDS = ("url", "data_base64", "data", "path")
 
 
 def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
@@ -1261,7 +1267,7 @@ def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
         raise ValueError("it is empty")
     if value.lstrip()[:5].lower() != "data:":
         if form == "path":
-            return request.read_file(value, path)
+            return request.image_file(value, path)
         if form == "url":
             return source or {"type": "url", "url": value}
     source.pop("url", None)
@@ -1295,13 +1301,10 @@ def _base64_source(text: str, label: str | None) -> JSON:
 
 def image_type(head: bytes) -> str:
     """Return the media type of an image that begins with `head`, "" if unknown."""
-    rows = (
-        (rb"\x89PNG\r\n\x1a\n", "image/png"),
-        (rb"\xff\xd8\xff", "image/jpeg"),
-        (rb"GIF8", "image/gif"),
-        (rb"RIFF....WEBP", "image/webp"),  # with a size in between
-    )
-    return next((kind for magic, kind in rows if re.match(magic, head, re.DOTALL)), "")
+    forms = rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8)"
+    forms += rb"|(?P<webp>RIFF....WEBP)"  # with a size in between
+    found = re.match(forms, head, re.DOTALL)
+    return f"image/{found.lastgroup}" if found else ""
 
 
 # The known kinds of block: the fields that must be strings, the function that makes a
@@ -1335,11 +1338,11 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
     One unpaired call or result makes every later turn of a conversation fail.  The n-th
     call with an id gets the n-th result with that id from the user messages after it,
     or else from later ones.  A result without a call becomes text, so nothing is lost.
+    A turn here is what upstream reads as one: consecutive messages of the same role.
     """
-    from itertools import groupby
-
     # Empty messages at both ends, so that a user turn follows each assistant turn.
-    first, last = (_Message("messages", r, None, []) for r in ("assistant", "user"))
+    first = _Message("messages", "assistant", None, [])
+    last = _Message("messages", "user", None, [])
     messages = [first, *(m for m in messages if m.blocks), last]
     turns = [list(turn) for _, turn in groupby(messages, key=lambda m: m.role)]
     calls: list[_Call] = []
@@ -1360,8 +1363,8 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
                 found.append((message, block, queue.popleft() if queue else None))
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
-        late = [call and call.reply is not user_turn[0] for *_, call in found]
-        if user_turn is turns[-1] and all(late):
+        late = [call for *_, call in found if call and call.reply is not user_turn[0]]
+        if user_turn is turns[-1] and len(late) == len(found):
             # Moved, these results would leave the last turn empty: they become text.
             found = [(message, block, None) for message, block, _ in found]
         _place(found, request)
@@ -1460,8 +1463,8 @@ class Block:
     def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
         """The events of `text`.
 
-        An end that is half of a surrogate pair, or that could become the end marker, is
-        held back.
+        An end that is half of a surrogate pair is held back, and in the latest block
+        one that could become the end marker.
         """
         if self.held:
             text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
@@ -1552,7 +1555,7 @@ class EventTranslator:
         self.stop_reason: str | None = None
         self.stopped = False  # message_stop came: nothing more is expected
         self.complete = False  # a stop reason came and no block was open: a success
-        self._begun: Any = None  # the id in message_start, in a tuple
+        self._message: JSON | None = None  # as message_start brought it
         self._blocks: list[Block] = []  # in order of start
         self._open: dict[int, dict[str, Block]] = {}  # by upstream index and kind
         self._warned: set[str] = set()  # subjects that were warned about
@@ -1571,10 +1574,9 @@ class EventTranslator:
         handler = _ON.get(str(payload.get("type")))
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
+        # Any event may bring usage; nearly all are deltas, which hold it here or nowhere.
         if "usage" in payload or payload.get("type") != _BLOCK_DELTA:
-            for holder in (payload.get("message"), payload.get("delta"), payload):
-                if isinstance(holder, dict):
-                    self._merge_usage(holder.get("usage"))
+            self._merge_usage(payload)
         return handler(self, payload) if handler else ()  # a kind newer than this file
 
     def conclude(self) -> Iterator[JSON]:
@@ -1617,14 +1619,13 @@ class EventTranslator:
 
     def _on_message_start(self, payload: JSON) -> Iterator[JSON]:
         message = _required(payload, "message", dict)
-        begun = (message.get("id"),)
-        if self._begun == begun:
-            return
-        if self._begun:
+        if self._message is not None:
+            if message.get("id") == self._message.get("id"):
+                return
             raise _broken("a second message began inside the first")
-        self._begun = begun
-        self.message_id, self.model = _label(begun[0]), _label(message.get("model"))
-        asked = self.asked_model
+        self._message = message
+        self.message_id = _label(message.get("id"))
+        self.model, asked = _label(message.get("model")), self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
             text = f"asked for {asked}, answered by {self.model}"
             yield warning("model_differs", text)
@@ -1647,9 +1648,10 @@ class EventTranslator:
         if not isinstance(kind, str):
             raise _broken("a block began without a type")
         fields = ("text", "thinking")  # each is named like its kind of block
+        if kind in fields:
+            opened = {**opened, kind: opened.get(kind) or ""}
+            _required(opened, kind, str)
         texts = {f: opened[f] for f in fields if isinstance(opened.get(f), str)}
-        if kind in fields and texts.setdefault(kind, "") != (opened.get(kind) or ""):
-            raise _broken(f"the {kind} of a {kind} block is not a string")
         return self._begin(at, opened, texts)
 
     def _begin(self, at: int, opened: JSON, texts: dict[str, str]) -> Iterator[JSON]:
@@ -1714,7 +1716,7 @@ class EventTranslator:
             self.stop_reason = _label(reason)
             self.complete |= self.stop_reason is not None and not self._open
             for block in self._blocks[-1:]:
-                if not (block.problem or block.finished):
+                if not (block.problem or block.finished):  # stopped, with an end marker
                     yield from self._end(block)
 
     def _on_message_stop(self, payload: JSON) -> Iterator[JSON]:
@@ -1734,9 +1736,10 @@ class EventTranslator:
     def _turn_start(self) -> JSON:
         return {"type": TURN_START, "model": self.model, "message_id": self.message_id}
 
-    def _merge_usage(self, usage: Any) -> None:
-        if isinstance(usage, dict):
-            fields = {k: v for k, v in usage.items() if v is not None}
+    def _merge_usage(self, payload: JSON) -> None:
+        for holder in (payload.get("message"), payload.get("delta"), payload):
+            usage = holder.get("usage") if isinstance(holder, dict) else None
+            fields = _without_nulls(usage) if isinstance(usage, dict) else {}
             self.usage.update(map_strings(fields, lambda text: printable(text, 200)))
 
     def _warn_once(self, about: str, code: str, text: str) -> Iterator[JSON]:
@@ -1752,7 +1755,7 @@ class EventTranslator:
         yield from block.release()
         end = block.finish()
         text = end["block"][block.kind] if block.kind in ("text", "thinking") else ""
-        if TOOL_MARKUP.search(text):
+        if re.search(TOOL_MARKUP, text):
             words = f"the {block.kind} holds the markup of a tool call, but is not one"
             yield from self._warn_once("markup", "tool_markup_in_text", words)
         yield end
@@ -1775,32 +1778,31 @@ def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
     """Join consecutive deltas that continue the same text.
 
     Each network read is then translated and written once: a tenth of the work for a
-    fast stream.  A delta with a further field, such as usage, stays as it is.
+    fast stream.
     """
-    runs: list[tuple[Any, list[Any]]] = []  # texts by index and kind, or payloads
-    items: list[Any] = []
-    last: Any = ()
-    for payload in payloads:
-        place, item = None, payload
-        try:
-            index, delta = payload["index"], payload["delta"]
-            kind = delta["type"]
-            text = delta[_SOURCES[kind]]
-            is_text = type(text) is str and type(index) is int
-            if is_text and len(payload) == 3 and payload["type"] == _BLOCK_DELTA:
-                place, item = (index, kind), text
-        except (KeyError, TypeError):
-            pass
-        if place != last:
-            items, last = [], place
-            runs.append((place, items))
-        items.append(item)
-    for place, items in runs:
-        if place is not None:
-            index, kind = place
-            delta = {"type": kind, _SOURCES[kind]: "".join(items)}
-            items = [{"type": _BLOCK_DELTA, "index": index, "delta": delta}]
-        yield from items
+    for text, run in groupby(payloads, _continued_text):
+        if text is None:
+            yield from run
+        else:
+            index, kind = text
+            source = _SOURCES[kind]
+            delta = {"type": kind, source: "".join(p["delta"][source] for p in run)}
+            yield {"type": _BLOCK_DELTA, "index": index, "delta": delta}
+
+
+def _continued_text(payload: JSON) -> tuple[int, str] | None:
+    """The index and kind of the text that a delta continues.
+
+    None for other payloads, and if a further field, such as usage, must not be lost.
+    """
+    try:
+        index, delta = payload["index"], payload["delta"]
+        kind = delta["type"]
+        is_text = type(delta[_SOURCES[kind]]) is str and type(index) is int
+    except (KeyError, TypeError):
+        return None
+    is_plain = is_text and len(payload) == 3 and payload["type"] == _BLOCK_DELTA
+    return (index, kind) if is_plain else None
 
 
 def _broken(problem: str) -> ProviderError:
@@ -1809,7 +1811,8 @@ def _broken(problem: str) -> ProviderError:
 
 def _label(value: Any) -> str | None:
     """A name from upstream that is not content: printable, and cut if it is long."""
-    return printable(value, 200) or None if isinstance(value, str) else None
+    text = printable(value, 200) if isinstance(value, str) else ""
+    return text or None
 
 
 def _required(payload: JSON, field: str, kind: type) -> Any:
@@ -1883,10 +1886,10 @@ def default_values() -> JSON:
 
 
 # The beginning of a key in another text.
-_KEY_IN = re.compile(r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]")
+_KEY_IN = r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]"
 
 
-def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
+def check_value(name: str, value: Any, where: str) -> Any:
     """The value to use for option `name`, which `where` sets to `value`.
 
     Raises ProviderError (`config`), which names both `where` and `name`, not `value`.
@@ -1903,17 +1906,17 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
         problem = f"must be one of {choices}, not {describe_value(value)}"
     elif option.low is not None and not option.low <= value <= option.high:
         problem = f"must be from {option.low:g} to {option.high:g}"
-    elif option.type == "string" and name != "api_key" and _KEY_IN.search(value):
+    elif option.type == "string" and name != "api_key" and re.search(_KEY_IN, value):
         problem = f"contains an API key ({describe_value(value)})"
     elif name in _RULES:
         value, problem = _RULES[name](value.strip())
     if problem:
-        raise ProviderError("config", f"{where}: {name} {problem}", hint)
+        raise ProviderError("config", f"{where}: {name} {problem}")
     return value
 
 
 def check_key(value: str) -> tuple[str, str]:
-    """The key to send, and what is wrong with it."""
+    """The key to send, which is masked from now on, and what is wrong with it."""
     variable = r"\$|%\w+%$|process\.env|[A-Z][A-Z0-9_]*=|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$"
     dots = r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,}([-_][xX]{3,})*)"
     words = "cp|api|your|my|minimax|key|here|paste|replace|change|me|placeholder"
@@ -1973,12 +1976,12 @@ _RULES: dict[str, Callable[[str], tuple[str, str]]] = {
 
 def host_of(url: str) -> str:
     """The host and port of a URL that was checked."""
-    return url.split("//", 1)[1].split("/", 1)[0]
+    return url.split("/")[2]
 
 
 def root_of(url: str) -> str:
     """The scheme, host and port of a URL that was checked."""
-    return url.split("//", 1)[0] + "//" + host_of(url)
+    return "/".join(url.split("/")[:3])
 
 
 def base_url_of(values: JSON) -> str:
@@ -2013,8 +2016,9 @@ def load_settings(
         if name in overrides:
             value, where, hint = overrides[name], "an argument", "Correct the argument."
         try:
-            settings.values[name] = check_value(name, value, where, hint)
+            settings.values[name] = check_value(name, value, where)
         except ProviderError as error:
+            error.hint = hint
             settings.problems.append((name, error))
         if not _is_absent(value):
             settings.origins[name] = where
@@ -2024,16 +2028,18 @@ def load_settings(
 
 
 def _read_config(settings: Settings, wait: float = 0.05) -> None:
-    """Read the configuration file, if there is one."""
+    """Read the configuration file, if there is one.
+
+    A file that cannot be parsed, or is empty, is read again after `wait` seconds.
+    """
     path = settings.path
     try:
         data, settings.modes[path] = read_file(path, MIB)
         text = data.decode("utf-8-sig")
         file = load_json(text) if text.strip() or wait else {}
-        if isinstance(file, dict):
-            settings.file.update(file)
-            return
-        raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
+        if type(file) is not dict:
+            raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
+        settings.file.update(file)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
@@ -2046,14 +2052,17 @@ def _read_config(settings: Settings, wait: float = 0.05) -> None:
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
-    """Read the key from its own file, unless it is set elsewhere."""
-    folder, name = os.path.dirname(settings.path), settings.values["api_key_file"]
-    is_named = bool(name)
-    if not is_named:  # systemd's LoadCredential=
-        folder, name = environ.get("CREDENTIALS_DIRECTORY", ""), "minimax-api-key"
-    if settings.values["api_key"] or not (is_named or folder):
+    """Read the key from its own file, unless it is set elsewhere.
+
+    `environ` is empty for providers that were made with settings of their own.
+    """
+    name, folder = settings.values["api_key_file"], environ.get("CREDENTIALS_DIRECTORY")
+    if settings.values["api_key"] or not (name or folder):
         return
-    path = os.path.join(folder, name)
+    if name:
+        path = os.path.join(os.path.dirname(settings.path), name)
+    else:  # systemd's LoadCredential=
+        path = os.path.join(folder, "minimax-api-key")
     try:
         data, settings.modes[path] = read_file(path, MIB)
         key, problem = check_key(data.decode("utf-8-sig").strip())
@@ -2062,7 +2071,7 @@ def _load_key_file(settings: Settings, environ: Any) -> None:
             raise ValueError(problem)
         settings.values["api_key"], settings.origins["api_key"] = key, path
     except (OSError, ValueError) as error:
-        if is_named or not isinstance(error, FileNotFoundError):
+        if name or not isinstance(error, FileNotFoundError):
             failure = _file_error(path, error, "the API key and nothing else")
             settings.problems.append(("api_key", failure))
 
@@ -2093,9 +2102,11 @@ def unknown_settings(names: Iterable[str]) -> list[str]:
     texts = []
     for name in sorted(set(names) - set(OPTIONS)):
         near = nearest(name, OPTIONS)
-        if not near and not re.match(r"[A-Za-z_ -]{1,24}$", name):
+        if near:
+            name += f" (did you mean {near}?)"
+        elif not re.match(r"[A-Za-z_ -]{1,24}$", name):
             name = f"a name of {len(name)} characters"
-        texts.append(f"{name} (did you mean {near}?)" if near else name)
+        texts.append(name)
     return texts
 
 
@@ -2164,7 +2175,9 @@ def is_ready(fd: int, reading: bool, seconds: float | None = 0) -> bool:
 
 
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
-    """The bytes of the regular file at `path`, and its mode.  `limit` is whole MIB.
+    """The bytes of the regular file at `path`, and its mode.
+
+    `limit`, in bytes, is a multiple of MIB.
 
     Raises OSError, or ValueError with the reason why the file cannot be used.
     """
@@ -2740,9 +2753,6 @@ def send(
         is_second = True
 
 
-_CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)")
-
-
 def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
     """Yield the content of a chunked body (RFC 9112, section 7.1), one piece per read;
     b"" where `read()` returns None.
@@ -2751,6 +2761,7 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
     per event.  Raises ValueError for broken framing, after all content before it, and
     EOFError if the body ends early.
     """
+    match_size = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)").match
     data, at = b"", 0  # what was read, and how far it is parsed
     left = 0  # bytes left of the chunk
     before = b""  # what must precede the size: the end of the last chunk
@@ -2778,7 +2789,7 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
         line, at = data[at : end + 1], end + 1
         if is_last and line.strip():
             continue
-        size = _CHUNK_SIZE.match(line, len(before))
+        size = match_size(line, len(before))
         if is_last or size is None or not line.startswith(before):
             break  # the end, or broken framing
         left = int(size[1], 16)
@@ -3858,7 +3869,7 @@ def manifest() -> JSON:
                 "id": model.id,
                 "context_window": model.context_window,
                 "max_output_tokens": model.max_output_tokens,
-                "input": model.input,
+                "input": model.family.input,
                 "thinking": "always" if model.family.always_thinks else "adaptive",
                 "effort": list(EFFORTS) if model.family.has_effort else [],
                 "prices": model.prices,
@@ -5649,7 +5660,7 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
     A wrong command line raises SystemExit.
     """
     for word in arguments:  # a key in the wrong place must not be quoted
-        key = _KEY_IN.search(word)
+        key = re.search(_KEY_IN, word)
         if key:
             SECRETS.add(word[key.start() :])
     command = arguments[0] if arguments and arguments[0][:1] != "-" else ""

@@ -1766,6 +1766,8 @@ WEB: Obj = {"type": "tool", "name": "web_search"}
 CHOICES: list[tuple[list[Obj], Any, Any, int]] = [
     *[([F], word, {"type": word}, 0) for word in ("auto", "any", "none")],
     *[([F], "required", {"type": "any"}, 0), ([F], TOOL_F, TOOL_F, 0)],
+    ([F], {"type": "required", "name": None}, {"type": "any"}, 0),
+    ([F], {"type": "function", "function": None, "name": "f"}, TOOL_F, 0),
     ([F], {"type": "auto", "x": 1.0}, {"type": "auto", "x": 1.0}, 0),
     ([F], {"type": "function", "function": {"name": "f"}}, TOOL_F, 0),
     *[([F], {**TOOL_F, "name": "h"}, None, 1), ([], "auto", None, 1)],

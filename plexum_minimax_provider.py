@@ -1979,11 +1979,6 @@ def host_of(url: str) -> str:
     return url.split("/")[2]
 
 
-def root_of(url: str) -> str:
-    """The scheme, host and port of a URL that was checked."""
-    return "/".join(url.split("/")[:3])
-
-
 def base_url_of(values: JSON) -> str:
     """The URL that the API's paths are appended to."""
     return str(values["base_url"] or REGIONS[values["region"]])
@@ -2892,7 +2887,6 @@ _BAD_URL = "the proxy URL is not valid"  # base_url was checked before
 _SOCKS = "requests cannot use the SOCKS proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
-_LOST = "the connection to {host} failed: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
 # their classes (so that none has to be imported) and a text in them: code, message,
 # advice.  The first row that matches any cause wins.
@@ -2910,7 +2904,13 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
-    ("OSError HTTPError", "", "network", _LOST, ""),
+    (
+        "OSError HTTPError",
+        "",
+        "network",
+        "the connection to {host} failed: {reason}",
+        "",
+    ),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 
@@ -4625,9 +4625,30 @@ def serve_demo(listener: Any) -> None:
             send("message_stop")
 
 
+def demo_turn(lines: Any, answers: Any, turn: JSON) -> Any:
+    """Show a turn of the plugin at the other end of two queues; return its message."""
+    lines.put(dump_json(turn).encode("ascii") + b"\n")
+    event: JSON = {"type": ""}
+    while event["type"] not in TERMINAL:
+        for event in map(load_json, answers.get().decode("ascii").splitlines()):
+            if event["type"] == BLOCK_START:
+                opened = event["block"]
+                out(f"{opened.get('name') or opened['type']:<9} > ")
+            elif event["type"] == BLOCK_END:
+                out("\n")
+            out(event.get("text") or event.get("json") or "")
+    if event["type"] == ERROR:
+        raise ProviderError(**event["error"])
+    return event["message"]
+
+
 def _demo(options: Any, _: MiniMaxProvider) -> int:
-    """Run two turns against a built-in server.  Raises ProviderError if one fails."""
+    """Run two turns against a built-in server.  Raises ProviderError if one fails.
+
+    They go through the whole plugin, with two queues in place of stdin and stdout.
+    """
     import socket
+    from queue import Queue
 
     try:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -4637,6 +4658,10 @@ def _demo(options: Any, _: MiniMaxProvider) -> int:
     spawn(serve_demo, listener)
     url = "http://127.0.0.1:{1}".format(*listener.getsockname())
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
+    lines: Any = Queue()
+    answers: Any = Queue()
+    wire = (bool, lines.get, answers.put, provider.batches, default_values())
+    spawn(PluginLoop(*wire).serve)
     out("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     asked: Any = {
         "user": {"type": "text", "text": "What is the weather in Lisbon?"},
@@ -4646,16 +4671,9 @@ def _demo(options: Any, _: MiniMaxProvider) -> int:
     for who, block in asked.items():
         out(f"{who:<9} > {block.get('text') or block['content']}\n")
         messages.append({"role": "user", "content": [block]})
-        turn = {"messages": messages, "tools": [{"name": "weather"}]}
-        for event in provider.turn(turn, raise_errors=True):
-            if event["type"] == BLOCK_START:
-                opened = event["block"]
-                out(f"{opened.get('name') or opened['type']:<9} > ")
-            elif event["type"] == BLOCK_END:
-                out("\n")
-            elif event["type"] == TURN_END:
-                messages.append(event["message"])
-            out(event.get("text") or event.get("json") or "")
+        turn = {"id": who, "messages": messages, "tools": [{"name": "weather"}]}
+        messages.append(demo_turn(lines, answers, turn))
+    lines.put(b"")
     listener.close()
     out("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
     return EXIT_OK
@@ -4673,8 +4691,8 @@ class Answer:
     """
 
     # The end of a piece that waits for the next piece: it may be half a mark or a word.
-    half = re.compile(r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z")
-    tokens = re.compile(
+    half = r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z"
+    tokens = (
         r"(?m)(?P<fence>^[^\S\n]*```)|(?P<heading>^#{1,6} )|(?P<list>^[^\S\n]*[-*+] )"
         r"|(?P<bold>\*\*)|(?P<code>`)|(?P<row>\n)|(?P<text>[^\n*`]+|\*)"
     )
@@ -4688,7 +4706,7 @@ class Answer:
     def feed(self, text: str) -> str:
         text = self.held + text
         # Searching the whole text for an end takes quadratic time.
-        self.held = self.half.findall(text[-99:])[0]
+        self.held = re.findall(self.half, text[-99:])[0]
         return self.look(text[: len(text) - len(self.held)])
 
     def close(self) -> str:
@@ -4701,7 +4719,9 @@ class Answer:
             self.column = 0 if text.endswith("\n") else 1
         if self.is_raw:
             return text
-        return "".join(map(self.token, self.tokens.finditer(before + text, 1)))
+        return "".join(
+            map(self.token, re.compile(self.tokens).finditer(before + text, 1))
+        )
 
     def token(self, match: Any) -> str:
         """What to show for a token: for most marks nothing, but the style changes."""
@@ -4729,12 +4749,12 @@ class Thinking(Answer):
     Chinese and Japanese may be broken anywhere; their characters take two columns.
     """
 
-    half = re.compile(r"[^\s\u2e80-\uffef]{0,30}\Z")
-    words = re.compile(r"\n|[^\S\n]+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]{1,30}")
+    half = r"[^\s\u2e80-\uffef]{0,30}\Z"
+    words = r"\n|[^\S\n]+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]{1,30}"
 
     def look(self, text: str) -> str:
         rows, columns = "", width()
-        for word in self.words.findall(text):
+        for word in re.findall(self.words, text):
             size = sum(2 if c >= "\u2e80" else 1 for c in word)
             if word == "\n" or (self.column and self.column + size >= columns):
                 rows += "\n" if self.column else "|\n"
@@ -4934,6 +4954,12 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
 
 def _say(options: Any, provider: MiniMaxProvider) -> int:
     """Send what the person gives, and show the answers."""
+    ranges = {"max_tokens": (1, 10**7), "temperature": (0, 2), "top_p": (0, 1)}
+    for name, (low, high) in ranges.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            option = "--" + name.replace("_", "-")
+            options.parser.error(f"{option} must be from {low:,} to {high:,}")
     # Report what is wrong before a person types.
     provider.settings()
     import_requests()
@@ -5189,10 +5215,13 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
     """The windows of a plan.  A pay-as-you-go key has none, so nobody is asked."""
+    from urllib.parse import urljoin
+
     if key_kind(values["api_key"]).name == PAYG_KEY:
         return []
-    answer = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
-    rows = answer.get("model_remains")
+    answer = provider.get(urljoin(base_url_of(values), QUOTA_PATH), values)
+    data = answer.get("data")  # some servers put the rows there
+    rows = (data if isinstance(data, dict) else answer).get("model_remains")
     rows = rows if isinstance(rows, list) else []
     return [w for row in rows if isinstance(row, dict) for w in quota_windows(row)]
 

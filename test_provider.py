@@ -5685,6 +5685,9 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say x", {}, respond(SILENT), 0, "", "warning: "),
     ("say x", {}, respond(BROKEN_IN), 0, "ok\n", "warning: "),
     ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", RETIRED),
+    ("say --temperature 5 x", {}, None, 2, "", "--temperature must be from 0 to 2|usage"),
+    ("say --top-p nan x", {}, None, 2, "", "--top-p must be from 0 to 1|usage: "),
+    ("say --max-tokens 0 x", {}, None, 2, "", "--max-tokens must be from 1 to 10,000,000"),
     ("say --chat /foo", {}, respond(OK), 0, "ok\n", ""),
     ("say x", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
     ("say --chat", NO_KEY, None, 1, "", f"error: {ONE_ROW}"),
@@ -6375,7 +6378,7 @@ NONSENSE: list[Any] = [5, None, {"model_name": [1]}, {"end_time": {}}]
 
 QUOTAS: list[tuple[Obj, str]] = [
     (remains({}), "5 hours 63 % left|week 20 % left"),
-    (remains({PERCENT: "63.5", WEEK: "20"}), "63.5 % left|20 % left"),
+    ({"data": remains({PERCENT: "63.5", WEEK: "20"})}, "63.5 % left|20 % left"),
     ({"model_remains": [{PERCENT: 7}]}, "all models|7 % left"),
     (remains({"current_weekly_status": 3}), "week unlimited"),
     (remains(OUTSIDE), "5 hours not in your plan|week not in your plan"),

@@ -5703,7 +5703,6 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say --image no.png x", {}, None, 1, "",
      "no.png: it cannot be read: No such file"),
     ("say --image . x", {}, None, 1, "", "error: --image .: it is not a regular file"),
-    ("say --max-tokens -1 x", {}, None, 1, "", "error: invalid_request: max_tokens"),
     ("say", {}, None, 2, "", "usage: | say [options]|nothing to send"),
     ("say --modle", {}, None, 2, "", "there is no option --modle|say [options]"),
     ("say x", {}, WRONG_KEY, 1, "", "error: auth: HTTP 401: login fail|check"),

@@ -3726,7 +3726,7 @@ class RecordedExchange:
         failure = row["failure"]
         self._failure: Exception | None = Cancelled() if failure else None
         if failure and failure[0] in ERRORS:
-            self._failure = ProviderError(*failure[:4])
+            self._failure = ProviderError(*failure[:3], retryable=failure[3])
         self._recording = recording
 
     def read(self) -> bytes:
@@ -3830,20 +3830,17 @@ def outcome_of(sent: Any, event: JSON) -> JSON:
 
 def difference(before: Any, now: Any, path: str = "") -> str:
     """Where two JSON values differ first, apart from what a capture masks, or ""."""
-    names: Any = ()
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = before if before.keys() == now.keys() else ()
-    elif isinstance(before, list) and isinstance(now, list):
-        names = range(len(before) if len(before) == len(now) else 0)
-    for name in names:
-        found = difference(before[name], now[name], f"{path}.{name}")
-        if found:
-            return found
-    one, other = ("", "") if names else (dump_json(before), dump_json(now))
-    is_alike = one == other
-    if "****" in one and len(one) == len(other):
-        is_alike = all(a in ("*", b) for a, b in zip(one, other))
-    if is_alike:
+    if type(before) is type(now) is list and len(before) == len(now):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if type(before) is type(now) is dict and before.keys() == now.keys():
+        for name in before:
+            found = difference(before[name], now[name], f"{path}.{name}")
+            if found:
+                return found
+        return ""
+    one, other = dump_json(before), dump_json(now)
+    is_masked = "****" in one and len(one) == len(other)
+    if one == other or (is_masked and all(a in ("*", b) for a, b in zip(one, other))):
         return ""
     was, is_now = printable(one[:200], 60), printable(other[:200], 60)
     return f"{printable(path[1:])} was {was} and is {is_now}"

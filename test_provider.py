@@ -3141,9 +3141,14 @@ def tls_emulator(certificate: Path) -> Iterator[Emulator]:
 
 @needs_linux
 @pytest.mark.parametrize("name", ["PATH", *CA_VARIABLES])
-def test_bad_certificate(tls_emulator: Emulator, certificate: Path, name: str) -> None:
+def test_bad_certificate(
+    tls_emulator: Emulator, certificate: Path, name: str, tmp_path: Path
+) -> None:
     """A variable that is set, but empty, does not switch that off."""
-    answer = one_turn(tls_emulator.base_url, env={name: ""})
+    folder = tmp_path / "captures"
+    config = {"capture_dir": str(folder)}
+    answer = one_turn(tls_emulator.base_url, config, {name: ""})
+    check_replay(next(folder.iterdir()), answer.lines)
     assert answer.of("retry") == [] and tls_emulator.requests == []
     answer.says("certificate", "REQUESTS_CA_BUNDLE|SSL_CERT_FILE")
     with Emulator(tls_emulator.tls, host="127.0.0.2") as other:  # not its name

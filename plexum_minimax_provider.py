@@ -2516,7 +2516,7 @@ class Exchange:
         self._response: Any = None
         self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
-        self._size = 0
+        self.size = 0  # bytes of the content that were read
         self._waits = True  # for what has not arrived
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
@@ -2622,8 +2622,8 @@ class Exchange:
         if failure is not None:  # raised here, it does not keep the other one
             raise failure
         self.ended = chunk is None
-        self._size += len(chunk or b"")
-        if self._size > self.MAX_BYTES:
+        self.size += len(chunk or b"")
+        if self.size > self.MAX_BYTES:
             size = self.MAX_BYTES // MIB
             raise ProviderError("protocol", f"the response is larger than {size} MB")
         return chunk or b""
@@ -2952,12 +2952,6 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
 # --- answers, and what they mean
 
 
-def encoding_of(exchange: Exchange) -> str:
-    """The Content-Encoding of an answer, which no request asks for, or ""."""
-    encoding = printable(exchange.header("Content-Encoding"), 40)
-    return "" if encoding.lower() == "identity" else encoding
-
-
 def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
     """Append the payloads that `chunk` completes to `payloads`.
 
@@ -3005,11 +2999,12 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
 def refusal(exchange: Exchange, body: bytes, wanted: str) -> ProviderError:
     """The error for an answer that is not `wanted`, such as "an event stream"."""
     text = body.decode("utf-8-sig", "replace").strip()
-    if encoding_of(exchange):
-        text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
+    encoding = printable(exchange.header("Content-Encoding"), 40)
+    if encoding.lower() not in ("", "identity"):
+        text = f"the body is encoded ({encoding}), which was not asked for"
     # The error may be framed as an event.
-    data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
-    payloads = [parsed(text), *(parsed(sse.data) for sse in SSEDecoder().feed(data))]
+    events = SSEDecoder().feed(body.strip() + b"\n\n")
+    payloads = [parsed(text), *(parsed(sse.data) for sse in events)]
     payload = next(filter(is_error_payload, payloads), payloads[0])
     if payload is None:  # or the answer is the page of a proxy or web server
         text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text[:8192])
@@ -3119,7 +3114,7 @@ class Capture:
     def __init__(self, values: JSON, request: Any, words: JSON) -> None:
         self._values, self._folder = values, values["capture_dir"]
         self._began = time.monotonic()
-        self.size = 0  # bytes read so far
+        self._size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
         self.fields: JSON = {
             "words": words,
@@ -3132,8 +3127,8 @@ class Capture:
 
     def note(self, data: bytes) -> None:
         """Keep what was just read, unless the file would become too large."""
-        self.size += len(data)
-        if self._folder and self.size <= self.MAX_FILE:
+        self._size += len(data)
+        if self._folder and self._size <= self.MAX_FILE:
             self._reads.append((time.monotonic() - self._began, data))
 
     def add_attempt(self, exchange: Any, failure: list[Any]) -> None:
@@ -3180,7 +3175,7 @@ class Capture:
         fields = SECRETS.value(fields)
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
         data = text.encode("utf-8", "backslashreplace")
-        if max(len(data), self.size) > self.MAX_FILE:
+        if max(len(data), self._size) > self.MAX_FILE:
             raise ValueError(f"it is larger than {self.MAX_FILE // MIB} MiB")
         os.makedirs(self._folder, 0o700, exist_ok=True)
         self._make_room()
@@ -3345,7 +3340,7 @@ class Turn:
         self._translator = EventTranslator(self._asked)
         self._exchange = self._request_id = self._first_ms = None
         post, key, values = self._world.post, self._values["api_key"], self._values
-        began, size = self._ms(), self._capture.size
+        began = self._ms()
         try:
             self._exchange = exchange = post(self._url, key, body, values)
             request_id = exchange.header(*REQUEST_ID_HEADERS)
@@ -3361,19 +3356,19 @@ class Turn:
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
-            self._end_attempt(began, size, error)
+            self._end_attempt(began, error)
             if not isinstance(error, ProviderError):
                 raise
             forget(error)
             self._ready.append(self._retry(error))
             return self._ready[-1]
-        self._end_attempt(began, size, None)
+        self._end_attempt(began, None)
         return {}
 
     def _stream(self, exchange: Any) -> Iterator[Batch]:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
-        if exchange.status != 200 or encoding_of(exchange):
+        if exchange.status != 200:
             # 10 seconds: the text of an error is not worth a longer wait.
             seconds = min(10.0, self._values["idle_timeout"])
             body = exchange.read_rest(MAX_ERROR_BODY, seconds)
@@ -3429,23 +3424,23 @@ class Turn:
             longest = 5.0 if translator.complete else _NEVER
             self._scope.arm("idle", min(self._values["idle_timeout"], longest))
 
-    def _end_attempt(self, began: int, size: int, error: BaseException | None) -> None:
-        """Record in capture and log how the attempt ended; close it if it failed."""
+    def _end_attempt(self, began: int, error: BaseException | None) -> None:
+        """Log and capture how the attempt ended; drop its exchange if it failed."""
         exchange, failure = self._exchange, []
         facts: JSON = {"outcome": self._translator.stop_reason}
         if isinstance(error, ProviderError):
             self._explained(error)
-            facts["outcome"], facts["cause"] = error.code, error.cause or None
             failure = [error.code, error.message, error.hint, error.retryable]
+            facts = {"outcome": error.code, "cause": error.cause or None}
             # The messages of these errors quote no content.
-            if error.code in ("network", "timeout", "stream_cut", "empty_response"):
+            if error.code in ("timeout", "stream_cut", "empty_response"):
                 facts["cause"] = error.cause or error.message
         elif error is not None:
             facts["outcome"], failure = CANCELLED, [CANCELLED]
         if exchange is not None:
             facts.update(status=exchange.status, new_connection=not exchange.is_kept)
-        facts.update(bytes=self._capture.size - size, ms=self._ms() - began)
-        self._log("attempt", facts)
+            facts["bytes"] = exchange.size
+        self._log("attempt", {**facts, "ms": self._ms() - began})
         self._capture.add_attempt(exchange, failure)
         if error is not None and exchange is not None:
             exchange.close()
@@ -3710,7 +3705,7 @@ class MiniMaxProvider:
 class RecordedExchange:
     """An attempt of a recording, in place of the network."""
 
-    is_kept = False
+    is_kept, size = False, 0  # only for the log, which a replay does not write
     header = Exchange.header
 
     def __init__(self, row: JSON, recording: Recording) -> None:

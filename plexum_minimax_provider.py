@@ -290,6 +290,8 @@ ADVICE = {
     "socks": "Install PySocks for this Python (apt install python3-socks), or unset "
     "the variable.{environment}",
     "redirect": "Set base_url to the final URL, or remove it.{environment}",
+    "requests": "Install it for this Python (pip install requests, or on Debian apt "
+    "install python3-requests), or run ./install.sh: plexum-minimax has its own copy.",
     "files": "Check the disk or network that holds it: something there hangs.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
     "misspelt": "Correct the name in the file.",
@@ -2145,8 +2147,10 @@ def _open_stderr() -> int:
         return 2
 
 
-def internal_error(error: BaseException) -> ProviderError:
-    """Log the traceback of an exception that is our bug, and return its error."""
+def our_error(error: Exception) -> ProviderError:
+    """`error` if it is ours already; otherwise it is a bug, whose traceback is logged."""
+    if isinstance(error, ProviderError):
+        return error
     import traceback
 
     lines = traceback.format_exception(type(error), error, error.__traceback__)
@@ -2291,10 +2295,11 @@ class Scope:
     def sleep(self, seconds: float) -> None:
         """Wait; a cancel ends it with Cancelled."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self._wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
+        while seconds > 0:
+            self._wakeup.wait(min(seconds, _TICK))
             self._wakeup.clear()
             self.check()
+            seconds = until - time.monotonic()
 
     def call(self, work: Callable[[], Any]) -> Any:
         """Return what `work()` returns; raise what it raises, or returns as an error.
@@ -2394,18 +2399,9 @@ def import_requests() -> Any:
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
                 del sys.modules[name]
-        import sysconfig
-
-        command = f"{sys.executable} -m pip install requests"
-        marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
-        if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip refuses
-            command = "apt install python3-requests"
         reason = str(error) or type(error).__name__
-        raise ProviderError(
-            "config",
-            f"{sys.executable} cannot import requests: {reason}",
-            f"Run {command}, or ./install.sh, whose plexum-minimax has its own copy.",
-        ) from None
+        text = f"{sys.executable} cannot import requests: {reason}"
+        raise ProviderError("config", text, advice="requests") from None
 
 
 class Client:
@@ -2526,8 +2522,7 @@ class Exchange:
         self.status = int(self._response.status_code)
         self.headers = self._response.headers
         self.arrived = time.time()
-        read = self._read_foreign if self._body is None else self._read_body
-        self._chunks = read()
+        self._chunks = self._read_body() if self._body else self._read_foreign()
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
@@ -2698,8 +2693,9 @@ class Exchange:
         self._chunks = iter(())
         is_read = self.ended and body is not None and body.isclosed()
         # What TLS has decrypted beyond the body would become the next turn's answer.
-        pending = getattr(getattr(connection, "sock", None), "pending", int)
-        if is_read and self.status >= 200 and not pending():
+        sock: Any = getattr(connection, "sock", None)
+        has_more = hasattr(sock, "pending") and sock.pending()
+        if is_read and self.status >= 200 and not has_more:
             try:
                 self.client.keep(connection)
                 response.raw.release_conn()
@@ -2904,13 +2900,7 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
-    (
-        "OSError HTTPError",
-        "",
-        "network",
-        "the connection to {host} failed: {reason}",
-        "",
-    ),
+    ("OSError HTTPError", "", "network", "connection to {host} failed: {reason}", ""),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 
@@ -3264,14 +3254,11 @@ class Turn:
                     yield self._take_ready()
                 self._world.sleep(retry["delay"])
                 retry = yield from self._attempt(body)
-        except Cancelled as error:
-            forget(error)
-            self._translator.stop_reason = CANCELLED
-        except ProviderError as error:
-            forget(error)
-            failure = error
         except Exception as error:
-            failure = internal_error(error)
+            if isinstance(error, Cancelled):
+                self._translator.stop_reason = CANCELLED
+            else:
+                failure = our_error(error)
             forget(error)
         self._ready.extend(self._translator.close())
         self._ready.append(self._end(failure))
@@ -3543,7 +3530,8 @@ class MiniMaxProvider:
         self._values = default_values()
         for name, value in options.items():
             self._values[name] = check_value(name, value, "MiniMaxProvider")
-        self._file: tuple[str | None, JSON] | None = None  # path and overrides
+        # Of `from_config()`: the path of the file, and the options that win.
+        self._sources: tuple[str | None, JSON] | None = None
         self._clients: dict[int, Client] = {}  # one, by the id of its process
 
     @classmethod
@@ -3554,7 +3542,7 @@ class MiniMaxProvider:
         `overrides` are options that win over both.
         """
         provider = cls(**dict.fromkeys(overrides))  # which checks their names
-        provider._file = (path, overrides)
+        provider._sources = (path, overrides)
         return provider
 
     def __enter__(self) -> MiniMaxProvider:
@@ -3625,8 +3613,8 @@ class MiniMaxProvider:
 
     def load(self) -> Settings:
         """The settings that the next turn will use, with their problems."""
-        if self._file is not None:
-            return load_settings(self._file[0], overrides=self._file[1])
+        if self._sources is not None:
+            return load_settings(*self._sources)
         settings = Settings(dict(self._values), {}, [], "", {}, {})
         _load_key_file(settings, {})
         return settings
@@ -3666,7 +3654,7 @@ class MiniMaxProvider:
 
     def _load(self, scope: Scope) -> Any:
         """The settings for a turn, read in a thread, since a disk may hang."""
-        if self._file is None and not self._values["api_key_file"]:
+        if self._sources is None and not self._values["api_key_file"]:
             return self.load()
 
         def load() -> Settings:
@@ -3683,10 +3671,10 @@ class MiniMaxProvider:
     def _words(self) -> dict[str, str]:
         """The words for hints that depend on this process.  Of the variables that
         change the way to the host, they have only the names."""
-        variable = OPTIONS["base_url"].env
-        is_read = self._file is not None and os.environ.get(variable, "").strip()
-        used = ", ".join([variable, *routes()] if is_read else routes())
-        environment = f" In effect: {used}." if used else ""
+        names, base_url = routes(), OPTIONS["base_url"].env
+        if self._sources is not None and os.environ.get(base_url, "").strip():
+            names.insert(0, base_url)
+        environment = f" In effect: {', '.join(names)}." if names else ""
         return {"environment": environment, "command": self.command}
 
     def _client(self) -> Client:
@@ -4093,7 +4081,7 @@ class PluginLoop:
             for number, line in enumerate(self._split(), 1):
                 self._on_line(number, line)
         except Exception as error:
-            internal_error(error)
+            our_error(error)
         self._has_read_all, self._has_input = True, False
         self._look()
 
@@ -4139,9 +4127,8 @@ class PluginLoop:
             self._has_id = name is not None
             self._dispatch(message)
         except Exception as error:
-            if not isinstance(error, ProviderError):
-                error = internal_error(error)
-            event: JSON = {"type": ERROR, "error": error.to_dict(), "line": number}
+            fields = our_error(error).to_dict()
+            event: JSON = {"type": ERROR, "error": fields, "line": number}
             if isinstance(name, (str, int, float)):
                 event["ref_id"] = name
             self._answer(outgoing(event))
@@ -4260,7 +4247,7 @@ class PluginLoop:
                     self._has_failed = self._has_failed or kind == ERROR
                     self._put([(data, ended)])
             except Exception as error:
-                failure = internal_error(error)
+                failure = our_error(error)
                 if ended is None:
                     self._end(name, failure)
             with self._state:

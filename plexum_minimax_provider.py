@@ -516,19 +516,12 @@ class ProviderError(Exception):
         self.retryable = code in RETRYABLE if retryable is None else retryable
         self.details = {k: v for k, v in details.items() if v is not None}
 
-    def explain(self, facts: JSON) -> None:
-        """Fill in the braces of the hint from `facts`."""
-        self.hint = self.hint or self._template().format_map(facts)
-
-    def _template(self) -> str:
-        return {**ERRORS, **ADVICE}[self.advice or self.code]
-
     def to_dict(self) -> JSON:
-        """The `error` object of the contract."""
+        """The `error` object of the contract; `explain()` first fills in the hint."""
         return {
             "code": self.code,
             "message": self.message,
-            "hint": self.hint or self._template(),
+            "hint": self.hint or {**ERRORS, **ADVICE}[self.advice or self.code],
             "retryable": self.retryable,
             **self.details,
         }
@@ -2236,7 +2229,7 @@ _STEPS = {
 class Scope:
     """The limits of one turn, and its cancellation.
 
-    `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
+    `arm(step, seconds)` starts a limit, and `extend(seconds)` moves it.
     Whoever waits for the turn waits for a tick at most and then calls `look()`.  Any
     thread may call `cancel()`.
     """
@@ -2259,14 +2252,11 @@ class Scope:
         self._looked = time.monotonic()
         self._limit = (self._looked + seconds, step, seconds)
 
-    def pause(self) -> None:
+    def extend(self, seconds: float) -> None:
+        """Add the time that the host took to the limit, but not to the whole turn's."""
+        due, step, length = self._limit
+        self._limit = (due + seconds, step, length)
         self._looked = time.monotonic()
-
-    def resume(self) -> None:
-        """Add the time since `pause()` to the limit, but not to the whole turn's."""
-        paused, (due, step, seconds) = self._looked, self._limit
-        self._looked = time.monotonic()
-        self._limit = (due + self._looked - paused, step, seconds)
 
     def cancel(self) -> None:
         self._is_cancelled = True
@@ -2431,12 +2421,12 @@ class Client:
                 adapter = requests.adapters.HTTPAdapter(4, self._size)
                 cert_verify = adapter.cert_verify
 
-                def prepare_pool(pool: Any, *args: Any) -> None:
+                def prepare(pool: Any, *args: Any) -> None:
                     Connection.prepare_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with every pool, old or new, before it uses it.
-                adapter.cert_verify = prepare_pool
+                adapter.cert_verify = prepare
                 session = requests.Session()
                 session.trust_env = False
                 session.stream = True
@@ -2730,18 +2720,17 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    is_second = False
-    while True:
+    for is_last in (False, True):
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
-            return exchange
+            break
         except BaseException as error:
             exchange.close()
-            if is_second or not exchange.has_died_idle(error):
+            if is_last or not exchange.has_died_idle(error):
                 raise
-        client.close()  # others have died, too, and now a new one is opened
-        is_second = True
+            client.close()  # others have died, too, and now a new one is opened
+    return exchange
 
 
 def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
@@ -3059,7 +3048,8 @@ def explain(
     braces.update(key_kind=key.name, wallet=key.wallet, other_key_kind=key.other_kind)
     braces.update(model=model, context=facts.context_window if facts else "available")
     braces["models"] = " or ".join(name for name in CURRENT_MODELS if name != model)
-    error.explain(braces)
+    if not error.hint:  # a hint that is filled in is no template
+        error.hint = error.to_dict()["hint"].format_map(braces)
     return error.to_dict()
 
 
@@ -3372,9 +3362,9 @@ class Turn:
             finally:
                 self._translate(payloads)
             if self._ready:
-                scope.pause()  # while the host takes them
+                before = self._world.now()
                 yield self._take_ready()
-                scope.resume()
+                scope.extend(self._world.now() - before)
             scope.check()
             if translator.stopped or not chunk:
                 break

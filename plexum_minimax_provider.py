@@ -2402,8 +2402,7 @@ class Client:
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 
-    def __init__(self, size: int) -> None:
-        self._size = size  # connections that may be kept
+    def __init__(self) -> None:
         self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
         self._lock = threading.Lock()  # guards what follows
@@ -2418,7 +2417,8 @@ class Client:
                 requests = import_requests()
                 from http.cookiejar import DefaultCookiePolicy
 
-                adapter = requests.adapters.HTTPAdapter(4, self._size)
+                # Up to 4 hosts, and up to 100 kept connections to each.
+                adapter = requests.adapters.HTTPAdapter(4, 100)
                 cert_verify = adapter.cert_verify
 
                 def prepare(pool: Any, *args: Any) -> None:
@@ -2931,21 +2931,6 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
 # --- answers, and what they mean
 
 
-def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
-    """Append the payloads that `chunk` completes to `payloads`.
-
-    An empty chunk is the end of the body.  Raises ProviderError at the first event that
-    is not valid, having appended the payloads before it.
-    """
-    try:
-        for sse in decoder.feed(chunk) if chunk else decoder.close():
-            payload = read_payload(sse, is_last=not chunk)
-            if payload is not None:
-                payloads.append(payload)
-    except ValueError as error:
-        raise ProviderError("protocol", str(error)) from None
-
-
 def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
     """The JSON of an event, or None if the event can be ignored.
 
@@ -3358,8 +3343,13 @@ class Turn:
             opening += chunk if len(opening) < 8192 else b""
             payloads: Batch = []
             try:
-                read_payloads(decoder, chunk, payloads)
-            finally:
+                for sse in decoder.feed(chunk) if chunk else decoder.close():
+                    payload = read_payload(sse, is_last=not chunk)
+                    if payload is not None:
+                        payloads.append(payload)
+            except ValueError as error:
+                raise ProviderError("protocol", str(error)) from None
+            finally:  # what precedes an invalid event counts
                 self._translate(payloads)
             if self._ready:
                 before = self._world.now()
@@ -3671,7 +3661,7 @@ class MiniMaxProvider:
         """The connections of this process: a child must not use its parent's."""
         pid, clients = os.getpid(), self._clients
         if pid not in clients:
-            clients.setdefault(pid, Client(self._values["max_concurrent_turns"]))
+            clients.setdefault(pid, Client())
             for parent in [other for other in clients if other != pid]:
                 del clients[parent]
         return clients[pid]
@@ -3746,7 +3736,7 @@ class Recording:
             path: {name: str(value) for name, value in source.items()}
             for path, source in fields["images"].items()
         }
-        self.fields, self.request = fields, fields["request"]
+        self.request = fields["request"]
         self.outcome = outcome_of(fields["sent"], fields["event"])
         self.scope, self.seconds = Scope(), 0.0  # the clock of the recording
         rows = fields["attempts"]
@@ -4029,7 +4019,7 @@ class PluginLoop:
         with self._state:
             for name in list(self._scopes):
                 self._cancel(name)
-        self._look()
+        self._wake()
 
     def lose(self, error: OSError) -> None:
         """Write nothing more, because of `error`."""
@@ -4037,8 +4027,8 @@ class PluginLoop:
             self.lost = self.lost or error
             self._state.notify()
 
-    def _look(self) -> None:
-        """Make `serve()` look whether all is done."""
+    def _wake(self) -> None:
+        """Let `serve()` find out whether all is done."""
         if self._is_stopped or self._has_read_all:
             with self._state:
                 self._state.notify()
@@ -4073,12 +4063,12 @@ class PluginLoop:
         except Exception as error:
             our_error(error)
         self._has_read_all, self._has_input = True, False
-        self._look()
+        self._wake()
 
     def _take(self) -> bytes:
         """Some bytes of input, b"" at its end or once the host has gone."""
         self._has_input = False
-        self._look()
+        self._wake()
         self._has_input = self._wait(None)
         return b"" if self.lost else self._read()
 
@@ -4208,12 +4198,10 @@ class PluginLoop:
 
     def _next_turn(self) -> Queued | None:
         """Take the turn that came first of those that wait and may run now."""
-        queues = [
-            q for has_id, q in self._queues.items() if q and self._may_run(has_id)
-        ]
-        if not queues:
+        ready = [q for has_id, q in self._queues.items() if q and self._may_run(has_id)]
+        if not ready:
             return None
-        turn = min(next(iter(queue.values())) for queue in queues)  # by number
+        turn = min(next(iter(queue.values())) for queue in ready)  # by number
         _, name, has_id, _ = turn
         del self._queues[has_id][name]
         self._running[has_id] += 1
@@ -4243,7 +4231,7 @@ class PluginLoop:
             with self._state:
                 self._running[has_id] -= 1
                 turn = self._next_turn()
-            self._look()
+            self._wake()
 
     def _cancel(self, name: Any) -> None:
         """End a turn: one that runs through its scope, one that waits at once."""
@@ -4256,7 +4244,7 @@ class PluginLoop:
             scope.cancel()
 
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
-        """Answer a turn that never ran: it was cancelled, or `error` says why."""
+        """Answer a turn that has no last event: cancelled, or failed with `error`."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
         event: JSON = {"id": name, "type": ERROR, "model": None, "usage": None}
         if error is None:

@@ -2662,13 +2662,13 @@ class Exchange:
             pass  # the part that arrived is enough
         return bytes(data[:limit])
 
-    def drain(self, seconds: float) -> None:
-        """Read to the body's end if it comes within `seconds`, so that the connection
-        is kept; with 0, if it has arrived."""
-        self._waits = seconds > 0
+    def drain(self, waits: bool) -> None:
+        """Read to the body's end, so that the connection is kept: if it has arrived,
+        or arrives within 0.3 seconds and this `waits`."""
+        self._waits = waits
         try:
             if self._body is not None:  # otherwise a thread might stay behind
-                self.read_rest(1, seconds or 0.3)
+                self.read_rest(1, 0.3)
         except Exception:
             pass  # a cancel, for example: the message is complete
 
@@ -2900,19 +2900,23 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
     if isinstance(error, (ProviderError, Cancelled)):
         return error
     causes = _causes(error, in_context=not in_body)
-    systems = [c for c in causes if isinstance(c, OSError) and c.errno]
+    from_system = [c for c in causes if isinstance(c, OSError) and c.errno]
     for names, needle, code, text, advice in _FAULTS:
         for cause in reversed(causes):
             kinds = [kind.__name__ for kind in type(cause).__mro__]
             if not set(kinds).intersection(names.split()) or needle not in str(cause):
                 continue
             reason = str(cause) or kinds[0]
-            if systems and re.search(r"object at 0x|Error\(", reason):
-                reason = str(systems[-1])  # the others only wrap it
+            if from_system and re.search(r"object at 0x|Error\(", reason):
+                reason = str(from_system[-1])  # the others only wrap it
             reason = re.sub(r"\[Errno -?\d+\] ", "", reason)
             reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
             # For the log, only the system's own texts: others may quote content.
-            deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""
+            deepest = (
+                f"{type(from_system[-1]).__name__}: {from_system[-1]}"
+                if from_system
+                else ""
+            )
             return ProviderError(
                 code,
                 text.format(host=host, reason=reason),
@@ -3241,7 +3245,7 @@ class Turn:
         self._capture.fields["event"] = batch[-1]
         yield batch
         if self._exchange is not None:
-            self._exchange.drain(0.3)
+            self._exchange.drain(waits=True)
 
     def _take_ready(self) -> Batch:
         """Take the events that are ready, made safe to send."""
@@ -3259,10 +3263,10 @@ class Turn:
         self._deadline = self._world.now() + values["turn_timeout"]
         raise_problem(settings)
         self._capture = Capture(values, self._request, self._world.words)
-        names = ("model", "max_tokens_default", "effort")
-        model, tokens, effort = (values[name] for name in names)
-        request, read_image = self._request, self._read_image
-        body, warnings = build_request(request, model, tokens, effort, read_image)
+        model, tokens = values["model"], values["max_tokens_default"]
+        body, warnings = build_request(
+            self._request, model, tokens, values["effort"], self._read_image
+        )
         self._ready.extend(warnings)
         try:
             data = dump_json(body).encode("ascii")
@@ -3314,7 +3318,7 @@ class Turn:
                     raise
             self._ready.extend(self._translator.conclude())
             # The host's next turn may come at once and should find the connection free.
-            exchange.drain(0)
+            exchange.drain(waits=False)
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
@@ -3421,7 +3425,7 @@ class Turn:
         if is_final or is_too_long or self._attempts > values["max_retries"]:
             raise error
         pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
-        jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
+        jitter = 0.5 + os.urandom(1)[0] / 512  # below 1; `random` is slow to import
         backoff = min(values["retry_base_delay"] * pace, max_backoff) * jitter
         delay = float(round(after or backoff, 3))
         if self._world.now() + delay >= self._deadline:
@@ -3673,7 +3677,8 @@ class MiniMaxProvider:
 class RecordedExchange:
     """An attempt of a recording, in place of the network."""
 
-    is_kept, size = False, 0  # only for the log, which a replay does not write
+    is_kept = ended = False
+    size = 0  # only for the log, which a replay does not write
     header = Exchange.header
 
     def __init__(self, row: JSON, recording: Recording) -> None:
@@ -3682,8 +3687,8 @@ class RecordedExchange:
         data = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
         self._reads = deque((moment, data.read(size)) for moment, size in row["reads"])
         self.status, self.headers = int(row["status"]), dict(row["headers"])
-        self.arrived, self._end, self.ended = row["arrived"], row["ended"], False
-        times = [self.arrived, self._end, *(moment for moment, _ in self._reads)]
+        self.arrived, self._failed_at = row["arrived"], row["ended"]
+        times = [self.arrived, self._failed_at, *(moment for moment, _ in self._reads)]
         if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
             raise ValueError("a time is too large or negative")
         failure = row["failure"]
@@ -3701,7 +3706,7 @@ class RecordedExchange:
         if self._reads:
             self._recording.seconds, data = self._reads.popleft()
         elif self._failure is not None:
-            self._recording.seconds = self._end
+            self._recording.seconds = self._failed_at
             raise self._failure
         if not self._reads and isinstance(self._failure, Cancelled):
             self._recording.scope.cancel()
@@ -3711,7 +3716,7 @@ class RecordedExchange:
     def read_rest(self, limit: int, seconds: float) -> bytes:
         return self.read()  # it was recorded as one piece
 
-    def drain(self, seconds: float) -> None:
+    def drain(self, waits: bool) -> None:
         pass
 
     def close(self) -> None:
@@ -4142,7 +4147,7 @@ class PluginLoop:
         }
         if not isinstance(kind, str) or kind not in handlers:
             wrong_field("type", "must be one of " + ", ".join(handlers))
-        is_text = isinstance(name, str) and name != "" and well_formed(name) is name
+        is_text = isinstance(name, str) and name != "" and well_formed(name) == name
         is_absent = name is None and kind != "cancel"
         if not (is_absent or is_text or TYPES["integer"][0](name)):
             text = "must be a non-empty string of valid Unicode or an integer"

@@ -2543,7 +2543,7 @@ class Exchange:
         except Exception as error:
             failure = http_failure(error, self._scope.host)
             if isinstance(failure, (ProviderError, Cancelled)):
-                forget(error)
+                drop_frames(error)
         if self._is_closed:
             self.close()
         return failure
@@ -2856,7 +2856,7 @@ def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
     return causes
 
 
-def forget(error: BaseException) -> None:
+def drop_frames(error: BaseException) -> None:
     """Drop the frames that `error` passed through.
 
     The error and its frames form cycles, which would keep the request and the answer
@@ -3065,9 +3065,9 @@ def no_key(settings: Settings) -> ProviderError:
 class Capture:
     """What happened in one turn, for a file that only its owner can read.
 
-    The file is one line with a JSON object without keys: `fields` and what `_save()`
-    adds.  It is written when the turn is over, if the settings ask for it.  If that
-    fails, a line is logged and the turn is unharmed.
+    The file is one line: a JSON object of `fields` and what `_save()` adds, with every
+    API key masked.  It is written when the turn is over, if the settings ask for it.
+    If that fails, a line is logged and the turn is unharmed.
     """
 
     VERSION = 4
@@ -3238,7 +3238,7 @@ class Turn:
                 self._translator.stop_reason = CANCELLED
             else:
                 failure = our_error(error)
-            forget(error)
+            drop_frames(error)
         self._ready.extend(self._translator.close())
         self._ready.append(self._end(failure))
         batch = self._take_ready()
@@ -3325,7 +3325,7 @@ class Turn:
             self._end_attempt(began, error)
             if not isinstance(error, ProviderError):
                 raise
-            forget(error)
+            drop_frames(error)
             self._ready.append(self._retry(error))
             return self._ready[-1]
         self._end_attempt(began, None)
@@ -3666,8 +3666,8 @@ class MiniMaxProvider:
         pid, clients = os.getpid(), self._clients
         if pid not in clients:
             clients.setdefault(pid, Client())
-            for parent in [other for other in clients if other != pid]:
-                del clients[parent]
+            for parent in set(clients) - {pid}:
+                clients.pop(parent, None)  # unless another thread was faster
         return clients[pid]
 
 

@@ -2243,7 +2243,7 @@ class Scope:
         # Limits: when they expire, the step, and its seconds.
         self._limit = self._turn_limit = (_NEVER, "turn", 0.0)
         self._looked = self.accepted  # when the limits were last looked at
-        self._grace = 0.0  # until then none counts
+        self._grace = 0.0  # until then no limit expires
 
     def start(self, turn_timeout: float) -> None:
         self._turn_limit = (time.monotonic() + turn_timeout, "turn", turn_timeout)
@@ -2463,7 +2463,7 @@ class Client:
             self._idle[connection] = time.monotonic()
 
     def _close_old(self) -> None:
-        """Close connections that are idle for too long, as long as there are any."""
+        """Close connections that are idle for too long, until none is left."""
         while True:
             time.sleep(_TICK)
             self.close(self.MAX_IDLE_SECONDS)
@@ -2503,7 +2503,7 @@ class Exchange:
         self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
         self.size = 0  # bytes of the content that were read
-        self._waits = True  # for what has not arrived
+        self._waits = True  # a read waits until something arrives
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
         """POST `body`, or GET if it is None; return when the headers have arrived."""
@@ -2614,7 +2614,7 @@ class Exchange:
         return chunk or b""
 
     def _read_body(self) -> Iterator[bytes]:
-        """The content, as it arrives; b"" if nothing has, and it is not waited for."""
+        """The content, as it arrives; b"" if nothing has, while `_waits` is off."""
         body = self._body
         if body.chunked:
             yield from dechunk(lambda: self._receive(body.fp.read1))
@@ -2628,7 +2628,7 @@ class Exchange:
 
     def _receive(self, read1: Callable[[int], bytes]) -> bytes | None:
         """The bytes of the next read, b"" at the connection's end; None if nothing has
-        arrived, and it is not waited for."""
+        arrived, while `_waits` is off."""
         if not self._waits and not is_ready(self._body.fileno(), True):
             return None
         return read1(65536)
@@ -3227,12 +3227,12 @@ class Turn:
         failure: ProviderError | None = None
         try:
             body = self._prepare()
-            retry = {"delay": 0}  # the first attempt follows at once
-            while retry:
+            delay: float | None = 0.0
+            while delay is not None:
                 if self._ready:
                     yield self._take_ready()
-                self._world.sleep(retry["delay"])
-                retry = yield from self._attempt(body)
+                self._world.sleep(delay)
+                delay = yield from self._attempt(body)
         except Exception as error:
             if isinstance(error, Cancelled):
                 self._translator.stop_reason = CANCELLED
@@ -3297,10 +3297,11 @@ class Turn:
 
     # Attempts
 
-    def _attempt(self, body: bytes) -> Generator[Batch, None, JSON]:
+    def _attempt(self, body: bytes) -> Generator[Batch, None, float | None]:
         """Send the request, and yield events until its message is complete.
 
-        Returns the `retry` event if another attempt follows, or raises the error.
+        If it fails, returns the seconds to wait for the next attempt, or raises the
+        error if there is none.
         """
         self._attempts += 1
         self._translator = EventTranslator(self._asked)
@@ -3327,14 +3328,15 @@ class Turn:
                 raise
             drop_frames(error)
             self._ready.append(self._retry(error))
-            return self._ready[-1]
+            return float(self._ready[-1]["delay"])
         self._end_attempt(began, None)
-        return {}
+        return None
 
     def _stream(self, exchange: Any) -> Iterator[Batch]:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
-        if exchange.status != 200:
+        encoding = exchange.header("Content-Encoding").lower()
+        if exchange.status != 200 or encoding not in ("", "identity"):
             # 10 seconds: the text of an error is not worth a longer wait.
             seconds = min(10.0, self._values["idle_timeout"])
             body = exchange.read_rest(MAX_ERROR_BODY, seconds)
@@ -3427,7 +3429,7 @@ class Turn:
         pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
         jitter = 0.5 + os.urandom(1)[0] / 512  # below 1; `random` is slow to import
         backoff = min(values["retry_base_delay"] * pace, max_backoff) * jitter
-        delay = float(round(after or backoff, 3))
+        delay = round(float(after or backoff), 3)
         if self._world.now() + delay >= self._deadline:
             raise error
         event = {"type": RETRY, "attempt": self._attempts}
@@ -4179,8 +4181,7 @@ class PluginLoop:
     def _accept(self, turn: Queued) -> None:
         """Start a turn or let it wait.  Raises ProviderError if neither is possible.
 
-        If it may run, no other turn that may run waits: a turn that ends is followed by
-        one that waits.
+        If it may run, none of those that wait may: a turn that ends starts the next.
         """
         _, name, has_id, _ = turn
         waiting = sum(map(len, self._queues.values()))
@@ -4365,7 +4366,7 @@ def _set_process() -> None:
 def _obey_sigterm(loop: PluginLoop) -> None:
     """Stop at the first SIGTERM; exit at the second one, or a second later.
 
-    It has a thread, since the main thread may be stuck in a write.
+    It runs in its own thread, since the main thread may be stuck in a write.
     """
     import signal
 

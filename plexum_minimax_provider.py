@@ -2693,18 +2693,17 @@ class Exchange:
             except Exception:
                 pass  # no thread, or a urllib3 with other internals
         if response is None:  # another thread may be sending
-            shut_down(connection)
+            shut_down(sock)
         elif body is None:  # an abandoned thread may be reading it
             spawn(close_quietly, response)
         else:
             close_quietly(response)
 
 
-def shut_down(connection: Any) -> None:
+def shut_down(sock: Any) -> None:
     """End what another thread does with the socket of a connection."""
     from socket import SHUT_RDWR, socket
 
-    sock: Any = getattr(connection, "sock", None)
     try:
         # Not `sock.shutdown()`, with which TLS would send the rest in the clear.  TLS
         # inside of TLS has a socket inside.
@@ -2869,7 +2868,6 @@ def drop_frames(error: BaseException) -> None:
 _INVALID_URL = "InvalidSchema InvalidURL LocationParseError UnicodeError"
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
 _BAD_URL = "the proxy URL is not valid"  # base_url was checked before
-_SOCKS = "requests cannot use the SOCKS proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
@@ -2878,7 +2876,7 @@ _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
-    ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
+    ("InvalidSchema", "SOCKS", "config", "cannot use a SOCKS proxy: {reason}", "socks"),
     (_INVALID_URL, "", "config", _BAD_URL, "proxy"),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
@@ -4390,7 +4388,7 @@ def _watch_host(loop: PluginLoop, wire: int) -> None:
             loop.lose(BrokenPipeError())
 
 
-def _process_limits(overrides: JSON | None) -> JSON:
+def _process_limits(overrides: JSON) -> JSON:
     """The settings of PROCESS_OPTIONS, or their defaults if the file hangs or is wrong:
     each turn reads it again and reports that."""
     scope = Scope()
@@ -4404,7 +4402,7 @@ def _process_limits(overrides: JSON | None) -> JSON:
     return values
 
 
-def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
+def run_plugin(overrides: JSON, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; return the exit code of the process.
 
     `overrides` are settings that win over file and environment.  Another program that
@@ -4420,7 +4418,7 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
         wait=lambda seconds: hasattr(select, "poll") and is_ready(0, True, seconds),
         read=lambda: read_fd(0),
         write=lambda data: write_fd(wire, data),
-        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
+        run=MiniMaxProvider.from_config(**overrides).batches,
         limits=_process_limits(overrides),
     )
     try:

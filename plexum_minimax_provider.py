@@ -2570,7 +2570,7 @@ class Exchange:
 
         def readinto(buffer: Any) -> int:
             while True:
-                if self._is_closed:  # and the turn may be in its next attempt
+                if self._is_closed:  # the limits may be the next attempt's by now
                     raise Cancelled
                 # Even if there is data: a flood of it must not outrun the limits.
                 self._scope.look()
@@ -2823,7 +2823,7 @@ def proxy_of(url: str) -> str:
     utils = import_requests().utils
     try:
         proxy = str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
-        address = proxy if not proxy or "//" in proxy else "http://" + proxy
+        address = proxy if "//" in proxy else "http://" + proxy
         parts = urlsplit(address)
         is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", address)
         if not proxy or (is_valid and parts.hostname and parts.port != 0):

@@ -2881,6 +2881,7 @@ _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
+    # What urllib3-future says for IncompleteRead.
     ("Exception", "without sending complete message", "stream_cut", "{reason}", ""),
     ("EOFError IncompleteRead", "", "stream_cut", "{reason}", ""),
     ("gaierror", "", "network", "cannot resolve {host}: {reason}", ""),

@@ -3469,8 +3469,7 @@ class Turn:
         """`error` as an object for events, with a hint for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
-        words = self._world.words
-        return explain(error, self._values, self._url, self._asked, words)
+        return explain(error, self._values, self._url, self._asked, self._world.words)
 
     def _log(self, what: str, facts: JSON) -> None:
         if self._values["log_level"] == "info":

@@ -290,8 +290,6 @@ ADVICE = {
     "socks": "Install PySocks for this Python (apt install python3-socks), or unset "
     "the variable.{environment}",
     "redirect": "Set base_url to the final URL, or remove it.{environment}",
-    "requests": "Install it for this Python (pip install requests, or on Debian apt "
-    "install python3-requests), or run ./install.sh: plexum-minimax has its own copy.",
     "files": "Check the disk or network that holds it: something there hangs.",
     "no_key": "Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin.",
     "misspelt": "Correct the name in the file.",
@@ -2389,9 +2387,16 @@ def import_requests() -> Any:
         for name in list(sys.modules):  # a half-imported one would fail for ever
             if name.partition(".")[0] in ("requests", "urllib3"):
                 del sys.modules[name]
+        import sysconfig
+
         reason = str(error) or type(error).__name__
         text = f"{sys.executable} cannot import requests: {reason}"
-        raise ProviderError("config", text, advice="requests") from None
+        hint = f"Run {sys.executable} -m pip install requests"
+        marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+        if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip refuses
+            hint = "Run apt install python3-requests"
+        hint += ", or ./install.sh, whose plexum-minimax has its own copy."
+        raise ProviderError("config", text, hint) from None
 
 
 class Client:

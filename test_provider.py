@@ -5300,7 +5300,7 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         ready = "\nReady. Type this:  plexum-minimax say --chat\n"
         keys = f"{KEY} x", "sk-...", KEY, KEY
         output = at_terminal(installer, "--region global", *keys)
-        assert output.count("; paste it again\n") == 2 and "placeholder" in output
+        assert output.count("; try again\n") == 2 and "placeholder" in output
         assert output.count("stored: plan key (sk-cp-), 38 characters\n") == 2
         assert "stored: region cn\n" in output and output.endswith(ready)
         assert "Plexum):\n  3. ./install.sh --allow\n" in output
@@ -5318,6 +5318,7 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         for nothing in ("", "\x04"):  # Enter, Ctrl-D
             output = at_terminal(installer, "--no-demo", nothing)
             assert "  1. export MINIMAX_API_KEY=sk-...  # or ./install.sh\n" in output
+            assert "(hidden; Enter to skip): \nNext steps" in output
             assert "Ready." not in output
         output = at_terminal(installer, "--no-demo", "\x03", code=130)  # Ctrl-C
         assert output.count("\nNo key was stored. Run install.sh again, or ") == 1

@@ -405,7 +405,8 @@ def load_json(
             _check_depth(value, max_depth)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
-        raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
+        text = re.sub(" (starting )?at$", "", error.msg)
+        raise ValueError(f"{text} at {where}character {error.colno}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
     return value

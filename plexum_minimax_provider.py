@@ -5500,7 +5500,7 @@ class Checkup:
         home = r"(?<!\S)" + re.escape(os.path.expanduser("~/"))  # not inside a path
         texts = (visible(result[name]) for name in ("text", "remedy"))
         text, hint = (re.sub(home, "~/", text) for text in texts)
-        head = f"{result['status']:<9}{result['check']:<14}"
+        head = f"{result['status']:<9}{result['check']:<13} "
         show_row(head, text, result["status"])
         if hint:
             indent = 2 if width() < 60 else len(head)

@@ -5705,10 +5705,11 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
     for word in rest:
         if word.startswith("-") and word != "-":
             name = printable(word.partition("=")[0], 60)
-            parser.error(f"there is no option {name}; --help lists the options")
+            near = nearest(name, parser._option_string_actions, 0.8)
+            more = f'did you mean "{near}"?' if near else "--help lists the options"
+            parser.error(f"there is no option {name}; {more}")
         if command != "say":
-            text = f"{command or 'the plugin'} takes no argument {printable(word, 60)}"
-            parser.error(text)
+            parser.error(f"unexpected argument {printable(word, 60)}")
         options.text.append(word)  # argparse takes TEXT from one place only
     return command, options
 

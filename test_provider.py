@@ -2769,6 +2769,7 @@ http://192.0.2.1/anthropic http://127.0.0.1.example.com/ http://127.0.0.999/
 BAD_CONFIGS: dict[str, tuple[Obj | str, str]] = {
     "too large": (f'{{"api_key": "{KEY}"}}' + " " * 2**20, "1 MB"),
     "not JSON": ("{oops", "character 2"),
+    "cut off": ('{"api_key": "sk', "string at character 13"),
     "no quotes": ('{\n "model": M3}', "line 2, character 11"),
     "not an object": ("[]", "object"),
     "not UTF-8": ('{"model": "\udcff"}', "UTF-8"),
@@ -6144,6 +6145,7 @@ FINDINGS: list[tuple[str, str, str, Obj]] = [
     ("config", "problem", "config.json|character 2|JSON object", {"config": "{oops"}),
     ("config", "warning", "apikey (did you mean api_key?)", {"config": {"apikey": 1}}),
     ("max_retries", "problem", "0 to 100", {"config": {"max_retries": 101}}),
+    ("max_tokens_default", "problem", "integer", {"config": {"max_tokens_default": "1"}}),
     ("region", "problem", "MINIMAX_REGION|global, cn|restart",
      {"env": {"MINIMAX_REGION": "europe"}}),
     ("network", "problem", "nowhere.invalid|DNS", {"env": NO_SUCH_HOST}),
@@ -6190,7 +6192,7 @@ def test_check_finds_one_thing_and_says_what_to_do(site: Emulator, number: int) 
     remedy = done.remedy(check)
     assert all(phrase in remedy for phrase in phrases.split("|")), remedy
     shown = here("check", **options).out
-    assert shown.startswith(f"{status:<9}{check:<14}") and "skipped" not in shown
+    assert shown.startswith(f"{status:<9}{check:<13} ") and "skipped" not in shown
     assert shown.endswith("; check -v shows everything\n") and shown.count("\n") < 12
 
 

@@ -5103,7 +5103,8 @@ def prompts(first: Any) -> Iterator[Any]:
         elif re.match(r"/\w+(\s|$)", command):
             word = command.split()[0]
             near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
-            out(f'error: there is no command {word}; did you mean "{near}"?\n', 2)
+            text = f"there is no command {printable(command, 60)}"
+            out(f'error: {text}; did you mean "{near}"?\n', 2)
         elif text:
             yield text
 

@@ -6070,6 +6070,7 @@ def test_conversation_at_a_terminal(site: Emulator) -> None:
         for line, answer in (
             ("/help", "/quit"),
             ("/exti", 'did you mean "/exit"?'),
+            ("/quit now", 'no command /quit now; did you mean "/quit"?'),
             (" é 日本 ", "tool call: glob"),
             ("lost", "auth: "),
             ('"""\n  a\n\n  b\n"""', "two"),

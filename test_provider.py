@@ -6080,7 +6080,7 @@ def test_conversation_at_a_terminal(site: Emulator) -> None:
         chat.type("quit\n")
         code, screen = chat.end()
     assert code == 0 and "| Où?" in screen and "Grüße, 世界 😀!" in screen
-    assert max(map(len, screen)) <= 80
+    assert max(len(row) for row in screen if SOURCE not in row) <= 80
     first, _, third, fourth = (request.json["messages"] for request in site.requests)
     assert [message["content"] for message in first] == ["é 日本"]
     assert same(third[1], {"role": "assistant", "content": RICH.content})

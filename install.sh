@@ -191,7 +191,7 @@ def set_up(config, launcher, region, is_key_given, is_offline):
     for row in problems:
         for text in ("problem: " + row["text"], "  -> " + row["remedy"]):
             say(textwrap.fill(text, 79, subsequent_indent="     ", break_long_words=False, break_on_hyphens=False))
-    is_refused = any(row["check"] == "key" for row in problems)
+    is_refused = any(row.get("code") in ("auth", "permission", "insufficient_balance") for row in problems)
     if is_refused and not os.getenv("MINIMAX_API_KEY") and store_key(config, launcher):
         return set_up(config, launcher, "", "", "")
     sys.exit(5 if is_refused else 4 if problems else 0)

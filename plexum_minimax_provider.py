@@ -5331,7 +5331,7 @@ class Checkup:
             self.failed.add(name)
 
     def fail(self, name: str, error: ProviderError) -> None:
-        self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
+        self.add(PROBLEM, name, error.message, error.to_dict()["hint"], code=error.code)
 
     def run(self, is_offline: bool) -> None:
         """Do the checks in order."""

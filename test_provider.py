@@ -5311,6 +5311,9 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         assert at_terminal(installer, "--no-demo").endswith(ready)  # nothing to ask
         again = at_terminal(installer, "--no-demo --api-key-stdin", KEY)
         assert again.endswith(ready)
+        second.answer = minimax(models=BUSY)
+        output = at_terminal(installer, "--no-demo")  # the key is not at fault
+        assert "in a minute.\nNext steps" in output and "  2. plexum-minimax" in output
         bad = installer.run("--api-key-stdin", stdin="sk-...", code=1)
         assert "install.sh: the key is a placeholder" in bad
         assert "  1. export " in bad and " --api-key-stdin <FILE\n" in bad

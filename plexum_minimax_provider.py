@@ -5575,7 +5575,8 @@ def program_name() -> str:
     folder, name = os.path.split(path)
     if folder and folder in os.environ.get("PATH", "").split(os.pathsep):
         return name
-    path = path if re.match(r"[\w@%+=:,./~-]+$", path) else f"'{path}'"
+    if not re.match(r"[\w@%+=:,./~-]+$", path):
+        path = "'" + path.replace("'", "'\\''") + "'"
     return f"python3 {path}" if name.endswith(".py") else path
 
 

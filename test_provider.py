@@ -4907,13 +4907,15 @@ def test_key_file_is_not_quoted(emulator: Emulator, tmp_path: Path, name: str) -
 
 
 def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path) -> None:
-    copy, link = (str(tmp_path / name) for name in ("some copy", "some link"))
+    copy, link = (str(tmp_path / name) for name in ("some cop'y", "some link"))
     shutil.copyfile(SOURCE, copy)
     os.symlink(SOURCE, link)
     options: Obj = {"base_url": emulator.base_url, "cwd": os.path.dirname(SOURCE)}
     for start in ([copy], [link], ["-m", Path(SOURCE).stem]):
         code, lines, errors = run(dump(ask()).encode(), program=start, **options)
         assert (code, errors) == (0, b"") and lines[-1]["type"] == "turn_end", start
+    done = person("quota", program=[copy], env=NOBODY)
+    assert shlex.split(done.err.rpartition("more: ")[2]) == [copy, "check"]
 
 
 def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:

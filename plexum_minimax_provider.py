@@ -5013,8 +5013,8 @@ def model_named(name: str | None) -> str | None:
     more models than this file does.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
-    if not name or name in short:
-        return short.get(name or "")
+    if not name or name.lower() in short:
+        return short.get((name or "").lower())
     if canonical_model(name) in MODELS or re.match("MiniMax-|.*/", name):
         return name
     longer = [id for id in MODELS if fold(name) in fold(id)]

@@ -106,9 +106,9 @@ download() ( # download DIRECTORY PACKAGE...: downloads wheels into $stage and u
 get_packages() { # get_packages DIRECTORY PACKAGE...: pip's output is for who looks for it
     output=$(download "$@" 2>&1) && return
     case $output in *'No space left'*) die "no space is left on the disk of $stage" 3 ;; esac
+    case $output in *'connection broken'*) warn "the package index cannot be reached" ;; esac
     warn "cannot get $2: ${output##*"$line_break"}"
-    { log=$(mktemp) && printf '%s\n' "$output" >"$log" && warn "the whole output is in $log"; } || :
-    return 1
+    { log=$(mktemp) && printf '%s\n' "$output" >"$log" && warn "the whole output is in $log"; } || : && return 1
 }
 
 has_requests() { isolated "$python" -S -c 'import sys; sys.path.append(sys.argv[1]); import requests' "$1"; }

@@ -3692,7 +3692,7 @@ class MiniMaxProvider:
         variable = OPTIONS["base_url"].env
         is_read = self._file is not None and os.environ.get(variable, "").strip()
         used = ", ".join([variable, *routes()] if is_read else routes())
-        environment = f" In effect: {used}." if used else ""
+        environment = f" Set in the environment: {used}." if used else ""
         return {"environment": environment, "command": self.command}
 
     def _client(self) -> Client:

@@ -507,7 +507,7 @@ class ProviderError(Exception):
     def __init__(
         self, code: str, message: str, hint: str = "", advice: str = "", **details: Any
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}\n{hint}" if hint else message)  # for tracebacks
         self.code, self.message, self.hint = code, message, hint
         self.advice = advice  # selects a hint of ADVICE instead of the code's own
         self.cause = details.pop("cause", "")  # the exception underneath, for the log

@@ -3936,6 +3936,7 @@ def test_python_complete_and_text(emulator: Emulator) -> None:
             with pytest.raises(provider.ProviderError) as caught:
                 list(make(ask("poor")))
             assert caught.value.to_dict() == last["error"]
+            assert str(caught.value).endswith("\n" + last["error"]["hint"])
         with pytest.raises(provider.ProviderError):
             list(client.text(ask("cut")))
         stopped = threading.Event()

@@ -217,7 +217,7 @@ try:
 except (AttributeError, TypeError):
     sys.exit("install.sh: %s was left alone: its structure is unknown" % sys.argv[2])
 except (OSError, ValueError, RecursionError) as error:
-    sys.exit("install.sh: %s was left alone: %s" % (sys.argv[2], error))
+    sys.exit("install.sh: %s was left alone: %s; correct it" % (sys.argv[2], error))
 ' "$@"
 }
 

@@ -405,7 +405,8 @@ def load_json(
             _check_depth(value, max_depth)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
-        raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
+        text = re.sub(" (starting )?at$", "", error.msg)
+        raise ValueError(f"{text} at {where}character {error.colno}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
     return value
@@ -506,7 +507,7 @@ class ProviderError(Exception):
     def __init__(
         self, code: str, message: str, hint: str = "", advice: str = "", **details: Any
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}\n{hint}" if hint else message)  # for tracebacks
         self.code, self.message, self.hint = code, message, hint
         self.advice = advice  # selects a hint of ADVICE instead of the code's own
         self.cause = details.pop("cause", "")  # the exception underneath, for the log
@@ -3663,7 +3664,7 @@ class MiniMaxProvider:
         names, base_url = routes(), OPTIONS["base_url"].env
         if self._sources is not None and os.environ.get(base_url, "").strip():
             names.insert(0, base_url)
-        environment = f" In effect: {', '.join(names)}." if names else ""
+        environment = f" Set in the environment: {', '.join(names)}." if names else ""
         return {"environment": environment, "command": self.command}
 
     def _client(self) -> Client:
@@ -4978,8 +4979,8 @@ def model_named(name: str | None) -> str | None:
     more models than this file does.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
-    if not name or name in short:
-        return short.get(name or "")
+    if not name or name.lower() in short:
+        return short.get((name or "").lower())
     if canonical_model(name) in MODELS or re.match("MiniMax-|.*/", name):
         return name
     longer = [id for id in MODELS if fold(name) in fold(id)]
@@ -5068,7 +5069,8 @@ def prompts(first: Any) -> Iterator[Any]:
         elif re.match(r"/\w+(\s|$)", command):
             word = command.split()[0]
             near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
-            out(f'error: there is no command {word}; did you mean "{near}"?\n', 2)
+            text = f"there is no command {printable(command, 60)}"
+            out(f'error: {text}; did you mean "{near}"?\n', 2)
         elif text:
             yield text
 
@@ -5295,7 +5297,7 @@ class Checkup:
             self.failed.add(name)
 
     def fail(self, name: str, error: ProviderError) -> None:
-        self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
+        self.add(PROBLEM, name, error.message, error.to_dict()["hint"], code=error.code)
 
     def run(self, is_offline: bool) -> None:
         """Do the checks in order."""
@@ -5435,7 +5437,7 @@ class Checkup:
                 text = f"the quota cannot be read: {error.message}"
                 hint = "Look at the page of your plan on MiniMax's platform."
                 return self.add(WARNING, "plan", text, hint)
-        self.add(OK, "plan", "a plan" if windows else f"spends {self.key_kind.wallet}")
+        self.add(OK, "plan", "found" if windows else f"spends {self.key_kind.wallet}")
         for window in windows:
             status, text = quota_text(window)
             text = f"{window['model']}, {window['window']}: {text}"
@@ -5465,7 +5467,7 @@ class Checkup:
         home = r"(?<!\S)" + re.escape(os.path.expanduser("~/"))  # not inside a path
         texts = (visible(result[name]) for name in ("text", "remedy"))
         text, hint = (re.sub(home, "~/", text) for text in texts)
-        head = f"{result['status']:<9}{result['check']:<14}"
+        head = f"{result['status']:<9}{result['check']:<13} "
         show_row(head, text, result["status"])
         if hint:
             indent = 2 if width() < 60 else len(head)
@@ -5539,7 +5541,8 @@ def program_name() -> str:
     folder, name = os.path.split(path)
     if folder and folder in os.environ.get("PATH", "").split(os.pathsep):
         return name
-    path = path if re.match(r"[\w@%+=:,./~-]+$", path) else f"'{path}'"
+    if not re.match(r"[\w@%+=:,./~-]+$", path):
+        path = "'" + path.replace("'", "'\\''") + "'"
     return f"python3 {path}" if name.endswith(".py") else path
 
 
@@ -5670,10 +5673,11 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
     for word in rest:
         if word.startswith("-") and word != "-":
             name = printable(word.partition("=")[0], 60)
-            parser.error(f"there is no option {name}; --help lists the options")
+            near = nearest(name, parser._option_string_actions, 0.8)
+            more = f'did you mean "{near}"?' if near else "--help lists the options"
+            parser.error(f"there is no option {name}; {more}")
         if command != "say":
-            text = f"{command or 'the plugin'} takes no argument {printable(word, 60)}"
-            parser.error(text)
+            parser.error(f"unexpected argument {printable(word, 60)}")
         options.text.append(word)  # argparse takes TEXT from one place only
     return command, options
 

@@ -52,8 +52,8 @@ import time
 from collections import OrderedDict, deque, namedtuple
 from itertools import groupby
 
-# Everything else is imported, and patterns are compiled, where they are first needed, so
-# that `describe` and `--version` answer at once, even if `requests` is missing.
+# Everything else is imported, and patterns are compiled, where they are first needed,
+# so that `describe` and `--version` answer at once, even if `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -107,8 +107,8 @@ QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request; the first one present wins (2026-11).
 REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
 
-# Keys by prefix, which tells the wallet that they spend (token-plan FAQ, 2026-11).  Only
-# hints depend on it: the server decides which keys are valid.
+# Keys by prefix, which tells the wallet that they spend (token-plan FAQ, 2026-11).
+# Only hints depend on it: the server decides which keys are valid.
 KeyKind = namedtuple("KeyKind", "prefix name wallet other_kind")
 PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
 KEY_KINDS = (
@@ -125,8 +125,8 @@ def key_kind(key: str) -> KeyKind:
 
 
 # The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
-# MODELS; `thinking_on` and `thinking_off` are what is sent when a turn asks for thinking
-# on or off (None: nothing); `input` lists the kinds of content that they accept.
+# MODELS; `thinking_on` and `thinking_off` are what is sent when a turn asks for
+# thinking on or off (None: nothing); `input` lists the kinds of content they accept.
 Family = namedtuple(
     "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
 )
@@ -236,9 +236,9 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     return round(micros / 1e6, 9)
 
 
-# Our error codes, each with a hint: one thing to do.  A new code is one row, here if the
-# same turn may succeed when it is sent again, in ERRORS if not.  `explain()` fills in
-# the braces; no other text is a template.
+# Our error codes, each with a hint: one thing to do.  A new code is one row, here if
+# the same turn may succeed when it is sent again, in ERRORS if not.  `explain()` fills
+# in the braces; no other text is a template.
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
@@ -1568,7 +1568,7 @@ class EventTranslator:
         handler = _ON.get(str(payload.get("type")))
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
-        # Any event may bring usage; nearly all are deltas, which hold it here or nowhere.
+        # Any event may bring usage.  Nearly all are deltas, which hold it at the top.
         if "usage" in payload or payload.get("type") != _BLOCK_DELTA:
             self._merge_usage(payload)
         return handler(self, payload) if handler else ()  # a kind newer than this file
@@ -1870,7 +1870,7 @@ OPTIONS: dict[str, Option] = {
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
 # variable, a path, "an argument"), every problem as (option or "", ProviderError), the
-# path of the configuration file, its content, and the modes of the files that were read.
+# path of the configuration file, its content, and the modes of the files it read.
 Settings = namedtuple("Settings", "values origins problems path file modes")
 
 
@@ -2140,7 +2140,7 @@ def _open_stderr() -> int:
 
 
 def our_error(error: Exception) -> ProviderError:
-    """`error` if it is ours already; otherwise it is a bug, whose traceback is logged."""
+    """`error` if it is ours already; otherwise it is a bug, and its traceback logged."""
     if isinstance(error, ProviderError):
         return error
     import traceback
@@ -2381,7 +2381,7 @@ def import_requests() -> Any:
     from importlib import import_module
 
     try:
-        # By name, so that mypy needs no stubs.  A mere folder "requests" has no sessions.
+        # By name, so that mypy needs no stubs.  A folder "requests" has no sessions.
         import_module("requests.sessions")
         return sys.modules["requests"]
     except (Exception, SystemExit) as error:  # a broken one may raise anything
@@ -3166,7 +3166,7 @@ class Capture:
             raise
 
     def _make_room(self, count: int = 499, room: int = 480 * MIB) -> None:
-        """Keep the newest `count` captures of `room` bytes together; remove the rest."""
+        """Remove all but the newest `count` captures, of `room` bytes together."""
         from contextlib import suppress
 
         pattern = r"\d{8}T\d{6}\.\d{6}Z-\d+-\d+\.jsonl(\w+\.part)?"
@@ -4008,7 +4008,7 @@ class PluginLoop:
     # Life
 
     def serve(self) -> None:
-        """Serve until all is done or the host is lost, and write what `_answer()` leaves.
+        """Write what `_answer()` leaves, until all is done or the host is lost.
 
         Raises ProviderError if no thread can be started.
         """

@@ -2140,7 +2140,7 @@ def _open_stderr() -> int:
 
 
 def our_error(error: Exception) -> ProviderError:
-    """`error` if it is ours already; otherwise it is a bug, and its traceback logged."""
+    """`error` if it is ours already; any other is a bug, and logged."""
     if isinstance(error, ProviderError):
         return error
     import traceback
@@ -3875,7 +3875,8 @@ _PLUGIN_LINES = {
     THINKING_DELTA: "id index text",
     INPUT_DELTA: "id index json",
     BLOCK_END: "id index block incomplete? input_json?",
-    TURN_END: "id stop_reason message model message_id usage cost_usd? request_id timing",
+    TURN_END: "id stop_reason message model message_id usage cost_usd? request_id "
+    "timing",
     ERROR: "id error model usage cost_usd? partial timing",
     RETRY: "id attempt max_attempts delay error",
     WARNING: "id code text",

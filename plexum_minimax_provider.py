@@ -2141,11 +2141,14 @@ def _open_stderr() -> int:
 
 def internal_error(error: BaseException) -> ProviderError:
     """Log the traceback of an exception that is our bug, and return its error."""
-    import traceback
+    try:
+        import traceback
 
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    for line in "".join(lines).splitlines():
-        log(line)
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        for line in "".join(lines).splitlines():
+            log(line)
+    except Exception:  # no memory or descriptor is left, but a turn needs its end
+        pass
     return ProviderError("internal", type(error).__name__)
 
 
@@ -4384,7 +4387,7 @@ def _set_process() -> None:
         sys.set_int_max_str_digits(4300)  # whatever the environment says
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an ignored one might never arrive
-    if hasattr(signal, "pthread_sigmask"):
+    if hasattr(signal, "pthread_sigmask") and hasattr(signal, "sigwait"):
         signals = [signal.SIGTERM, signal.SIGALRM]  # for sigwait() alone
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # also in later threads
 
@@ -4411,9 +4414,11 @@ def _watch_host(loop: PluginLoop, wire: int) -> None:
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(wire, 0)
-        [(_, event)] = poll.poll()
-        if not event & select.POLLNVAL:  # a device, which macOS cannot poll
-            loop.lose(BrokenPipeError())
+        events: list[tuple[int, int]] = []
+        while not (events or loop.lost):  # until another program has its stdout back
+            events = poll.poll(500)
+        if any(not event & select.POLLNVAL for _, event in events):
+            loop.lose(BrokenPipeError())  # POLLNVAL: macOS cannot poll a device
 
 
 def _process_limits(overrides: JSON | None) -> JSON:

@@ -4437,6 +4437,18 @@ sys.stderr.write(" ".join([*(set(sys.modules) - loaded), "code:%d" % code]))
     assert "code:0" in loaded and set(heavy.split()).isdisjoint(loaded), loaded
 
 
+def test_a_call_by_another_program_leaves_no_thread() -> None:
+    """One that watches stdout would keep it open when the program closes it."""
+    source = """
+import threading
+plugin.main([])
+for thread in set(threading.enumerate()) - {threading.main_thread()}:
+    thread.join()
+"""
+    done = launch(program=as_library(source), stdin=b'{"type":"ping"}\n')
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 BROKEN_ONCE = """
 import os, socket, subprocess
 real = socket.getaddrinfo
@@ -4463,6 +4475,11 @@ def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> 
     assert b"planted" in plugin.errors
     check_grammar(bytes(plugin.output))
     check_secret(bytes(plugin.output), plugin.errors)
+
+
+def test_internal_error_without_a_traceback(monkeypatch: Patch) -> None:
+    monkeypatch.setitem(sys.modules, "traceback", None)  # no descriptor to import it
+    assert provider.internal_error(ValueError()).code == "internal"
 
 
 LIMITED = "umask 077; ulimit -f 0; ulimit -n 32; ulimit -c 0; ulimit -l 0;"

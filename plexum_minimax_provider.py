@@ -4400,10 +4400,11 @@ def _obey_sigterm(loop: PluginLoop) -> None:
     import signal
 
     if hasattr(signal, "sigwait"):  # nothing sends it on Windows
-        signal.sigwait([signal.SIGTERM])
+        signals = [signal.SIGTERM, signal.SIGALRM]  # a host may have set an alarm
+        signal.sigwait(signals)
         signal.alarm(1)  # time for the turns to report their end
         loop.stop()
-        signal.sigwait([signal.SIGTERM, signal.SIGALRM])
+        signal.sigwait(signals)
         os._exit(EXIT_OK)
 
 

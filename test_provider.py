@@ -4586,11 +4586,12 @@ def test_sigint_is_ignored_and_sigterm_cancels_and_reports_every_turn(
 
 
 def test_sigterm_when_idle_and_twice(emulator: Emulator) -> None:
-    for words in ((), ("x", "x" * 50000)):  # what came before it is answered
+    ends = {signal.SIGTERM: ((), ("x", "x" * 50000)), signal.SIGALRM: ((), ("x",))}
+    for number, words in [(n, words) for n, rows in ends.items() for words in rows]:
         with Plugin(emulator.base_url) as plugin:
             plugin.ping()
             turns = [plugin.submit(ask(text)) for text in words]
-            plugin.process.send_signal(signal.SIGTERM)
+            plugin.process.send_signal(number)  # what came before it is answered
             assert plugin.wait_exit() == 0
         assert all(plugin.answer(ident) for ident in turns)
     emulator.answer = lambda request: [hold]

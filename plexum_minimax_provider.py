@@ -4440,10 +4440,12 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; return the exit code of the process.
 
     `overrides` are settings that win over file and environment.  Another program that
-    runs this keeps its signals, and gets its stdout back.
+    runs this keeps its signals, and gets its stdout back.  Raises OSError if stdout was
+    closed.
     """
     import select
 
+    open_descriptors()  # another program may have closed some
     wire = os.dup(1)  # for protocol lines only; other output goes to stderr
     os.dup2(2, 1)
     if owns_process:

@@ -4477,6 +4477,16 @@ def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> 
     check_secret(bytes(plugin.output), plugin.errors)
 
 
+@pytest.mark.parametrize("closed", [0, 2])
+def test_a_call_by_a_program_that_closed_stdin_or_stderr(
+    emulator: Emulator, closed: int
+) -> None:
+    """The wire does not get its number, and with it what is read or logged there."""
+    program = as_library(f"import os; os.close({closed}); plugin.main([])")
+    code, lines, _ = run(A_LINE, emulator.base_url, {"apikey": 1}, program=program)
+    assert code == 0 and bool(lines) == bool(closed)
+
+
 def test_internal_error_without_a_traceback(monkeypatch: Patch) -> None:
     monkeypatch.setitem(sys.modules, "traceback", None)  # no descriptor to import it
     assert provider.internal_error(ValueError()).code == "internal"

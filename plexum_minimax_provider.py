@@ -4049,8 +4049,9 @@ class PluginLoop:
         """Refuse further turns, and cancel all others."""
         self._is_stopped = True
         with self._state:
-            for name in list(self._scopes):
-                self._cancel(name)
+            names = list(self._scopes)
+        for name in names:  # without the lock, which each turn needs to report its end
+            self._cancel(name)
         self._look()
 
     def lose(self, error: OSError) -> None:
@@ -4403,6 +4404,7 @@ def _obey_sigterm(loop: PluginLoop) -> None:
         signals = [signal.SIGTERM, signal.SIGALRM]  # a host may have set an alarm
         signal.sigwait(signals)
         signal.alarm(1)  # time for the turns to report their end
+        sys.setswitchinterval(0.05)  # of a thousand, each would interrupt all others
         loop.stop()
         signal.sigwait(signals)
         os._exit(EXIT_OK)

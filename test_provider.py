@@ -1273,6 +1273,18 @@ def test_lines_queues_and_comparisons_are_linear_work() -> None:
         check_linear(job)
 
 
+def test_turns_can_report_while_stop_cancels_others(monkeypatch: Patch) -> None:
+    loop, locked = a_loop(bytes, lambda *_: []), []
+    loop._on_line(1, b'{"id":1,"messages":[]}')
+
+    def cancel(scope: Any) -> None:
+        locked.append(loop._state._is_owned())  # by this thread
+
+    monkeypatch.setattr(provider.Scope, "cancel", cancel)
+    loop.stop()
+    assert locked == [False]
+
+
 # What `plugin.run_plugin` costs, in lines and calls of all threads, on stderr.
 COUNTED = """
 import http.cookiejar, itertools, os, requests, threading

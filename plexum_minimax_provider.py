@@ -2142,6 +2142,7 @@ def _open_stderr() -> int:
 def internal_error(error: BaseException) -> ProviderError:
     """Log the traceback of an exception that is our bug, and return its error."""
     try:
+        log(repr(error))
         import traceback
 
         lines = traceback.format_exception(type(error), error, error.__traceback__)

@@ -4499,9 +4499,10 @@ def test_a_call_by_a_program_that_closed_stdin_or_stderr(
     assert code == 0 and bool(lines) == bool(closed)
 
 
-def test_internal_error_without_a_traceback(monkeypatch: Patch) -> None:
+def test_internal_error_without_a_traceback(monkeypatch: Patch, capfd: Any) -> None:
     monkeypatch.setitem(sys.modules, "traceback", None)  # no descriptor to import it
-    assert provider.internal_error(ValueError()).code == "internal"
+    assert provider.internal_error(ValueError("planted")).code == "internal"
+    assert "ValueError('planted')" in capfd.readouterr().err
 
 
 LIMITED = "umask 077; ulimit -f 0; ulimit -n 32; ulimit -c 0; ulimit -l 0;"

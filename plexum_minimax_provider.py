@@ -50,9 +50,10 @@ import re
 import threading
 import time
 from collections import OrderedDict, deque, namedtuple
+from itertools import groupby
 
-# Everything else is imported where it is first needed, so that `describe` and
-# `--version` answer at once, even if `requests` is missing.
+# Everything else is imported, and patterns are compiled, where they are first needed,
+# so that `describe` and `--version` answer at once, even if `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -106,8 +107,8 @@ QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request; the first one present wins (2026-11).
 REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
 
-# Keys by prefix, which tells the wallet that they spend (token-plan FAQ, 2026-11).  Only
-# hints depend on it: the server decides which keys are valid.
+# Keys by prefix, which tells the wallet that they spend (token-plan FAQ, 2026-11).
+# Only hints depend on it: the server decides which keys are valid.
 KeyKind = namedtuple("KeyKind", "prefix name wallet other_kind")
 PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
 KEY_KINDS = (
@@ -124,8 +125,8 @@ def key_kind(key: str) -> KeyKind:
 
 
 # The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
-# the table; `thinking_on` and `thinking_off` are what is sent when a turn asks for
-# thinking on or off (None: nothing); `input` is what a message may hold.
+# MODELS; `thinking_on` and `thinking_off` are what is sent when a turn asks for
+# thinking on or off (None: nothing); `input` lists the kinds of content they accept.
 Family = namedtuple(
     "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
 )
@@ -150,7 +151,7 @@ def family_of(id: str) -> Any:
 # tokens, by PRICES (None: unknown); `status` is current, legacy or retired, and
 # `retired` the date of retirement, or None.
 Model = namedtuple(
-    "Model", "id family context_window max_output_tokens input prices status retired"
+    "Model", "id family context_window max_output_tokens prices status retired"
 )
 PRICES = ("input", "output", "cache_read", "cache_write")
 
@@ -159,9 +160,10 @@ def _catalogue(*rows: Any) -> dict[str, Any]:
     """Build MODELS; a status that is a date means retired on that day."""
     models = {}
     for id, context, output, prices, status in rows:
-        costs, family = dict(zip(PRICES, prices or [None] * 4)), family_of(id)
-        ends = ("retired", status) if status[0].isdigit() else (status, None)
-        models[id] = Model(id, family, context, output, family.input, costs, *ends)
+        costs = dict(zip(PRICES, prices or [None] * 4))
+        retired = status if status[0].isdigit() else None
+        status = "retired" if retired else status
+        models[id] = Model(id, family_of(id), context, output, costs, status, retired)
     return models
 
 
@@ -180,7 +182,7 @@ MODELS = _catalogue(
 )
 CURRENT_MODELS = [model.id for model in MODELS.values() if model.status == "current"]
 # Prices of requests with more input tokens than the first number.
-PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.60, 2.40, 0.12, None))))}
+PRICES_ABOVE = {"MiniMax-M3": (512000, dict(zip(PRICES, (0.6, 2.4, 0.12, None))))}
 
 
 def canonical_model(name: str) -> str:
@@ -225,18 +227,18 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     if not all(type(n) is int and 0 <= n <= max_count for n in counts.values()):
         return None
     context = sum(n for field, n in counts.items() if field != "output_tokens")
-    threshold, above = PRICES_ABOVE.get(name, (context, {}))
-    prices = above if context > threshold else MODELS[name].prices
+    threshold, above = PRICES_ABOVE.get(name, (0, {}))
+    prices = above if above and context > threshold else MODELS[name].prices
     charged = [(n, prices[CHARGES[field]]) for field, n in counts.items() if n]
     if context == 0 or any(price is None for _, price in charged):
         return None
-    micros: float = sum(n * (price or 0) for n, price in charged)
+    micros: float = sum(n * price for n, price in charged)
     return round(micros / 1e6, 9)
 
 
-# Our error codes, each with a hint: one thing to do.  A new code is one row, here if the
-# same turn may succeed when it is sent again, in ERRORS if not.  `explain()` fills in
-# the braces; no other text is a template.
+# Our error codes, each with a hint: one thing to do.  A new code is one row, here if
+# the same turn may succeed when it is sent again, in ERRORS if not.  `explain()` fills
+# in the braces; no other text is a template.
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
@@ -342,7 +344,7 @@ TERMINAL = (TURN_END, ERROR)
 CANCELLED = "cancelled"  # the only stop reason that is not the upstream's
 # Texts that leak out of the model's own format (users' reports, 2026-11).
 END_MARKER = "[e~["
-TOOL_MARKUP = re.compile(
+TOOL_MARKUP = (
     r"[<\[\]](?:/?(?i:minimax:tool_call|invoke>|TOOL_CALL\])|<\]minimax\[>\["
     r"|(?i:invoke)\s+name=)"
 )
@@ -388,14 +390,14 @@ def load_json(
     `max_depth` levels; `control_characters` allows raw ones inside strings.  Raises
     only ValueError, with a reason that quotes none of the text.
     """
-    space = " \t\r\n"
-    decoder = _DECODER
-    if control_characters or len(text) > _MAX_DIGITS:  # rare
+    space, decoder = " \t\r\n", _DECODER
+    # Only a long text can hold an integer that is too long, so `_int` is rarely needed.
+    if control_characters or len(text) > _MAX_DIGITS:
         strict = not control_characters
         decoder = json.JSONDecoder(**_NUMBERS, parse_int=_int, strict=strict)
     try:
         # decode() would spend as long on its search for white space as on the parsing.
-        start = 0 if text[:1] == "{" else len(text) - len(text.lstrip(space))
+        start = len(text) - len(text.lstrip(space))
         value, end = decoder.raw_decode(text, start)
         if end < len(text) and text[end:].strip(space):
             raise json.JSONDecodeError("Extra data", text, end)
@@ -403,7 +405,8 @@ def load_json(
             _check_depth(value, max_depth)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
-        raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
+        text = re.sub(" (starting )?at$", "", error.msg)
+        raise ValueError(f"{text} at {where}character {error.colno}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
     return value
@@ -429,7 +432,7 @@ def parsed(text: str) -> Any:
 def map_strings(value: Any, function: Callable[[str], str]) -> Any:
     """A copy of `value` with `function` applied to all strings in it, also to keys.
 
-    Loops, since on older Pythons a comprehension needs a level of recursion, too.
+    Plain loops: on older Pythons a comprehension is a further level of recursion.
     """
     if isinstance(value, str):
         return function(value)
@@ -464,7 +467,7 @@ def printable(text: str, limit: int = 600) -> str:
 
     All text that is neither ours nor the model's content goes through here.
     """
-    head = text[: 20 * limit]
+    head = text[: 20 * limit]  # most of it may be white space
     line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
     return line if len(line) <= limit else line[:limit] + "..."
 
@@ -474,8 +477,8 @@ def printable(text: str, limit: int = 600) -> str:
 # What a value must be: the check, and its name in messages.
 TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "string": (lambda v: isinstance(v, str), "a string"),
-    "integer": (lambda v: isinstance(v, int) and not isinstance(v, bool), "an integer"),
-    "number": (lambda v: isinstance(v, float) or TYPES["integer"][0](v), "a number"),
+    "integer": (lambda v: type(v) is int, "an integer"),  # True is none
+    "number": (lambda v: type(v) in (int, float), "a number"),
     "boolean": (lambda v: isinstance(v, bool), "true or false"),
     "object": (lambda v: isinstance(v, dict), "an object"),
     "list": (lambda v: isinstance(v, list), "a list"),
@@ -504,7 +507,7 @@ class ProviderError(Exception):
     def __init__(
         self, code: str, message: str, hint: str = "", advice: str = "", **details: Any
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}\n{hint}" if hint else message)  # for tracebacks
         self.code, self.message, self.hint = code, message, hint
         self.advice = advice  # selects a hint of ADVICE instead of the code's own
         self.cause = details.pop("cause", "")  # the exception underneath, for the log
@@ -512,19 +515,12 @@ class ProviderError(Exception):
         self.retryable = code in RETRYABLE if retryable is None else retryable
         self.details = {k: v for k, v in details.items() if v is not None}
 
-    def explain(self, facts: JSON) -> None:
-        """Fill in the braces of the hint from `facts`."""
-        self.hint = self.hint or self._template().format_map(facts)
-
-    def _template(self) -> str:
-        return {**ERRORS, **ADVICE}[self.advice or self.code]
-
     def to_dict(self) -> JSON:
-        """The `error` object of the contract."""
+        """The `error` object of the contract; `explain()` first fills in the hint."""
         return {
             "code": self.code,
             "message": self.message,
-            "hint": self.hint or self._template(),
+            "hint": self.hint or {**ERRORS, **ADVICE}[self.advice or self.code],
             "retryable": self.retryable,
             **self.details,
         }
@@ -563,10 +559,10 @@ class Redactor:
 
     def add(self, key: str) -> None:
         """Mask `key` from now on; its public prefix stays readable."""
-        if key in self._keys or len(key) < self.STEP:
+        if key in self._keys or len(key) < 4:  # shorter ones stand in any text
             return
         if sum(map(len, self._keys)) + len(key) > self.MAX_CHARACTERS:
-            latest = Redactor()  # it forgets the older half
+            latest = Redactor()  # without the older half; other threads may be reading
             for kept in self._keys[len(self._keys) // 2 + 1 :]:
                 latest.add(kept)
             vars(self).update(vars(latest))
@@ -576,8 +572,8 @@ class Redactor:
             self._short.append(key)
             return
         for form in self._forms(secret):
-            ends = range(self.PIECE, len(form) + 1)
-            self._pieces |= {form[end - self.PIECE : end] for end in ends}
+            starts = range(len(form) - self.PIECE + 1)
+            self._pieces |= {form[start : start + self.PIECE] for start in starts}
 
     @staticmethod
     def _forms(secret: str) -> set[str]:
@@ -636,12 +632,16 @@ def outgoing(event: JSON) -> JSON:
 
 # --- errors of the upstream
 
+# Our code for each word of UPSTREAM_CODES.
+_CODES = {word: code for code, row in UPSTREAM_CODES.items() for word in row.split()}
+
 
 def is_error_payload(payload: Any) -> bool:
     """Whether an upstream's JSON is one of the known error envelopes."""
     if not isinstance(payload, dict):
         return False
     kind, base = str(payload.get("type")), payload.get("base_resp")
+    # A status_code of 0, in whatever form, stands in answers that are no errors.
     is_refusal = isinstance(base, dict) and str(base.get("status_code") or 0) != "0"
     is_error = "error" in (kind, payload.get("object")) or kind.endswith("_error")
     return bool(payload.get("error")) or is_error or is_refusal
@@ -654,12 +654,13 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     mid-stream, `text` the body for people.
     """
     body = payload if isinstance(payload, dict) else {}
-    inner, base, kind = body.get("error", body), body.get("base_resp"), ""
+    inner, base = body.get("error", body), body.get("base_resp")
+    base = base if isinstance(base, dict) else {}
+    kind = ""  # stays empty unless an API wrote the error
     if not isinstance(inner, dict):
         inner = {"message": inner}
     elif is_error_payload(body):
         kind = str(inner.get("type"))
-    base = base if isinstance(base, dict) else {}
     texts = (inner.get("message"), base.get("status_msg"), body.get("message"))
     message = next((t for t in texts if isinstance(t, str) and t), text)
     message = printable(message[:MAX_ERROR_BODY], MAX_ERROR_BODY)
@@ -667,8 +668,7 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     # token counts in parentheses too.
     numbers = [str(base.get("status_code")), str(inner.get("code"))]
     numbers += reversed(re.findall(r"[(（](\d{4})[)）]", message))
-    known = [int(n) for n in numbers if re.match(r"\d{4}$", n) and n in _CODES]
-    number = known[0] if known else None
+    number = next((int(n) for n in numbers if len(n) == 4 and n in _CODES), None)
     http_code = str(inner.get("http_code"))
     if status is None and re.match(r"[45]\d\d$", http_code, re.ASCII):
         status = int(http_code)
@@ -683,10 +683,6 @@ def upstream_error(payload: Any, status: int | None, text: str) -> ProviderError
     words = printable(message) or "no error text"
     words = words if status is None else f"HTTP {status}: {words}"
     return ProviderError(code, words, **details)
-
-
-# Our code for each word of UPSTREAM_CODES.
-_CODES = {word: code for code, row in UPSTREAM_CODES.items() for word in row.split()}
 
 
 def _classify(number: int | None, status: int | None, kind: str, text: str) -> str:
@@ -734,11 +730,11 @@ class SSEDecoder:
     # The default is eight times the longest possible answer.
     def __init__(self, max_event_bytes: int = 16 * MIB) -> None:
         self._limit = max_event_bytes
-        self._held = bytearray(b"\n")  # the current event, after the end of a line
+        self._held = bytearray(b"\n")  # the current event, and the LF before it
         self._after_cr = False  # the last byte was CR: an LF may belong to it
         self._first = True  # the stream may open with a byte order mark
-        # Nearly all events have this form.  To find them at one go takes half the time
-        # of a look at every line.  It is linear, since a match begins at a line's end.
+        # Nearly all events have this form; one search takes half the time of a look at
+        # every line.  It is linear, since a match begins only where a line ends.
         self._split_usual = re.compile(r"\nevent: (.+)\ndata: (.*)\n").split
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -748,12 +744,13 @@ class SSEDecoder:
             if chunk:
                 self._after_cr = chunk[-1:] == b"\r"
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        held, limit, last = self._held, self._limit, len(self._held) - 1
+        held, limit = self._held, self._limit
+        last = len(held) - 1  # with this LF, `chunk` may complete a blank line
         held += chunk
         if held.endswith(b"}\n"):
             line = held.rfind(b"\n", 0, -1)
-            if bytes(held[max(line - 1, 0) : line + 2]) in (b"\n{", b"\n\n{"):
-                held += b"\n"  # JSON on one line: a blank line may never follow
+            if held.startswith((b"\n{", b"\n\n{"), max(line - 1, 0)):
+                held += b"\n"  # a whole event of JSON: a blank line may never follow
         if len(held) > limit and max(map(len, held.split(b"\n\n"))) > limit:
             raise ValueError(f"one event holds over {limit} bytes")
         end = held.rfind(b"\n\n", last) + 1
@@ -802,9 +799,8 @@ class SSEDecoder:
 # Request: TurnRequest -> body of POST /v1/messages
 # ---------------------------------------------------------------------------
 
-# The fields of a TurnRequest and their types; "" means that a field may have several
-# types, and the function that translates it checks them.  Fields that build_request()
-# does not set itself are sent as given.
+# The fields of a TurnRequest and their types, as in TYPES; "" means that a field may
+# have several types, which the function that translates it checks.
 TURN_FIELDS = {
     **dict.fromkeys(("model", "effort", "service_tier"), "string"),
     **dict.fromkeys(("max_tokens", "top_k"), "integer"),
@@ -842,7 +838,7 @@ def fold_keys(line: JSON, fields: Iterable[str], path: str = "") -> tuple[JSON, 
     values: JSON = {}
     others: JSON = {}
     for key, value in line.items():
-        field = names.get(fold(str(key)))
+        field = names.get(fold(key))
         if field is None:
             others[key] = value
             continue
@@ -880,7 +876,7 @@ class _Request:
         if self.fields.get("max_tokens", 0) < 0:
             wrong_field("max_tokens", "must be an integer, 0 or above")
         for key in self.fields.get("extra_body", ()):
-            if str(key).lower() in ("messages", "stream"):  # the plugin relies on them
+            if key.lower() in ("messages", "stream"):  # the plugin relies on them
                 wrong_field(f"extra_body.{key}", "cannot be set by extra_body")
         self.model = canonical_model(self.fields.get("model", model))
         self.facts: Model | None = model_facts(self.model)
@@ -893,10 +889,11 @@ class _Request:
     def repaired(self, path: str, text: str) -> None:
         self.warn("history_repaired", f"{path}: {text}")
 
-    def read_file(self, file: str, path: str) -> JSON:
+    def image_file(self, file: str, path: str) -> JSON:
         """Return the source of an image file, or raise ValueError with the reason.
 
-        Refuses the turn as soon as its files exceed the size of a request.
+        Refuses the turn as soon as its files exceed the size of a request; `path` is
+        the place of the image in the turn.
         """
         if self._read_image is None:
             raise ValueError("image files are not read here")
@@ -932,7 +929,7 @@ def build_request(
         request.warn("max_tokens_lowered", text)
     body = {
         **fields,
-        **dict.fromkeys(("type", "id", "effort", "extra_body")),  # not sent
+        **dict.fromkeys(("type", "id", "effort", "extra_body")),  # None: not sent
         "model": request.model,
         "max_tokens": min(wanted, limit),
         "messages": messages,
@@ -974,10 +971,11 @@ def _thinking(default_effort: str, request: _Request) -> JSON:
         thinking = family.thinking_off if kind == "disabled" else family.thinking_on
         if kind == "disabled" and family.always_thinks:
             request.warn("thinking_mapped", f"{request.model} always thinks")
-    if family and effort and not family.has_effort:
+    if family and family.has_effort:
+        effort = effort or default_effort
+    elif family and effort:
         request.warn("effort_ignored", f"{request.model} does not support effort")
-    if family:
-        effort = (effort or default_effort) if family.has_effort else ""
+        effort = ""
     output = {"effort": effort} if effort else None
     return {"thinking": thinking or None, "output_config": output}
 
@@ -1013,21 +1011,21 @@ def _tool(tool: JSON, path: str) -> JSON:
     function = tool.pop("function", {})
     require("object", function, path + ".function")
     function = _without_nulls(function)
-    folded = ("inputschema", "parameters")
-    parts = (tool, function)
-    schemas = [p[key] for p in parts for key in p if fold(key) in folded] or [{}]
-    if any(schema != schemas[0] for schema in schemas):
+    fields = [*tool.items(), *function.items()]
+    names = ("inputschema", "parameters")
+    first, *others = [v for key, v in fields if fold(key) in names] or [{}]
+    if any(schema != first for schema in others):
         wrong_field(path, "has two schemas that differ")
-    require("object", schemas[0], path + ".input_schema")
+    require("object", first, path + ".input_schema")
     # MiniMax requires the schema of an object.
-    schema = _without_nulls(schemas[0]) or {"type": "object", "properties": {}}
+    schema = _without_nulls(first) or {"type": "object", "properties": {}}
     if schema.setdefault("type", "object") != "object":
         wrong_field(path + ".input_schema.type", 'must be "object"')
     tool = {**function, **tool, "input_schema": schema}
     if tool.get("type") in ("function", ""):
         del tool["type"]
-    others = [key for key in tool if fold(key) in folded and key != "input_schema"]
-    return {key: value for key, value in tool.items() if key not in others}
+    kept = [key for key in tool if key == "input_schema" or fold(key) not in names]
+    return {key: tool[key] for key in kept}
 
 
 def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
@@ -1039,10 +1037,13 @@ def _tool_choice(tools: list[JSON], request: _Request) -> JSON | None:
     if choice is None:
         return None
     if choice in ("auto", "any", "none", "required"):
-        choice = {"type": "any" if choice == "required" else choice}
+        choice = {"type": choice}
     if not isinstance(choice, dict):
         wrong_field("tool_choice", "must be auto, any, none or an object")
+    choice = _without_nulls(choice)
     require("string", choice.get("type"), "tool_choice.type")
+    if choice["type"] == "required":
+        choice["type"] = "any"
     if choice["type"] == "function":  # OpenAI has two places for the name
         function = choice.get("function", choice)
         require("object", function, "tool_choice.function")
@@ -1087,12 +1088,12 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
     prompt = _blocks(system, "system", "system", request)
     messages: list[_Message] = []
     reminders: list[JSON] = []  # system messages, until the next of another role
-    blank: str | None = None  # the path of the last message, "" if that holds something
+    blank = ""  # the path of the last message, if that is blank
     for path, role, content in _incoming(request):
         blocks = _blocks(content, path + ".content", role, request)
         if role in ("system", "developer"):
             request.warn("system_role_moved", f"{path} has the role {role}")
-            if blank is None:  # no other message has come
+            if not messages:
                 prompt += blocks
             elif blocks:
                 reminders.append(_reminder(blocks))
@@ -1101,8 +1102,8 @@ def _messages(request: _Request) -> tuple[list[JSON], Any]:
         blank = "" if blocks else path
         if role == "user":  # results at the front of its message stay there
             is_result = [block["type"] == "tool_result" for block in blocks]
-            count = [*is_result, False].index(False)
-            blocks[count:count] = reminders
+            end = [*is_result, False].index(False)
+            blocks[end:end] = reminders
         elif reminders:
             messages.append(_Message(path, "user", None, reminders))
         reminders = []
@@ -1167,13 +1168,12 @@ def _blocks(content: Any, path: str, role: str, request: _Request) -> list[JSON]
             wrong_field(where + ".type", "must be text")
         # An image or result of the assistant's came from upstream, in whatever form.
         as_given = role == "assistant" and kind in ("image", "tool_result")
-        row = None if as_given else KINDS.get(kind)
-        if row:
+        if kind in KINDS and not as_given:
             block = _without_nulls(block)
-            for field in row.strings:
+            for field in KINDS[kind].strings:
                 require("string", block.get(field), f"{where}.{field}")
-        if row and row.convert:
-            block = row.convert(block, where, request)
+            if KINDS[kind].convert:
+                block = KINDS[kind].convert(block, where, request)
         if (role, kind) in (("user", "tool_use"), ("assistant", "tool_result")):
             request.repaired(where, f"a {kind} from the {role} is sent as text")
             held = block if kind == "tool_use" else block.get("content")
@@ -1213,6 +1213,10 @@ def _tool_result(block: JSON, path: str, request: _Request) -> JSON:
     return {**block, "content": items or "(no output)"}
 
 
+# Fields of an image that may stand for its source, in any spelling; `data` is MCP's.
+_SHORTHANDS = ("url", "data_base64", "data", "path")
+
+
 def _image(block: JSON, path: str, request: _Request) -> JSON:
     """Return the block to send for an image in any form, or a text in its place."""
     names = (*_SHORTHANDS, "media_type", "mime_type")
@@ -1220,7 +1224,7 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
     if "source" in others:  # it stays there, to keep its place in the block
         fields["source"] = others["source"]
     try:
-        if request.facts and "image" not in request.facts.input:
+        if request.facts and "image" not in request.facts.family.input:
             raise ValueError(f"{request.model} does not accept images")
         return {**others, "source": _image_source(fields, path, request)}
     except ValueError as error:
@@ -1228,10 +1232,6 @@ def _image(block: JSON, path: str, request: _Request) -> JSON:
         # The model must not learn which files exist.
         reason = "it cannot be used" if "path" in fields else str(error)
         return {"type": "text", "text": f"[image left out: {reason}]"}
-
-
-# Fields that may stand for a source, in any spelling; `data` is MCP's.
-_SHORTHANDS = ("url", "data_base64", "data", "path")
 
 
 def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
@@ -1261,7 +1261,7 @@ def _image_source(fields: JSON, path: str, request: _Request) -> JSON:
         raise ValueError("it is empty")
     if value.lstrip()[:5].lower() != "data:":
         if form == "path":
-            return request.read_file(value, path)
+            return request.image_file(value, path)
         if form == "url":
             return source or {"type": "url", "url": value}
     source.pop("url", None)
@@ -1295,13 +1295,10 @@ def _base64_source(text: str, label: str | None) -> JSON:
 
 def image_type(head: bytes) -> str:
     """Return the media type of an image that begins with `head`, "" if unknown."""
-    rows = (
-        (rb"\x89PNG\r\n\x1a\n", "image/png"),
-        (rb"\xff\xd8\xff", "image/jpeg"),
-        (rb"GIF8", "image/gif"),
-        (rb"RIFF....WEBP", "image/webp"),  # with a size in between
-    )
-    return next((kind for magic, kind in rows if re.match(magic, head, re.DOTALL)), "")
+    forms = rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8)"
+    forms += rb"|(?P<webp>RIFF....WEBP)"  # with a size in between
+    found = re.match(forms, head, re.DOTALL)
+    return f"image/{found.lastgroup}" if found else ""
 
 
 # The known kinds of block: the fields that must be strings, the function that makes a
@@ -1335,11 +1332,11 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
     One unpaired call or result makes every later turn of a conversation fail.  The n-th
     call with an id gets the n-th result with that id from the user messages after it,
     or else from later ones.  A result without a call becomes text, so nothing is lost.
+    A turn here is what upstream reads as one: consecutive messages of the same role.
     """
-    from itertools import groupby
-
     # Empty messages at both ends, so that a user turn follows each assistant turn.
-    first, last = (_Message("messages", r, None, []) for r in ("assistant", "user"))
+    first = _Message("messages", "assistant", None, [])
+    last = _Message("messages", "user", None, [])
     messages = [first, *(m for m in messages if m.blocks), last]
     turns = [list(turn) for _, turn in groupby(messages, key=lambda m: m.role)]
     calls: list[_Call] = []
@@ -1360,8 +1357,8 @@ def _repair(messages: list[_Message], request: _Request) -> list[_Message]:
                 found.append((message, block, queue.popleft() if queue else None))
         for name, queue in waiting.items():
             earlier.setdefault(name, deque()).extend(queue)
-        late = [call and call.reply is not user_turn[0] for *_, call in found]
-        if user_turn is turns[-1] and all(late):
+        late = [call for *_, call in found if call and call.reply is not user_turn[0]]
+        if user_turn is turns[-1] and len(late) == len(found):
             # Moved, these results would leave the last turn empty: they become text.
             found = [(message, block, None) for message, block, _ in found]
         _place(found, request)
@@ -1460,8 +1457,8 @@ class Block:
     def receive(self, field: str, text: str, is_latest: bool) -> list[JSON]:
         """The events of `text`.
 
-        An end that is half of a surrogate pair, or that could become the end marker, is
-        held back.
+        An end that is half of a surrogate pair is held back, and in the latest block
+        one that could become the end marker.
         """
         if self.held:
             text = well_formed(self.held.pop(field, "") + text, "surrogatepass")
@@ -1552,7 +1549,7 @@ class EventTranslator:
         self.stop_reason: str | None = None
         self.stopped = False  # message_stop came: nothing more is expected
         self.complete = False  # a stop reason came and no block was open: a success
-        self._begun: Any = None  # the id in message_start, in a tuple
+        self._message: JSON | None = None  # as message_start brought it
         self._blocks: list[Block] = []  # in order of start
         self._open: dict[int, dict[str, Block]] = {}  # by upstream index and kind
         self._warned: set[str] = set()  # subjects that were warned about
@@ -1571,10 +1568,9 @@ class EventTranslator:
         handler = _ON.get(str(payload.get("type")))
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
+        # Any event may bring usage.  Nearly all are deltas, which hold it at the top.
         if "usage" in payload or payload.get("type") != _BLOCK_DELTA:
-            for holder in (payload.get("message"), payload.get("delta"), payload):
-                if isinstance(holder, dict):
-                    self._merge_usage(holder.get("usage"))
+            self._merge_usage(payload)
         return handler(self, payload) if handler else ()  # a kind newer than this file
 
     def conclude(self) -> Iterator[JSON]:
@@ -1617,14 +1613,13 @@ class EventTranslator:
 
     def _on_message_start(self, payload: JSON) -> Iterator[JSON]:
         message = _required(payload, "message", dict)
-        begun = (message.get("id"),)
-        if self._begun == begun:
-            return
-        if self._begun:
+        if self._message is not None:
+            if message.get("id") == self._message.get("id"):
+                return
             raise _broken("a second message began inside the first")
-        self._begun = begun
-        self.message_id, self.model = _label(begun[0]), _label(message.get("model"))
-        asked = self.asked_model
+        self._message = message
+        self.message_id = _label(message.get("id"))
+        self.model, asked = _label(message.get("model")), self.asked_model
         if self.model and asked and self.model.lower() != asked.lower():
             text = f"asked for {asked}, answered by {self.model}"
             yield warning("model_differs", text)
@@ -1647,9 +1642,10 @@ class EventTranslator:
         if not isinstance(kind, str):
             raise _broken("a block began without a type")
         fields = ("text", "thinking")  # each is named like its kind of block
+        if kind in fields:
+            opened = {**opened, kind: opened.get(kind) or ""}
+            _required(opened, kind, str)
         texts = {f: opened[f] for f in fields if isinstance(opened.get(f), str)}
-        if kind in fields and texts.setdefault(kind, "") != (opened.get(kind) or ""):
-            raise _broken(f"the {kind} of a {kind} block is not a string")
         return self._begin(at, opened, texts)
 
     def _begin(self, at: int, opened: JSON, texts: dict[str, str]) -> Iterator[JSON]:
@@ -1714,7 +1710,7 @@ class EventTranslator:
             self.stop_reason = _label(reason)
             self.complete |= self.stop_reason is not None and not self._open
             for block in self._blocks[-1:]:
-                if not (block.problem or block.finished):
+                if not (block.problem or block.finished):  # stopped, with an end marker
                     yield from self._end(block)
 
     def _on_message_stop(self, payload: JSON) -> Iterator[JSON]:
@@ -1734,9 +1730,10 @@ class EventTranslator:
     def _turn_start(self) -> JSON:
         return {"type": TURN_START, "model": self.model, "message_id": self.message_id}
 
-    def _merge_usage(self, usage: Any) -> None:
-        if isinstance(usage, dict):
-            fields = {k: v for k, v in usage.items() if v is not None}
+    def _merge_usage(self, payload: JSON) -> None:
+        for holder in (payload.get("message"), payload.get("delta"), payload):
+            usage = holder.get("usage") if isinstance(holder, dict) else None
+            fields = _without_nulls(usage) if isinstance(usage, dict) else {}
             self.usage.update(map_strings(fields, lambda text: printable(text, 200)))
 
     def _warn_once(self, about: str, code: str, text: str) -> Iterator[JSON]:
@@ -1752,7 +1749,7 @@ class EventTranslator:
         yield from block.release()
         end = block.finish()
         text = end["block"][block.kind] if block.kind in ("text", "thinking") else ""
-        if TOOL_MARKUP.search(text):
+        if re.search(TOOL_MARKUP, text):
             words = f"the {block.kind} holds the markup of a tool call, but is not one"
             yield from self._warn_once("markup", "tool_markup_in_text", words)
         yield end
@@ -1775,32 +1772,31 @@ def merge_deltas(payloads: Iterable[JSON]) -> Iterator[JSON]:
     """Join consecutive deltas that continue the same text.
 
     Each network read is then translated and written once: a tenth of the work for a
-    fast stream.  A delta with a further field, such as usage, stays as it is.
+    fast stream.
     """
-    runs: list[tuple[Any, list[Any]]] = []  # texts by index and kind, or payloads
-    items: list[Any] = []
-    last: Any = ()
-    for payload in payloads:
-        place, item = None, payload
-        try:
-            index, delta = payload["index"], payload["delta"]
-            kind = delta["type"]
-            text = delta[_SOURCES[kind]]
-            is_text = type(text) is str and type(index) is int
-            if is_text and len(payload) == 3 and payload["type"] == _BLOCK_DELTA:
-                place, item = (index, kind), text
-        except (KeyError, TypeError):
-            pass
-        if place != last:
-            items, last = [], place
-            runs.append((place, items))
-        items.append(item)
-    for place, items in runs:
-        if place is not None:
-            index, kind = place
-            delta = {"type": kind, _SOURCES[kind]: "".join(items)}
-            items = [{"type": _BLOCK_DELTA, "index": index, "delta": delta}]
-        yield from items
+    for text, run in groupby(payloads, _continued_text):
+        if text is None:
+            yield from run
+        else:
+            index, kind = text
+            source = _SOURCES[kind]
+            delta = {"type": kind, source: "".join(p["delta"][source] for p in run)}
+            yield {"type": _BLOCK_DELTA, "index": index, "delta": delta}
+
+
+def _continued_text(payload: JSON) -> tuple[int, str] | None:
+    """The index and kind of the text that a delta continues.
+
+    None for other payloads, and if a further field, such as usage, must not be lost.
+    """
+    try:
+        index, delta = payload["index"], payload["delta"]
+        kind = delta["type"]
+        is_text = type(delta[_SOURCES[kind]]) is str and type(index) is int
+    except (KeyError, TypeError):
+        return None
+    is_plain = is_text and len(payload) == 3 and payload["type"] == _BLOCK_DELTA
+    return (index, kind) if is_plain else None
 
 
 def _broken(problem: str) -> ProviderError:
@@ -1809,7 +1805,8 @@ def _broken(problem: str) -> ProviderError:
 
 def _label(value: Any) -> str | None:
     """A name from upstream that is not content: printable, and cut if it is long."""
-    return printable(value, 200) or None if isinstance(value, str) else None
+    text = printable(value, 200) if isinstance(value, str) else ""
+    return text or None
 
 
 def _required(payload: JSON, field: str, kind: type) -> Any:
@@ -1873,7 +1870,7 @@ OPTIONS: dict[str, Option] = {
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
 # variable, a path, "an argument"), every problem as (option or "", ProviderError), the
-# path of the configuration file, its content, and the modes of the files that were read.
+# path of the configuration file, its content, and the modes of the files it read.
 Settings = namedtuple("Settings", "values origins problems path file modes")
 
 
@@ -1883,10 +1880,10 @@ def default_values() -> JSON:
 
 
 # The beginning of a key in another text.
-_KEY_IN = re.compile(r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]")
+_KEY_IN = r"(?<![A-Za-z0-9])(sk-(cp|api)-|eyJ)[A-Za-z0-9]"
 
 
-def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
+def check_value(name: str, value: Any, where: str) -> Any:
     """The value to use for option `name`, which `where` sets to `value`.
 
     Raises ProviderError (`config`), which names both `where` and `name`, not `value`.
@@ -1903,17 +1900,17 @@ def check_value(name: str, value: Any, where: str = "", hint: str = "") -> Any:
         problem = f"must be one of {choices}, not {describe_value(value)}"
     elif option.low is not None and not option.low <= value <= option.high:
         problem = f"must be from {option.low:g} to {option.high:g}"
-    elif option.type == "string" and name != "api_key" and _KEY_IN.search(value):
+    elif option.type == "string" and name != "api_key" and re.search(_KEY_IN, value):
         problem = f"contains an API key ({describe_value(value)})"
     elif name in _RULES:
         value, problem = _RULES[name](value.strip())
     if problem:
-        raise ProviderError("config", f"{where}: {name} {problem}", hint)
+        raise ProviderError("config", f"{where}: {name} {problem}")
     return value
 
 
 def check_key(value: str) -> tuple[str, str]:
-    """The key to send, and what is wrong with it."""
+    """The key to send, which is masked from now on, and what is wrong with it."""
     variable = r"\$|%\w+%$|process\.env|[A-Z][A-Z0-9_]*=|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$"
     dots = r"(sk-(cp-|api-)?)?([.*\u2026]+|[xX]{3,}([-_][xX]{3,})*)"
     words = "cp|api|your|my|minimax|key|here|paste|replace|change|me|placeholder"
@@ -1973,12 +1970,7 @@ _RULES: dict[str, Callable[[str], tuple[str, str]]] = {
 
 def host_of(url: str) -> str:
     """The host and port of a URL that was checked."""
-    return url.split("//", 1)[1].split("/", 1)[0]
-
-
-def root_of(url: str) -> str:
-    """The scheme, host and port of a URL that was checked."""
-    return url.split("//", 1)[0] + "//" + host_of(url)
+    return url.split("/")[2]
 
 
 def base_url_of(values: JSON) -> str:
@@ -2013,8 +2005,9 @@ def load_settings(
         if name in overrides:
             value, where, hint = overrides[name], "an argument", "Correct the argument."
         try:
-            settings.values[name] = check_value(name, value, where, hint)
+            settings.values[name] = check_value(name, value, where)
         except ProviderError as error:
+            error.hint = hint
             settings.problems.append((name, error))
         if not _is_absent(value):
             settings.origins[name] = where
@@ -2024,16 +2017,18 @@ def load_settings(
 
 
 def _read_config(settings: Settings, wait: float = 0.05) -> None:
-    """Read the configuration file, if there is one."""
+    """Read the configuration file, if there is one.
+
+    A file that cannot be parsed, or is empty, is read again after `wait` seconds.
+    """
     path = settings.path
     try:
         data, settings.modes[path] = read_file(path, MIB)
         text = data.decode("utf-8-sig")
         file = load_json(text) if text.strip() or wait else {}
-        if isinstance(file, dict):
-            settings.file.update(file)
-            return
-        raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
+        if type(file) is not dict:
+            raise ValueError(f"it must be a JSON object, not {describe_value(file)}")
+        settings.file.update(file)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
@@ -2046,14 +2041,17 @@ def _read_config(settings: Settings, wait: float = 0.05) -> None:
 
 
 def _load_key_file(settings: Settings, environ: Any) -> None:
-    """Read the key from its own file, unless it is set elsewhere."""
-    folder, name = os.path.dirname(settings.path), settings.values["api_key_file"]
-    is_named = bool(name)
-    if not is_named:  # systemd's LoadCredential=
-        folder, name = environ.get("CREDENTIALS_DIRECTORY", ""), "minimax-api-key"
-    if settings.values["api_key"] or not (is_named or folder):
+    """Read the key from its own file, unless it is set elsewhere.
+
+    `environ` is empty for providers that were made with settings of their own.
+    """
+    name, folder = settings.values["api_key_file"], environ.get("CREDENTIALS_DIRECTORY")
+    if settings.values["api_key"] or not (name or folder):
         return
-    path = os.path.join(folder, name)
+    if name:
+        path = os.path.join(os.path.dirname(settings.path), name)
+    else:  # systemd's LoadCredential=
+        path = os.path.join(folder, "minimax-api-key")
     try:
         data, settings.modes[path] = read_file(path, MIB)
         key, problem = check_key(data.decode("utf-8-sig").strip())
@@ -2062,7 +2060,7 @@ def _load_key_file(settings: Settings, environ: Any) -> None:
             raise ValueError(problem)
         settings.values["api_key"], settings.origins["api_key"] = key, path
     except (OSError, ValueError) as error:
-        if is_named or not isinstance(error, FileNotFoundError):
+        if name or not isinstance(error, FileNotFoundError):
             failure = _file_error(path, error, "the API key and nothing else")
             settings.problems.append(("api_key", failure))
 
@@ -2093,9 +2091,11 @@ def unknown_settings(names: Iterable[str]) -> list[str]:
     texts = []
     for name in sorted(set(names) - set(OPTIONS)):
         near = nearest(name, OPTIONS)
-        if not near and not re.match(r"[A-Za-z_ -]{1,24}$", name):
+        if near:
+            name += f" (did you mean {near}?)"
+        elif not re.match(r"[A-Za-z_ -]{1,24}$", name):
             name = f"a name of {len(name)} characters"
-        texts.append(f"{name} (did you mean {near}?)" if near else name)
+        texts.append(name)
     return texts
 
 
@@ -2139,8 +2139,10 @@ def _open_stderr() -> int:
         return 2
 
 
-def internal_error(error: BaseException) -> ProviderError:
-    """Log the traceback of an exception that is our bug, and return its error."""
+def our_error(error: Exception) -> ProviderError:
+    """`error` if it is ours already; any other is a bug, and logged."""
+    if isinstance(error, ProviderError):
+        return error
     try:
         log(repr(error))
         import traceback
@@ -2168,7 +2170,9 @@ def is_ready(fd: int, reading: bool, seconds: float | None = 0) -> bool:
 
 
 def read_file(path: str, limit: int) -> tuple[bytes, int]:
-    """The bytes of the regular file at `path`, and its mode.  `limit` is whole MIB.
+    """The bytes of the regular file at `path`, and its mode.
+
+    `limit`, in bytes, is a multiple of MIB.
 
     Raises OSError, or ValueError with the reason why the file cannot be used.
     """
@@ -2228,7 +2232,7 @@ _STEPS = {
 class Scope:
     """The limits of one turn, and its cancellation.
 
-    `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
+    `arm(step, seconds)` starts a limit, and `extend(seconds)` moves it.
     Whoever waits for the turn waits for a tick at most and then calls `look()`.  Any
     thread may call `cancel()`.
     """
@@ -2242,7 +2246,7 @@ class Scope:
         # Limits: when they expire, the step, and its seconds.
         self._limit = self._turn_limit = (_NEVER, "turn", 0.0)
         self._looked = self.accepted  # when the limits were last looked at
-        self._grace = 0.0  # until then none counts
+        self._grace = 0.0  # until then no limit expires
 
     def start(self, turn_timeout: float) -> None:
         self._turn_limit = (time.monotonic() + turn_timeout, "turn", turn_timeout)
@@ -2251,14 +2255,11 @@ class Scope:
         self._looked = time.monotonic()
         self._limit = (self._looked + seconds, step, seconds)
 
-    def pause(self) -> None:
+    def extend(self, seconds: float) -> None:
+        """Add the time that the host took to the limit, but not to the whole turn's."""
+        due, step, length = self._limit
+        self._limit = (due + seconds, step, length)
         self._looked = time.monotonic()
-
-    def resume(self) -> None:
-        """Add the time since `pause()` to the limit, but not to the whole turn's."""
-        paused, (due, step, seconds) = self._looked, self._limit
-        self._looked = time.monotonic()
-        self._limit = (due + self._looked - paused, step, seconds)
 
     def cancel(self) -> None:
         self._is_cancelled = True
@@ -2287,10 +2288,11 @@ class Scope:
     def sleep(self, seconds: float) -> None:
         """Wait; a cancel ends it with Cancelled."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self._wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
+        while seconds > 0:
+            self._wakeup.wait(min(seconds, _TICK))
             self._wakeup.clear()
             self.check()
+            seconds = until - time.monotonic()
 
     def call(self, work: Callable[[], Any]) -> Any:
         """Return what `work()` returns; raise what it raises, or returns as an error.
@@ -2383,7 +2385,7 @@ def import_requests() -> Any:
     from importlib import import_module
 
     try:
-        # By name, so that mypy needs no stubs.  A mere folder "requests" has no sessions.
+        # By name, so that mypy needs no stubs.  A folder "requests" has no sessions.
         import_module("requests.sessions")
         return sys.modules["requests"]
     except (Exception, SystemExit) as error:  # a broken one may raise anything
@@ -2392,16 +2394,14 @@ def import_requests() -> Any:
                 del sys.modules[name]
         import sysconfig
 
-        command = f"{sys.executable} -m pip install requests"
+        reason = str(error) or type(error).__name__
+        text = f"{sys.executable} cannot import requests: {reason}"
+        hint = f"Run {sys.executable} -m pip install requests"
         marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
         if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip refuses
-            command = "apt install python3-requests"
-        reason = str(error) or type(error).__name__
-        raise ProviderError(
-            "config",
-            f"{sys.executable} cannot import requests: {reason}",
-            f"Run {command}, or ./install.sh, whose plexum-minimax has its own copy.",
-        ) from None
+            hint = "Run apt install python3-requests"
+        hint += ", or ./install.sh, whose plexum-minimax has its own copy."
+        raise ProviderError("config", text, hint) from None
 
 
 class Client:
@@ -2412,8 +2412,7 @@ class Client:
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 
-    def __init__(self, size: int) -> None:
-        self._size = size  # connections that may be kept
+    def __init__(self) -> None:
         self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
         self._lock = threading.Lock()  # guards what follows
@@ -2428,15 +2427,16 @@ class Client:
                 requests = import_requests()
                 from http.cookiejar import DefaultCookiePolicy
 
-                adapter = requests.adapters.HTTPAdapter(4, self._size)
+                # Up to 4 hosts, and up to 100 kept connections to each.
+                adapter = requests.adapters.HTTPAdapter(4, 100)
                 cert_verify = adapter.cert_verify
 
-                def prepare_pool(pool: Any, *args: Any) -> None:
+                def prepare(pool: Any, *args: Any) -> None:
                     Connection.prepare_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with every pool, old or new, before it uses it.
-                adapter.cert_verify = prepare_pool
+                adapter.cert_verify = prepare
                 session = requests.Session()
                 session.trust_env = False
                 session.stream = True
@@ -2473,7 +2473,7 @@ class Client:
             self._idle[connection] = time.monotonic()
 
     def _close_old(self) -> None:
-        """Close connections that are idle for too long, as long as there are any."""
+        """Close connections that are idle for too long, until none is left."""
         while True:
             time.sleep(_TICK)
             self.close(self.MAX_IDLE_SECONDS)
@@ -2512,8 +2512,8 @@ class Exchange:
         self._response: Any = None
         self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
-        self._size = 0
-        self._waits = True  # for what has not arrived
+        self.size = 0  # bytes of the content that were read
+        self._waits = True  # a read waits until something arrives
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
         """POST `body`, or GET if it is None; return when the headers have arrived."""
@@ -2522,8 +2522,7 @@ class Exchange:
         self.status = int(self._response.status_code)
         self.headers = self._response.headers
         self.arrived = time.time()
-        read = self._read_foreign if self._body is None else self._read_body
-        self._chunks = read()
+        self._chunks = self._read_body() if self._body else self._read_foreign()
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
@@ -2554,7 +2553,7 @@ class Exchange:
         except Exception as error:
             failure = http_failure(error, self._scope.host)
             if isinstance(failure, (ProviderError, Cancelled)):
-                forget(error)
+                drop_frames(error)
         if self._is_closed:
             self.close()
         return failure
@@ -2581,7 +2580,7 @@ class Exchange:
 
         def readinto(buffer: Any) -> int:
             while True:
-                if self._is_closed:  # and the turn may be in its next attempt
+                if self._is_closed:  # the limits may be the next attempt's by now
                     raise Cancelled
                 # Even if there is data: a flood of it must not outrun the limits.
                 self._scope.look()
@@ -2618,14 +2617,14 @@ class Exchange:
         if failure is not None:  # raised here, it does not keep the other one
             raise failure
         self.ended = chunk is None
-        self._size += len(chunk or b"")
-        if self._size > self.MAX_BYTES:
+        self.size += len(chunk or b"")
+        if self.size > self.MAX_BYTES:
             size = self.MAX_BYTES // MIB
             raise ProviderError("protocol", f"the response is larger than {size} MB")
         return chunk or b""
 
     def _read_body(self) -> Iterator[bytes]:
-        """The content, as it arrives; b"" if nothing has, and it is not waited for."""
+        """The content, as it arrives; b"" if nothing has, while `_waits` is off."""
         body = self._body
         if body.chunked:
             yield from dechunk(lambda: self._receive(body.fp.read1))
@@ -2639,7 +2638,7 @@ class Exchange:
 
     def _receive(self, read1: Callable[[int], bytes]) -> bytes | None:
         """The bytes of the next read, b"" at the connection's end; None if nothing has
-        arrived, and it is not waited for."""
+        arrived, while `_waits` is off."""
         if not self._waits and not is_ready(self._body.fileno(), True):
             return None
         return read1(65536)
@@ -2673,13 +2672,13 @@ class Exchange:
             pass  # the part that arrived is enough
         return bytes(data[:limit])
 
-    def drain(self, seconds: float) -> None:
-        """Read to the body's end if it comes within `seconds`, so that the connection
-        is kept; with 0, if it has arrived."""
-        self._waits = seconds > 0
+    def drain(self, waits: bool) -> None:
+        """Read to the body's end, so that the connection is kept: if it has arrived,
+        or arrives within 0.3 seconds and this `waits`."""
+        self._waits = waits
         try:
             if self._body is not None:  # otherwise a thread might stay behind
-                self.read_rest(1, seconds or 0.3)
+                self.read_rest(1, 0.3)
         except Exception:
             pass  # a cancel, for example: the message is complete
 
@@ -2694,8 +2693,9 @@ class Exchange:
         self._chunks = iter(())
         is_read = self.ended and body is not None and body.isclosed()
         # What TLS has decrypted beyond the body would become the next turn's answer.
-        pending = getattr(getattr(connection, "sock", None), "pending", int)
-        if is_read and self.status >= 200 and not pending():
+        sock: Any = getattr(connection, "sock", None)
+        has_more = hasattr(sock, "pending") and sock.pending()
+        if is_read and self.status >= 200 and not has_more:
             try:
                 self.client.keep(connection)
                 response.raw.release_conn()
@@ -2703,18 +2703,17 @@ class Exchange:
             except Exception:
                 pass  # no thread, or a urllib3 with other internals
         if response is None:  # another thread may be sending
-            shut_down(connection)
+            shut_down(sock)
         elif body is None:  # an abandoned thread may be reading it
             spawn(close_quietly, response)
         else:
             close_quietly(response)
 
 
-def shut_down(connection: Any) -> None:
+def shut_down(sock: Any) -> None:
     """End what another thread does with the socket of a connection."""
     from socket import SHUT_RDWR, socket
 
-    sock: Any = getattr(connection, "sock", None)
     try:
         # Not `sock.shutdown()`, with which TLS would send the rest in the clear.  TLS
         # inside of TLS has a socket inside.
@@ -2730,21 +2729,17 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    is_second = False
-    while True:
+    for is_last in (False, True):
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
-            return exchange
+            break
         except BaseException as error:
             exchange.close()
-            if is_second or not exchange.has_died_idle(error):
+            if is_last or not exchange.has_died_idle(error):
                 raise
-        client.close()  # others have died, too, and now a new one is opened
-        is_second = True
-
-
-_CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)")
+            client.close()  # others have died, too, and now a new one is opened
+    return exchange
 
 
 def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
@@ -2755,6 +2750,7 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
     per event.  Raises ValueError for broken framing, after all content before it, and
     EOFError if the body ends early.
     """
+    match_size = re.compile(rb"\s*([0-9a-fA-F]{1,16})\s*(;|$)").match
     data, at = b"", 0  # what was read, and how far it is parsed
     left = 0  # bytes left of the chunk
     before = b""  # what must precede the size: the end of the last chunk
@@ -2782,7 +2778,7 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
         line, at = data[at : end + 1], end + 1
         if is_last and line.strip():
             continue
-        size = _CHUNK_SIZE.match(line, len(before))
+        size = match_size(line, len(before))
         if is_last or size is None or not line.startswith(before):
             break  # the end, or broken framing
         left = int(size[1], 16)
@@ -2837,7 +2833,7 @@ def proxy_of(url: str) -> str:
     utils = import_requests().utils
     try:
         proxy = str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
-        address = proxy if not proxy or "//" in proxy else "http://" + proxy
+        address = proxy if "//" in proxy else "http://" + proxy
         parts = urlsplit(address)
         is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", address)
         if not proxy or (is_valid and parts.hostname and parts.port != 0):
@@ -2869,7 +2865,7 @@ def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
     return causes
 
 
-def forget(error: BaseException) -> None:
+def drop_frames(error: BaseException) -> None:
     """Drop the frames that `error` passed through.
 
     The error and its frames form cycles, which would keep the request and the answer
@@ -2882,28 +2878,27 @@ def forget(error: BaseException) -> None:
 _INVALID_URL = "InvalidSchema InvalidURL LocationParseError UnicodeError"
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
 _BAD_URL = "the proxy URL is not valid"  # base_url was checked before
-_SOCKS = "requests cannot use the SOCKS proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
-_LOST = "the connection to {host} failed: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
 # their classes (so that none has to be imported) and a text in them: code, message,
 # advice.  The first row that matches any cause wins.
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
-    ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
+    ("InvalidSchema", "SOCKS", "config", "cannot use a SOCKS proxy: {reason}", "socks"),
     (_INVALID_URL, "", "config", _BAD_URL, "proxy"),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
+    # What urllib3-future says for IncompleteRead.
     ("Exception", "without sending complete message", "stream_cut", "{reason}", ""),
     ("EOFError IncompleteRead", "", "stream_cut", "{reason}", ""),
     ("gaierror", "", "network", "cannot resolve {host}: {reason}", ""),
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
-    ("OSError HTTPError", "", "network", _LOST, ""),
+    ("OSError HTTPError", "", "network", "connection to {host} failed: {reason}", ""),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 
@@ -2914,19 +2909,23 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
     if isinstance(error, (ProviderError, Cancelled)):
         return error
     causes = _causes(error, in_context=not in_body)
-    systems = [c for c in causes if isinstance(c, OSError) and c.errno]
+    from_system = [c for c in causes if isinstance(c, OSError) and c.errno]
     for names, needle, code, text, advice in _FAULTS:
         for cause in reversed(causes):
             kinds = [kind.__name__ for kind in type(cause).__mro__]
             if not set(kinds).intersection(names.split()) or needle not in str(cause):
                 continue
             reason = str(cause) or kinds[0]
-            if systems and re.search(r"object at 0x|Error\(", reason):
-                reason = str(systems[-1])  # the others only wrap it
+            if from_system and re.search(r"object at 0x|Error\(", reason):
+                reason = str(from_system[-1])  # the others only wrap it
             reason = re.sub(r"\[Errno -?\d+\] ", "", reason)
             reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
             # For the log, only the system's own texts: others may quote content.
-            deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""
+            deepest = (
+                f"{type(from_system[-1]).__name__}: {from_system[-1]}"
+                if from_system
+                else ""
+            )
             return ProviderError(
                 code,
                 text.format(host=host, reason=reason),
@@ -2943,27 +2942,6 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
 # ---------------------------------------------------------------------------
 
 # --- answers, and what they mean
-
-
-def encoding_of(exchange: Exchange) -> str:
-    """The Content-Encoding of an answer, which no request asks for, or ""."""
-    encoding = printable(exchange.header("Content-Encoding"), 40)
-    return "" if encoding.lower() == "identity" else encoding
-
-
-def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
-    """Append the payloads that `chunk` completes to `payloads`.
-
-    An empty chunk is the end of the body.  Raises ProviderError at the first event that
-    is not valid, having appended the payloads before it.
-    """
-    try:
-        for sse in decoder.feed(chunk) if chunk else decoder.close():
-            payload = read_payload(sse, is_last=not chunk)
-            if payload is not None:
-                payloads.append(payload)
-    except ValueError as error:
-        raise ProviderError("protocol", str(error)) from None
 
 
 def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
@@ -2998,11 +2976,12 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
 def refusal(exchange: Exchange, body: bytes, wanted: str) -> ProviderError:
     """The error for an answer that is not `wanted`, such as "an event stream"."""
     text = body.decode("utf-8-sig", "replace").strip()
-    if encoding_of(exchange):
-        text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
+    encoding = printable(exchange.header("Content-Encoding"), 40)
+    if encoding.lower() not in ("", "identity"):
+        text = f"the body is encoded ({encoding}), which was not asked for"
     # The error may be framed as an event.
-    data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
-    payloads = [parsed(text), *(parsed(sse.data) for sse in SSEDecoder().feed(data))]
+    events = SSEDecoder().feed(body.strip() + b"\n\n")
+    payloads = [parsed(text), *(parsed(sse.data) for sse in events)]
     payload = next(filter(is_error_payload, payloads), payloads[0])
     if payload is None:  # or the answer is the page of a proxy or web server
         text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text[:8192])
@@ -3067,7 +3046,8 @@ def explain(
     braces.update(key_kind=key.name, wallet=key.wallet, other_key_kind=key.other_kind)
     braces.update(model=model, context=facts.context_window if facts else "available")
     braces["models"] = " or ".join(name for name in CURRENT_MODELS if name != model)
-    error.explain(braces)
+    if not error.hint:  # a hint that is filled in is no template
+        error.hint = error.to_dict()["hint"].format_map(braces)
     return error.to_dict()
 
 
@@ -3094,9 +3074,9 @@ def no_key(settings: Settings) -> ProviderError:
 class Capture:
     """What happened in one turn, for a file that only its owner can read.
 
-    The file is one line with a JSON object without keys: `fields` and what `_save()`
-    adds.  It is written when the turn is over, if the settings ask for it.  If that
-    fails, a line is logged and the turn is unharmed.
+    The file is one line: a JSON object of `fields` and what `_save()` adds, with every
+    API key masked.  It is written when the turn is over, if the settings ask for it.
+    If that fails, a line is logged and the turn is unharmed.
     """
 
     VERSION = 4
@@ -3112,7 +3092,7 @@ class Capture:
     def __init__(self, values: JSON, request: Any, words: JSON) -> None:
         self._values, self._folder = values, values["capture_dir"]
         self._began = time.monotonic()
-        self.size = 0  # bytes read so far
+        self._size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
         self.fields: JSON = {
             "words": words,
@@ -3125,8 +3105,8 @@ class Capture:
 
     def note(self, data: bytes) -> None:
         """Keep what was just read, unless the file would become too large."""
-        self.size += len(data)
-        if self._folder and self.size <= self.MAX_FILE:
+        self._size += len(data)
+        if self._folder and self._size <= self.MAX_FILE:
             self._reads.append((time.monotonic() - self._began, data))
 
     def add_attempt(self, exchange: Any, failure: list[Any]) -> None:
@@ -3173,7 +3153,7 @@ class Capture:
         fields = SECRETS.value(fields)
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
         data = text.encode("utf-8", "backslashreplace")
-        if max(len(data), self.size) > self.MAX_FILE:
+        if max(len(data), self._size) > self.MAX_FILE:
             raise ValueError(f"it is larger than {self.MAX_FILE // MIB} MiB")
         os.makedirs(self._folder, 0o700, exist_ok=True)
         self._make_room()
@@ -3190,7 +3170,7 @@ class Capture:
             raise
 
     def _make_room(self, count: int = 499, room: int = 480 * MIB) -> None:
-        """Keep the newest `count` captures of `room` bytes together; remove the rest."""
+        """Remove all but the newest `count` captures, of `room` bytes together."""
         from contextlib import suppress
 
         pattern = r"\d{8}T\d{6}\.\d{6}Z-\d+-\d+\.jsonl(\w+\.part)?"
@@ -3256,28 +3236,25 @@ class Turn:
         failure: ProviderError | None = None
         try:
             body = self._prepare()
-            retry = {"delay": 0}  # the first attempt follows at once
-            while retry:
+            delay: float | None = 0.0
+            while delay is not None:
                 if self._ready:
                     yield self._take_ready()
-                self._world.sleep(retry["delay"])
-                retry = yield from self._attempt(body)
-        except Cancelled as error:
-            forget(error)
-            self._translator.stop_reason = CANCELLED
-        except ProviderError as error:
-            forget(error)
-            failure = error
+                self._world.sleep(delay)
+                delay = yield from self._attempt(body)
         except Exception as error:
-            failure = internal_error(error)
-            forget(error)
+            if isinstance(error, Cancelled):
+                self._translator.stop_reason = CANCELLED
+            else:
+                failure = our_error(error)
+            drop_frames(error)
         self._ready.extend(self._translator.close())
         self._ready.append(self._end(failure))
         batch = self._take_ready()
         self._capture.fields["event"] = batch[-1]
         yield batch
         if self._exchange is not None:
-            self._exchange.drain(0.3)
+            self._exchange.drain(waits=True)
 
     def _take_ready(self) -> Batch:
         """Take the events that are ready, made safe to send."""
@@ -3295,10 +3272,10 @@ class Turn:
         self._deadline = self._world.now() + values["turn_timeout"]
         raise_problem(settings)
         self._capture = Capture(values, self._request, self._world.words)
-        names = ("model", "max_tokens_default", "effort")
-        model, tokens, effort = (values[name] for name in names)
-        request, read_image = self._request, self._read_image
-        body, warnings = build_request(request, model, tokens, effort, read_image)
+        model, tokens = values["model"], values["max_tokens_default"]
+        body, warnings = build_request(
+            self._request, model, tokens, values["effort"], self._read_image
+        )
         self._ready.extend(warnings)
         try:
             data = dump_json(body).encode("ascii")
@@ -3329,16 +3306,17 @@ class Turn:
 
     # Attempts
 
-    def _attempt(self, body: bytes) -> Generator[Batch, None, JSON]:
+    def _attempt(self, body: bytes) -> Generator[Batch, None, float | None]:
         """Send the request, and yield events until its message is complete.
 
-        Returns the `retry` event if another attempt follows, or raises the error.
+        If it fails, returns the seconds to wait for the next attempt, or raises the
+        error if there is none.
         """
         self._attempts += 1
         self._translator = EventTranslator(self._asked)
         self._exchange = self._request_id = self._first_ms = None
         post, key, values = self._world.post, self._values["api_key"], self._values
-        began, size = self._ms(), self._capture.size
+        began = self._ms()
         try:
             self._exchange = exchange = post(self._url, key, body, values)
             request_id = exchange.header(*REQUEST_ID_HEADERS)
@@ -3350,23 +3328,24 @@ class Turn:
                     raise
             self._ready.extend(self._translator.conclude())
             # The host's next turn may come at once and should find the connection free.
-            exchange.drain(0)
+            exchange.drain(waits=False)
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
-            self._end_attempt(began, size, error)
+            self._end_attempt(began, error)
             if not isinstance(error, ProviderError):
                 raise
-            forget(error)
+            drop_frames(error)
             self._ready.append(self._retry(error))
-            return self._ready[-1]
-        self._end_attempt(began, size, None)
-        return {}
+            return float(self._ready[-1]["delay"])
+        self._end_attempt(began, None)
+        return None
 
     def _stream(self, exchange: Any) -> Iterator[Batch]:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
-        if exchange.status != 200 or encoding_of(exchange):
+        encoding = exchange.header("Content-Encoding").lower()
+        if exchange.status != 200 or encoding not in ("", "identity"):
             # 10 seconds: the text of an error is not worth a longer wait.
             seconds = min(10.0, self._values["idle_timeout"])
             body = exchange.read_rest(MAX_ERROR_BODY, seconds)
@@ -3379,13 +3358,18 @@ class Turn:
             opening += chunk if len(opening) < 8192 else b""
             payloads: Batch = []
             try:
-                read_payloads(decoder, chunk, payloads)
-            finally:
+                for sse in decoder.feed(chunk) if chunk else decoder.close():
+                    payload = read_payload(sse, is_last=not chunk)
+                    if payload is not None:
+                        payloads.append(payload)
+            except ValueError as error:
+                raise ProviderError("protocol", str(error)) from None
+            finally:  # what precedes an invalid event counts
                 self._translate(payloads)
             if self._ready:
-                scope.pause()  # while the host takes them
+                before = self._world.now()
                 yield self._take_ready()
-                scope.resume()
+                scope.extend(self._world.now() - before)
             scope.check()
             if translator.stopped or not chunk:
                 break
@@ -3422,23 +3406,23 @@ class Turn:
             longest = 5.0 if translator.complete else _NEVER
             self._scope.arm("idle", min(self._values["idle_timeout"], longest))
 
-    def _end_attempt(self, began: int, size: int, error: BaseException | None) -> None:
-        """Record in capture and log how the attempt ended; close it if it failed."""
+    def _end_attempt(self, began: int, error: BaseException | None) -> None:
+        """Log and capture how the attempt ended; drop its exchange if it failed."""
         exchange, failure = self._exchange, []
         facts: JSON = {"outcome": self._translator.stop_reason}
         if isinstance(error, ProviderError):
             self._explained(error)
-            facts["outcome"], facts["cause"] = error.code, error.cause or None
             failure = [error.code, error.message, error.hint, error.retryable]
+            facts = {"outcome": error.code, "cause": error.cause or None}
             # The messages of these errors quote no content.
-            if error.code in ("network", "timeout", "stream_cut", "empty_response"):
+            if error.code in ("timeout", "stream_cut", "empty_response"):
                 facts["cause"] = error.cause or error.message
         elif error is not None:
             facts["outcome"], failure = CANCELLED, [CANCELLED]
         if exchange is not None:
             facts.update(status=exchange.status, new_connection=not exchange.is_kept)
-        facts.update(bytes=self._capture.size - size, ms=self._ms() - began)
-        self._log("attempt", facts)
+            facts["bytes"] = exchange.size
+        self._log("attempt", {**facts, "ms": self._ms() - began})
         self._capture.add_attempt(exchange, failure)
         if error is not None and exchange is not None:
             exchange.close()
@@ -3452,9 +3436,9 @@ class Turn:
         if is_final or is_too_long or self._attempts > values["max_retries"]:
             raise error
         pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
-        jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
+        jitter = 0.5 + os.urandom(1)[0] / 512  # below 1; `random` is slow to import
         backoff = min(values["retry_base_delay"] * pace, max_backoff) * jitter
-        delay = float(round(after or backoff, 3))
+        delay = round(float(after or backoff), 3)
         if self._world.now() + delay >= self._deadline:
             raise error
         event = {"type": RETRY, "attempt": self._attempts}
@@ -3495,8 +3479,7 @@ class Turn:
         """`error` as an object for events, with a hint for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
-        words = self._world.words
-        return explain(error, self._values, self._url, self._asked, words)
+        return explain(error, self._values, self._url, self._asked, self._world.words)
 
     def _log(self, what: str, facts: JSON) -> None:
         if self._values["log_level"] == "info":
@@ -3541,7 +3524,8 @@ class MiniMaxProvider:
         self._values = default_values()
         for name, value in options.items():
             self._values[name] = check_value(name, value, "MiniMaxProvider")
-        self._file: tuple[str | None, JSON] | None = None  # path and overrides
+        # Of `from_config()`: the path of the file, and the options that win.
+        self._sources: tuple[str | None, JSON] | None = None
         self._clients: dict[int, Client] = {}  # one, by the id of its process
 
     @classmethod
@@ -3552,7 +3536,7 @@ class MiniMaxProvider:
         `overrides` are options that win over both.
         """
         provider = cls(**dict.fromkeys(overrides))  # which checks their names
-        provider._file = (path, overrides)
+        provider._sources = (path, overrides)
         return provider
 
     def __enter__(self) -> MiniMaxProvider:
@@ -3623,8 +3607,8 @@ class MiniMaxProvider:
 
     def load(self) -> Settings:
         """The settings that the next turn will use, with their problems."""
-        if self._file is not None:
-            return load_settings(self._file[0], overrides=self._file[1])
+        if self._sources is not None:
+            return load_settings(*self._sources)
         settings = Settings(dict(self._values), {}, [], "", {}, {})
         _load_key_file(settings, {})
         return settings
@@ -3664,7 +3648,7 @@ class MiniMaxProvider:
 
     def _load(self, scope: Scope) -> Any:
         """The settings for a turn, read in a thread, since a disk may hang."""
-        if self._file is None and not self._values["api_key_file"]:
+        if self._sources is None and not self._values["api_key_file"]:
             return self.load()
 
         def load() -> Settings:
@@ -3681,19 +3665,19 @@ class MiniMaxProvider:
     def _words(self) -> dict[str, str]:
         """The words for hints that depend on this process.  Of the variables that
         change the way to the host, they have only the names."""
-        variable = OPTIONS["base_url"].env
-        is_read = self._file is not None and os.environ.get(variable, "").strip()
-        used = ", ".join([variable, *routes()] if is_read else routes())
-        environment = f" In effect: {used}." if used else ""
+        names, base_url = routes(), OPTIONS["base_url"].env
+        if self._sources is not None and os.environ.get(base_url, "").strip():
+            names.insert(0, base_url)
+        environment = f" Set in the environment: {', '.join(names)}." if names else ""
         return {"environment": environment, "command": self.command}
 
     def _client(self) -> Client:
         """The connections of this process: a child must not use its parent's."""
         pid, clients = os.getpid(), self._clients
         if pid not in clients:
-            clients.setdefault(pid, Client(self._values["max_concurrent_turns"]))
-            for parent in [other for other in clients if other != pid]:
-                del clients[parent]
+            clients.setdefault(pid, Client())
+            for parent in set(clients) - {pid}:
+                clients.pop(parent, None)  # unless another thread was faster
         return clients[pid]
 
 
@@ -3703,7 +3687,8 @@ class MiniMaxProvider:
 class RecordedExchange:
     """An attempt of a recording, in place of the network."""
 
-    is_kept = False
+    is_kept = ended = False
+    size = 0  # only for the log, which a replay does not write
     header = Exchange.header
 
     def __init__(self, row: JSON, recording: Recording) -> None:
@@ -3712,14 +3697,14 @@ class RecordedExchange:
         data = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
         self._reads = deque((moment, data.read(size)) for moment, size in row["reads"])
         self.status, self.headers = int(row["status"]), dict(row["headers"])
-        self.arrived, self._end, self.ended = row["arrived"], row["ended"], False
-        times = [self.arrived, self._end, *(moment for moment, _ in self._reads)]
+        self.arrived, self._failed_at = row["arrived"], row["ended"]
+        times = [self.arrived, self._failed_at, *(moment for moment, _ in self._reads)]
         if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
             raise ValueError("a time is too large or negative")
         failure = row["failure"]
         self._failure: Exception | None = Cancelled() if failure else None
         if failure and failure[0] in ERRORS:
-            self._failure = ProviderError(*failure[:4])
+            self._failure = ProviderError(*failure[:3], retryable=failure[3])
         self._recording = recording
 
     def read(self) -> bytes:
@@ -3731,7 +3716,7 @@ class RecordedExchange:
         if self._reads:
             self._recording.seconds, data = self._reads.popleft()
         elif self._failure is not None:
-            self._recording.seconds = self._end
+            self._recording.seconds = self._failed_at
             raise self._failure
         if not self._reads and isinstance(self._failure, Cancelled):
             self._recording.scope.cancel()
@@ -3741,7 +3726,7 @@ class RecordedExchange:
     def read_rest(self, limit: int, seconds: float) -> bytes:
         return self.read()  # it was recorded as one piece
 
-    def drain(self, seconds: float) -> None:
+    def drain(self, waits: bool) -> None:
         pass
 
     def close(self) -> None:
@@ -3766,7 +3751,7 @@ class Recording:
             path: {name: str(value) for name, value in source.items()}
             for path, source in fields["images"].items()
         }
-        self.fields, self.request = fields, fields["request"]
+        self.request = fields["request"]
         self.outcome = outcome_of(fields["sent"], fields["event"])
         self.scope, self.seconds = Scope(), 0.0  # the clock of the recording
         rows = fields["attempts"]
@@ -3823,20 +3808,17 @@ def outcome_of(sent: Any, event: JSON) -> JSON:
 
 def difference(before: Any, now: Any, path: str = "") -> str:
     """Where two JSON values differ first, apart from what a capture masks, or ""."""
-    names: Any = ()
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = before if before.keys() == now.keys() else ()
-    elif isinstance(before, list) and isinstance(now, list):
-        names = range(len(before) if len(before) == len(now) else 0)
-    for name in names:
-        found = difference(before[name], now[name], f"{path}.{name}")
-        if found:
-            return found
-    one, other = ("", "") if names else (dump_json(before), dump_json(now))
-    is_alike = one == other
-    if "****" in one and len(one) == len(other):
-        is_alike = all(a in ("*", b) for a, b in zip(one, other))
-    if is_alike:
+    if type(before) is type(now) is list and len(before) == len(now):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if type(before) is type(now) is dict and before.keys() == now.keys():
+        for name in before:
+            found = difference(before[name], now[name], f"{path}.{name}")
+            if found:
+                return found
+        return ""
+    one, other = dump_json(before), dump_json(now)
+    is_masked = "****" in one and len(one) == len(other)
+    if one == other or (is_masked and all(a in ("*", b) for a, b in zip(one, other))):
         return ""
     was, is_now = printable(one[:200], 60), printable(other[:200], 60)
     return f"{printable(path[1:])} was {was} and is {is_now}"
@@ -3862,7 +3844,7 @@ def manifest() -> JSON:
                 "id": model.id,
                 "context_window": model.context_window,
                 "max_output_tokens": model.max_output_tokens,
-                "input": model.input,
+                "input": model.family.input,
                 "thinking": "always" if model.family.always_thinks else "adaptive",
                 "effort": list(EFFORTS) if model.family.has_effort else [],
                 "prices": model.prices,
@@ -3897,7 +3879,8 @@ _PLUGIN_LINES = {
     THINKING_DELTA: "id index text",
     INPUT_DELTA: "id index json",
     BLOCK_END: "id index block incomplete? input_json?",
-    TURN_END: "id stop_reason message model message_id usage cost_usd? request_id timing",
+    TURN_END: "id stop_reason message model message_id usage cost_usd? request_id "
+    "timing",
     ERROR: "id error model usage cost_usd? partial timing",
     RETRY: "id attempt max_attempts delay error",
     WARNING: "id code text",
@@ -4030,7 +4013,7 @@ class PluginLoop:
     # Life
 
     def serve(self) -> None:
-        """Serve until all is done or the host is lost, and write what `_answer()` leaves.
+        """Write what `_answer()` leaves, until all is done or the host is lost.
 
         Raises ProviderError if no thread can be started.
         """
@@ -4053,7 +4036,7 @@ class PluginLoop:
             names = list(self._scopes)
         for name in names:  # without the lock, which each turn needs to report its end
             self._cancel(name)
-        self._look()
+        self._wake()
 
     def lose(self, error: OSError) -> None:
         """Write nothing more, because of `error`."""
@@ -4061,8 +4044,8 @@ class PluginLoop:
             self.lost = self.lost or error
             self._state.notify()
 
-    def _look(self) -> None:
-        """Make `serve()` look whether all is done."""
+    def _wake(self) -> None:
+        """Let `serve()` find out whether all is done."""
         if self._is_stopped or self._has_read_all:
             with self._state:
                 self._state.notify()
@@ -4095,14 +4078,14 @@ class PluginLoop:
             for number, line in enumerate(self._split(), 1):
                 self._on_line(number, line)
         except Exception as error:
-            internal_error(error)
+            our_error(error)
         self._has_read_all, self._has_input = True, False
-        self._look()
+        self._wake()
 
     def _take(self) -> bytes:
         """Some bytes of input, b"" at its end or once the host has gone."""
         self._has_input = False
-        self._look()
+        self._wake()
         self._has_input = self._wait(None)
         return b"" if self.lost else self._read()
 
@@ -4141,9 +4124,8 @@ class PluginLoop:
             self._has_id = name is not None
             self._dispatch(message)
         except Exception as error:
-            if not isinstance(error, ProviderError):
-                error = internal_error(error)
-            event: JSON = {"type": ERROR, "error": error.to_dict(), "line": number}
+            fields = our_error(error).to_dict()
+            event: JSON = {"type": ERROR, "error": fields, "line": number}
             if isinstance(name, (str, int, float)):
                 event["ref_id"] = name
             self._answer(outgoing(event))
@@ -4177,7 +4159,7 @@ class PluginLoop:
         }
         if not isinstance(kind, str) or kind not in handlers:
             wrong_field("type", "must be one of " + ", ".join(handlers))
-        is_text = isinstance(name, str) and name != "" and well_formed(name) is name
+        is_text = isinstance(name, str) and name != "" and well_formed(name) == name
         is_absent = name is None and kind != "cancel"
         if not (is_absent or is_text or TYPES["integer"][0](name)):
             text = "must be a non-empty string of valid Unicode or an integer"
@@ -4209,8 +4191,7 @@ class PluginLoop:
     def _accept(self, turn: Queued) -> None:
         """Start a turn or let it wait.  Raises ProviderError if neither is possible.
 
-        If it may run, no other turn that may run waits: a turn that ends is followed by
-        one that waits.
+        If it may run, none of those that wait may: a turn that ends starts the next.
         """
         _, name, has_id, _ = turn
         waiting = sum(map(len, self._queues.values()))
@@ -4233,12 +4214,10 @@ class PluginLoop:
 
     def _next_turn(self) -> Queued | None:
         """Take the turn that came first of those that wait and may run now."""
-        queues = [
-            q for has_id, q in self._queues.items() if q and self._may_run(has_id)
-        ]
-        if not queues:
+        ready = [q for has_id, q in self._queues.items() if q and self._may_run(has_id)]
+        if not ready:
             return None
-        turn = min(next(iter(queue.values())) for queue in queues)  # by number
+        turn = min(next(iter(queue.values())) for queue in ready)  # by number
         _, name, has_id, _ = turn
         del self._queues[has_id][name]
         self._running[has_id] += 1
@@ -4262,13 +4241,13 @@ class PluginLoop:
                     self._has_failed = self._has_failed or kind == ERROR
                     self._put([(data, ended)])
             except Exception as error:
-                failure = internal_error(error)
+                failure = our_error(error)
                 if ended is None:
                     self._end(name, failure)
             with self._state:
                 self._running[has_id] -= 1
                 turn = self._next_turn()
-            self._look()
+            self._wake()
 
     def _cancel(self, name: Any) -> None:
         """End a turn: one that runs through its scope, one that waits at once."""
@@ -4281,7 +4260,7 @@ class PluginLoop:
             scope.cancel()
 
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
-        """Answer a turn that never ran: it was cancelled, or `error` says why."""
+        """Answer a turn that has no last event: cancelled, or failed with `error`."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
         event: JSON = {"id": name, "type": ERROR, "model": None, "usage": None}
         if error is None:
@@ -4397,7 +4376,7 @@ def _set_process() -> None:
 def _obey_sigterm(loop: PluginLoop) -> None:
     """Stop at the first SIGTERM; exit at the second one, or a second later.
 
-    It has a thread, since the main thread may be stuck in a write.
+    It runs in its own thread, since the main thread may be stuck in a write.
     """
     import signal
 
@@ -4425,7 +4404,7 @@ def _watch_host(loop: PluginLoop, wire: int) -> None:
             loop.lose(BrokenPipeError())  # POLLNVAL: macOS cannot poll a device
 
 
-def _process_limits(overrides: JSON | None) -> JSON:
+def _process_limits(overrides: JSON) -> JSON:
     """The settings of PROCESS_OPTIONS, or their defaults if the file hangs or is wrong:
     each turn reads it again and reports that."""
     scope = Scope()
@@ -4439,7 +4418,7 @@ def _process_limits(overrides: JSON | None) -> JSON:
     return values
 
 
-def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
+def run_plugin(overrides: JSON, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; return the exit code of the process.
 
     `overrides` are settings that win over file and environment.  Another program that
@@ -4457,7 +4436,7 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
         wait=lambda seconds: hasattr(select, "poll") and is_ready(0, True, seconds),
         read=lambda: read_fd(0),
         write=lambda data: write_fd(wire, data),
-        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
+        run=MiniMaxProvider.from_config(**overrides).batches,
         limits=_process_limits(overrides),
     )
     try:
@@ -4493,15 +4472,6 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
 # that is slow, closed or non-blocking, or a full disk, has the same effect.
 
 OK, PROBLEM, SKIPPED = "ok", "problem", "skipped"  # with WARNING, statuses of `check`
-_COLORS = {"bold": 1, "heading": 1, "dim": 2, "code": 36, "fence": 36}
-_COLORS.update({PROBLEM: 31, OK: 32, WARNING: 33})
-# Characters in a model's text that could control a terminal, reverse text, or hide:
-# controls, directions, zero-width ones, variation selectors, tags.
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
-    r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U00013430-\U0001343f"
-    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
 
 
 def out(text: str, fd: int = 1) -> None:
@@ -4532,9 +4502,11 @@ def is_screen(fd: int) -> bool:
 
 def paint(text: str, style: str, fd: int = 1) -> str:
     """`text` in a colour, if `fd` shows colours and NO_COLOR is not set."""
-    if style not in _COLORS or not is_screen(fd) or os.environ.get("NO_COLOR"):
+    colors = {"bold": 1, "heading": 1, "dim": 2, "code": 36, "fence": 36}
+    colors.update({PROBLEM: 31, OK: 32, WARNING: 33})
+    if style not in colors or not is_screen(fd) or os.environ.get("NO_COLOR"):
         return text
-    return f"\x1b[{_COLORS[style]}m{text}\x1b[0m"
+    return f"\x1b[{colors[style]}m{text}\x1b[0m"
 
 
 def width() -> int:
@@ -4544,23 +4516,25 @@ def width() -> int:
     return max(min(shutil.get_terminal_size().columns, 80), 20)
 
 
-def wrap(text: str, indent: int = 0) -> str:
-    """`text` wrapped by words, for a row that begins with `indent` other characters."""
+def note(head: str, text: str, style: str = WARNING, fd: int = 2) -> None:
+    """Write a paragraph that begins with `head`, wrapped by words."""
     import textwrap
 
-    room = max(width() - indent, 20)
+    room = max(width() - len(head), 20)
     rows = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
-    return ("\n" + " " * indent).join(rows)
-
-
-def note(head: str, text: str, style: str = WARNING, fd: int = 2) -> None:
-    """Write a paragraph that begins with `head`."""
-    out(paint(head, style, fd) + wrap(text, len(head)) + "\n", fd)
+    out(paint(head, style, fd) + ("\n" + " " * len(head)).join(rows) + "\n", fd)
 
 
 def visible(text: str) -> str:
     """A model's text for a terminal, with all that cannot be seen escaped."""
-    return _UNSEEN.sub(lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
+    # Controls, directions, zero-width characters, variation selectors, tags: they could
+    # control a terminal, reverse text, or hide.
+    unseen = (
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e"
+        r"\u2060-\u206f\ufe00-\ufe0e\ufeff\ufff9-\ufffb\U00013430-\U0001343f"
+        r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    )
+    return re.sub(unseen, lambda m: ascii(m.group())[1:-1], text.replace("\r\n", "\n"))
 
 
 def print_error(error: JSON, running: str = "say") -> None:
@@ -4570,14 +4544,15 @@ def print_error(error: JSON, running: str = "say") -> None:
     failed, which does not tell more.
     """
     code, text = error["code"], error["message"]
-    text += "" if text.endswith((".", "?")) else "."
-    # A wrong setting is named by its message; the other codes are in the README.
-    text = text if code == "config" else f"{code}: {text}"
+    if not text.endswith((".", "?")):
+        text += "."
+    if code != "config":  # there the message names the setting
+        text = f"{code}: {text}"
     note("error: ", f"{text} {error['hint']}", PROBLEM)
-    checked = "auth permission insufficient_balance network timeout stream_cut protocol"
-    more = dict.fromkeys([*checked.split(), "not_found"], "check")
-    more.update(quota_exhausted="quota", model_unavailable="models --live")
-    arguments = more.get(code, running)
+    checked = "auth permission insufficient_balance not_found network timeout "
+    checked += "stream_cut protocol"
+    more = {"quota_exhausted": "quota", "model_unavailable": "models --live"}
+    arguments = "check" if code in checked.split() else more.get(code, running)
     command = f"{MiniMaxProvider.command} {arguments}"
     if arguments.split()[0] != running and command not in error["hint"]:
         out(f"  To find out more: {command}\n", 2)  # in one row, so it can be copied
@@ -4585,12 +4560,11 @@ def print_error(error: JSON, running: str = "say") -> None:
 
 # --- demo
 
-# A tool loop for people who have no key yet.  The installer ends with it, and `check
-# --offline` runs it silently.
+# A tool loop for people who have no key yet.  The installer ends with it.
 
 
-def serve_demo(listener: Any, pace: float) -> None:
-    """Answer two requests as MiniMax does, with `pace` seconds between events.
+def serve_demo(listener: Any) -> None:
+    """Answer two requests as MiniMax does.
 
     The first gets a tool call, the second a text.  As MiniMax does, it refuses a tool's
     result if the call did not come back unchanged.
@@ -4606,7 +4580,7 @@ def serve_demo(listener: Any, pace: float) -> None:
         event = dump_json({"type": kind, **fields})
         file.write(f"data: {event}\n\n".encode("ascii"))
         file.flush()
-        time.sleep(pace)
+        time.sleep(0.05)  # so that a person sees it stream
 
     for blocks, reason in ((call, "tool_use"), (answer, "end_turn")):
         with listener.accept()[0] as connection, connection.makefile("rwb") as file:
@@ -4630,97 +4604,103 @@ def serve_demo(listener: Any, pace: float) -> None:
             send("message_stop")
 
 
-def _demo(options: Any, provider: Any, pace: float = 0.05, write: Any = out) -> int:
-    """Run two turns against a built-in server; `write` takes what a person sees.
+def demo_turn(lines: Any, answers: Any, turn: JSON) -> Any:
+    """Show a turn of the plugin at the other end of two queues; return its message."""
+    lines.put(dump_json(turn).encode("ascii") + b"\n")
+    event: JSON = {"type": ""}
+    while event["type"] not in TERMINAL:
+        for event in map(load_json, answers.get().decode("ascii").splitlines()):
+            if event["type"] == BLOCK_START:
+                opened = event["block"]
+                out(f"{opened.get('name') or opened['type']:<9} > ")
+            elif event["type"] == BLOCK_END:
+                out("\n")
+            out(event.get("text") or event.get("json") or "")
+    if event["type"] == ERROR:
+        raise ProviderError(**event["error"])
+    return event["message"]
+
+
+def _demo(options: Any, _: MiniMaxProvider) -> int:
+    """Run two turns against a built-in server.  Raises ProviderError if one fails.
 
     They go through the whole plugin, with two queues in place of stdin and stdout.
-    Raises ProviderError if a turn fails.
     """
     import socket
     from queue import Queue
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    spawn(serve_demo, listener, pace)
+    try:
+        listener = socket.create_server(("127.0.0.1", 0))
+    except OSError as error:
+        text = f"The demo cannot listen on 127.0.0.1: {error.strerror}"
+        raise ProviderError("config", text, "The other commands work.") from None
+    spawn(serve_demo, listener)
     url = "http://127.0.0.1:{1}".format(*listener.getsockname())
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
     lines: Any = Queue()
     answers: Any = Queue()
     wire = (bool, lines.get, answers.put, provider.batches, default_values())
     spawn(PluginLoop(*wire).serve)
-    write("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
+    out("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     asked: Any = {
         "user": {"type": "text", "text": "What is the weather in Lisbon?"},
         "tool": {"type": "tool_result", "tool_use_id": "1", "content": "21 C, sunny"},
     }
     messages: list[JSON] = []
     for who, block in asked.items():
-        write(f"{who:<9} > {block.get('text') or block['content']}\n")
+        out(f"{who:<9} > {block.get('text') or block['content']}\n")
         messages.append({"role": "user", "content": [block]})
         turn = {"id": who, "messages": messages, "tools": [{"name": "weather"}]}
-        lines.put(dump_json(turn).encode("ascii") + b"\n")
-        event: JSON = {"type": ""}
-        while event["type"] not in TERMINAL:
-            for event in map(load_json, answers.get().decode("ascii").splitlines()):
-                if event["type"] == BLOCK_START:
-                    opened = event["block"]
-                    write(f"{opened.get('name') or opened['type']:<9} > ")
-                is_end = event["type"] == BLOCK_END
-                write("\n" if is_end else event.get("text") or event.get("json") or "")
-        if event["type"] == ERROR:
-            raise ProviderError(**event["error"])
-        messages.append(event["message"])
+        messages.append(demo_turn(lines, answers, turn))
     lines.put(b"")
     listener.close()
-    write("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
+    out("\nIt works: 2 turns; thinking and the tool call came back unchanged.\n")
     return EXIT_OK
 
 
 # --- say: how a turn looks
 
 
-class Plain:
-    """How a block looks that is shown as it is.
+class Answer:
+    """How a text looks: as it is, or with marks of light Markdown turned into colours.
 
     `feed(text)` returns what to print for a piece of the block, and `close()` what is
-    left to print at its end.
+    left to print at its end.  Every style but a fence ends with its row, so a lone `**`
+    does little harm.
     """
 
-    half = re.compile(r"\Z")  # the end of a piece that waits for the next piece
+    # The end of a piece that waits for the next piece: it may be half a mark or a word.
+    half = r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z"
+    tokens = (
+        r"(?m)(?P<fence>^[^\S\n]*```)|(?P<heading>^#{1,6} )|(?P<list>^[^\S\n]*[-*+] )"
+        r"|(?P<bold>\*\*)|(?P<code>`)|(?P<row>\n)|(?P<text>[^\n*`]+|\*)"
+    )
     held = ""  # what waits
-    column = 0  # in the row; unless a class counts, 1 means any but the first
+    column = 0  # where the next character goes; here 1 means any but the first
+    style = ""  # the kind of token that began it
+
+    def __init__(self, is_raw: bool) -> None:
+        self.is_raw = is_raw
 
     def feed(self, text: str) -> str:
         text = self.held + text
         # Searching the whole text for an end takes quadratic time.
-        self.held = self.half.findall(text[-99:])[0]
+        self.held = re.findall(self.half, text[-99:])[0]
         return self.look(text[: len(text) - len(self.held)])
 
     def close(self) -> str:
-        return self.look(self.held) + "\n" * bool(self.column)
-
-    def look(self, text: str) -> str:
-        if text:
-            self.column = 0 if text.endswith("\n") else 1
-        return text
-
-
-class Markdown(Plain):
-    """How a text looks: marks of light Markdown become colours.
-
-    Every style but a fence ends with its row, so a lone `**` does little harm.
-    """
-
-    half = re.compile(r"(?m)(?:^[^\S\n]*[-+#]*)?[*`]*\Z")
-    tokens = re.compile(
-        r"(?m)(?P<fence>^[^\S\n]*```)|(?P<heading>^#{1,6} )|(?P<list>^[^\S\n]*[-*+] )"
-        r"|(?P<bold>\*\*)|(?P<code>`)|(?P<row>\n)|(?P<text>[^\n*`]+|\*)"
-    )
-    style = ""  # the kind of token that began it
+        text = self.look(self.held)
+        return text + "\n" if self.column else text
 
     def look(self, text: str) -> str:
         before = "x" if self.column else "\n"  # so that ^ matches where rows begin
-        super().look(text)
-        return "".join(map(self.token, self.tokens.finditer(before + text, 1)))
+        if text:
+            self.column = 0 if text.endswith("\n") else 1
+        if self.is_raw:
+            return text
+        return "".join(
+            map(self.token, re.compile(self.tokens).finditer(before + text, 1))
+        )
 
     def token(self, match: Any) -> str:
         """What to show for a token: for most marks nothing, but the style changes."""
@@ -4742,18 +4722,18 @@ class Markdown(Plain):
         return ""
 
 
-class Thinking(Plain):
+class Thinking(Answer):
     """How thinking looks: wrapped by words, with a bar on every row, then a blank row.
 
     Chinese and Japanese may be broken anywhere; their characters take two columns.
     """
 
-    half = re.compile(r"[^\s\u2e80-\uffef]{0,30}\Z")
-    words = re.compile(r"\n|[^\S\n]+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]{1,30}")
+    half = r"[^\s\u2e80-\uffef]{0,30}\Z"
+    words = r"\n|[^\S\n]+|[\u2e80-\uffef]|[^\s\u2e80-\uffef]{1,30}"
 
     def look(self, text: str) -> str:
         rows, columns = "", width()
-        for word in self.words.findall(text):
+        for word in re.findall(self.words, text):
             size = sum(2 if c >= "\u2e80" else 1 for c in word)
             if word == "\n" or (self.column and self.column + size >= columns):
                 rows += "\n" if self.column else "|\n"
@@ -4776,14 +4756,14 @@ class Screen:
 
     def __init__(self, options: Any) -> None:
         self.options, self.at_terminal = options, os.isatty(1)
-        is_plain = options.raw or not paint("", "bold")
-        # The looks of deltas by type; those without a look are not shown.
-        self.looks = {TEXT_DELTA: Plain if is_plain else Markdown}
+        self.is_raw = options.raw or paint("", "bold") == ""  # which shows no colours
+        # How deltas of a type look; those without a look are not shown.
+        self.looks = {TEXT_DELTA: Answer}
         if self.at_terminal and not options.hide_thinking:
             self.looks[THINKING_DELTA] = Thinking
         self.block: Any = None  # the look of what is shown now
-        self.state, self.counter = "waiting", ""  # counter: what is in a row of stderr
         self.began, self.first = time.monotonic(), 0.0  # first: when content came
+        self.counter = ""  # the row of stderr that says how long we wait
 
     def show(self, event: JSON) -> None:
         """Show an event, or print its JSON."""
@@ -4819,28 +4799,28 @@ class Screen:
         self.first = self.first or time.monotonic()
         look = self.looks.get(kind)
         if look is None:
-            self.state = "thinking"
             return self.count_seconds()
         self.erase_counter()
         if type(self.block) is not look:
             self.end_block()
-            self.block = look()
+            self.block = look(self.is_raw)
         out(self.block.feed(visible(text) if self.at_terminal else text))
 
     def end_block(self) -> None:
         if self.block is not None:
             out(self.block.close())
-        self.block, self.state = None, "waiting"
+        self.block = None
 
     def count_seconds(self) -> None:
         """Show on a terminal's stderr how long a person waits, unless text appears."""
-        text = f"\r{self.state} {time.monotonic() - self.began:.0f} s\x1b[K"
+        text = f"\rwaiting {time.monotonic() - self.began:.0f} s\x1b[K"
         if self.block is None and text != self.counter and is_screen(2):
             out(paint(text, "dim", 2), 2)
             self.counter = text
 
     def erase_counter(self) -> None:
-        out("\r\x1b[K" * bool(self.counter), 2)
+        if self.counter:
+            out("\r\x1b[K", 2)
         self.counter = ""
 
     def conclude(self, event: JSON) -> None:
@@ -4850,7 +4830,8 @@ class Screen:
         """
         reason = event["stop_reason"]
         if reason == CANCELLED:
-            out("\n" * self.at_terminal)  # which has echoed ^C
+            if self.at_terminal:
+                out("\n")  # it has echoed ^C
             note("note: ", "cancelled")
             return  # the counts so far would mislead
         if reason == "max_tokens":
@@ -4859,40 +4840,38 @@ class Screen:
             note("note: ", "the model refused to answer")
         if self.options.verbose or (os.isatty(2) and not self.options.quiet):
             model = printable(event["model"] or "unknown model", 60)
-            text = wrap(f"{model}: {'; '.join(self.figures(event))}")
+            text = f"{model}: {'; '.join(self.figures(event))}"
             out(paint(text, "dim", 2) + "\n", 2)
 
     def figures(self, event: JSON) -> Iterator[str]:
         """Tokens, cost and speed, as far as they are known."""
-        usage, names = event["usage"] or {}, ("in", "cached", "written to cache", "out")
-        counts: JSON = {k: usage.get(field) for k, field in zip(names, CHARGES)}
-        # Larger ones overflow as soon as they are divided.
-        counts = {k: n for k, n in counts.items() if type(n) is int and 0 < n < 10**12}
-        texts = [f"{count:,} {name}" for name, count in counts.items()]
+        usage, tokens = event["usage"] or {}, {}
+        for name, field in zip(("in", "cached", "written to cache", "out"), CHARGES):
+            count = usage.get(field)
+            if type(count) is int and 0 < count < 10**12:  # else it is nonsense
+                tokens[name] = count
+        texts = [f"{count:,} {name}" for name, count in tokens.items()]
         yield ", ".join(texts) or "token count unknown"
         if "cost_usd" in event:
             yield f"${event['cost_usd']:.6f}"
-        if self.first and event["timing"]["attempts"] == 1:  # else waiting counts, too
+        if self.first:
             yield f"first token {self.first - self.began:.1f} s"
-        seconds = time.monotonic() - self.first
-        if self.first and "out" in counts and seconds > 0.5:  # else it came at once
-            yield f"{counts['out'] / seconds:.0f} tokens/s"
+            seconds = time.monotonic() - self.first
+            if seconds > 0.5 and "out" in tokens:  # else it came at once
+                yield f"{tokens['out'] / seconds:.0f} tokens/s"
 
 
 # --- say: a turn, or a conversation
 
 
-def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON, Any]:
-    """Run and show a turn; return its last event, and the exit if stdout is gone.
+def turn_in_thread(provider: MiniMaxProvider, turn: JSON, cancel: Any) -> Any:
+    """Run a turn; return the queue of its events.  Its last item is None.
 
     Python handles Ctrl-C in the main thread only, and a Ctrl-C just before a wait for
-    the network would go unnoticed until data comes.  So the turn has its own thread,
-    and the main thread looks four times a second.  The first Ctrl-C cancels the turn
-    and keeps its text in the conversation; the second one ends the command.
+    the network would go unnoticed until data comes.
     """
-    from queue import Empty, SimpleQueue
+    from queue import SimpleQueue
 
-    cancel, screen = threading.Event(), Screen(options)
     events: Any = SimpleQueue()
 
     def run() -> None:
@@ -4903,25 +4882,40 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON,
             events.put(None)  # the turn is over, and its capture is written
 
     spawn(run)
-    end: JSON = {}
-    gone: Any = None
+    return events
+
+
+def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> JSON:
+    """Run and show a turn, add it to the history file, and return its last event.
+
+    The first Ctrl-C cancels the turn and keeps its text in the conversation; the second
+    one ends the command.
+    """
+    from queue import Empty
+
+    cancel, screen = threading.Event(), Screen(options)
+    events = turn_in_thread(provider, turn, cancel)
+    end: JSON = {"type": ERROR}
+    is_over, gone = False, None
     while True:
         try:
-            event = events.get(timeout=0.25)
+            try:
+                event = events.get(timeout=0.25)
+            except Empty:
+                screen.count_seconds()
+                continue
             if event is None:
-                return end or {"type": ERROR}, gone
-            if end:
+                break
+            if is_over:
                 continue
             failed = event["type"] == RETRY and event["error"]["code"] == "network"
             if failed and not options.json:
                 event = {**event, "type": ERROR}  # a person need not wait for a retry
                 cancel.set()
             if event["type"] in TERMINAL:
-                end = event
+                end, is_over = event, True
             if gone is None:
                 screen.show(event)
-        except Empty:
-            screen.count_seconds()
         except KeyboardInterrupt:
             if cancel.is_set():
                 raise
@@ -4930,18 +4924,21 @@ def say_turn(provider: MiniMaxProvider, turn: JSON, options: Any) -> tuple[JSON,
             if not options.history:
                 raise
             gone = error  # but the answer, which is paid for, belongs in the file
+    if options.history and end.get("message"):
+        save_history(options.history, [*turn["messages"], end["message"]])
+    if gone is not None:
+        raise gone
+    return end
 
 
 def _say(options: Any, provider: MiniMaxProvider) -> int:
     """Send what the person gives, and show the answers."""
-    refuse = options.parser.error
-    if options.chat and options.json:
-        refuse("--json does not work with --chat")
-    ranges = {"max_tokens": (1, 10**7), "temperature": (0, 2), "top_p": (0.001, 1)}
+    ranges = {"max_tokens": (1, 10**7), "temperature": (0, 2), "top_p": (0, 1)}
     for name, (low, high) in ranges.items():
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
-            refuse(f"--{name.replace('_', '-')} must be from {low:,} to {high:,}")
+            option = "--" + name.replace("_", "-")
+            options.parser.error(f"{option} must be from {low:,} to {high:,}")
     # Report what is wrong before a person types.
     provider.settings()
     import_requests()
@@ -4950,18 +4947,15 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
     turn["model"] = model_named(options.model)
     first = first_content(options)
     if not first and not options.chat:
-        refuse("nothing to send: give a TEXT, pipe one in, or use --chat")
+        text = "nothing to send: give a TEXT, pipe one in, or use --chat"
+        options.parser.error(text)
     messages = load_history(options.history) if options.history else []
     end: JSON = {"type": TURN_END}
     for content in prompts(first) if options.chat else [first]:
         turn["messages"] = [*messages, {"role": "user", "content": content}]
-        end, gone = say_turn(provider, turn, options)
+        end = say_turn(provider, turn, options)
         if end.get("message"):  # a failed turn is dropped from the conversation
             messages = [*turn["messages"], end["message"]]
-            if options.history:
-                save_history(options.history, messages)
-        if gone is not None:
-            raise gone
     if end.get("stop_reason") == CANCELLED and not options.chat:
         return EXIT_INTERRUPTED
     return EXIT_ERROR if end["type"] == ERROR else EXIT_OK
@@ -4969,11 +4963,24 @@ def _say(options: Any, provider: MiniMaxProvider) -> int:
 
 def first_content(options: Any) -> Any:
     """What the command line and stdin say: a text, or blocks with images."""
-    images = [image_block(name) for name in options.image or []]
     texts = [" ".join(word for word in options.text if word != "-")]
     if not options.chat and ("-" in options.text or not os.isatty(0)):
-        texts.append(read_stdin())
+        if not is_ready(0, True, 1.0):  # within a second
+            out("reading stdin first (use </dev/null to skip it)\n", 2)
+        data = b"".join(iter(lambda: read_fd(0), b""))
+        texts.append(data.decode("utf-8", "replace").strip("\r\n"))
     text = "\n\n".join(text for text in texts if text.strip())
+    images: list[JSON] = []
+    for name in options.image or []:
+        if re.match(r"(?i)https?://|data:", name):
+            images.append({"type": "image", "url": name})
+            continue
+        try:
+            images.append({"type": "image", "source": read_image_file(name)})
+        except ValueError as error:
+            reason = f"--image {printable(name, 200)}: {error}"
+            hint = "Name another file, or a URL that begins with https://."
+            raise ProviderError("config", reason, hint) from None
     return [*images, {"type": "text", "text": text}] if images else text
 
 
@@ -4984,31 +4991,16 @@ def model_named(name: str | None) -> str | None:
     more models than this file does.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
-    if not name or name in short:
-        return short.get(name or "")
+    if not name or name.lower() in short:
+        return short.get((name or "").lower())
     if canonical_model(name) in MODELS or re.match("MiniMax-|.*/", name):
         return name
-    forms = {form: id for id in MODELS for form in (id, id[len("MiniMax-") :])}
-    forms.update(short)
-    longer = [form for form in forms if fold(form).startswith(fold(name))]
-    near = forms.get(min(longer, key=len, default="") or nearest(name, forms, 0.75))
-    if near is None:
+    longer = [id for id in MODELS if fold(name) in fold(id)]
+    near = min(longer, key=len, default="") or nearest(name, MODELS, 0.75)
+    if not near:
         return name
     text = f'there is no model {printable(name, 60)}; did you mean "{near}"?'
     raise ProviderError("config", text, f"Use --model {near}.")
-
-
-def image_block(name: str) -> JSON:
-    """The block for a file or a URL."""
-    if re.match(r"(?i)https?://|data:", name):
-        return {"type": "image", "url": name}
-    try:
-        return {"type": "image", "source": read_image_file(name)}
-    except ValueError as error:
-        is_url = re.match(r"(?i)[a-z]*:?//|[a-z]{3,}:", name)
-        reason = "a URL has to begin with http:// or https://" if is_url else error
-        text = f"--image {printable(name, 200)}: {reason}"
-        raise ProviderError("config", text, "Name another file or URL.") from None
 
 
 def load_history(path: str) -> list[JSON]:
@@ -5017,15 +5009,18 @@ def load_history(path: str) -> list[JSON]:
     Raises ProviderError if it cannot be read or written: better before tokens are spent
     than after.
     """
-    reason: Any = "it holds no conversation"
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         data, _ = read_file(path, 256 * MIB)
-        talk = parsed(data.decode("utf-8", "replace").strip() or '{"messages": []}')
-        if isinstance(talk, dict) and isinstance(talk.get("messages"), list):
-            return list(talk["messages"])
+        if not data.strip():
+            return []
+        talk = parsed(data.decode("utf-8", "replace"))
+        messages = talk.get("messages") if isinstance(talk, dict) else None
+        if isinstance(messages, list):
+            return messages
+        reason = "it holds no conversation"
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", error)
+        reason = str(getattr(error, "strerror", error))
     text = f"--history {printable(path, 200)}: {reason}"
     raise ProviderError("config", text, "Name another file, or a new one.")
 
@@ -5050,54 +5045,44 @@ def save_history(path: str, messages: list[JSON]) -> None:
         note("warning: ", text)
 
 
-def read_stdin() -> str:
-    """All of stdin.  If nothing comes within a second, a note says what we wait for."""
-    if not is_ready(0, True, 1.0):
-        out("reading stdin first (use </dev/null to skip it)\n", 2)
-    data = b"".join(iter(lambda: read_fd(0), b""))
-    return data.decode("utf-8", "replace").strip("\r\n")
-
-
-_CHAT_HELP = """\
-/help             show this list
-/quit, Ctrl-D     leave; so do /exit, exit and quit
-Ctrl-C            stop an answer, or clear the line
-\"""               begin a text of several lines, or end it
-"""
-
-
 def prompts(first: Any) -> Iterator[Any]:
     """Yield `first`, then what the person types, until they leave or stdin ends.
 
     Commands are answered here and cost nothing.
     """
     prepare_stdin()
-    at_terminal = os.isatty(0)
-    out("/help lists the commands, /quit leaves.\n" * at_terminal, 2)
+    if os.isatty(0):
+        out("/help lists the commands, /quit leaves.\n", 2)
     if first:
         yield first
     while True:
         try:
             text = read_text()
+        except EOFError:
+            if os.isatty(0):
+                out("\n", 2)
+            return
         except KeyboardInterrupt:
-            if not at_terminal:
+            if not os.isatty(0):
                 raise
             out("\n", 2)
             continue
-        except EOFError:
-            out("\n" * at_terminal, 2)
-            return
         # A block is never a command, and keeps its indentation.
-        command = "" if "\n" in text else text.strip()
-        text = command or text.strip("\n").rstrip()
+        is_block = "\n" in text
+        text = text.strip("\n").rstrip() if is_block else text.strip()
+        command = "" if is_block else text
         if command in ("exit", "quit", "/exit", "/quit"):
             return
         if command == "/help":
-            out(_CHAT_HELP, 2)
+            out("/help             show this list\n", 2)
+            out("/quit, Ctrl-D     leave; so do /exit, exit and quit\n", 2)
+            out("Ctrl-C            stop an answer, or clear the line\n", 2)
+            out('"""               begin a text of several lines, or end it\n', 2)
         elif re.match(r"/\w+(\s|$)", command):
             word = command.split()[0]
             near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
-            out(f'error: there is no command {word}; did you mean "{near}"?\n', 2)
+            text = f"there is no command {printable(command, 60)}"
+            out(f'error: {text}; did you mean "{near}"?\n', 2)
         elif text:
             yield text
 
@@ -5122,9 +5107,11 @@ def read_text() -> str:
 def read_line(prompt: str) -> str:
     """A line, which can be edited at a terminal, or a pasted block."""
     try:
-        if not os.isatty(1):  # there it would be part of the answer
-            out(prompt * os.isatty(0), 2)
-        return input(prompt * (os.isatty(0) and os.isatty(1)))
+        if os.isatty(0) and os.isatty(1):
+            return input(prompt)
+        if os.isatty(0):  # on stdout it would be part of the answer
+            out(prompt, 2)
+        return input()
     except (OSError, RuntimeError) as error:  # RuntimeError: closed at the start
         log(f"stdin cannot be read: {getattr(error, 'strerror', 'it is closed')}")
         raise EOFError from None
@@ -5142,7 +5129,8 @@ def prepare_stdin() -> None:
     except ImportError:
         return
     settings = ["input-meta on", "output-meta on", "convert-meta off"]
-    settings += ["enable-bracketed-paste on"] * is_screen(1)
+    if is_screen(1):
+        settings.append("enable-bracketed-paste on")
     for setting in settings:
         readline.parse_and_bind("set " + setting)
 
@@ -5159,23 +5147,12 @@ def show_row(head: str, text: str, style: str) -> None:
 
 
 def listed_models(provider: MiniMaxProvider, values: JSON) -> list[str]:
-    """The ids that the endpoint lists for the key, from all pages of its answer."""
-    from urllib.parse import quote
-
-    names: JSON = {}  # as an ordered set
-    after = ""
-    for _ in range(50):  # pages; some servers have no end of them
-        answer = provider.get(base_url_of(values) + MODELS_PATH + after, values)
-        data = answer.get("data")
-        data = data if isinstance(data, list) else []
-        rows = [row for row in data if isinstance(row, dict) and "id" in row]
-        page = {printable(str(row["id"]), 100): True for row in rows}
-        is_last = page.keys() <= names.keys()  # some servers repeat their only page
-        names.update(page)
-        if is_last or not answer.get("has_more"):
-            break
-        after = "?after_id=" + quote(well_formed(str(answer.get("last_id"))), safe="")
-    return list(names)
+    """The ids that the endpoint lists for the key."""
+    answer = provider.get(base_url_of(values) + MODELS_PATH + "?limit=100", values)
+    rows = answer.get("data")
+    rows = rows if isinstance(rows, list) else []
+    ids = [row["id"] for row in rows if isinstance(row, dict) and "id" in row]
+    return [printable(str(id), 100) for id in ids]
 
 
 def _models(options: Any, provider: MiniMaxProvider) -> int:
@@ -5187,30 +5164,28 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
     for row in models:
         name = row["id"]
         mark = row["status"] = MODELS[name].status
-        threshold, above = PRICES_ABOVE.get(name, (0, {}))
-        row["prices_above"] = {"input_tokens": threshold, **above} if above else None
         if options.live:
             row["listed"] = name in listed
             mark = "listed" if row["listed"] else "not listed"
-        limits = f"{row['context_window']:,}", f"{row['max_output_tokens']:,}"
-        table.append((name, *limits, row["prices"], mark))
-        if above:
-            table.append((f"  above {threshold:,} in", "", "", above, ""))
+        sizes = f"{row['context_window']:,} {row['max_output_tokens']:>7,}"
+        table.append((name, sizes, row["prices"], mark))
+        row["prices_above"] = None
+        if name in PRICES_ABOVE:
+            threshold, prices = PRICES_ABOVE[name]
+            row["prices_above"] = {"input_tokens": threshold, **prices}
+            table.append((f"  above {threshold:,} in", "", prices, ""))
     if options.json:
-        return out_json(
-            {"models": models, **({"others": others} if options.live else {})}
-        )
-    columns = width() if os.isatty(1) else None  # a terminal would break longer rows
+        more = {"others": others} if options.live else {}
+        return out_json({"models": models, **more})
     text = "model                    context  output  input output   read  write  "
     text += "live" if options.live else "status"
-    out(paint(text[:columns], "bold") + "\n")
-    for name, context, output, prices, mark in table:
+    out(paint(text, "bold") + "\n")
+    for name, sizes, prices, mark in table:
         costs = ("-" if usd is None else f"{usd:.3f}" for usd in prices.values())
-        text = "{:<22}{:>10} {:>7}{:>7}{:>7}{:>7}{:>7}  {}"
-        text = text.format(name, context, output, *costs, mark)
-        out(text[:columns].rstrip() + "\n")
+        text = "{:<22}{:>18}{:>7}{:>7}{:>7}{:>7}  {}".format(name, sizes, *costs, mark)
+        out(text.rstrip() + "\n")
     for name in others:
-        out(f"{name:<69} listed"[:columns].rstrip() + "\n")
+        out(f"{name:<69} listed\n")
     text = "Prices are USD per million tokens; read and write are of the cache, and "
     text += "thinking is output. Context counts input and output together."
     out("\n")
@@ -5219,11 +5194,14 @@ def _models(options: Any, provider: MiniMaxProvider) -> int:
 
 
 def read_quota(provider: MiniMaxProvider, values: JSON) -> list[JSON]:
-    """The windows of a plan: of the rows at the top of the answer, or under `data`."""
-    payload = provider.get(root_of(base_url_of(values)) + QUOTA_PATH, values)
-    data = payload.get("data")
-    payload = {**(data if isinstance(data, dict) else {}), **payload}
-    rows = payload.get("model_remains")
+    """The windows of a plan.  A pay-as-you-go key has none, so nobody is asked."""
+    from urllib.parse import urljoin
+
+    if key_kind(values["api_key"]).name == PAYG_KEY:
+        return []
+    answer = provider.get(urljoin(base_url_of(values), QUOTA_PATH), values)
+    data = answer.get("data")  # some servers put the rows there
+    rows = (data if isinstance(data, dict) else answer).get("model_remains")
     rows = rows if isinstance(rows, list) else []
     return [w for row in rows if isinstance(row, dict) for w in quota_windows(row)]
 
@@ -5232,8 +5210,8 @@ def quota_windows(row: JSON) -> list[JSON]:
     """The windows of one row of the answer.
 
     Each is {model, window, percent_left, unlimited, included, resets_at (epoch
-    seconds), count, total}, with None for what is unknown.  What `count` counts is not
-    documented, so people see the percentage only.
+    seconds)}, with None for what is unknown.  What the answer counts is not documented,
+    so people see the percentage only.
     """
 
     def number(key: str) -> float | None:
@@ -5241,28 +5219,24 @@ def quota_windows(row: JSON) -> list[JSON]:
         match = re.match(r"\d{1,13}(\.\d+)?$", str(row.get(key)), re.ASCII)
         return float(match.group()) if match else None
 
-    fields = (
-        ("5 hours", "current_interval_", "end_time"),
-        ("week", "current_weekly_", "weekly_end_time"),
-    )
+    ends = {"interval": "end_time", "weekly": "weekly_end_time"}
+    fields = ("status", "remaining_percent", "total_count")
+    # All of nothing, without a limit, in both windows: the model is not in the plan.
+    facts = [number(f"current_{kind}_{field}") for kind in ends for field in fields]
+    is_included = facts != [3, 100, 0] * 2
     windows: list[JSON] = []
-    for name, field, end in fields:
-        total, moment = number(field + "total_count"), number(end)
+    for kind, end in ends.items():
+        field, moment = f"current_{kind}_remaining_percent", number(end)
         window = {
             "model": printable(str(row.get("model_name") or "all models"), 60),
-            "window": name,
-            "percent_left": number(field + "remaining_percent"),
-            "unlimited": number(field + "status") == 3,
-            "included": True,
+            "window": "week" if kind == "weekly" else "5 hours",
+            "percent_left": number(field) if is_included else None,
+            "unlimited": is_included and number(f"current_{kind}_status") == 3,
+            "included": is_included,
             "resets_at": moment / 1000 if moment else None,
-            "count": number(field + "usage_count") if total else None,
-            "total": total,
         }
-        windows += [window] if field + "remaining_percent" in row else []
-    facts = [(w["percent_left"], w["unlimited"], w["total"]) for w in windows]
-    if facts == [(100, True, 0)] * 2:  # all of nothing, without a limit
-        for window in windows:
-            window.update(included=False, unlimited=False, percent_left=None)
+        if field in row:
+            windows.append(window)
     return windows
 
 
@@ -5271,25 +5245,27 @@ def quota_text(window: JSON) -> tuple[str, str]:
     left, moment = window["percent_left"], window["resets_at"]
     if not window["included"]:
         return OK, "not in your plan"
-    text = "unknown" if left is None else f"{left:g} % left"
-    text = "unlimited" if window["unlimited"] else text
+    status, text = OK, "unknown"
+    if window["unlimited"]:
+        text = "unlimited"
+    elif left is not None:
+        text = f"{left:g} % left"
+        if left < 10:
+            status = WARNING if left else PROBLEM
     if moment:
         text += time.strftime(", resets %Y-%m-%d %H:%M", time.localtime(moment))
-    is_enough = window["unlimited"] or left is None or left >= 10
-    return OK if is_enough else WARNING if left else PROBLEM, text
+        minutes = (moment - time.time()) / 60
+        if minutes > 0:
+            span = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.0f} h"
+            text += f" (in {span})"
+    return status, text
 
 
 def _quota(options: Any, provider: MiniMaxProvider) -> int:
     """Print what is left of a plan, with one row for each window."""
     values = provider.settings()
     key = key_kind(values["api_key"])
-    try:
-        windows = read_quota(provider, values)
-    except ProviderError as error:
-        if key.name != PLAN_KEY and error.code in ("auth", "permission", "not_found"):
-            text = f"Only plans have a quota; your {key.name} spends {key.wallet}."
-            error.hint = text
-        raise
+    windows = read_quota(provider, values)
     if options.json:
         return out_json({"key": key.name, "quota": windows})
     for window in windows:
@@ -5304,8 +5280,8 @@ def _quota(options: Any, provider: MiniMaxProvider) -> int:
 # --- check: all that can be found out without spending tokens
 
 # A result is {"check", "status", "text", "remedy"}.  Settings also have "value" and
-# "origin".  If another setting works, it is in "settings" {name: value}, and install.sh
-# stores it.  No result contains the key: SECRETS masks texts that quote it.
+# "origin".  If the other region accepts the key, "settings" is {"region": name}, which
+# install.sh stores.  No result contains the key: SECRETS masks texts that quote it.
 
 
 class Checkup:
@@ -5329,19 +5305,18 @@ class Checkup:
     ) -> None:
         row = {"check": name, "status": status, "text": text, "remedy": hint, **more}
         self.results.append(SECRETS.value(row))
-        self.failed |= {name} if status in (PROBLEM, SKIPPED) else set()
+        if status in (PROBLEM, SKIPPED):
+            self.failed.add(name)
 
     def fail(self, name: str, error: ProviderError) -> None:
-        self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
+        self.add(PROBLEM, name, error.message, error.to_dict()["hint"], code=error.code)
 
     def run(self, is_offline: bool) -> None:
         """Do the checks in order."""
         self.step("requests", "", self.libraries)
         self.step("config", "", self.config)
         self.step("settings", "config", self.each_setting)
-        if is_offline:
-            self.step("demo", "requests", self.demo)
-        else:
+        if not is_offline:
             self.step("network", "requests config region base_url", self.network)
             self.step("key", "network api_key", self.key)
             self.step("plan", "key", self.plan)
@@ -5369,15 +5344,11 @@ class Checkup:
 
     def libraries(self) -> None:
         import_requests()
-        versions: JSON = {"plugin": __version__, "Python": sys.version.split()[0]}
-        versions.update(library_versions(), interpreter=sys.executable)
-        versions["file"] = os.path.abspath(__file__)
-        texts = [f"{name} {value}" for name, value in versions.items()]
-        self.add(OK, "versions", ", ".join(texts))
-
-    def demo(self) -> None:
-        _demo(None, self.provider, 0, lambda text: None)
-        self.add(OK, "demo", "2 turns with a built-in server")
+        text = f"plugin {__version__}, Python {sys.version.split()[0]}"
+        for name, version in library_versions().items():
+            text += f", {name} {version}"
+        text += f", interpreter {sys.executable}, file {os.path.abspath(__file__)}"
+        self.add(OK, "versions", text)
 
     def config(self) -> None:
         path, modes = self.settings.path, self.settings.modes
@@ -5407,25 +5378,17 @@ class Checkup:
                 origin = "config file"
             elif self.settings.file.get(name) and name in self.origins:
                 origin += ", which wins over the config file"
-            if name == "api_key":
-                self.api_key(value, origin)
+            if name == "api_key" and not value:
+                self.fail(name, no_key(self.settings))
+            elif name == "api_key":  # never a character of it
+                text = f"{self.key_kind.name}, {len(value)} characters ({origin})"
+                self.add(OK, name, text, origin=origin)
             elif name in self.origins or name in ("region", "model"):
                 text = f"{json.dumps(value)} ({origin})"
                 self.add(OK, name, text, value=value, origin=origin)
             else:
                 defaults[name] = value
         self.add(OK, "defaults", key_values(defaults), values=defaults)
-
-    def api_key(self, key: str, origin: str) -> None:
-        """Add the kind of the key and its length, never a character of it."""
-        if not key:
-            return self.fail("api_key", no_key(self.settings))
-        status, hint = OK, ""
-        text = f"{self.key_kind.name}, {len(key)} characters ({origin})"
-        if not key_kind(key).prefix or len(key) < 20:
-            status, text = WARNING, text + ": does not look like MiniMax's keys"
-            hint = "If it is not accepted, copy it again, whole."
-        self.add(status, "api_key", text, hint, origin=origin)
 
     def network(self) -> None:
         """Ask without the key: any HTTP answer shows that the network works, and a
@@ -5445,52 +5408,48 @@ class Checkup:
         self.add(OK, "proxy", f"{proxy} (set: {names})" if names else proxy)
 
     def key(self) -> None:
-        """List the models with the key, or look for a setting that would help."""
+        """List the models with the key, or look for the region that accepts it."""
         try:
             self.listed = listed_models(self.provider, self.values)
         except ProviderError as error:
-            if error.code == "not_found":
-                url = root_of(self.base) + "/anthropic"
-                return self.try_setting("base_url", url, error)
+            if error.code == "not_found" and self.host not in HOSTS:
+                hint = "Try say: some servers list no models. Or correct base_url."
+                return self.add(WARNING, "key", error.message, hint)
             # The key goes to the other region only if it was meant for MiniMax.
-            if error.code != "auth" or self.host not in HOSTS:
-                raise
-            error.hint = f"Copy the key again to {self.origins['api_key']}."
-            region = next(name for name in REGIONS if name != HOSTS[self.host])
-            return self.try_setting("region", region, error)
+            if error.code == "auth" and self.host in HOSTS:
+                return self.other_region(error)
+            raise
         text = f"accepted by {self.host}, models listed: {len(self.listed)}"
         self.add(OK, "key", text)
 
-    def try_setting(self, name: str, value: str, error: ProviderError) -> None:
-        """Find out whether another value of a setting ends an error."""
-        changed = {**self.values, "base_url": "", name: value}
+    def other_region(self, error: ProviderError) -> None:
+        """Find out whether the other region accepts a key that this one refused."""
+        region = next(name for name in REGIONS if name != HOSTS[self.host])
         try:
-            listed_models(self.provider, changed)
+            values = {**self.values, "base_url": "", "region": region}
+            listed_models(self.provider, values)
         except ProviderError as other:
-            if name == "base_url" and self.host not in HOSTS:
-                hint = "Try say: some servers list no models."
-                return self.add(WARNING, "key", error.message, hint)
-            if name == "region" and other.code == "auth":
+            if other.code == "auth":
                 error.message = f"Neither region accepts this key: {error.message}"
+            error.hint = f"Copy the key again to {self.origins['api_key']}."
             raise error from None
-        hint = self.remedy(name, value)
-        if name == "region" and "base_url" in self.origins:
+        hint = self.remedy("region", region)
+        if "base_url" in self.origins:
             hint += ", and remove base_url"
-        text = f"{error.message}; it works with {name} {value}"
-        self.add(PROBLEM, "key", text, hint + ".", settings={name: value})
+        text = f"{error.message}; it works with region {region}"
+        self.add(PROBLEM, "key", text, hint + ".", settings={"region": region})
 
     def plan(self) -> None:
         """Check what is left of the quota, for keys that may have one."""
         windows: list[JSON] = []
         try:
-            if self.key_kind.name != PAYG_KEY:
-                windows = read_quota(self.provider, self.values)
+            windows = read_quota(self.provider, self.values)
         except ProviderError as error:
             if self.key_kind.name == PLAN_KEY:
                 text = f"the quota cannot be read: {error.message}"
                 hint = "Look at the page of your plan on MiniMax's platform."
                 return self.add(WARNING, "plan", text, hint)
-        self.add(OK, "plan", "a plan" if windows else f"spends {self.key_kind.wallet}")
+        self.add(OK, "plan", "found" if windows else f"spends {self.key_kind.wallet}")
         for window in windows:
             status, text = quota_text(window)
             text = f"{window['model']}, {window['window']}: {text}"
@@ -5516,11 +5475,11 @@ class Checkup:
 
     @staticmethod
     def show(result: JSON) -> None:
-        """Print a result of a check, and what to do, with `~` for the home directory."""
+        """Print a result and what to do, with `~` for the home directory."""
         home = r"(?<!\S)" + re.escape(os.path.expanduser("~/"))  # not inside a path
         texts = (visible(result[name]) for name in ("text", "remedy"))
         text, hint = (re.sub(home, "~/", text) for text in texts)
-        head = f"{result['status']:<9}{result['check']:<14}"
+        head = f"{result['status']:<9}{result['check']:<13} "
         show_row(head, text, result["status"])
         if hint:
             indent = 2 if width() < 60 else len(head)
@@ -5529,10 +5488,12 @@ class Checkup:
 
 def _check(options: Any, provider: MiniMaxProvider) -> int:
     """Print problems, then warnings, then a summary; with -v, everything."""
-    checkup, has_row = Checkup(provider), is_screen(2)
-    out("checking ..." * has_row, 2)
+    checkup = Checkup(provider)
+    if is_screen(2):
+        out("checking ...\r", 2)
     checkup.run(options.offline)
-    out("\r            \r" * has_row, 2)
+    if is_screen(2):
+        out("\x1b[K", 2)
     shown = (PROBLEM, WARNING, OK, SKIPPED)
     rows = {name: [r for r in checkup.results if r["status"] == name] for name in shown}
     problems, warnings = len(rows[PROBLEM]), len(rows[WARNING])
@@ -5592,7 +5553,8 @@ def program_name() -> str:
     folder, name = os.path.split(path)
     if folder and folder in os.environ.get("PATH", "").split(os.pathsep):
         return name
-    path = path if re.match(r"[\w@%+=:,./~-]+$", path) else f"'{path}'"
+    if not re.match(r"[\w@%+=:,./~-]+$", path):
+        path = "'" + path.replace("'", "'\\''") + "'"
     return f"python3 {path}" if name.endswith(".py") else path
 
 
@@ -5603,14 +5565,13 @@ def make_parser(command: str) -> Any:
     start = MiniMaxProvider.command
     name = re.split("[/ ]", start)[-1].strip("'")
     if command:
-        _, usage, text = COMMANDS[command]
-        usage, examples = f"{name} {command} {usage}".rstrip(), ""
+        _, options, text = COMMANDS[command]
+        usage, examples = f"{name} {command} {options}".rstrip(), ""
     else:
-        usage = f"{name} [options] COMMAND ..."
+        usage = f"{name} COMMAND [options]"
+        rows = [f"\n  {word:<8} {row[2]}" for word, row in COMMANDS.items()]
         text = "Serve MiniMax models to a Plexum gateway, and try them at a terminal."
-        text += "\n\ncommands:"
-        for other, (_, _, help) in COMMANDS.items():
-            text += f"\n  {other:<8} {help}"
+        text += "\n\ncommands:" + "".join(rows)
         start = f"python3 {name}" if start.startswith("python3 ") else name
         examples = f"""\
 examples:
@@ -5622,18 +5583,14 @@ examples:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.allow_abbrev = False
 
-    def refuse(text: str, word: str = "") -> NoReturn:
-        """Say what is wrong, and what `word` may have been meant to be."""
-        names = [*COMMANDS, *re.findall(r"--[\w-]+", parser.format_help())]
-        near = nearest(word, names) if word else ""
-        text += f'; did you mean "{near}"?' if near else ""
+    def refuse(text: str) -> NoReturn:
         note("error: ", SECRETS.text(text), PROBLEM)  # it quotes arguments
         out(parser.format_usage(), 2)
         raise SystemExit(EXIT_USAGE)
 
     parser.error = refuse
     parser.print_help = lambda: out(parser.format_help())
-    parser.set_defaults(parser=parser, topic=None)
+    parser.set_defaults(parser=parser, topic=None, capture_dir=None)
     add_options(command, parser)
     return parser
 
@@ -5646,7 +5603,7 @@ def add_options(command: str, parser: Any) -> None:
     if command == "":
         text = "print it and exit; also --manifest, --schema"
         add("--version", action="version", version=f"{NAME} {__version__}", help=text)
-    if command in ("", "say", "check", "models", "quota", "replay"):
+    if command in ("say", "check", "models", "quota", "replay"):
         add("--json", **on, help="print JSON, for scripts")
     if command == "say":
         add("text", nargs="*", help=SUPPRESS)  # which the usage shows
@@ -5660,15 +5617,14 @@ def add_options(command: str, parser: Any) -> None:
         add("--temperature", type=float, metavar="T", help="randomness, from 0 to 2")
         add("--top-p", type=float, metavar="P", help="share of likely words, up to 1")
         add("--image", action="append", metavar="FILE", help="a picture: file or URL")
-        add("--chat", **on, help="hold a conversation, without --json; /quit leaves")
+        add("--chat", **on, help="hold a conversation; /quit leaves")
         add("--history", metavar="FILE", help="continue the conversation in FILE")
         add("--hide-thinking", **on, help="do not show thinking")
         add("--raw", **on, help="show Markdown as it is")
-        figures = parser.add_mutually_exclusive_group().add_argument
-        figures("-q", "--quiet", **on, help="do not show tokens, cost and speed")
-        figures("-v", "--verbose", **on, help="always show them; not with -q")
+        add("-q", "--quiet", **on, help="do not show tokens, cost and speed")
+        add("-v", "--verbose", **on, help="always show them, even with -q")
     if command == "check":
-        add("--offline", **on, help="run the demo instead of asking MiniMax")
+        add("--offline", **on, help="do not ask MiniMax")
         add("-v", "--verbose", **on, help="show everything")
     if command == "models":
         add("--live", **on, help="mark the models that the endpoint lists")
@@ -5676,7 +5632,9 @@ def add_options(command: str, parser: Any) -> None:
         add("file", metavar="FILE", help="a file that --capture wrote")
     if command == "help":
         add("topic", nargs="?", choices=["settings", *COMMANDS], help=SUPPRESS)
-    add("--capture", dest="capture_dir", metavar="DIR", help="record each turn in DIR")
+    if command in ("", "say"):  # the others run no turn that could be recorded
+        text = "record each turn in DIR"
+        add("--capture", dest="capture_dir", metavar="DIR", help=text)
     text = "what is logged to stderr: " + ", ".join(LEVELS)
     add("--log-level", choices=LEVELS, metavar="L", help=text)
 
@@ -5709,27 +5667,29 @@ COMMANDS: dict[str, tuple[Callable[[Any, MiniMaxProvider], int], str, str]] = {
 def parse(arguments: list[str]) -> tuple[str, Any]:
     """The command, "" if there is none, and its options.
 
-    Options may stand before it, too.  A wrong command line raises SystemExit.
+    A wrong command line raises SystemExit.
     """
     for word in arguments:  # a key in the wrong place must not be quoted
-        key = _KEY_IN.search(word)
-        SECRETS.add(word[key.start() :] if key else "")
-    before: list[str] = []
-    after = list(arguments)
-    need_value = (["--capture"], ["--log-level"])
-    while after and (after[0].startswith("-") or before[-1:] in need_value):
-        before.append(after.pop(0))
-    command = after.pop(0) if after else ""
+        key = re.search(_KEY_IN, word)
+        if key:
+            SECRETS.add(word[key.start() :])
+    command = arguments[0] if arguments and arguments[0][:1] != "-" else ""
     parser = make_parser(command if command in COMMANDS else "")
     if command and command not in COMMANDS:
-        parser.error(f"there is no command {printable(command, 60)}", command)
-    options, rest = parser.parse_known_args(before + after)
+        near = nearest(command, COMMANDS)
+        more = f'; did you mean "{near}"?' if near else ""
+        parser.error(f"there is no command {printable(command, 60)}{more}")
+    options, rest = parser.parse_known_args(arguments[1:] if command else arguments)
+    if not command and set(rest) & set(COMMANDS):
+        parser.error("the command comes first, then its options")
     for word in rest:
         if word.startswith("-") and word != "-":
-            name = word.partition("=")[0]
-            parser.error(f"there is no option {printable(name, 60)}", name)
+            name = printable(word.partition("=")[0], 60)
+            near = nearest(name, parser._option_string_actions, 0.8)
+            more = f'did you mean "{near}"?' if near else "--help lists the options"
+            parser.error(f"there is no option {name}; {more}")
         if command != "say":
-            parser.error(f"{command} takes no argument {printable(word, 60)}")
+            parser.error(f"unexpected argument {printable(word, 60)}")
         options.text.append(word)  # argparse takes TEXT from one place only
     return command, options
 
@@ -5776,7 +5736,8 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EXIT_OK
     except KeyboardInterrupt:
-        out("\x1b[0m" * is_screen(1))  # it may have come in the middle of a colour
+        if is_screen(1):
+            out("\x1b[0m")  # it may have come in the middle of a colour
         code = EXIT_INTERRUPTED
     except OSError as error:
         log(str(error))

@@ -4090,7 +4090,7 @@ class PluginLoop:
         return b"" if self.lost else self._read()
 
     def _split(self) -> Iterator[bytes | None]:
-        """The lines of the input; None for one that is too long.
+        """The lines of the input; None for one that is too long for us or for memory.
 
         The pieces of a line are joined once, when it ends: the work is linear.
         """
@@ -4103,7 +4103,11 @@ class PluginLoop:
             for piece in ended:
                 size += len(piece)
                 pieces.append(piece)
-                yield b"".join(pieces) if size <= limit else None
+                try:
+                    line = b"".join(pieces) if size <= limit else None
+                except MemoryError:
+                    line = None
+                yield line
                 pieces, size = [], 0
             if not data:
                 return
@@ -4133,8 +4137,8 @@ class PluginLoop:
     def _parse(self, line: bytes | None) -> JSON:
         """The object in `line`.  Raises ProviderError with what is wrong with it."""
         if line is None:
-            text = f"the line has over {self._limits['max_line_bytes']} bytes"
-            raise ProviderError("line_too_long", text)
+            text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
+            raise ProviderError("line_too_long", text + "than memory holds")
         try:
             message = load_json(line.decode("utf-8").lstrip("\ufeff"))
         except ValueError as error:

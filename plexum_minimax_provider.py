@@ -2757,7 +2757,7 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
     is_last = False  # the chunk of size 0 has come, which only trailers follow
     content: list[bytes] = []
     while True:
-        if left:
+        if left and at < len(data):  # an empty piece would mean that nothing arrived
             content.append(data[at : at + left])
             at, left = at + len(content[-1]), left - len(content[-1])
         end = -1 if left else data.find(b"\n", at + len(before))

@@ -3553,15 +3553,17 @@ def test_chunked_framing_gives(name: str) -> None:
             with pytest.raises(ValueError):
                 dechunked(cut(data, *how))
         else:
-            assert b"".join(dechunked(cut(data, *how))) == expected, how
+            pieces = dechunked(cut(data, *how))
+            # An empty piece would end the answer.
+            assert b"".join(pieces) == expected and all(pieces), how
 
 
 def test_chunks_are_linear_work_and_one_read_is_one_piece() -> None:
     check_linear(lambda n: dechunked([chunk(b"x") * n + LAST_CHUNK]))
     check_linear(lambda n: dechunked([b"%x\r\n" % n, *[b"y"] * n, b"\r\n0\r\n\r\n"]))
     check_linear(lambda n: dechunked([b"1;", *[b"x"] * n, b"\r\nz\r\n0\r\n\r\n"]))
-    pieces = [p for p in dechunked([chunk(b"ab") * 3, chunk(b"c") + LAST_CHUNK]) if p]
-    assert pieces == [b"ababab", b"c"]
+    pieces = [chunk(b"ab") * 3, chunk(b"c") + LAST_CHUNK]
+    assert dechunked(pieces) == [b"ababab", b"c"]
 
 
 class Recorded:

@@ -2408,23 +2408,22 @@ class Client:
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 
-    def __init__(self, size: int) -> None:
-        self._size = size  # connections that may be kept
+    def __init__(self) -> None:
         self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
         self._lock = threading.Lock()  # guards what follows
         self._idle: dict[Any, float] = {}  # connections that no turn uses, since when
         self._closer: threading.Thread | None = None
 
-    def session(self) -> Any:
+    def session(self, size: int) -> Any:
         """A requests.Session that follows no redirect, keeps no cookie, and ignores the
-        environment and ~/.netrc."""
+        environment and ~/.netrc.  `size` is how many connections it may keep."""
         with self._opening:
             if self._session is None:
                 requests = import_requests()
                 from http.cookiejar import DefaultCookiePolicy
 
-                adapter = requests.adapters.HTTPAdapter(4, self._size)
+                adapter = requests.adapters.HTTPAdapter(4, size)
                 cert_verify = adapter.cert_verify
 
                 def prepare_pool(pool: Any, *args: Any) -> None:
@@ -2450,12 +2449,16 @@ class Client:
             return self._session
 
     def close(self, min_idle: float = 0.0) -> None:
-        """Close the connections that no turn has used for `min_idle` seconds."""
-        with self._lock:  # so that no turn takes one of them in the meantime
+        """Shut down the connections that no turn has used for `min_idle` seconds.
+
+        They are closed a tick later: urllib3 may be about to use one.  It then sees
+        that it has ended, but a closed one it would open again, without its proxy.
+        """
+        with self._lock:
             latest = time.monotonic() - min_idle
             for connection in [c for c, since in self._idle.items() if since <= latest]:
-                del self._idle[connection]
-                close_quietly(connection)
+                shut_down(connection)
+                self._idle[connection] = -_NEVER
 
     def take(self, connection: Any) -> None:
         with self._lock:
@@ -2471,9 +2474,15 @@ class Client:
     def _close_old(self) -> None:
         """Close connections that are idle for too long, as long as there are any."""
         while True:
+            with self._lock:
+                ended = [c for c, since in self._idle.items() if since < 0]
             time.sleep(_TICK)
             self.close(self.MAX_IDLE_SECONDS)
             with self._lock:
+                for connection in ended:
+                    if self._idle.get(connection, 0) < 0:  # it was not opened again
+                        del self._idle[connection]
+                        close_quietly(connection)
                 if not self._idle:
                     self._closer = None
                     return
@@ -2536,9 +2545,10 @@ class Exchange:
             headers["Authorization"] = "Bearer " + key
         # The scope's limits are shorter: these end an abandoned thread.
         names = ("connect_timeout", "first_event_timeout")
+        size = self._values["max_concurrent_turns"]
         failure: Exception | None = None
         try:
-            self._response = self.client.session().request(
+            self._response = self.client.session(size).request(
                 "GET" if body is None else "POST",
                 url,
                 data=body,
@@ -3687,7 +3697,7 @@ class MiniMaxProvider:
         """The connections of this process: a child must not use its parent's."""
         pid, clients = os.getpid(), self._clients
         if pid not in clients:
-            clients.setdefault(pid, Client(self._values["max_concurrent_turns"]))
+            clients.setdefault(pid, Client())
             for parent in [other for other in clients if other != pid]:
                 del clients[parent]
         return clients[pid]

@@ -3540,6 +3540,32 @@ def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
     assert [request.connection for request in emulator.requests] == [1, 2, 3]
 
 
+def test_turn_that_begins_finds_no_closed_connection(
+    emulator: Emulator, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """urllib3 would open it again, but in 2.x without the proxy's tunnel."""
+    pools: Any = urllib3.connectionpool
+    is_dropped, found = pools.is_connection_dropped, [False]
+
+    def close_late(connection: Any) -> Any:
+        dropped = is_dropped(connection)
+        client.close()
+        found.append(connection.sock is not None)
+        return dropped
+
+    emulator.queue.extend([kept(OK)] * 3)
+    values = {"api_key": KEY, "base_url": emulator.base_url, "max_concurrent_turns": 99}
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(values))
+    with provider.MiniMaxProvider.from_config(str(path)) as client:
+        client.complete(ask())
+        adapter = client._client()._session.get_adapter(emulator.base_url)
+        assert adapter._pool_maxsize == 99  # so that each turn finds one again
+        monkeypatch.setattr(pools, "is_connection_dropped", close_late)
+        assert [event["type"] for event in client.turn(ask())].count("retry") == 0
+    assert found[1] and emulator.connections == 2
+
+
 def dechunked(pieces: Iterable[bytes]) -> list[bytes]:
     reads = iter(pieces)
     return list(provider.dechunk(lambda: next(reads, b"")))

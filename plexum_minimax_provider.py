@@ -2262,7 +2262,11 @@ class Scope:
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
-        if self._is_cancelled or (self._caller is not None and self._caller.is_set()):
+        try:
+            is_set = self._caller is not None and self._caller.is_set()
+        except Exception as error:  # which must not pass for one of the network
+            raise internal_error(error) from None
+        if self._is_cancelled or is_set:
             raise Cancelled
 
     def look(self) -> None:
@@ -2746,6 +2750,7 @@ def send(
             exchange.close()
             if is_second or not exchange.has_died_idle(error):
                 raise
+            forget(error)
         client.close()  # others have died, too, and now a new one is opened
         is_second = True
 

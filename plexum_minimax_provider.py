@@ -2358,10 +2358,13 @@ class Connection:
             pool.ConnectionCls = type("OurConnection", bases, {"base": base})
 
     def connect(self: Any) -> None:
-        _LOCAL.exchange.client.take(self)
+        exchange: Exchange = _LOCAL.exchange
+        exchange.client.take(self)
+        exchange.connecting = self
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
-        _LOCAL.exchange.connected(self)
+        exchange.connecting = None
+        exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
@@ -2513,7 +2516,8 @@ class Exchange:
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
         self._pid = os.getpid()
         self.client, self._scope, self._values = client, scope, values
-        self.connection: Any = None  # once it is connected
+        self.connecting: Any = None  # the connection until it is connected, ...
+        self.connection: Any = None  # ... and from then on
         self.is_kept = False  # the connection has served an earlier turn
         self.ended = False  # the body's end was read
         self._stale_until = 0.0  # a failure before that is the kept connection's
@@ -2712,8 +2716,8 @@ class Exchange:
                 return
             except Exception:
                 pass  # no thread, or a urllib3 with other internals
-        if response is None:  # another thread may be sending
-            shut_down(connection)
+        if response is None:  # another thread may be sending, or wait for a proxy
+            shut_down(connection or self.connecting)
         elif body is None:  # an abandoned thread may be reading it
             spawn(close_quietly, response)
         else:
@@ -3730,7 +3734,10 @@ class RecordedExchange:
         failure = row["failure"]
         self._failure: Exception | None = Cancelled() if failure else None
         if failure and failure[0] in ERRORS:
-            self._failure = ProviderError(*failure[:4])
+            code, message, hint, retryable = failure
+            self._failure = ProviderError(
+                code, str(message), str(hint), retryable=bool(retryable)
+            )
         self._recording = recording
 
     def read(self) -> bytes:

@@ -4990,6 +4990,26 @@ def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) ->
         assert request.header("proxy-authorization") == []
 
 
+def test_proxy_that_never_ends_its_answer_is_left() -> None:
+    gone = threading.Event()
+
+    def drip_head(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 200 Connection established\r\n")
+        try:
+            while not proxy.stopping.wait(0.01):
+                sock.sendall(b"x")
+        except OSError:
+            gone.set()
+        raise Done
+
+    with Emulator(greeting=drip_head) as proxy:
+        env: Env = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"}
+        config = {**ONCE, "connect_timeout": 0.2}
+        with Plugin("https://nowhere.invalid", config, env) as plugin:
+            plugin.turn(ask()).says("connect_timeout")
+            assert gone.wait(DEADLINE)
+
+
 def test_proxy_that_cannot_be_used_is_named_without_its_password() -> None:
     hosts = ["[bad", "127.0.0.1:99999", "", "bad host:1", NO_PORT]
     proxies = [f"http://user:secret-word@{host}" for host in hosts]
@@ -6809,6 +6829,20 @@ def test_replay_of_an_altered_capture_says_where(capture: Path, tmp_path: Path) 
         assert code or re.search(" retry .* block_start .* turn_end ", verdict), verdict
         assert ("different" in verdict) is (code == 1), (before, verdict)
         assert (str(path) in verdict) is (code == 2), (before, verdict)
+
+
+def test_replay_does_not_retry_what_was_final(
+    tls_emulator: Emulator, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    for name in CA_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "captures"
+    options = {"capture_dir": str(folder), "max_retries": 3}
+    with python_client(tls_emulator, **options) as client:
+        events = list(client.turn({"id": "t1", **ask()}))
+    assert events[-1]["error"]["retryable"] is False
+    [path] = folder.iterdir()
+    check_replay(path, events)
 
 
 def test_left_turn_drops_its_connection(emulator: Emulator, tmp_path: Path) -> None:

@@ -2273,11 +2273,12 @@ class Scope:
         """Raise Cancelled, or the error of the limit that has expired."""
         self.check()
         now = time.monotonic()
-        if now - self._looked > 0.5:
+        due, step, seconds = min(self._limit, self._turn_limit)
+        if now - self._looked > 0.5 and self._looked < due:
             # The process was stopped.  What it waits for may have arrived meanwhile.
+            # Once the limit has expired, further stops prolong it no more.
             self._grace = now + 1
         self._looked = now
-        due, step, seconds = min(self._limit, self._turn_limit)
         if now >= max(due, self._grace):
             setting, words = _STEPS[step]
             words = f"{words.format(host=self.host)} took longer than {seconds:g} s"

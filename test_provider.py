@@ -3921,6 +3921,18 @@ def test_stopped_process_reads_what_waits(emulator: Emulator, begun: bool) -> No
         assert plugin.answer(ident).text == "Hello"
 
 
+def test_process_that_is_stopped_often_obeys_its_limits(monkeypatch: Patch) -> None:
+    now = 0.0
+    monkeypatch.setattr(provider, "time", types.SimpleNamespace(monotonic=lambda: now))
+    scope = provider.Scope()
+    scope.arm("idle", 2)
+    with pytest.raises(provider.ProviderError, match="idle_timeout"):
+        while now < 9:
+            now += 0.7
+            scope.look()
+    assert 2 < now < 4
+
+
 # =====================================================================
 # Used from Python
 # =====================================================================

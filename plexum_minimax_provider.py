@@ -2267,18 +2267,23 @@ class Scope:
 
     def check(self) -> None:
         """Raise Cancelled if the turn was cancelled."""
-        if self._is_cancelled or (self._caller is not None and self._caller.is_set()):
+        try:
+            is_set = self._caller is not None and self._caller.is_set()
+        except Exception as error:  # which must not pass for one of the network
+            raise our_error(error) from None
+        if self._is_cancelled or is_set:
             raise Cancelled
 
     def look(self) -> None:
         """Raise Cancelled, or the error of the limit that has expired."""
         self.check()
         now = time.monotonic()
-        if now - self._looked > 0.5:
+        due, step, seconds = min(self._limit, self._turn_limit)
+        if now - self._looked > 0.5 and self._looked < due:
             # The process was stopped.  What it waits for may have arrived meanwhile.
+            # Once the limit has expired, further stops prolong it no more.
             self._grace = now + 1
         self._looked = now
-        due, step, seconds = min(self._limit, self._turn_limit)
         if now >= max(due, self._grace):
             setting, words = _STEPS[step]
             words = f"{words.format(host=self.host)} took longer than {seconds:g} s"
@@ -2360,10 +2365,13 @@ class Connection:
             pool.ConnectionCls = type("OurConnection", bases, {"base": base})
 
     def connect(self: Any) -> None:
-        _LOCAL.exchange.client.take(self)
+        exchange: Exchange = _LOCAL.exchange
+        exchange.client.take(self)
+        exchange.connecting = self
         self.__dict__.pop("response_class", None)  # a proxy's answer is not the turn's
         super().connect()  # type: ignore[misc]
-        _LOCAL.exchange.connected(self)
+        exchange.connecting = None
+        exchange.connected(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         exchange: Exchange = _LOCAL.exchange
@@ -2419,16 +2427,15 @@ class Client:
         self._idle: dict[Any, float] = {}  # connections that no turn uses, since when
         self._closer: threading.Thread | None = None
 
-    def session(self) -> Any:
+    def session(self, size: int) -> Any:
         """A requests.Session that follows no redirect, keeps no cookie, and ignores the
-        environment and ~/.netrc."""
+        environment and ~/.netrc.  `size` is how many connections it may keep."""
         with self._opening:
             if self._session is None:
                 requests = import_requests()
                 from http.cookiejar import DefaultCookiePolicy
 
-                # Up to 4 hosts, and up to 100 kept connections to each.
-                adapter = requests.adapters.HTTPAdapter(4, 100)
+                adapter = requests.adapters.HTTPAdapter(4, size)
                 cert_verify = adapter.cert_verify
 
                 def prepare(pool: Any, *args: Any) -> None:
@@ -2454,12 +2461,16 @@ class Client:
             return self._session
 
     def close(self, min_idle: float = 0.0) -> None:
-        """Close the connections that no turn has used for `min_idle` seconds."""
-        with self._lock:  # so that no turn takes one of them in the meantime
+        """Shut down the connections that no turn has used for `min_idle` seconds.
+
+        They are closed a tick later: urllib3 may be about to use one.  It then sees
+        that it has ended, but a closed one it would open again, without its proxy.
+        """
+        with self._lock:
             latest = time.monotonic() - min_idle
             for connection in [c for c, since in self._idle.items() if since <= latest]:
-                del self._idle[connection]
-                close_quietly(connection)
+                shut_down(connection)
+                self._idle[connection] = -_NEVER
 
     def take(self, connection: Any) -> None:
         with self._lock:
@@ -2475,9 +2486,15 @@ class Client:
     def _close_old(self) -> None:
         """Close connections that are idle for too long, until none is left."""
         while True:
+            with self._lock:
+                ended = [c for c, since in self._idle.items() if since < 0]
             time.sleep(_TICK)
             self.close(self.MAX_IDLE_SECONDS)
             with self._lock:
+                for connection in ended:
+                    if self._idle.get(connection, 0) < 0:  # it was not opened again
+                        del self._idle[connection]
+                        close_quietly(connection)
                 if not self._idle:
                     self._closer = None
                     return
@@ -2504,7 +2521,8 @@ class Exchange:
     def __init__(self, client: Client, scope: Scope, values: JSON) -> None:
         self._pid = os.getpid()
         self.client, self._scope, self._values = client, scope, values
-        self.connection: Any = None  # once it is connected
+        self.connecting: Any = None  # the connection until it is connected, ...
+        self.connection: Any = None  # ... and from then on
         self.is_kept = False  # the connection has served an earlier turn
         self.ended = False  # the body's end was read
         self._stale_until = 0.0  # a failure before that is the kept connection's
@@ -2539,9 +2557,10 @@ class Exchange:
             headers["Authorization"] = "Bearer " + key
         # The scope's limits are shorter: these end an abandoned thread.
         names = ("connect_timeout", "first_event_timeout")
+        size = self._values["max_concurrent_turns"]
         failure: Exception | None = None
         try:
-            self._response = self.client.session().request(
+            self._response = self.client.session(size).request(
                 "GET" if body is None else "POST",
                 url,
                 data=body,
@@ -2702,18 +2721,19 @@ class Exchange:
                 return
             except Exception:
                 pass  # no thread, or a urllib3 with other internals
-        if response is None:  # another thread may be sending
-            shut_down(sock)
+        if response is None:  # another thread may be sending, or wait for a proxy
+            shut_down(connection or self.connecting)
         elif body is None:  # an abandoned thread may be reading it
             spawn(close_quietly, response)
         else:
             close_quietly(response)
 
 
-def shut_down(sock: Any) -> None:
+def shut_down(connection: Any) -> None:
     """End what another thread does with the socket of a connection."""
     from socket import SHUT_RDWR, socket
 
+    sock: Any = getattr(connection, "sock", None)
     try:
         # Not `sock.shutdown()`, with which TLS would send the rest in the clear.  TLS
         # inside of TLS has a socket inside.
@@ -2738,6 +2758,7 @@ def send(
             exchange.close()
             if is_last or not exchange.has_died_idle(error):
                 raise
+            drop_frames(error)
             client.close()  # others have died, too, and now a new one is opened
     return exchange
 
@@ -2757,7 +2778,7 @@ def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[
     is_last = False  # the chunk of size 0 has come, which only trailers follow
     content: list[bytes] = []
     while True:
-        if left:
+        if left and at < len(data):  # an empty piece would mean that nothing arrived
             content.append(data[at : at + left])
             at, left = at + len(content[-1]), left - len(content[-1])
         end = -1 if left else data.find(b"\n", at + len(before))
@@ -3704,7 +3725,10 @@ class RecordedExchange:
         failure = row["failure"]
         self._failure: Exception | None = Cancelled() if failure else None
         if failure and failure[0] in ERRORS:
-            self._failure = ProviderError(*failure[:3], retryable=failure[3])
+            code, message, hint, retryable = failure
+            self._failure = ProviderError(
+                code, str(message), str(hint), retryable=bool(retryable)
+            )
         self._recording = recording
 
     def read(self) -> bytes:

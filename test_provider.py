@@ -85,9 +85,7 @@ needs_proc = pytest.mark.skipif(not HAS_PROC, reason="needs Linux's /proc")
 needs_linux = pytest.mark.skipif(not IS_LINUX, reason="relies on Linux's TCP or pipes")
 
 
-# =====================================================================
-# Harness: the grammar of the output
-# =====================================================================
+# ===== Harness: the grammar of the output =============================================
 
 _NEVER = """invalid_json invalid_request line_too_long duplicate_id config auth
     permission insufficient_balance quota_exhausted not_found model_unavailable
@@ -341,9 +339,7 @@ def check_secret(*texts: bytes) -> None:
             assert secret[start : start + 8] not in text
 
 
-# =====================================================================
-# Harness: the upstream
-# =====================================================================
+# ===== Harness: the upstream ==========================================================
 
 
 class Done(Exception):
@@ -562,8 +558,6 @@ class Emulator(Managed["Emulator"]):
 
 
 # --- what an upstream says ------------------------------------------------
-
-
 def frame(payload: object, name: str | None = None) -> bytes:
     """One server-sent event; a dict goes under the name of its type."""
     text = payload if isinstance(payload, str) else json.dumps(payload)
@@ -768,9 +762,7 @@ _BLOCKS += [a_call(2, {"amount": 1000, "to": "東京"}), a_call(3, {"pattern": "
 RICH = Rich(_RICH + utf8_frame(STOP), _BLOCKS, len(_RICH.rstrip()))
 
 
-# =====================================================================
-# Harness: the process
-# =====================================================================
+# ===== Harness: the process ===========================================================
 
 
 def write_config(path: Path, config: Obj | str) -> None:
@@ -1072,9 +1064,7 @@ def emulator() -> Iterator[Emulator]:
         yield made
 
 
-# =====================================================================
-# The checker itself: a grammar that accepts everything would prove nothing
-# =====================================================================
+# ===== The checker itself: a grammar that accepts everything would prove nothing ======
 
 
 def lines_of(*events: Obj) -> bytes:
@@ -1158,9 +1148,7 @@ def test_grammar_takes_what_is_right_and_nothing_else() -> None:
             pytest.fail(f"{name} is taken")
 
 
-# =====================================================================
-# Work, counted instead of timed
-# =====================================================================
+# ===== Work, counted instead of timed =================================================
 
 
 def executed_lines(job: Callable[[], object]) -> int:
@@ -1278,9 +1266,7 @@ def test_work_for_a_delta_is_the_same_in_a_longer_turn(emulator: Emulator) -> No
         assert 0 < costs[2] - costs[1] < 1.05 * 2 * (costs[1] - costs[0]), costs
 
 
-# =====================================================================
-# Tables
-# =====================================================================
+# ===== Tables =========================================================================
 
 
 def manifest() -> Obj:
@@ -1398,9 +1384,7 @@ def test_work_of_masking_is_that_of_the_text_whatever_the_keys() -> None:
     check_linear(lambda n: few.text(KEY * n))
 
 
-# =====================================================================
-# Server-sent events
-# =====================================================================
+# ===== Server-sent events =============================================================
 
 NO_ENDS = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
 # Data is written as it comes; another event name stands before it, in brackets; text
@@ -1500,9 +1484,7 @@ def test_event_over_the_limit_is_refused(fine: list[bytes], more: bytes) -> None
             decoder.feed(b"\n\n")
 
 
-# =====================================================================
-# The request
-# =====================================================================
+# ===== The request ====================================================================
 
 
 def as_blocks(content: Any) -> list[Obj]:
@@ -1833,8 +1815,6 @@ def test_wrong_field_is_named_by_its_path(bench: Bench, path: str, value: Any) -
 
 
 # --- what may be sent: runs of a role, as upstream reads them
-
-
 def is_blank(block: Obj) -> bool:
     return block["type"] == "text" and not str(block["text"]).strip()
 
@@ -1873,8 +1853,6 @@ def check_sendable(messages: list[Obj]) -> None:
 
 
 # --- images
-
-
 def image_turn(block: Obj, model: str = "MiniMax-M3") -> Obj:
     messages = [user(block_text("look"), block), assistant(call("c"))]
     return {"model": model, "messages": [*messages, user(result("c", [block]))]}
@@ -2164,9 +2142,7 @@ def test_history_of_many_calls_is_paired_in_linear_work() -> None:
         check_linear(functools.partial(pair, same_id, late))
 
 
-# =====================================================================
-# Events
-# =====================================================================
+# ===== Events =========================================================================
 
 
 def a_frame(**fields: Any) -> bytes:
@@ -2691,9 +2667,7 @@ def test_message_sent_back_is_the_same(bench: Bench, blocks: Any, seed: int) -> 
     assert back.warnings == []
 
 
-# =====================================================================
-# Settings
-# =====================================================================
+# ===== Settings =======================================================================
 
 Patch = pytest.MonkeyPatch
 OTHER_KEY = "sk-api-" + "w" * 24
@@ -2936,9 +2910,7 @@ def test_plain_loopback_and_no_proxy_go_through_none(emulator: Emulator) -> None
         assert answer.code == "network" and proxy.connections == 0
 
 
-# =====================================================================
-# HTTP
-# =====================================================================
+# ===== HTTP ===========================================================================
 
 ONCE: Obj = {"max_retries": 0}
 CHUNKED = response_head(200, "Transfer-Encoding: chunked")
@@ -3399,8 +3371,6 @@ def test_broken_http_ends_the_turn_alone(bench: Bench, name: str) -> None:
 
 
 # --- connections ---------------------------------------------------------------
-
-
 # How a server loses it, how much later it may be, and the error.
 LOST: list[tuple[Script, float, str]] = [
     *[([close], 1e9, ""), ([reset], 1e9, "")],
@@ -3554,9 +3524,7 @@ def test_deltas_of_one_read_leave_as_one_line_for_each_text(bench: Bench) -> Non
     assert [b["text"] for b in answer.content] == ["abc\U0001f600", "xyz"]
 
 
-# =====================================================================
-# A turn: retries, deadlines, cancelling
-# =====================================================================
+# ===== A turn: retries, deadlines, cancelling =========================================
 
 
 def a_date(seconds: int, form: str = "%a, %d %b %Y %H:%M:%S GMT") -> str:
@@ -3835,9 +3803,7 @@ def test_stopped_process_reads_what_waits(emulator: Emulator, begun: bool) -> No
         assert plugin.answer(ident).text == "Hello"
 
 
-# =====================================================================
-# Used from Python
-# =====================================================================
+# ===== Used from Python ===============================================================
 
 
 def python_client(emulator: Emulator, **options: Any) -> Any:
@@ -3964,8 +3930,6 @@ def test_callers_own_error_is_no_cause_of_the_turns(emulator: Emulator) -> None:
 
 
 # --- programs: import, fork, main ------------------------------------------------
-
-
 def test_main_ends_no_program() -> None:
     source = """
 for argv in ([], ["--version"], ["--wrong"], ["nonsense"]):
@@ -4104,9 +4068,7 @@ def test_child_forked_inside_a_turn_leaves_it_whole(emulator: Emulator) -> None:
     assert done.stdout.split() == [b"end_turn", b"None"], done.stderr.decode()
 
 
-# =====================================================================
-# The plugin loop
-# =====================================================================
+# ===== The plugin loop ================================================================
 
 
 def test_one_line_without_id_is_a_complete_session(emulator: Emulator) -> None:
@@ -4330,9 +4292,7 @@ def test_line_too_long_is_skipped_though_another_setting_is_wrong() -> None:
         assert len(plugin.loose()) == 3
 
 
-# =====================================================================
-# Process rules
-# =====================================================================
+# ===== Process rules ==================================================================
 
 A_LINE = dump(ask()).encode()
 SESSIONS = {A_LINE: 1, A_LINE + b"\n\n": 1, b"oops\n": 1, b'{"type":"ping"}': 0}
@@ -4553,9 +4513,7 @@ def test_pipes_that_do_not_block_change_nothing(emulator: Emulator) -> None:
     assert sizes == [500000] * 3 and code == 0
 
 
-# =====================================================================
-# Faults: cuts, volume, secrets, load
-# =====================================================================
+# ===== Faults: cuts, volume, secrets, load ============================================
 
 
 def check_cut(answer: Answer, place: int, mode: str) -> None:
@@ -4601,8 +4559,6 @@ def test_cut_stream_is_never_whole(emulator: Emulator, mode: str) -> None:
 
 
 # --- volume ---------------------------------------------------------------------
-
-
 def proc_status(plugin: Plugin, name: str) -> int:
     status = Path(f"/proc/{plugin.process.pid}/status").read_text()
     found = re.search(name + r":\s+(\d+)", status)
@@ -4659,7 +4615,6 @@ def test_endless_body_is_an_error(emulator: Emulator, name: str) -> None:
 
 
 # --- the key ----------------------------------------------------------------------
-
 ECHOES: dict[str, Callable[[str], Script]] = {
     "error message": lambda key: refuse(401, api_error("invalid api key " + key)),
     "type": lambda key: refuse(400, api_error("no", key)),
@@ -4733,8 +4688,6 @@ def test_upstream_words_command_no_terminal(emulator: Emulator) -> None:
 
 
 # --- load ---------------------------------------------------------------------------
-
-
 SOAK: tuple[Script, ...] = (
     *(respond(RICH.data), respond(OK), refuse(500, api_error("oops (1000)"))),
     *(respond(*cut(RICH.data, "random"), framing="close"), unfinished(close)),
@@ -4819,9 +4772,7 @@ def test_key_file_is_not_quoted(emulator: Emulator, tmp_path: Path, name: str) -
             answer.says(rf"{name} cannot be used: ")
 
 
-# =====================================================================
-# Wherever it is copied
-# =====================================================================
+# ===== Wherever it is copied ==========================================================
 
 
 def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path) -> None:
@@ -4844,8 +4795,6 @@ def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
 
 
 # --- proxies
-
-
 def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) -> None:
     heads: list[bytes] = []
 
@@ -5322,9 +5271,7 @@ def test_system_that_has_less_serves_turns(emulator: Emulator, tmp_path: Path) -
     plugin.check()
 
 
-# =====================================================================
-# The schema: what goes in and comes out is as it says
-# =====================================================================
+# ===== The schema: what goes in and comes out is as it says ===========================
 
 
 def is_valid(line: object, name: str) -> bool:
@@ -5401,9 +5348,7 @@ def test_schema_names_every_code_and_field() -> None:
         assert set(row["properties"]) == fields, kind
 
 
-# =====================================================================
-# Commands, as a person runs them
-# =====================================================================
+# ===== Commands, as a person runs them ================================================
 
 NO_KEY: Env = {"MINIMAX_API_KEY": None}
 WRONG_KEY = refuse(401, api_error("login fail: Please carry the API secret key"))
@@ -5706,8 +5651,6 @@ def test_conversation_outlives_a_full_disk(site: Emulator, tmp_path: Path) -> No
 
 
 # --- standard streams that are odd, Ctrl-C
-
-
 @contextlib.contextmanager
 def running(*argv: str, base_url: str | None = None, **pipes: Any) -> Iterator[Any]:
     """A command that runs, and what waits for its exit code and stderr."""
@@ -6230,8 +6173,6 @@ def test_offline_asks_nobody(site: Emulator) -> None:
 
 
 # --- models and quota
-
-
 def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
     site.answer = minimax(models=listing(M3, "MiniMax-M4\x1b[2J", "MiniMax-M2"))
     done = person("models", "--live", base_url=site.base_url)
@@ -6297,8 +6238,6 @@ def test_quota_is_asked_below_the_host_with_the_key(site: Emulator) -> None:
 
 
 # --- help
-
-
 @pytest.mark.parametrize("name", ["", *provider.COMMANDS])
 def test_help_fits_a_terminal(name: str) -> None:
     done = person(*f"{name} --help".split())
@@ -6313,9 +6252,7 @@ def test_help_fits_a_terminal(name: str) -> None:
         assert all("python3 " + Path(SOURCE).name + " say " in row for row in examples)
 
 
-# =====================================================================
-# Records: cost, log, capture, replay
-# =====================================================================
+# ===== Records: cost, log, capture, replay ============================================
 
 
 def used(fresh: Any, output: Any, read: Any = None, written: Any = None) -> Obj:
@@ -6425,8 +6362,6 @@ def test_log_level_decides_what_is_logged(emulator: Emulator) -> None:
 
 
 # --- captures, and their replay
-
-
 def fields_of(path: Path) -> Obj:
     """What a capture holds: one line of JSON, for the owner only, without key."""
     data = path.read_bytes()
@@ -6542,8 +6477,6 @@ def test_key_in_pieces_is_masked(emulator: Emulator, tmp_path: Path, size: int) 
 
 
 # --- captures: trouble, limits, company
-
-
 @needs_linux
 def test_unwritable_capture_is_one_log_line(emulator: Emulator, tmp_path: Path) -> None:
     """A limit of file size is as good as a full disk: the write is short."""
@@ -6766,9 +6699,7 @@ def test_hostile_capture_is_safe(capture: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-# =====================================================================
-# The README: what it shows is what happens
-# =====================================================================
+# ===== The README: what it shows is what happens ======================================
 
 
 README = Path(__file__).resolve().with_name("README.md")
@@ -6890,7 +6821,6 @@ def test_readme_is_short_and_names_every_setting_code_event_and_model() -> None:
 
 
 # --- the picture, which .ci/picture makes
-
 DRAWING = README.parent / ".github" / "terminal.svg"
 
 
@@ -6926,9 +6856,7 @@ def test_picture_in_the_readme_shows_what_the_command_prints() -> None:
     assert figures.sub("", "\n".join(shown)) == figures.sub("", "\n".join(fresh))
 
 
-# =====================================================================
-# The benchmark: python3 test_provider.py bench
-# =====================================================================
+# ===== The benchmark: python3 test_provider.py bench ==================================
 
 
 # A contender is a process used like the plugin: turns come on stdin, and each delta

@@ -1613,7 +1613,7 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
     ({"stream": False}, {"stream": True}, ""),
     ({"top_k": 5}, ..., "ignored_field"),
     ({"stop_sequences": ["a"]}, ..., "ignored_field"),
-    ({"base_url": "http://x", "api_key": "no"}, {}, "unknown_field"),
+    ({"base_url": "http://x", "api_key": KEY, KEY: 1}, {}, "unknown_field"),
     ({"model": M31_ID, "max_tokens": 999999}, M31_SENT, "max_tokens_lowered"),
     ({"extra_body": {"max_tokens": 3}, "max_tokens": 9}, {"max_tokens": 3}, ""),
     ({"extra_body": {"new": {"Deep": [1, 1.0]}}}, {"new": {"Deep": [1, 1.0]}}, ""),
@@ -1717,6 +1717,7 @@ for _tools, _choice, _sent, _count in CHOICES:
 @pytest.mark.parametrize("fields, sent, codes", FIELD_CASES)
 def test_field_goes_upstream(bench: Bench, fields: Obj, sent: Any, codes: str) -> None:
     body, answer = bench.upstream(ask("hi", **fields))
+    check_secret(dump(answer.lines).encode())
     sent = {"messages": USER, **(fields if sent is ... else sent)}
     assert set(body) == {"model", "max_tokens", "stream", *sent}
     assert all(same(body[field], value) for field, value in sent.items()), body
@@ -1775,7 +1776,7 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     *[("model", [5]), ("system", (5, {})), ("system[0]", [["x"], [AN_IMAGE]])],
     *[("tools", ({}, "f")), ("tools[0]", ([odd] for odd in ODD_TOOLS))],
     ("tools[1]", ([F, F], [F, {"function": {"name": "f"}}])),
-    *[("tool_choice", ("perhaps", 5)), ("effort", ("ultra", 5))],
+    *[("tool_choice", ("perhaps", 5, KEY)), ("effort", ("ultra", 5, KEY))],
     ("thinking", (5, "on", [1], {"type": "perhaps"})),
     *[("extra_body", [5]), ("extra_body.messages", [{"messages": USER}])],
     ("extra_body.stream", [{"stream": False}]),
@@ -1807,6 +1808,7 @@ def test_thinking_and_effort_are_those_of_the_family(bench: Bench, family: str) 
 def test_wrong_field_is_named_by_its_path(bench: Bench, path: str, value: Any) -> None:
     field = re.findall(r"\w+", path)[0]
     answer = bench.plugin.turn({"type": "turn", **ask(tools=[F]), field: value})
+    check_secret(dump(answer.lines).encode())
     assert answer.code == "invalid_request"
     # The path is the first word; its last fields may be left out of the table.
     last = r"(?:\.(?:type|text|url|name|input|input_schema|tool_use_id))*"
@@ -3666,10 +3668,9 @@ socket.getaddrinfo = hanging
 """
 PHASES = ["dns", "tcp", "tls", "proxy", "socks", "import", "upload"]
 CANCEL_PHASES = {
-    **{name: LIMITS[name][0] for name in LIMITS if name.startswith("silence")},
-    "inside headers": LIMITS["dripping head"][0],
-    "inside an error body": SLOW_ERROR,
+    n: LIMITS[n][0] for n in LIMITS if re.match("silence|dripping head", n)
 }
+CANCEL_PHASES["inside an error body"] = SLOW_ERROR
 del CANCEL_PHASES["silence after text"]
 
 
@@ -3973,19 +3974,15 @@ import multiprocessing, os, threading
 url, when = sys.argv[1:]
 options = dict(api_key="k" * 20, base_url=url, max_retries=0)
 client = plugin.MiniMaxProvider(idle_timeout=2, **options)
-
 def request(words):
     return {"messages": [{"role": "user", "content": words}]}
-
 def answers(words):
     assert "".join(client.text(request(words))) == words
-
 def cancelled(cancel, begun):
     for event in client.turn(request("dripping"), cancel):
         begun.set()
     assert event["stop_reason"] == "cancelled", event
     print("cancelled", flush=True)
-
 def child(number):
     answers("child %d" % number)
     if when == "during":
@@ -3993,7 +3990,6 @@ def child(number):
     cancel = threading.Event()
     cancelled(cancel, cancel)
     answers("child %d" % number)
-
 answers("parent")
 events = threading.Event(), threading.Event()
 thread = threading.Thread(target=cancelled, args=events)
@@ -4653,12 +4649,6 @@ def test_key_is_masked_but_for_its_public_prefix() -> None:
         assert redactor.text(f"<{key}>") == f"<{masked}>"
 
 
-def test_key_in_request_fields_is_not_quoted_back(bench: Bench) -> None:
-    for fields in ({"model": 5, "api_key": KEY}, {KEY: 1}, {"effort": KEY}):
-        answer = bench.ask(ask("hi", tool_choice=KEY, **fields))
-        check_secret(dump(answer.lines).encode())
-
-
 EVIL = "\x1b[2J\x07\x9b31m\x00\x1b]52;c;aGk=\x07\u202eevil\u2066\u200f" + "x" * 60000
 EVIL_ERROR: Obj = {**api_error(EVIL, EVIL, code=EVIL), "request_id": EVIL}
 EVIL_SCRIPTS: list[Script] = [
@@ -5188,27 +5178,23 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
 HOST_PROGRAM = """
 import io, logging, os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
-
 seen = []
 sys.stdout = own_stdout = io.StringIO()
 logging.basicConfig(stream=io.StringIO(), level=logging.CRITICAL)
 for number in (15, 2, 1):
     signal.signal(number, lambda *_: seen.append("signal"))
 threading.excepthook = seen.append
-
 def world():
     handlers = [signal.getsignal(s) for s in (15, 2, 1)], signal.set_wakeup_fd(-1)
     limits = os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval()
     paths = list(sys.path), dict(os.environ), sys.stdout is own_stdout
     return handlers, limits, paths, logging.root.handlers[:], logging.root.level
-
 before, threads, modules = world(), threading.active_count(), set(sys.modules)
 from app.vendor import another, minimax
 assert world() == before and threading.active_count() == threads
 new = {name.split(".")[0] for name in set(sys.modules) - modules}
 heavy = {"requests", "urllib3", "argparse", "typing", "dataclasses", "socket", "ssl"}
 assert not new & heavy - set(modules), new
-
 def work(module, number):
     words = "%s %d" % (module.__name__, number)
     turn = {"id": number, "messages": [{"role": "user", "content": words}]}
@@ -5221,7 +5207,6 @@ def work(module, number):
             client.complete({"messages": 5})
         except (another.ProviderError, minimax.ProviderError) as error:
             return type(error) is module.ProviderError
-
 with ThreadPoolExecutor(16) as pool:
     results = list(pool.map(work, [another, minimax] * 8, range(16)))
 while threading.active_count() > threads:
@@ -5452,15 +5437,10 @@ def site(emulator: Emulator) -> Emulator:
 
 
 # --- say: what is sent, and what is printed
-ALOUD = whole(
-    a_block(0, "Hm.\nWell.", kind="thinking", sign="5e"),
-    a_block(1, "It is ", "21 C.\x1b[2J\n", "**Fine**."),
-)
-CALLED = whole(
-    a_block(0, "Let me see."),
-    a_block(1, '{"city": "Lis', 'bon"}', kind="tool_use", name="get_weather"),
-    reason="tool_use",
-)
+HM = a_block(0, "Hm.\nWell.", kind="thinking", sign="5e")
+ALOUD = whole(HM, a_block(1, "It is ", "21 C.\x1b[2J\n", "**Fine**."))
+A_CALL = a_block(1, '{"city": "Lis', 'bon"}', kind="tool_use", name="get_weather")
+CALLED = whole(a_block(0, "Let me see."), A_CALL, reason="tool_use")
 HUGE = OK.replace(b'11, "output_tokens": 7', b'null, "output_tokens": 1' + b"0" * 400)
 
 M3, M31 = "MiniMax-M3", "MiniMax-M3.1-Flash"
@@ -5550,7 +5530,6 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say x", NO_SUCH_HOST, None, 1, "", "error: network: |nowhere.invalid|check"),
     ("say x", NO_PROXY_THERE, None, 1, "", "error: network: |proxy|HTTPS_PROXY"),
     ("say -m M3 x", {}, None, 1, "", 'did you mean "MiniMax-M3"?'),
-    ("say -m minimax-m3.1 x", {}, None, 1, "", f'did you mean "{M31}"?'),
     ("say -m MiniMax-M4 x", {}, respond(OK), 0, "ok\n", "asked for MiniMax-M4"),
     ("say --image no.png x", {}, None, 1, "",
      "no.png: it cannot be read: No such file"),
@@ -5562,7 +5541,6 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("check all", {}, None, 2, "", "check takes no argument all| check [--offline]"),
     ("demo --json", {}, None, 2, "", "there is no option --json|usage: "),
     ("--capture d say x", {}, None, 2, "", "command comes first|COMMAND [options]"),
-    ("--json check", {}, None, 2, "", "the command comes first|COMMAND [options]"),
     ("say x", {}, refuse(402, base_resp(1008, "no balance")), 1, "",
      "error: insufficient_balance: |top it up|pay-as-you-go key|check"),
     ("say x", {}, RESET, 1, "", "error: quota_exhausted: |wait for|2040-05-15| quota"),
@@ -5572,7 +5550,6 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("quota", {}, NO_COOKIE, 1, "", "error: auth:|check"),
     ("quota", PAID, None, 0, None, "no plan quota; your pay-as-you-go key"),
     ("quota", NOBODY, None, 1, "", "network|Check DNS|find out more: "),
-    ("quota", {}, RESET, 1, "", "error: quota_exhausted: |wait for"),
     ("models --live", {}, refuse(302, "", "Location: http://127.0.0.1:9/x"), 1, "",
      "error: rejected: "),
     ("models --live", {}, unfinished(b'{"data": [', close), 1, "", "error: protocol: "),
@@ -6600,12 +6577,8 @@ def test_left_turn_drops_its_connection(emulator: Emulator, tmp_path: Path) -> N
 
 
 # --- what failed leaves nothing behind
-FAILURES: dict[str, Script] = {
-    "refused": refuse(429, api_error("slow down")),
-    "cut": unfinished(BEGUN, close),
-    "reset": [reset],
-    "cancelled": unfinished(BEGUN, hold),
-}
+FAILURES: dict[str, Script] = {"refused": refuse(429, api_error("slow down"))}
+FAILURES.update(cut=unfinished(BEGUN, close), reset=[reset], cancelled=HELD)
 
 
 @pytest.mark.parametrize("name", FAILURES)
@@ -6644,7 +6617,6 @@ for name in "open stat lstat listdir scandir mkdir makedirs access".split():
     setattr(os, name, stuck(getattr(os, name)))
 builtins.open = io.open = stuck(io.open)
 """
-
 
 HUNG = "/stuck-disk/file"
 # What is there: settings and variables.
@@ -6700,7 +6672,6 @@ def test_hostile_capture_is_safe(capture: Path, tmp_path: Path) -> None:
 
 
 # ===== The README: what it shows is what happens ======================================
-
 
 README = Path(__file__).resolve().with_name("README.md")
 

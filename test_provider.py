@@ -2147,10 +2147,6 @@ def test_history_of_many_calls_is_paired_in_linear_work() -> None:
 # ===== Events =========================================================================
 
 
-def a_frame(**fields: Any) -> bytes:
-    return frame(json.dumps({"message": "a (2064)", **fields}), "error")
-
-
 def tool_stream(*fragments: str, reason: str = "tool_use") -> bytes:
     return whole(a_block(0, *fragments, kind="tool_use"), reason=reason)
 
@@ -2240,13 +2236,11 @@ thinking before its block: 0~H 0#s 0. 1+Hello 1. ; -> ~H#s +Hello
 text in thinking: 0:thinking 0~hm '0+Answer 42' 0. ; -> ~hm '+Answer 42'
 text in a call: 0:tool_use '0={"a":' 0+T 0=1} 0. =tool_use ! -> '0={"a":1}' +T
 thinking in a text: 0:text 0+a 0~hm 0+b 0. ; -> +ab ~hm
-thinking in a call: 0:tool_use 0~hm 0={} 0. =tool_use ! -> 0={} ~hm
 by turns: 0:thinking 0~a 0+b 0~c 0+d 0#s 0. ; -> ~ac#s +bd
 one stop ends both: 0:thinking 0~a 0+b 0. =end_turn -> ~a +b
 input in a text: 0:text 0+a 0={} 0. ; -> +a
 input in a text, for a call: 0:text 0+a 0={} 0. =tool_use ! -> !protocol +a
 after the end: 0:text 0+Hello 0. 0+more 0. ; -> +Hello +more
-after the end, thinking: 0:text 0+a 0. 0~hm 0. ; -> +a ~hm
 after the stop reason: 0:text 0+a 0. =end_turn 0+b 0. ! -> +a +b
 after the stop reason, cut: 0:text 0+a 0. =end_turn 0+b -> +a +b
 after message_stop: 0:text 0+a 0. ; 0+b 0. -> +a
@@ -2383,13 +2377,14 @@ HTML = "<html><head><title>%s</title></head><body>nginx</body></html>"
 LOAD = api_error("The server cluster is currently under high load (2064)")
 LOAD_JSON = json.dumps(LOAD)
 BEGUN = sse(started(), opened(0), text(0, "Hello"))
+ODD_TYPES = "", ', "type": "overloaded"', ', "type": ["x"]'
 MIDSTREAM: dict[str, list[bytes]] = {
     "overloaded": [
         *[frame(LOAD), frame(LOAD_JSON)],
         *(raw + LOAD_JSON.encode() for raw in (b"", b" ", b'{"a":"b\n', b"{}\n")),
         json.dumps(LOAD, indent=1).encode() + b"\n",
         frame({"type": "overloaded_error", "message": "a"}),
-        *[a_frame(type="overloaded"), a_frame(type=["x"]), a_frame()],
+        *(frame(f'{{"message": "a (2064)"{more}}}', "error") for more in ODD_TYPES),
     ],
     "quota_exhausted": [frame(api_error("limit (2056)"))],
     "context_too_long": [frame(api_error("prompt is too long"))],
@@ -2449,14 +2444,10 @@ WHOLE: list[tuple[Obj, str]] = [
     ({"content": [a_call(0, {}), {"type": "tool_use", "input": 5}]}, "protocol"),
 ]
 WAITING = {
-    "0:text 0+a[e~[": ["a"],
-    "0:text 0+a[ 0+b": ["a", "[b"],
-    "0:text 0+a\ud83d": ["a"],
-    "0:text 0+a~": ["a~"],
-    "0:thinking 0~a[e~[": ["a[e~["],
-    "0:text 1:text 0+a[e~[": ["a[e~["],
-    "0:text 0+a[e 1:text": ["a", "[e"],
-    "0:new_kind 0+a[e~[": ["a[e~["],
+    **{"0:text 0+a[e~[": ["a"], "0:text 0+a[ 0+b": ["a", "[b"]},
+    **{"0:text 0+a\ud83d": ["a"], "0:text 0+a~": ["a~"]},
+    **{"0:thinking 0~a[e~[": ["a[e~["], "0:text 1:text 0+a[e~[": ["a[e~["]},
+    **{"0:text 0+a[e 1:text": ["a", "[e"], "0:new_kind 0+a[e~[": ["a[e~["]},
 }
 BAD_INPUTS = [
     *['{"amount": 100', '{"a": "b', '{"a": tru', '{"a": 1,', '{"a": 1.}', '{"a": 01}'],
@@ -3083,9 +3074,7 @@ def test_named_certificates_are_used(tls_emulator: Emulator, certificate: Path) 
 def test_bytes_after_a_body_answer_nothing(
     emulator: Emulator, tls_emulator: Emulator, certificate: Path, framing: str
 ) -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-    extra = [head + b"Content-Length: %d\r\n\r\n" % len(body) + body
-             for body in (OK, words("extra"))]  # fmt: skip
+    extra = [at_once(respond(body, framing="length")) for body in (OK, words("extra"))]
     first = extra[0] if framing == "length" else at_once(respond(OK))
     env: Env = {"SSL_CERT_FILE": str(certificate)}
     for server in (emulator, tls_emulator):
@@ -3098,26 +3087,25 @@ def test_bytes_after_a_body_answer_nothing(
         assert len(server.requests) == 5
 
 
+def relay(client: socket.socket, upstream: Emulator, size: int = 65536) -> None:
+    """Carry bytes both ways, those for the client in pieces of this size."""
+    with socket.create_connection(("127.0.0.1", upstream.port)) as server:
+        pair, data = [client, server], b"."
+        while data:
+            for ready in select.select(pair, [], [])[0]:
+                data = ready.recv(size if ready is server else 65536)
+                pair[1 - pair.index(ready)].sendall(data)
+                upstream.stopping.wait(0.002)
+    raise Done
+
+
 def test_tls_record_in_pieces_is_read(
     tls_emulator: Emulator, certificate: Path, monkeypatch: Patch
 ) -> None:
     """Waits end in the middle of a record, and the next ones go on there."""
-
-    def pump(source: socket.socket, target: socket.socket, size: int) -> None:
-        for data in iter(lambda: source.recv(size), b""):
-            target.sendall(data)
-            tls_emulator.stopping.wait(0.002)
-
-    def relay(sock: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", tls_emulator.port)) as server:
-            threading.Thread(target=pump, args=(sock, server, 65536)).start()
-            pump(server, sock, 20)
-            sock.shutdown(socket.SHUT_RDWR)
-        raise Done
-
     monkeypatch.setattr(provider, "_TICK", 0.0005)
     monkeypatch.setenv(CA_VARIABLES[0], str(certificate))
-    with Emulator(greeting=relay) as slow:
+    with Emulator(greeting=lambda sock: relay(sock, tls_emulator, 20)) as slow:
         slow.base_url = slow.base_url.replace("http:", "https:")
         tls_emulator.queue.append([*respond(RICH.data), close])
         with python_client(slow) as client:
@@ -3178,10 +3166,6 @@ def test_early_refusal_is_heard(tls_emulator: Emulator, certificate: Path) -> No
 
 
 # --- errors ------------------------------------------------------------------
-def broken(*pieces: Step) -> Script:
-    return [CHUNKED, *pieces, close]
-
-
 LENGTH, ENDED = "Content-Length: ", "stream_cut|protocol"
 IN_BR = ("Content-Encoding: br", LENGTH + "9")
 HOST = r"127\.0\.0\.1"
@@ -3290,9 +3274,9 @@ BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     "unknown encoding": ([response_head(200, *IN_BR), bytes(9)], r"protocol.*\bbr\b"),
     "in an error": ([response_head(500, *IN_BR), bytes(9)], r"upstream.*\bbr\b"),
     "endless size": ([CHUNKED, drip(b"0" * 9999, 0.0)], "protocol"),
-    "negative size": (broken(chunk(BEGUN), b"-5\r\nabcde\r\n"), "protocol"),
-    "huge chunk": (broken(b"7fffffffffffffff\r\n", BEGUN), f"({ENDED}) "),
-    "chunk cut": (broken(b"fff\r\n" + BEGUN), "stream_cut"),
+    "negative size": ([CHUNKED, chunk(BEGUN), b"-5\r\nabcde\r\n", close], "protocol"),
+    "huge chunk": ([CHUNKED, b"7fffffffffffffff\r\n", BEGUN, close], f"({ENDED}) "),
+    "chunk cut": ([CHUNKED, b"fff\r\n" + BEGUN, close], "stream_cut"),
     "length cut": ([response_head(200, LENGTH + "5000"), BEGUN, close], "stream_cut"),
     "huge": ([response_head(200, LENGTH + "9" * 18), BEGUN, close], f"({ENDED}) "),
     "reset inside text": (unfinished(BEGUN, reset), "(stream_cut|network) "),
@@ -3648,14 +3632,9 @@ LIMITS: dict[str, tuple[Script, str]] = {
 LIMIT_CONFIG: Obj = {**ONCE, FIRST: 1.5, IDLE: 1.5, WHOLE_TURN: 3}
 SLOW_ERROR = [response_head(500, "Transfer-Encoding: chunked"), DRIPPING]
 # Bytes that come faster than they can be read; each is no event.
-FLOODS = {
-    "pings": sse(PING) * 3000,
-    "comments": b": x\n" * 15000,
-    "blank lines": b"\n" * 60000,
-    "empty data": b"data:\n\n" * 8000,
-    "spaces": b" " * 60000,
-    "byte order marks": b"\xef\xbb\xbf" * 20000,
-}
+FLOODS = {"pings": sse(PING) * 3000, "comments": b": x\n" * 15000}
+FLOODS.update({"blank lines": b"\n" * 60000, "empty data": b"data:\n\n" * 8000})
+FLOODS.update({"spaces": b" " * 60000, "byte order marks": b"\xef\xbb\xbf" * 20000})
 NO_ANSWER = "import threading\nthreading.Event().wait()"
 NO_NAMES = """
 import socket, threading
@@ -4555,22 +4534,21 @@ def test_cut_stream_is_never_whole(emulator: Emulator, mode: str) -> None:
 
 
 # --- volume ---------------------------------------------------------------------
-def proc_status(plugin: Plugin, name: str) -> int:
-    status = Path(f"/proc/{plugin.process.pid}/status").read_text()
-    found = re.search(name + r":\s+(\d+)", status)
-    assert found
-    return int(found.group(1))
+def proc_status(process: Any, name: str) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split(name + ":")[1].split()[0])
 
 
 def peak_memory(plugin: Plugin) -> int:
     """The most memory the process ever had, in bytes."""
-    return proc_status(plugin, "VmHWM") * 1024
+    return proc_status(plugin.process, "VmHWM") * 1024
 
 
 def resources(plugin: Plugin) -> tuple[int, int, int]:
     """Descriptors, threads and resident bytes of the process."""
     files = len(os.listdir(f"/proc/{plugin.process.pid}/fd"))
-    return files, proc_status(plugin, "Threads"), proc_status(plugin, "VmRSS") * 1024
+    threads, kilobytes = (proc_status(plugin.process, n) for n in ("Threads", "VmRSS"))
+    return files, threads, kilobytes * 1024
 
 
 def wait_until(test: Callable[[], bool]) -> None:
@@ -4794,13 +4772,7 @@ def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) ->
             head += client.recv(1)
         heads.append(head)
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        with socket.create_connection(("127.0.0.1", tls_emulator.port)) as server:
-            pair, data = [client, server], b"."
-            while data:
-                for ready in select.select(pair, [], [])[0]:
-                    data = ready.recv(65536)
-                    pair[1 - pair.index(ready)].sendall(data)
-        raise Done
+        relay(client, tls_emulator)
 
     with Emulator(greeting=tunnel) as proxy:
         env: Env = {"HTTPS_PROXY": f"http://user:pass%20word@127.0.0.1:{proxy.port}"}
@@ -5932,13 +5904,9 @@ BAD_WEEK = refuse(200, remains({WEEK: "0", "weekly_end_time": LATE}))
 BAD_PROXY: Env = {**PLATFORM, "HTTPS_PROXY": "http://proxy:port"}
 MODEL_USED = "model used"
 # What is skipped after a problem.
-SKIPPED = {
-    "api_key": ["key", "plan"],
-    "config": ["settings", "network", "key", "plan", MODEL_USED],
-    "region": ["network", "key", "plan"],
-    "network": ["key", "plan"],
-    "key": ["plan"],
-}
+SKIPPED = {"api_key": ["key", "plan"], "network": ["key", "plan"], "key": ["plan"]}
+SKIPPED["region"] = ["network", "key", "plan"]
+SKIPPED["config"] = ["settings", "network", "key", "plan", MODEL_USED]
 
 
 def on(**scripts: Script) -> Obj:
@@ -6621,8 +6589,7 @@ builtins.open = io.open = stuck(io.open)
 HUNG = "/stuck-disk/file"
 # What is there: settings and variables.
 HUNG_FILES: dict[str, tuple[Obj, Env]] = {
-    "image": ({}, {}),
-    "config": ({}, {"PLEXUM_MINIMAX_CONFIG": HUNG}),
+    **{"image": ({}, {}), "config": ({}, {"PLEXUM_MINIMAX_CONFIG": HUNG})},
     "key file": ({"api_key_file": HUNG}, NO_KEY),
     "capture": ({"capture_dir": HUNG}, {}),
 }
@@ -6971,9 +6938,7 @@ class Race:
             with self.racer(name) as racer:
                 self.play(racer, {"type": "describe"})
                 time.sleep(0.2)  # for what it does in the background
-                status = Path(f"/proc/{racer.pid}/status").read_text()
-            kilobytes = int(status.split("VmRSS:")[1].split()[0])
-            self.samples["memory", name].append(kilobytes / 1024)
+                self.samples["memory", name].append(proc_status(racer, "VmRSS") / 1024)
 
 
 # Figure, whose, against what; the limit, so many times that and so much more; quantile.

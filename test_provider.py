@@ -2709,6 +2709,15 @@ MISPLACED_KEYS += [{"idle_timeout": [KEY]}, {"base_url": f"https://127.0.0.1:{KE
 REGION_HOSTS = {"global": "api.minimax.io", "cn": "api.minimaxi.com"}
 URL_VARIABLES = ["MINIMAX_BASE_URL", "HTTPS_PROXY"]
 CA_VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
+# A stderr that nobody reads: the lines of the log fill it.
+FULL = """
+import fcntl, os
+_, full = os.%s()
+if not os.isatty(full):
+    fcntl.fcntl(full, 1031, 4096)  # F_SETPIPE_SZ
+os.dup2(full, 2)
+raise SystemExit(plugin.run_plugin({}))
+"""
 
 
 def planted(folder: Path, **modules: str) -> Env:
@@ -2832,17 +2841,6 @@ def test_unknown_setting_is_named_on_stderr_and_ignored(emulator: Emulator) -> N
         assert plugin.turn(ask()).text == "ok"
     for word in ("conect_timeout", "connect_timeout", "apikey", "api_key"):
         assert re.search(rb"\b%s\b" % word.encode(), plugin.errors), word
-
-
-# A stderr that nobody reads: the lines of the log fill it.
-FULL = """
-import fcntl, os
-_, full = os.%s()
-if not os.isatty(full):
-    fcntl.fcntl(full, 1031, 4096)  # F_SETPIPE_SZ
-os.dup2(full, 2)
-raise SystemExit(plugin.run_plugin({}))
-"""
 
 
 @needs_linux
@@ -3910,44 +3908,6 @@ def test_callers_own_error_is_no_cause_of_the_turns(emulator: Emulator) -> None:
 
 
 # --- programs: import, fork, main ------------------------------------------------
-def test_main_ends_no_program() -> None:
-    source = """
-for argv in ([], ["--version"], ["--wrong"], ["nonsense"]):
-    print("returned", plugin.main(argv), flush=True)
-"""
-    done = launch(program=as_library(source))
-    codes = re.findall(rb"returned (\d+)", done.stdout)
-    assert codes == [b"0", b"0", b"2", b"2"], done.stderr.decode()
-
-
-HALF_IMPORTED = """
-import sys
-class Finder:
-    def find_spec(self, name, *rest):
-        if name == sys.argv[2]:
-            sys.meta_path.remove(self)
-            raise {error}
-sys.meta_path.insert(0, Finder())
-with plugin.MiniMaxProvider(api_key="k" * 20, base_url=sys.argv[1]) as client:
-    for _ in range(2):
-        last = list(client.turn({turn}))[-1]
-        print(*last.get("error", {{"code": "ok"}}).values())
-"""
-
-
-@pytest.mark.parametrize("module, error", [
-    ("requests.adapters", "OSError(24, 'Too many files')"),
-    ("urllib3.util.ssl_", "OSError(24, 'Too many files')"),
-    ("ssl", "MemoryError"), ("requests", "SystemExit(3)"),
-    ("requests", "AttributeError('old')"),
-])  # fmt: skip
-def test_half_import_is_retried(emulator: Emulator, module: str, error: str) -> None:
-    source = HALF_IMPORTED.format(error=error, turn=ask())
-    done = launch(emulator.base_url, module, program=as_library(source))
-    config, ok = done.stdout.decode().splitlines()
-    assert ok == "ok" and re.match("config .*requests.*python", config), done
-
-
 FORKING = """
 import multiprocessing, os, threading
 url, when = sys.argv[1:]
@@ -3987,6 +3947,59 @@ answers("parent")
 print("done", flush=True)
 os._exit(0)
 """
+# The child ends the turn that its parent is in the middle of.
+FORKING_INSIDE = """
+import os
+def ask(text):
+    return {"messages": [{"role": "user", "content": text}]}
+with plugin.MiniMaxProvider(api_key="abcdefgh", base_url=sys.argv[1]) as client:
+    turn = client.turn(ask("held"))
+    for event in turn:
+        if event["type"] == "text_delta":
+            child = os.fork()
+            if child == 0:
+                turn.close()
+                os._exit(0)
+            os.waitpid(child, 0)
+            client.complete(ask("go"))
+    print(event.get("stop_reason"), event.get("error"))
+"""
+HALF_IMPORTED = """
+import sys
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == sys.argv[2]:
+            sys.meta_path.remove(self)
+            raise {error}
+sys.meta_path.insert(0, Finder())
+with plugin.MiniMaxProvider(api_key="k" * 20, base_url=sys.argv[1]) as client:
+    for _ in range(2):
+        last = list(client.turn({turn}))[-1]
+        print(*last.get("error", {{"code": "ok"}}).values())
+"""
+
+
+def test_main_ends_no_program() -> None:
+    source = """
+for argv in ([], ["--version"], ["--wrong"], ["nonsense"]):
+    print("returned", plugin.main(argv), flush=True)
+"""
+    done = launch(program=as_library(source))
+    codes = re.findall(rb"returned (\d+)", done.stdout)
+    assert codes == [b"0", b"0", b"2", b"2"], done.stderr.decode()
+
+
+@pytest.mark.parametrize("module, error", [
+    ("requests.adapters", "OSError(24, 'Too many files')"),
+    ("urllib3.util.ssl_", "OSError(24, 'Too many files')"),
+    ("ssl", "MemoryError"), ("requests", "SystemExit(3)"),
+    ("requests", "AttributeError('old')"),
+])  # fmt: skip
+def test_half_import_is_retried(emulator: Emulator, module: str, error: str) -> None:
+    source = HALF_IMPORTED.format(error=error, turn=ask())
+    done = launch(emulator.base_url, module, program=as_library(source))
+    config, ok = done.stdout.decode().splitlines()
+    assert ok == "ok" and re.match("config .*requests.*python", config), done
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -4013,25 +4026,6 @@ def test_forked_child_has_the_settings_and_nothing_else(
     assert done.stdout.split()[-1:] == [b"done"], done.stderr.decode()
     assert done.stdout.count(b"cancelled") == 2 + (when == "during")
     assert len({*firsts, server.requests[0].connection}) == 3
-
-
-# The child ends the turn that its parent is in the middle of.
-FORKING_INSIDE = """
-import os
-def ask(text):
-    return {"messages": [{"role": "user", "content": text}]}
-with plugin.MiniMaxProvider(api_key="abcdefgh", base_url=sys.argv[1]) as client:
-    turn = client.turn(ask("held"))
-    for event in turn:
-        if event["type"] == "text_delta":
-            child = os.fork()
-            if child == 0:
-                turn.close()
-                os._exit(0)
-            os.waitpid(child, 0)
-            client.complete(ask("go"))
-    print(event.get("stop_reason"), event.get("error"))
-"""
 
 
 @needs_linux
@@ -4271,6 +4265,8 @@ def test_line_too_long_is_skipped_though_another_setting_is_wrong() -> None:
 
 A_LINE = dump(ask()).encode()
 SESSIONS = {A_LINE: 1, A_LINE + b"\n\n": 1, b"oops\n": 1, b'{"type":"ping"}': 0}
+# More than a pipe holds, and less than the buffers of a socket.
+MUCH = respond(whole(a_block(0, *["x" * 10000] * 50)))
 SESSIONS.update({A_LINE + b'\n{"type":"ping"}\n': 0, dump(ask(id="a")).encode(): 0})
 
 
@@ -4293,19 +4289,6 @@ sys.stderr.write(" ".join([*(set(sys.modules) - loaded), "code:%d" % code]))
     loaded = done.stderr.decode().split()
     heavy = "argparse asyncio dataclasses http logging requests socket ssl urllib"
     assert "code:0" in loaded and set(heavy.split()).isdisjoint(loaded), loaded
-
-
-BROKEN_ONCE = """
-import os, socket, subprocess
-real = socket.getaddrinfo
-def broken(*args, **kwargs):
-    socket.getaddrinfo = real
-    print("stray print", flush=True)
-    os.write(1, b"stray write\\n")
-    subprocess.call(["sh", "-c", "echo stray child"])
-    raise ZeroDivisionError("planted")
-socket.getaddrinfo = broken
-"""
 
 
 def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> None:
@@ -4339,6 +4322,17 @@ SURROUNDINGS: dict[str, tuple[Env, str | None]] = {
     "no stderr": ({}, 'exec "$@" 2>&-'),
     "no directory": ({}, 'mkdir d && cd d && rmdir "$PWD" && exec "$@"'),
 }  # fmt: skip
+BROKEN_ONCE = """
+import os, socket, subprocess
+real = socket.getaddrinfo
+def broken(*args, **kwargs):
+    socket.getaddrinfo = real
+    print("stray print", flush=True)
+    os.write(1, b"stray write\\n")
+    subprocess.call(["sh", "-c", "echo stray child"])
+    raise ZeroDivisionError("planted")
+socket.getaddrinfo = broken
+"""
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
@@ -4439,10 +4433,6 @@ def test_sigterm_when_idle_and_twice(emulator: Emulator) -> None:
         for _ in range(2):
             plugin.process.send_signal(signal.SIGTERM)
         plugin.process.wait(DEADLINE)
-
-
-# More than a pipe holds, and less than the buffers of a socket.
-MUCH = respond(whole(a_block(0, *["x" * 10000] * 50)))
 
 
 def test_sigterm_of_a_full_pipe_is_exit_0(emulator: Emulator) -> None:
@@ -4605,6 +4595,18 @@ ECHOES: dict[str, Callable[[str], Script]] = {
     "bad status line": lambda key: [key.encode() + b"\r\n\r\n", close],
 }
 QUOTES = [KEY, "Bearer " + KEY, KEY[-12:], KEY[12:20], f'"{KEY}" "{KEY}"']
+EVIL = "\x1b[2J\x07\x9b31m\x00\x1b]52;c;aGk=\x07\u202eevil\u2066\u200f" + "x" * 60000
+EVIL_ERROR: Obj = {**api_error(EVIL, EVIL, code=EVIL), "request_id": EVIL}
+EVIL_SCRIPTS: list[Script] = [
+    refuse(500, EVIL_ERROR),
+    refuse(302, EVIL, "Location: /\x1b[2J"),
+    refuse(500, "no", "trace-id: \x1b]52;c;aGk=\x07\x9b" + "y" * 5000),
+    respond(b"data: {oops " + EVIL.encode() + b"\n\n"),
+    respond(sse(started(), EVIL_ERROR)),
+    respond(BEGUN, frame({"type": EVIL}), sse(delta(0, EVIL), *TAIL)),
+    respond(sse(started(EVIL, EVIL), *A_BLOCK, stopping(EVIL), STOP)),
+    [EVIL[:50].encode() + b"\r\n\r\n", close],
+]
 
 
 @pytest.mark.parametrize("name", ECHOES)
@@ -4625,20 +4627,6 @@ def test_key_is_masked_but_for_its_public_prefix() -> None:
         redactor = provider.Redactor()
         redactor.add(key)
         assert redactor.text(f"<{key}>") == f"<{masked}>"
-
-
-EVIL = "\x1b[2J\x07\x9b31m\x00\x1b]52;c;aGk=\x07\u202eevil\u2066\u200f" + "x" * 60000
-EVIL_ERROR: Obj = {**api_error(EVIL, EVIL, code=EVIL), "request_id": EVIL}
-EVIL_SCRIPTS: list[Script] = [
-    refuse(500, EVIL_ERROR),
-    refuse(302, EVIL, "Location: /\x1b[2J"),
-    refuse(500, "no", "trace-id: \x1b]52;c;aGk=\x07\x9b" + "y" * 5000),
-    respond(b"data: {oops " + EVIL.encode() + b"\n\n"),
-    respond(sse(started(), EVIL_ERROR)),
-    respond(BEGUN, frame({"type": EVIL}), sse(delta(0, EVIL), *TAIL)),
-    respond(sse(started(EVIL, EVIL), *A_BLOCK, stopping(EVIL), STOP)),
-    [EVIL[:50].encode() + b"\r\n\r\n", close],
-]
 
 
 def test_upstream_words_command_no_terminal(emulator: Emulator) -> None:
@@ -4842,6 +4830,12 @@ HAS_PIP = any(map(importlib.util.find_spec, ("pip", "ensurepip")))
 NO_PIP = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
 FULL_DISK = "case $* in *' download '*) echo 'No space left on device'; exit 1 ;; esac"
 OLD_VERSION = "import sys; sys.version_info = (%s); exec(sys.argv.pop(1))"
+STOPPER = """#!/bin/sh
+read -r n <"$STEPS"
+echo $((n + 1)) >"$STEPS"
+[ "$n" -ne "$STOP_AT" ] || kill -KILL 0
+exec '{}' "$@"
+"""
 
 
 class Installer:
@@ -5056,14 +5050,6 @@ def test_failed_download_is_one_sentence_and_a_log(installer: Installer) -> None
     assert not installer.root.exists()
 
 
-STOPPER = """#!/bin/sh
-read -r n <"$STEPS"
-echo $((n + 1)) >"$STEPS"
-[ "$n" -ne "$STOP_AT" ] || kill -KILL 0
-exec '{}' "$@"
-"""
-
-
 @needs_linux
 def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> None:
     """It and all that it has started are killed, at each of its commands in turn."""
@@ -5187,6 +5173,12 @@ assert world() == before and not seen and own_stdout.getvalue() == "", (world(),
 assert results == [True] * 16, results
 sys.__stdout__.write("nothing has changed\\n")
 """
+# What the system may lack: some of it is missing on Windows, which is not tested.
+LESS = """
+import os, select, sys
+del select.poll, os.set_blocking, os.O_NONBLOCK, os.O_NOCTTY
+sys.modules["fcntl"] = sys.modules["termios"] = sys.modules["pwd"] = None
+"""
 
 
 def test_two_vendored_copies_change_nothing(emulator: Emulator, tmp_path: Path) -> None:
@@ -5201,14 +5193,6 @@ def test_two_vendored_copies_change_nothing(emulator: Emulator, tmp_path: Path) 
     assert done.stdout == b"nothing has changed\n"
     sent = {request.header("authorization")[0] for request in emulator.requests}
     assert sent == {"Bearer sk-max-00000000", "Bearer sk-her-00000000"}
-
-
-# What the system may lack: some of it is missing on Windows, which is not tested.
-LESS = """
-import os, select, sys
-del select.poll, os.set_blocking, os.O_NONBLOCK, os.O_NOCTTY
-sys.modules["fcntl"] = sys.modules["termios"] = sys.modules["pwd"] = None
-"""
 
 
 def test_system_that_has_less_serves_turns(emulator: Emulator, tmp_path: Path) -> None:
@@ -6593,6 +6577,8 @@ HUNG_FILES: dict[str, tuple[Obj, Env]] = {
     "key file": ({"api_key_file": HUNG}, NO_KEY),
     "capture": ({"capture_dir": HUNG}, {}),
 }
+# What stands in place of any value of a capture, one at a time.
+HOSTILE: list[Any] = [10**400, -1, 1e306, [], {}, "", None, "{host:>1572864000}"]
 
 
 @pytest.mark.parametrize("what", HUNG_FILES)
@@ -6617,10 +6603,6 @@ def test_hung_disk_stops_nothing(emulator: Emulator, tmp_path: Path, what: str) 
         assert plugin.close() == 0
 
 
-# What stands in place of any value of a capture, one at a time.
-HOSTILE: list[Any] = [10**400, -1, 1e306, [], {}, "", None, "{host:>1572864000}"]
-
-
 def test_hostile_capture_is_safe(capture: Path, tmp_path: Path) -> None:
     path = tmp_path / "a\x1b[2J\nb.jsonl"
     fields = json.loads(capture.read_text(encoding="utf-8"))
@@ -6641,6 +6623,7 @@ def test_hostile_capture_is_safe(capture: Path, tmp_path: Path) -> None:
 # ===== The README: what it shows is what happens ======================================
 
 README = Path(__file__).resolve().with_name("README.md")
+DRAWING = README.parent / ".github" / "terminal.svg"
 
 
 def readme() -> str:
@@ -6759,9 +6742,6 @@ def test_readme_is_short_and_names_every_setting_code_event_and_model() -> None:
 
 
 # --- the picture, which .ci/picture makes
-DRAWING = README.parent / ".github" / "terminal.svg"
-
-
 def picture(pause: float = 0.0) -> tuple[str, list[str], bytes]:
     """A command, and what it shows at a terminal: rows, and as it came."""
     usage = {"input_tokens": 17, "output_tokens": 31}

@@ -76,7 +76,6 @@ KEY = "sk-cp-Zq8Rw3Lk7Vt1Xb5Nc9Md2Ps6Hf4Jg0Ty"
 
 Obj = Dict[str, Any]
 Env = Dict[str, Union[str, None]]
-
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=60)
 PROPERTY = settings(PROPERTY, suppress_health_check=list(HealthCheck))
 
@@ -2549,7 +2548,6 @@ def test_many_open_blocks_are_linear_work() -> None:
 
 @pytest.mark.parametrize("raw", BAD_INPUTS, ids=lambda raw: raw[:20])
 def test_bad_tool_input_is_no_call(bench: Bench, raw: str) -> None:
-    """A protocol error if the stop reason is that of a call."""
     answer = bench.stream(tool_stream(raw[: len(raw) // 2], raw[len(raw) // 2 :]))
     assert answer.code == "protocol" and answer.end["partial"] is None
     [end] = answer.of("block_end")
@@ -3142,9 +3140,7 @@ def test_socks_proxy_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
         wait_until(lambda: resources(plugin)[0] <= files + 2)
 
 
-def test_early_refusal_is_heard(tls_emulator: Emulator, certificate: Path) -> None:
-    """It comes while the body is sent, over TLS and in the clear."""
-
+def test_refusal_in_mid_upload(tls_emulator: Emulator, certificate: Path) -> None:
     def greet(sock: socket.socket) -> None:
         """Read the head alone, refuse, and close."""
         with tls.wrap_socket(sock, server_side=True) if tls else sock as conn:
@@ -4551,7 +4547,6 @@ def wait_until(test: Callable[[], bool]) -> None:
 
 MEGABYTE = 1024 * 1024
 ENOUGH_MEMORY = 320 * MEGABYTE
-
 HTML_HEAD = ("Content-Type: text/html", "Transfer-Encoding: chunked")
 PAGES = drip(chunk(b"<p>" * 300000), 0)
 BOMB = gzip.compress(b"data: " + bytes(300 * MEGABYTE), 1)
@@ -4806,6 +4801,16 @@ def main():
 if __name__ == "__main__":
     main()
 """
+HAS_PIP = any(map(importlib.util.find_spec, ("pip", "ensurepip")))
+NO_PIP = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
+FULL_DISK = "case $* in *' download '*) echo 'No space left on device'; exit 1 ;; esac"
+OLD_VERSION = "import sys; sys.version_info = (%s); exec(sys.argv.pop(1))"
+STOPPER = """#!/bin/sh
+read -r n <"$STEPS"
+echo $((n + 1)) >"$STEPS"
+[ "$n" -ne "$STOP_AT" ] || kill -KILL 0
+exec '{}' "$@"
+"""
 
 
 def bare_python(folder: Path, sh: str = "", line: str = "", name: str = "py") -> str:
@@ -4824,18 +4829,6 @@ def bare_python(folder: Path, sh: str = "", line: str = "", name: str = "py") ->
     Path(script).write_text(f'#!/bin/sh\nreal={real}\n{sh}\nexec $real "$@"\n')
     os.chmod(script, 0o755)
     return script
-
-
-HAS_PIP = any(map(importlib.util.find_spec, ("pip", "ensurepip")))
-NO_PIP = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
-FULL_DISK = "case $* in *' download '*) echo 'No space left on device'; exit 1 ;; esac"
-OLD_VERSION = "import sys; sys.version_info = (%s); exec(sys.argv.pop(1))"
-STOPPER = """#!/bin/sh
-read -r n <"$STEPS"
-echo $((n + 1)) >"$STEPS"
-[ "$n" -ne "$STOP_AT" ] || kill -KILL 0
-exec '{}' "$@"
-"""
 
 
 class Installer:
@@ -5238,7 +5231,6 @@ def test_schema_refuses_the_lines_that_are_refused(bench: Bench) -> None:
 
 
 def test_lines_of_the_tables_are_as_the_schema_says(bench: Bench) -> None:
-    """What is taken fits it, and what is sent."""
     jsonschema = pytest.importorskip("jsonschema")
     both = jsonschema.Draft202012Validator(provider.schema())
     turns = [ask("hi", **case[0]) for case in FIELD_CASES]
@@ -5398,7 +5390,6 @@ ALOUD = whole(HM, a_block(1, "It is ", "21 C.\x1b[2J\n", "**Fine**."))
 A_CALL = a_block(1, '{"city": "Lis', 'bon"}', kind="tool_use", name="get_weather")
 CALLED = whole(a_block(0, "Let me see."), A_CALL, reason="tool_use")
 HUGE = OK.replace(b'11, "output_tokens": 7', b'null, "output_tokens": 1' + b"0" * 400)
-
 M3, M31 = "MiniMax-M3", "MiniMax-M3.1-Flash"
 PICTURE_URL = "https://a.example/b.png"
 PICTURES = [{"type": "image", "source": {"type": "url", "url": PICTURE_URL}}]
@@ -5753,7 +5744,6 @@ MARKDOWN = (
     "```py\nx = **y**  # no `mark`\n- z\n```\nafter 2 ** 3, a * b - c\n"
 )
 UNSEEN = "a\u200b\u200e\u202eb\U000e0041\x9b\ufeff"
-
 LIST = ["Title", "", "Some bold *text* and co**de.", "", "\u2022 one", "  \u2022 two", "",
         "```py", "x = **y**  # no `mark`", "- z", "```", "after 2 ** 3, a * b - c"]  # fmt: skip
 SPOKEN = ["| Hm.", "| Well.", "", "It is 21 C.\\x1b[2J", "Fine.", "MiniMax-M3: 11 in"]
@@ -5874,12 +5864,6 @@ def test_ctrl_c_in_a_conversation_ends_the_answer_only(site: Emulator) -> None:
     messages = site.requests[2].json["messages"]
     contents = [message["content"] for message in messages]
     assert contents == ["tell me", [block_text("Once upon")], "there?"]
-
-
-def test_without_a_command_at_a_terminal_it_explains_itself() -> None:
-    with AtTerminal() as terminal:
-        code, screen = terminal.end()
-    assert code == 0 and screen[0].startswith("usage: " + Path(SOURCE).name)
 
 
 # --- check
@@ -6123,7 +6107,6 @@ OUTSIDE: Obj = {PERCENT: 100, "current_interval_total_count": 0}
 OUTSIDE.update({WEEK: "100", "current_weekly_total_count": 0})
 OUTSIDE.update(current_interval_status=3, current_weekly_status=3)
 NONSENSE: list[Any] = [5, None, {"model_name": [1]}, {"end_time": {}}]
-
 QUOTAS: list[tuple[Obj, str]] = [
     (remains({}), "5 hours 63 % left|week 20 % left"),
     ({"data": remains({PERCENT: "63.5", WEEK: "20"})}, "63.5 % left|20 % left"),
@@ -6175,6 +6158,8 @@ def test_help_fits_a_terminal(name: str) -> None:
     assert rows[0].startswith(f"usage: {Path(SOURCE).name} {name}".strip())
     assert person(*f"help {name}".split()) == done
     if not name:
+        with AtTerminal() as terminal:  # without a command, it explains itself
+            assert terminal.end() == (0, [*rows, ""])
         assert all(f"\n  {command} " in done.out for command in provider.COMMANDS)
         examples = done.out.partition("examples:\n")[2].splitlines()
         assert len(examples) == 3
@@ -6569,7 +6554,6 @@ for name in "open stat lstat listdir scandir mkdir makedirs access".split():
     setattr(os, name, stuck(getattr(os, name)))
 builtins.open = io.open = stuck(io.open)
 """
-
 HUNG = "/stuck-disk/file"
 # What is there: settings and variables.
 HUNG_FILES: dict[str, tuple[Obj, Env]] = {
@@ -6682,7 +6666,6 @@ def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path) -> None:
 
 
 def test_readme_in_python(site: Emulator, stage: Obj) -> None:
-    """With the settings that it shows."""
     config = json.loads(readme_blocks("json")[0])
     stage["env"].update(NO_KEY)
     outputs = []

@@ -97,7 +97,7 @@ download() ( # download DIRECTORY PACKAGE...: downloads wheels into $stage and u
             --only-binary :all: -d "$stage/wheels" "$@" || return 1
         wheels=$stage/wheels
     fi
-    [ -n "$wheels" ] || die "Python 3.$minor at $python has neither pip nor ensurepip"
+    [ -n "$wheels" ] || { say "Python 3.$minor at $python has neither pip nor ensurepip" && return 1; }
     for wheel in "$wheels"/*.whl; do
         isolated "$python" -S -m zipfile -e "$wheel" "$directory" || return 1
     done
@@ -106,9 +106,9 @@ download() ( # download DIRECTORY PACKAGE...: downloads wheels into $stage and u
 get_packages() { # get_packages DIRECTORY PACKAGE...: pip's output is for who looks for it
     output=$(download "$@" 2>&1) && return
     case $output in *'No space left'*) die "no space is left on the disk of $stage" 3 ;; esac
+    case $output in *'connection broken'*) warn "the package index cannot be reached" ;; esac
     warn "cannot get $2: ${output##*"$line_break"}"
-    { log=$(mktemp) && printf '%s\n' "$output" >"$log" && warn "the whole output is in $log"; } || :
-    return 1
+    { log=$(mktemp) && printf '%s\n' "$output" >"$log" && warn "the whole output is in $log"; } || : && return 1
 }
 
 has_requests() { isolated "$python" -S -c 'import sys; sys.path.append(sys.argv[1]); import requests' "$1"; }
@@ -116,7 +116,7 @@ has_requests() { isolated "$python" -S -c 'import sys; sys.path.append(sys.argv[
 # ---- config.json and plexum.json ---------------------------------------------------
 json() { # json FUNCTION FILE ARGUMENT...: calls set_up or allow
     "$python" -I -S -c '
-import contextlib, getpass, json, os, signal, subprocess, sys, tempfile, time
+import contextlib, getpass, json, os, re, signal, subprocess, sys, tempfile, textwrap, time
 from pathlib import Path
 
 def say(text):
@@ -153,6 +153,9 @@ def store_key(config, launcher):
         prompt = "MiniMax API key (hidden; Enter to skip): "
         try:
             key = getpass.getpass(prompt) if os.isatty(0) else sys.stdin.read(65536)
+        except EOFError:  # Ctrl-D
+            key = ""
+            say(key)
         except SystemExit:  # Ctrl-C
             sys.exit("\nNo key was stored. Run install.sh again, or export MINIMAX_API_KEY=sk-...")
         key = key.lstrip("\ufeff").strip()
@@ -160,19 +163,18 @@ def store_key(config, launcher):
             return False
         environ = {"MINIMAX_API_KEY": key, "PLEXUM_MINIMAX_CONFIG": config + ".none"}
         [row] = [row for row in check(launcher, "--offline", **environ) if row["check"] == "api_key"]
-        text = row["text"].replace("MINIMAX_API_KEY: api_key", "the key").replace(" (MINIMAX_API_KEY)", "")
+        text = re.sub(r"\.$| \((MINIMAX_|a string ).*", "", row["text"].replace("MINIMAX_API_KEY: api_key", "the key"))
         if row["status"] != "problem":
             save(config, api_key=key)
             say("stored: " + text)
             return True
         if not os.isatty(0):
             sys.exit("install.sh: %s; nothing was stored" % text)
-        say(text + "; paste it again")
+        say(text + "; try again")
 
 def set_up(config, launcher, region, is_key_given, is_offline):
     """Exit with 0 if MiniMax accepts the key, 4 if that is unknown, 5 without a key."""
-    data = load(config)
-    has_key = data.get("api_key") or data.get("api_key_file") or os.getenv("MINIMAX_API_KEY")
+    has_key = any(map(load(config).get, ("api_key", "api_key_file"))) or os.getenv("MINIMAX_API_KEY")
     if region:
         save(config, region=region)
     if is_key_given or (os.isatty(0) and not has_key):
@@ -187,8 +189,9 @@ def set_up(config, launcher, region, is_key_given, is_offline):
         rows = check(launcher, PLEXUM_MINIMAX_CONFIG=config)
     problems = [row for row in rows if row["status"] == "problem"]
     for row in problems:
-        say("problem: %s\n  -> %s" % (row["text"], row["remedy"]))
-    is_refused = any(row["check"] == "key" for row in problems)
+        for text in ("problem: " + row["text"], "  -> " + row["remedy"]):
+            say(textwrap.fill(text, 79, subsequent_indent="     ", break_long_words=False, break_on_hyphens=False))
+    is_refused = any(row.get("code") in ("auth", "permission", "insufficient_balance") for row in problems)
     if is_refused and not os.getenv("MINIMAX_API_KEY") and store_key(config, launcher):
         return set_up(config, launcher, "", "", "")
     sys.exit(5 if is_refused else 4 if problems else 0)
@@ -211,12 +214,10 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: sys.exit(143))  # getpass turns the echo on again
 try:
     globals()[sys.argv[1]](*sys.argv[2:])
-except EOFError:  # Ctrl-D instead of a key
-    sys.exit(5)
 except (AttributeError, TypeError):
     sys.exit("install.sh: %s was left alone: its structure is unknown" % sys.argv[2])
 except (OSError, ValueError, RecursionError) as error:
-    sys.exit("install.sh: %s was left alone: %s" % (sys.argv[2], error))
+    sys.exit("install.sh: %s was left alone: %s; correct it" % (sys.argv[2], error))
 ' "$@"
 }
 
@@ -320,8 +321,7 @@ next_steps() { # next_steps STATE: the exit code of set_up; the numbers are READ
 install_plugin() {
     [ -f "$here/$module.py" ] || die "$module.py is not beside install.sh in $here"
     find_python requests
-    [ -n "$is_complete" ] || packages=$target/lib-3.$minor
-    [ -n "$is_complete" ] || ! has_requests "$packages" 2>/dev/null || is_complete=yes
+    [ -n "$is_complete" ] || { packages=$target/lib-3.$minor && has_requests "$packages" 2>/dev/null && is_complete=yes; } || :
     if [ -n "$dry_run" ]; then
         say "would install into $target, with Python 3.$minor at $python"
         [ -n "$is_complete" ] || say "would install requests into $packages"

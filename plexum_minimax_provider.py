@@ -52,8 +52,8 @@ import time
 from collections import OrderedDict, deque, namedtuple
 from itertools import groupby
 
-# Everything else is imported, and patterns are compiled, where they are first needed, so
-# that `describe` and `--version` answer at once, even if `requests` is missing.
+# Everything else is imported, and patterns are compiled, where they are first needed,
+# so that `describe` and `--version` answer at once, even if `requests` is missing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -107,8 +107,8 @@ QUOTA_PATH = "/v1/token_plan/remains"
 # Response headers that identify a request; the first one present wins (2026-11).
 REQUEST_ID_HEADERS = ("minimax-request-id", "trace-id", "request-id", "x-request-id")
 
-# Keys by prefix, which tells the wallet that they spend (token-plan FAQ, 2026-11).  Only
-# hints depend on it: the server decides which keys are valid.
+# Keys by prefix, which tells the wallet that they spend (token-plan FAQ, 2026-11).
+# Only hints depend on it: the server decides which keys are valid.
 KeyKind = namedtuple("KeyKind", "prefix name wallet other_kind")
 PLAN_KEY, PAYG_KEY = "plan key (sk-cp-)", "pay-as-you-go key (sk-api-)"
 KEY_KINDS = (
@@ -125,8 +125,8 @@ def key_kind(key: str) -> KeyKind:
 
 
 # The models whose ids begin with `prefix`.  The limits of `newest` apply to ids outside
-# MODELS; `thinking_on` and `thinking_off` are what is sent when a turn asks for thinking
-# on or off (None: nothing); `input` lists the kinds of content that they accept.
+# MODELS; `thinking_on` and `thinking_off` are what is sent when a turn asks for
+# thinking on or off (None: nothing); `input` lists the kinds of content they accept.
 Family = namedtuple(
     "Family", "prefix newest thinking_on thinking_off always_thinks has_effort input"
 )
@@ -236,9 +236,9 @@ def cost_usd(model: str | None, usage: JSON, max_count: int = 10**12) -> float |
     return round(micros / 1e6, 9)
 
 
-# Our error codes, each with a hint: one thing to do.  A new code is one row, here if the
-# same turn may succeed when it is sent again, in ERRORS if not.  `explain()` fills in
-# the braces; no other text is a template.
+# Our error codes, each with a hint: one thing to do.  A new code is one row, here if
+# the same turn may succeed when it is sent again, in ERRORS if not.  `explain()` fills
+# in the braces; no other text is a template.
 RETRYABLE = {
     "busy": "Wait for a turn to end, or raise max_queued_turns.",
     "shutting_down": "Send the turn to a new process.",
@@ -405,7 +405,8 @@ def load_json(
             _check_depth(value, max_depth)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
-        raise ValueError(f"{error.msg} at {where}character {error.colno}") from None
+        text = re.sub(" (starting )?at$", "", error.msg)
+        raise ValueError(f"{text} at {where}character {error.colno}") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {max_depth} levels") from None
     return value
@@ -506,7 +507,7 @@ class ProviderError(Exception):
     def __init__(
         self, code: str, message: str, hint: str = "", advice: str = "", **details: Any
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}\n{hint}" if hint else message)  # for tracebacks
         self.code, self.message, self.hint = code, message, hint
         self.advice = advice  # selects a hint of ADVICE instead of the code's own
         self.cause = details.pop("cause", "")  # the exception underneath, for the log
@@ -514,19 +515,12 @@ class ProviderError(Exception):
         self.retryable = code in RETRYABLE if retryable is None else retryable
         self.details = {k: v for k, v in details.items() if v is not None}
 
-    def explain(self, facts: JSON) -> None:
-        """Fill in the braces of the hint from `facts`."""
-        self.hint = self.hint or self._template().format_map(facts)
-
-    def _template(self) -> str:
-        return {**ERRORS, **ADVICE}[self.advice or self.code]
-
     def to_dict(self) -> JSON:
-        """The `error` object of the contract."""
+        """The `error` object of the contract; `explain()` first fills in the hint."""
         return {
             "code": self.code,
             "message": self.message,
-            "hint": self.hint or self._template(),
+            "hint": self.hint or {**ERRORS, **ADVICE}[self.advice or self.code],
             "retryable": self.retryable,
             **self.details,
         }
@@ -1574,7 +1568,7 @@ class EventTranslator:
         handler = _ON.get(str(payload.get("type")))
         if (handler is None or "base_resp" in payload) and is_error_payload(payload):
             handler = EventTranslator._on_error
-        # Any event may bring usage; nearly all are deltas, which hold it here or nowhere.
+        # Any event may bring usage.  Nearly all are deltas, which hold it at the top.
         if "usage" in payload or payload.get("type") != _BLOCK_DELTA:
             self._merge_usage(payload)
         return handler(self, payload) if handler else ()  # a kind newer than this file
@@ -1876,7 +1870,7 @@ OPTIONS: dict[str, Option] = {
 PROCESS_OPTIONS = ("max_concurrent_turns", "max_queued_turns", "max_line_bytes")
 # The settings of a turn: the value of each option, the origin of each that is set (a
 # variable, a path, "an argument"), every problem as (option or "", ProviderError), the
-# path of the configuration file, its content, and the modes of the files that were read.
+# path of the configuration file, its content, and the modes of the files it read.
 Settings = namedtuple("Settings", "values origins problems path file modes")
 
 
@@ -2145,8 +2139,10 @@ def _open_stderr() -> int:
         return 2
 
 
-def internal_error(error: BaseException) -> ProviderError:
-    """Log the traceback of an exception that is our bug, and return its error."""
+def our_error(error: Exception) -> ProviderError:
+    """`error` if it is ours already; any other is a bug, and logged."""
+    if isinstance(error, ProviderError):
+        return error
     import traceback
 
     lines = traceback.format_exception(type(error), error, error.__traceback__)
@@ -2232,7 +2228,7 @@ _STEPS = {
 class Scope:
     """The limits of one turn, and its cancellation.
 
-    `arm(step, seconds)` starts a limit; `pause()` stops it while the host reads.
+    `arm(step, seconds)` starts a limit, and `extend(seconds)` moves it.
     Whoever waits for the turn waits for a tick at most and then calls `look()`.  Any
     thread may call `cancel()`.
     """
@@ -2246,7 +2242,7 @@ class Scope:
         # Limits: when they expire, the step, and its seconds.
         self._limit = self._turn_limit = (_NEVER, "turn", 0.0)
         self._looked = self.accepted  # when the limits were last looked at
-        self._grace = 0.0  # until then none counts
+        self._grace = 0.0  # until then no limit expires
 
     def start(self, turn_timeout: float) -> None:
         self._turn_limit = (time.monotonic() + turn_timeout, "turn", turn_timeout)
@@ -2255,14 +2251,11 @@ class Scope:
         self._looked = time.monotonic()
         self._limit = (self._looked + seconds, step, seconds)
 
-    def pause(self) -> None:
+    def extend(self, seconds: float) -> None:
+        """Add the time that the host took to the limit, but not to the whole turn's."""
+        due, step, length = self._limit
+        self._limit = (due + seconds, step, length)
         self._looked = time.monotonic()
-
-    def resume(self) -> None:
-        """Add the time since `pause()` to the limit, but not to the whole turn's."""
-        paused, (due, step, seconds) = self._looked, self._limit
-        self._looked = time.monotonic()
-        self._limit = (due + self._looked - paused, step, seconds)
 
     def cancel(self) -> None:
         self._is_cancelled = True
@@ -2291,10 +2284,11 @@ class Scope:
     def sleep(self, seconds: float) -> None:
         """Wait; a cancel ends it with Cancelled."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self._wakeup.wait(min(max(until - time.monotonic(), 0), _TICK))
+        while seconds > 0:
+            self._wakeup.wait(min(seconds, _TICK))
             self._wakeup.clear()
             self.check()
+            seconds = until - time.monotonic()
 
     def call(self, work: Callable[[], Any]) -> Any:
         """Return what `work()` returns; raise what it raises, or returns as an error.
@@ -2387,7 +2381,7 @@ def import_requests() -> Any:
     from importlib import import_module
 
     try:
-        # By name, so that mypy needs no stubs.  A mere folder "requests" has no sessions.
+        # By name, so that mypy needs no stubs.  A folder "requests" has no sessions.
         import_module("requests.sessions")
         return sys.modules["requests"]
     except (Exception, SystemExit) as error:  # a broken one may raise anything
@@ -2396,16 +2390,14 @@ def import_requests() -> Any:
                 del sys.modules[name]
         import sysconfig
 
-        command = f"{sys.executable} -m pip install requests"
+        reason = str(error) or type(error).__name__
+        text = f"{sys.executable} cannot import requests: {reason}"
+        hint = f"Run {sys.executable} -m pip install requests"
         marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
         if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip refuses
-            command = "apt install python3-requests"
-        reason = str(error) or type(error).__name__
-        raise ProviderError(
-            "config",
-            f"{sys.executable} cannot import requests: {reason}",
-            f"Run {command}, or ./install.sh, whose plexum-minimax has its own copy.",
-        ) from None
+            hint = "Run apt install python3-requests"
+        hint += ", or ./install.sh, whose plexum-minimax has its own copy."
+        raise ProviderError("config", text, hint) from None
 
 
 class Client:
@@ -2416,8 +2408,7 @@ class Client:
 
     MAX_IDLE_SECONDS = 30.0  # a connection idle for longer may have died unseen
 
-    def __init__(self, size: int) -> None:
-        self._size = size  # connections that may be kept
+    def __init__(self) -> None:
         self._opening = threading.Lock()  # guards the session: its import may hang
         self._session: Any = None
         self._lock = threading.Lock()  # guards what follows
@@ -2432,15 +2423,16 @@ class Client:
                 requests = import_requests()
                 from http.cookiejar import DefaultCookiePolicy
 
-                adapter = requests.adapters.HTTPAdapter(4, self._size)
+                # Up to 4 hosts, and up to 100 kept connections to each.
+                adapter = requests.adapters.HTTPAdapter(4, 100)
                 cert_verify = adapter.cert_verify
 
-                def prepare_pool(pool: Any, *args: Any) -> None:
+                def prepare(pool: Any, *args: Any) -> None:
                     Connection.prepare_pool(pool)
                     cert_verify(pool, *args)
 
                 # requests calls it with every pool, old or new, before it uses it.
-                adapter.cert_verify = prepare_pool
+                adapter.cert_verify = prepare
                 session = requests.Session()
                 session.trust_env = False
                 session.stream = True
@@ -2477,7 +2469,7 @@ class Client:
             self._idle[connection] = time.monotonic()
 
     def _close_old(self) -> None:
-        """Close connections that are idle for too long, as long as there are any."""
+        """Close connections that are idle for too long, until none is left."""
         while True:
             time.sleep(_TICK)
             self.close(self.MAX_IDLE_SECONDS)
@@ -2516,8 +2508,8 @@ class Exchange:
         self._response: Any = None
         self._body: Any = None  # http.client's response, None for a class not our own
         self._chunks: Iterator[bytes] = iter(())
-        self._size = 0
-        self._waits = True  # for what has not arrived
+        self.size = 0  # bytes of the content that were read
+        self._waits = True  # a read waits until something arrives
 
     def open(self, url: str, key: str, body: bytes | None) -> None:
         """POST `body`, or GET if it is None; return when the headers have arrived."""
@@ -2526,8 +2518,7 @@ class Exchange:
         self.status = int(self._response.status_code)
         self.headers = self._response.headers
         self.arrived = time.time()
-        read = self._read_foreign if self._body is None else self._read_body
-        self._chunks = read()
+        self._chunks = self._read_body() if self._body else self._read_foreign()
 
     def _request(self, url: str, key: str, body: bytes | None) -> Exception | None:
         """The part of `open()` that nothing can interrupt.
@@ -2558,7 +2549,7 @@ class Exchange:
         except Exception as error:
             failure = http_failure(error, self._scope.host)
             if isinstance(failure, (ProviderError, Cancelled)):
-                forget(error)
+                drop_frames(error)
         if self._is_closed:
             self.close()
         return failure
@@ -2585,7 +2576,7 @@ class Exchange:
 
         def readinto(buffer: Any) -> int:
             while True:
-                if self._is_closed:  # and the turn may be in its next attempt
+                if self._is_closed:  # the limits may be the next attempt's by now
                     raise Cancelled
                 # Even if there is data: a flood of it must not outrun the limits.
                 self._scope.look()
@@ -2622,14 +2613,14 @@ class Exchange:
         if failure is not None:  # raised here, it does not keep the other one
             raise failure
         self.ended = chunk is None
-        self._size += len(chunk or b"")
-        if self._size > self.MAX_BYTES:
+        self.size += len(chunk or b"")
+        if self.size > self.MAX_BYTES:
             size = self.MAX_BYTES // MIB
             raise ProviderError("protocol", f"the response is larger than {size} MB")
         return chunk or b""
 
     def _read_body(self) -> Iterator[bytes]:
-        """The content, as it arrives; b"" if nothing has, and it is not waited for."""
+        """The content, as it arrives; b"" if nothing has, while `_waits` is off."""
         body = self._body
         if body.chunked:
             yield from dechunk(lambda: self._receive(body.fp.read1))
@@ -2643,7 +2634,7 @@ class Exchange:
 
     def _receive(self, read1: Callable[[int], bytes]) -> bytes | None:
         """The bytes of the next read, b"" at the connection's end; None if nothing has
-        arrived, and it is not waited for."""
+        arrived, while `_waits` is off."""
         if not self._waits and not is_ready(self._body.fileno(), True):
             return None
         return read1(65536)
@@ -2677,13 +2668,13 @@ class Exchange:
             pass  # the part that arrived is enough
         return bytes(data[:limit])
 
-    def drain(self, seconds: float) -> None:
-        """Read to the body's end if it comes within `seconds`, so that the connection
-        is kept; with 0, if it has arrived."""
-        self._waits = seconds > 0
+    def drain(self, waits: bool) -> None:
+        """Read to the body's end, so that the connection is kept: if it has arrived,
+        or arrives within 0.3 seconds and this `waits`."""
+        self._waits = waits
         try:
             if self._body is not None:  # otherwise a thread might stay behind
-                self.read_rest(1, seconds or 0.3)
+                self.read_rest(1, 0.3)
         except Exception:
             pass  # a cancel, for example: the message is complete
 
@@ -2698,8 +2689,9 @@ class Exchange:
         self._chunks = iter(())
         is_read = self.ended and body is not None and body.isclosed()
         # What TLS has decrypted beyond the body would become the next turn's answer.
-        pending = getattr(getattr(connection, "sock", None), "pending", int)
-        if is_read and self.status >= 200 and not pending():
+        sock: Any = getattr(connection, "sock", None)
+        has_more = hasattr(sock, "pending") and sock.pending()
+        if is_read and self.status >= 200 and not has_more:
             try:
                 self.client.keep(connection)
                 response.raw.release_conn()
@@ -2707,18 +2699,17 @@ class Exchange:
             except Exception:
                 pass  # no thread, or a urllib3 with other internals
         if response is None:  # another thread may be sending
-            shut_down(connection)
+            shut_down(sock)
         elif body is None:  # an abandoned thread may be reading it
             spawn(close_quietly, response)
         else:
             close_quietly(response)
 
 
-def shut_down(connection: Any) -> None:
+def shut_down(sock: Any) -> None:
     """End what another thread does with the socket of a connection."""
     from socket import SHUT_RDWR, socket
 
-    sock: Any = getattr(connection, "sock", None)
     try:
         # Not `sock.shutdown()`, with which TLS would send the rest in the clear.  TLS
         # inside of TLS has a socket inside.
@@ -2734,18 +2725,17 @@ def send(
 
     Raises ProviderError (`network`, `timeout`, `protocol`, `config`) or Cancelled.
     """
-    is_second = False
-    while True:
+    for is_last in (False, True):
         exchange = Exchange(client, scope, values)
         try:
             exchange.open(url, key, body)
-            return exchange
+            break
         except BaseException as error:
             exchange.close()
-            if is_second or not exchange.has_died_idle(error):
+            if is_last or not exchange.has_died_idle(error):
                 raise
-        client.close()  # others have died, too, and now a new one is opened
-        is_second = True
+            client.close()  # others have died, too, and now a new one is opened
+    return exchange
 
 
 def dechunk(read: Callable[[], bytes | None], max_line: int = 4096) -> Iterator[bytes]:
@@ -2839,7 +2829,7 @@ def proxy_of(url: str) -> str:
     utils = import_requests().utils
     try:
         proxy = str(utils.select_proxy(url, utils.get_environ_proxies(url)) or "")
-        address = proxy if not proxy or "//" in proxy else "http://" + proxy
+        address = proxy if "//" in proxy else "http://" + proxy
         parts = urlsplit(address)
         is_valid = re.match(r"(?i)(https?|socks(4a?|5h?))://[^\s\\]+$", address)
         if not proxy or (is_valid and parts.hostname and parts.port != 0):
@@ -2871,7 +2861,7 @@ def _causes(error: BaseException, in_context: bool) -> list[BaseException]:
     return causes
 
 
-def forget(error: BaseException) -> None:
+def drop_frames(error: BaseException) -> None:
     """Drop the frames that `error` passed through.
 
     The error and its frames form cycles, which would keep the request and the answer
@@ -2884,7 +2874,6 @@ def forget(error: BaseException) -> None:
 _INVALID_URL = "InvalidSchema InvalidURL LocationParseError UnicodeError"
 _BAD_CERTIFICATE = "SSLCertVerificationError CertificateError"
 _BAD_URL = "the proxy URL is not valid"  # base_url was checked before
-_SOCKS = "requests cannot use the SOCKS proxy: {reason}"
 _BAD_PROXY = "the proxy to {host} failed: {reason}"
 _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 # What the exceptions of requests, urllib3, http.client and ssl mean, by the names of
@@ -2893,24 +2882,19 @@ _BROKEN_HTTP = "{host} sent invalid HTTP: {reason}"
 _FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
     (_BAD_CERTIFICATE, "", "network", "{host}: {reason}", "certificate"),
     ("SSLError", "X509", "config", "the CA certificates: {reason}", "ca_file"),
-    ("InvalidSchema", "SOCKS", "config", _SOCKS, "socks"),
+    ("InvalidSchema", "SOCKS", "config", "cannot use a SOCKS proxy: {reason}", "socks"),
     (_INVALID_URL, "", "config", _BAD_URL, "proxy"),
     ("OSError", "failed: 407", "network", _BAD_PROXY, "proxy_login"),
     ("OSError", "Tunnel connection failed", "network", _BAD_PROXY, ""),
     ("ProxyError", "", "network", _BAD_PROXY, ""),
+    # What urllib3-future says for IncompleteRead.
     ("Exception", "without sending complete message", "stream_cut", "{reason}", ""),
     ("EOFError IncompleteRead", "", "stream_cut", "{reason}", ""),
     ("gaierror", "", "network", "cannot resolve {host}: {reason}", ""),
     ("RemoteDisconnected", "", "network", "{host} hung up without an answer", ""),
     ("SSLError", "", "network", "TLS with {host} failed: {reason}", ""),
     ("HTTPException InvalidHeader", "", "protocol", _BROKEN_HTTP, ""),
-    (
-        "OSError HTTPError",
-        "",
-        "network",
-        "the connection to {host} failed: {reason}",
-        "",
-    ),
+    ("OSError HTTPError", "", "network", "connection to {host} failed: {reason}", ""),
     ("ValueError", "", "protocol", _BROKEN_HTTP, ""),
 )
 
@@ -2921,19 +2905,23 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
     if isinstance(error, (ProviderError, Cancelled)):
         return error
     causes = _causes(error, in_context=not in_body)
-    systems = [c for c in causes if isinstance(c, OSError) and c.errno]
+    from_system = [c for c in causes if isinstance(c, OSError) and c.errno]
     for names, needle, code, text, advice in _FAULTS:
         for cause in reversed(causes):
             kinds = [kind.__name__ for kind in type(cause).__mro__]
             if not set(kinds).intersection(names.split()) or needle not in str(cause):
                 continue
             reason = str(cause) or kinds[0]
-            if systems and re.search(r"object at 0x|Error\(", reason):
-                reason = str(systems[-1])  # the others only wrap it
+            if from_system and re.search(r"object at 0x|Error\(", reason):
+                reason = str(from_system[-1])  # the others only wrap it
             reason = re.sub(r"\[Errno -?\d+\] ", "", reason)
             reason = re.sub(r"//[^/\s]*@", "//...@", printable(reason, 200))
             # For the log, only the system's own texts: others may quote content.
-            deepest = f"{type(systems[-1]).__name__}: {systems[-1]}" if systems else ""
+            deepest = (
+                f"{type(from_system[-1]).__name__}: {from_system[-1]}"
+                if from_system
+                else ""
+            )
             return ProviderError(
                 code,
                 text.format(host=host, reason=reason),
@@ -2950,27 +2938,6 @@ def http_failure(error: Exception, host: str, in_body: bool = False) -> Exceptio
 # ---------------------------------------------------------------------------
 
 # --- answers, and what they mean
-
-
-def encoding_of(exchange: Exchange) -> str:
-    """The Content-Encoding of an answer, which no request asks for, or ""."""
-    encoding = printable(exchange.header("Content-Encoding"), 40)
-    return "" if encoding.lower() == "identity" else encoding
-
-
-def read_payloads(decoder: SSEDecoder, chunk: bytes, payloads: Batch) -> None:
-    """Append the payloads that `chunk` completes to `payloads`.
-
-    An empty chunk is the end of the body.  Raises ProviderError at the first event that
-    is not valid, having appended the payloads before it.
-    """
-    try:
-        for sse in decoder.feed(chunk) if chunk else decoder.close():
-            payload = read_payload(sse, is_last=not chunk)
-            if payload is not None:
-                payloads.append(payload)
-    except ValueError as error:
-        raise ProviderError("protocol", str(error)) from None
 
 
 def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
@@ -3005,11 +2972,12 @@ def read_payload(sse: ServerSentEvent, is_last: bool) -> JSON | None:
 def refusal(exchange: Exchange, body: bytes, wanted: str) -> ProviderError:
     """The error for an answer that is not `wanted`, such as "an event stream"."""
     text = body.decode("utf-8-sig", "replace").strip()
-    if encoding_of(exchange):
-        text = f"the body is encoded ({encoding_of(exchange)}), which was not asked for"
+    encoding = printable(exchange.header("Content-Encoding"), 40)
+    if encoding.lower() not in ("", "identity"):
+        text = f"the body is encoded ({encoding}), which was not asked for"
     # The error may be framed as an event.
-    data = text[:MAX_ERROR_BODY].encode("utf-8", "replace") + b"\n\n"
-    payloads = [parsed(text), *(parsed(sse.data) for sse in SSEDecoder().feed(data))]
+    events = SSEDecoder().feed(body.strip() + b"\n\n")
+    payloads = [parsed(text), *(parsed(sse.data) for sse in events)]
     payload = next(filter(is_error_payload, payloads), payloads[0])
     if payload is None:  # or the answer is the page of a proxy or web server
         text = re.sub(r"(?s)<(script|style)\b.*?(?:</\1>|$)", " ", text[:8192])
@@ -3074,7 +3042,8 @@ def explain(
     braces.update(key_kind=key.name, wallet=key.wallet, other_key_kind=key.other_kind)
     braces.update(model=model, context=facts.context_window if facts else "available")
     braces["models"] = " or ".join(name for name in CURRENT_MODELS if name != model)
-    error.explain(braces)
+    if not error.hint:  # a hint that is filled in is no template
+        error.hint = error.to_dict()["hint"].format_map(braces)
     return error.to_dict()
 
 
@@ -3101,9 +3070,9 @@ def no_key(settings: Settings) -> ProviderError:
 class Capture:
     """What happened in one turn, for a file that only its owner can read.
 
-    The file is one line with a JSON object without keys: `fields` and what `_save()`
-    adds.  It is written when the turn is over, if the settings ask for it.  If that
-    fails, a line is logged and the turn is unharmed.
+    The file is one line: a JSON object of `fields` and what `_save()` adds, with every
+    API key masked.  It is written when the turn is over, if the settings ask for it.
+    If that fails, a line is logged and the turn is unharmed.
     """
 
     VERSION = 4
@@ -3119,7 +3088,7 @@ class Capture:
     def __init__(self, values: JSON, request: Any, words: JSON) -> None:
         self._values, self._folder = values, values["capture_dir"]
         self._began = time.monotonic()
-        self.size = 0  # bytes read so far
+        self._size = 0  # bytes read so far
         self._reads: list[tuple[float, bytes]] = []  # of the attempt under way
         self.fields: JSON = {
             "words": words,
@@ -3132,8 +3101,8 @@ class Capture:
 
     def note(self, data: bytes) -> None:
         """Keep what was just read, unless the file would become too large."""
-        self.size += len(data)
-        if self._folder and self.size <= self.MAX_FILE:
+        self._size += len(data)
+        if self._folder and self._size <= self.MAX_FILE:
             self._reads.append((time.monotonic() - self._began, data))
 
     def add_attempt(self, exchange: Any, failure: list[Any]) -> None:
@@ -3180,7 +3149,7 @@ class Capture:
         fields = SECRETS.value(fields)
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
         data = text.encode("utf-8", "backslashreplace")
-        if max(len(data), self.size) > self.MAX_FILE:
+        if max(len(data), self._size) > self.MAX_FILE:
             raise ValueError(f"it is larger than {self.MAX_FILE // MIB} MiB")
         os.makedirs(self._folder, 0o700, exist_ok=True)
         self._make_room()
@@ -3197,7 +3166,7 @@ class Capture:
             raise
 
     def _make_room(self, count: int = 499, room: int = 480 * MIB) -> None:
-        """Keep the newest `count` captures of `room` bytes together; remove the rest."""
+        """Remove all but the newest `count` captures, of `room` bytes together."""
         from contextlib import suppress
 
         pattern = r"\d{8}T\d{6}\.\d{6}Z-\d+-\d+\.jsonl(\w+\.part)?"
@@ -3263,28 +3232,25 @@ class Turn:
         failure: ProviderError | None = None
         try:
             body = self._prepare()
-            retry = {"delay": 0}  # the first attempt follows at once
-            while retry:
+            delay: float | None = 0.0
+            while delay is not None:
                 if self._ready:
                     yield self._take_ready()
-                self._world.sleep(retry["delay"])
-                retry = yield from self._attempt(body)
-        except Cancelled as error:
-            forget(error)
-            self._translator.stop_reason = CANCELLED
-        except ProviderError as error:
-            forget(error)
-            failure = error
+                self._world.sleep(delay)
+                delay = yield from self._attempt(body)
         except Exception as error:
-            failure = internal_error(error)
-            forget(error)
+            if isinstance(error, Cancelled):
+                self._translator.stop_reason = CANCELLED
+            else:
+                failure = our_error(error)
+            drop_frames(error)
         self._ready.extend(self._translator.close())
         self._ready.append(self._end(failure))
         batch = self._take_ready()
         self._capture.fields["event"] = batch[-1]
         yield batch
         if self._exchange is not None:
-            self._exchange.drain(0.3)
+            self._exchange.drain(waits=True)
 
     def _take_ready(self) -> Batch:
         """Take the events that are ready, made safe to send."""
@@ -3302,10 +3268,10 @@ class Turn:
         self._deadline = self._world.now() + values["turn_timeout"]
         raise_problem(settings)
         self._capture = Capture(values, self._request, self._world.words)
-        names = ("model", "max_tokens_default", "effort")
-        model, tokens, effort = (values[name] for name in names)
-        request, read_image = self._request, self._read_image
-        body, warnings = build_request(request, model, tokens, effort, read_image)
+        model, tokens = values["model"], values["max_tokens_default"]
+        body, warnings = build_request(
+            self._request, model, tokens, values["effort"], self._read_image
+        )
         self._ready.extend(warnings)
         try:
             data = dump_json(body).encode("ascii")
@@ -3336,16 +3302,17 @@ class Turn:
 
     # Attempts
 
-    def _attempt(self, body: bytes) -> Generator[Batch, None, JSON]:
+    def _attempt(self, body: bytes) -> Generator[Batch, None, float | None]:
         """Send the request, and yield events until its message is complete.
 
-        Returns the `retry` event if another attempt follows, or raises the error.
+        If it fails, returns the seconds to wait for the next attempt, or raises the
+        error if there is none.
         """
         self._attempts += 1
         self._translator = EventTranslator(self._asked)
         self._exchange = self._request_id = self._first_ms = None
         post, key, values = self._world.post, self._values["api_key"], self._values
-        began, size = self._ms(), self._capture.size
+        began = self._ms()
         try:
             self._exchange = exchange = post(self._url, key, body, values)
             request_id = exchange.header(*REQUEST_ID_HEADERS)
@@ -3357,23 +3324,24 @@ class Turn:
                     raise
             self._ready.extend(self._translator.conclude())
             # The host's next turn may come at once and should find the connection free.
-            exchange.drain(0)
+            exchange.drain(waits=False)
             if exchange.ended:
                 exchange.close()
         except BaseException as error:
-            self._end_attempt(began, size, error)
+            self._end_attempt(began, error)
             if not isinstance(error, ProviderError):
                 raise
-            forget(error)
+            drop_frames(error)
             self._ready.append(self._retry(error))
-            return self._ready[-1]
-        self._end_attempt(began, size, None)
-        return {}
+            return float(self._ready[-1]["delay"])
+        self._end_attempt(began, None)
+        return None
 
     def _stream(self, exchange: Any) -> Iterator[Batch]:
         """Yield the events of the body, until its message is complete."""
         translator, scope, decoder = self._translator, self._scope, SSEDecoder()
-        if exchange.status != 200 or encoding_of(exchange):
+        encoding = exchange.header("Content-Encoding").lower()
+        if exchange.status != 200 or encoding not in ("", "identity"):
             # 10 seconds: the text of an error is not worth a longer wait.
             seconds = min(10.0, self._values["idle_timeout"])
             body = exchange.read_rest(MAX_ERROR_BODY, seconds)
@@ -3386,13 +3354,18 @@ class Turn:
             opening += chunk if len(opening) < 8192 else b""
             payloads: Batch = []
             try:
-                read_payloads(decoder, chunk, payloads)
-            finally:
+                for sse in decoder.feed(chunk) if chunk else decoder.close():
+                    payload = read_payload(sse, is_last=not chunk)
+                    if payload is not None:
+                        payloads.append(payload)
+            except ValueError as error:
+                raise ProviderError("protocol", str(error)) from None
+            finally:  # what precedes an invalid event counts
                 self._translate(payloads)
             if self._ready:
-                scope.pause()  # while the host takes them
+                before = self._world.now()
                 yield self._take_ready()
-                scope.resume()
+                scope.extend(self._world.now() - before)
             scope.check()
             if translator.stopped or not chunk:
                 break
@@ -3429,23 +3402,23 @@ class Turn:
             longest = 5.0 if translator.complete else _NEVER
             self._scope.arm("idle", min(self._values["idle_timeout"], longest))
 
-    def _end_attempt(self, began: int, size: int, error: BaseException | None) -> None:
-        """Record in capture and log how the attempt ended; close it if it failed."""
+    def _end_attempt(self, began: int, error: BaseException | None) -> None:
+        """Log and capture how the attempt ended; drop its exchange if it failed."""
         exchange, failure = self._exchange, []
         facts: JSON = {"outcome": self._translator.stop_reason}
         if isinstance(error, ProviderError):
             self._explained(error)
-            facts["outcome"], facts["cause"] = error.code, error.cause or None
             failure = [error.code, error.message, error.hint, error.retryable]
+            facts = {"outcome": error.code, "cause": error.cause or None}
             # The messages of these errors quote no content.
-            if error.code in ("network", "timeout", "stream_cut", "empty_response"):
+            if error.code in ("timeout", "stream_cut", "empty_response"):
                 facts["cause"] = error.cause or error.message
         elif error is not None:
             facts["outcome"], failure = CANCELLED, [CANCELLED]
         if exchange is not None:
             facts.update(status=exchange.status, new_connection=not exchange.is_kept)
-        facts.update(bytes=self._capture.size - size, ms=self._ms() - began)
-        self._log("attempt", facts)
+            facts["bytes"] = exchange.size
+        self._log("attempt", {**facts, "ms": self._ms() - began})
         self._capture.add_attempt(exchange, failure)
         if error is not None and exchange is not None:
             exchange.close()
@@ -3459,9 +3432,9 @@ class Turn:
         if is_final or is_too_long or self._attempts > values["max_retries"]:
             raise error
         pace = PACES.get(error.code, 1) * 2 ** (self._attempts - 1)
-        jitter = 0.5 + int.from_bytes(os.urandom(2), "big") / 131072
+        jitter = 0.5 + os.urandom(1)[0] / 512  # below 1; `random` is slow to import
         backoff = min(values["retry_base_delay"] * pace, max_backoff) * jitter
-        delay = float(round(after or backoff, 3))
+        delay = round(float(after or backoff), 3)
         if self._world.now() + delay >= self._deadline:
             raise error
         event = {"type": RETRY, "attempt": self._attempts}
@@ -3502,8 +3475,7 @@ class Turn:
         """`error` as an object for events, with a hint for this host, model and key."""
         if self._request_id is not None:
             error.details.setdefault("request_id", self._request_id)
-        words = self._world.words
-        return explain(error, self._values, self._url, self._asked, words)
+        return explain(error, self._values, self._url, self._asked, self._world.words)
 
     def _log(self, what: str, facts: JSON) -> None:
         if self._values["log_level"] == "info":
@@ -3548,7 +3520,8 @@ class MiniMaxProvider:
         self._values = default_values()
         for name, value in options.items():
             self._values[name] = check_value(name, value, "MiniMaxProvider")
-        self._file: tuple[str | None, JSON] | None = None  # path and overrides
+        # Of `from_config()`: the path of the file, and the options that win.
+        self._sources: tuple[str | None, JSON] | None = None
         self._clients: dict[int, Client] = {}  # one, by the id of its process
 
     @classmethod
@@ -3559,7 +3532,7 @@ class MiniMaxProvider:
         `overrides` are options that win over both.
         """
         provider = cls(**dict.fromkeys(overrides))  # which checks their names
-        provider._file = (path, overrides)
+        provider._sources = (path, overrides)
         return provider
 
     def __enter__(self) -> MiniMaxProvider:
@@ -3630,8 +3603,8 @@ class MiniMaxProvider:
 
     def load(self) -> Settings:
         """The settings that the next turn will use, with their problems."""
-        if self._file is not None:
-            return load_settings(self._file[0], overrides=self._file[1])
+        if self._sources is not None:
+            return load_settings(*self._sources)
         settings = Settings(dict(self._values), {}, [], "", {}, {})
         _load_key_file(settings, {})
         return settings
@@ -3671,7 +3644,7 @@ class MiniMaxProvider:
 
     def _load(self, scope: Scope) -> Any:
         """The settings for a turn, read in a thread, since a disk may hang."""
-        if self._file is None and not self._values["api_key_file"]:
+        if self._sources is None and not self._values["api_key_file"]:
             return self.load()
 
         def load() -> Settings:
@@ -3688,19 +3661,19 @@ class MiniMaxProvider:
     def _words(self) -> dict[str, str]:
         """The words for hints that depend on this process.  Of the variables that
         change the way to the host, they have only the names."""
-        variable = OPTIONS["base_url"].env
-        is_read = self._file is not None and os.environ.get(variable, "").strip()
-        used = ", ".join([variable, *routes()] if is_read else routes())
-        environment = f" In effect: {used}." if used else ""
+        names, base_url = routes(), OPTIONS["base_url"].env
+        if self._sources is not None and os.environ.get(base_url, "").strip():
+            names.insert(0, base_url)
+        environment = f" Set in the environment: {', '.join(names)}." if names else ""
         return {"environment": environment, "command": self.command}
 
     def _client(self) -> Client:
         """The connections of this process: a child must not use its parent's."""
         pid, clients = os.getpid(), self._clients
         if pid not in clients:
-            clients.setdefault(pid, Client(self._values["max_concurrent_turns"]))
-            for parent in [other for other in clients if other != pid]:
-                del clients[parent]
+            clients.setdefault(pid, Client())
+            for parent in set(clients) - {pid}:
+                clients.pop(parent, None)  # unless another thread was faster
         return clients[pid]
 
 
@@ -3710,7 +3683,8 @@ class MiniMaxProvider:
 class RecordedExchange:
     """An attempt of a recording, in place of the network."""
 
-    is_kept = False
+    is_kept = ended = False
+    size = 0  # only for the log, which a replay does not write
     header = Exchange.header
 
     def __init__(self, row: JSON, recording: Recording) -> None:
@@ -3719,14 +3693,14 @@ class RecordedExchange:
         data = BytesIO(row["data"].encode("utf-8", "surrogateescape"))
         self._reads = deque((moment, data.read(size)) for moment, size in row["reads"])
         self.status, self.headers = int(row["status"]), dict(row["headers"])
-        self.arrived, self._end, self.ended = row["arrived"], row["ended"], False
-        times = [self.arrived, self._end, *(moment for moment, _ in self._reads)]
+        self.arrived, self._failed_at = row["arrived"], row["ended"]
+        times = [self.arrived, self._failed_at, *(moment for moment, _ in self._reads)]
         if not all(0 <= moment < 1e10 for moment in times):  # seconds, 300 years
             raise ValueError("a time is too large or negative")
         failure = row["failure"]
         self._failure: Exception | None = Cancelled() if failure else None
         if failure and failure[0] in ERRORS:
-            self._failure = ProviderError(*failure[:4])
+            self._failure = ProviderError(*failure[:3], retryable=failure[3])
         self._recording = recording
 
     def read(self) -> bytes:
@@ -3738,7 +3712,7 @@ class RecordedExchange:
         if self._reads:
             self._recording.seconds, data = self._reads.popleft()
         elif self._failure is not None:
-            self._recording.seconds = self._end
+            self._recording.seconds = self._failed_at
             raise self._failure
         if not self._reads and isinstance(self._failure, Cancelled):
             self._recording.scope.cancel()
@@ -3748,7 +3722,7 @@ class RecordedExchange:
     def read_rest(self, limit: int, seconds: float) -> bytes:
         return self.read()  # it was recorded as one piece
 
-    def drain(self, seconds: float) -> None:
+    def drain(self, waits: bool) -> None:
         pass
 
     def close(self) -> None:
@@ -3773,7 +3747,7 @@ class Recording:
             path: {name: str(value) for name, value in source.items()}
             for path, source in fields["images"].items()
         }
-        self.fields, self.request = fields, fields["request"]
+        self.request = fields["request"]
         self.outcome = outcome_of(fields["sent"], fields["event"])
         self.scope, self.seconds = Scope(), 0.0  # the clock of the recording
         rows = fields["attempts"]
@@ -3830,20 +3804,17 @@ def outcome_of(sent: Any, event: JSON) -> JSON:
 
 def difference(before: Any, now: Any, path: str = "") -> str:
     """Where two JSON values differ first, apart from what a capture masks, or ""."""
-    names: Any = ()
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = before if before.keys() == now.keys() else ()
-    elif isinstance(before, list) and isinstance(now, list):
-        names = range(len(before) if len(before) == len(now) else 0)
-    for name in names:
-        found = difference(before[name], now[name], f"{path}.{name}")
-        if found:
-            return found
-    one, other = ("", "") if names else (dump_json(before), dump_json(now))
-    is_alike = one == other
-    if "****" in one and len(one) == len(other):
-        is_alike = all(a in ("*", b) for a, b in zip(one, other))
-    if is_alike:
+    if type(before) is type(now) is list and len(before) == len(now):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if type(before) is type(now) is dict and before.keys() == now.keys():
+        for name in before:
+            found = difference(before[name], now[name], f"{path}.{name}")
+            if found:
+                return found
+        return ""
+    one, other = dump_json(before), dump_json(now)
+    is_masked = "****" in one and len(one) == len(other)
+    if one == other or (is_masked and all(a in ("*", b) for a, b in zip(one, other))):
         return ""
     was, is_now = printable(one[:200], 60), printable(other[:200], 60)
     return f"{printable(path[1:])} was {was} and is {is_now}"
@@ -3904,7 +3875,8 @@ _PLUGIN_LINES = {
     THINKING_DELTA: "id index text",
     INPUT_DELTA: "id index json",
     BLOCK_END: "id index block incomplete? input_json?",
-    TURN_END: "id stop_reason message model message_id usage cost_usd? request_id timing",
+    TURN_END: "id stop_reason message model message_id usage cost_usd? request_id "
+    "timing",
     ERROR: "id error model usage cost_usd? partial timing",
     RETRY: "id attempt max_attempts delay error",
     WARNING: "id code text",
@@ -4037,7 +4009,7 @@ class PluginLoop:
     # Life
 
     def serve(self) -> None:
-        """Serve until all is done or the host is lost, and write what `_answer()` leaves.
+        """Write what `_answer()` leaves, until all is done or the host is lost.
 
         Raises ProviderError if no thread can be started.
         """
@@ -4059,7 +4031,7 @@ class PluginLoop:
         with self._state:
             for name in list(self._scopes):
                 self._cancel(name)
-        self._look()
+        self._wake()
 
     def lose(self, error: OSError) -> None:
         """Write nothing more, because of `error`."""
@@ -4067,8 +4039,8 @@ class PluginLoop:
             self.lost = self.lost or error
             self._state.notify()
 
-    def _look(self) -> None:
-        """Make `serve()` look whether all is done."""
+    def _wake(self) -> None:
+        """Let `serve()` find out whether all is done."""
         if self._is_stopped or self._has_read_all:
             with self._state:
                 self._state.notify()
@@ -4101,14 +4073,14 @@ class PluginLoop:
             for number, line in enumerate(self._split(), 1):
                 self._on_line(number, line)
         except Exception as error:
-            internal_error(error)
+            our_error(error)
         self._has_read_all, self._has_input = True, False
-        self._look()
+        self._wake()
 
     def _take(self) -> bytes:
         """Some bytes of input, b"" at its end or once the host has gone."""
         self._has_input = False
-        self._look()
+        self._wake()
         self._has_input = self._wait(None)
         return b"" if self.lost else self._read()
 
@@ -4147,9 +4119,8 @@ class PluginLoop:
             self._has_id = name is not None
             self._dispatch(message)
         except Exception as error:
-            if not isinstance(error, ProviderError):
-                error = internal_error(error)
-            event: JSON = {"type": ERROR, "error": error.to_dict(), "line": number}
+            fields = our_error(error).to_dict()
+            event: JSON = {"type": ERROR, "error": fields, "line": number}
             if isinstance(name, (str, int, float)):
                 event["ref_id"] = name
             self._answer(outgoing(event))
@@ -4183,7 +4154,7 @@ class PluginLoop:
         }
         if not isinstance(kind, str) or kind not in handlers:
             wrong_field("type", "must be one of " + ", ".join(handlers))
-        is_text = isinstance(name, str) and name != "" and well_formed(name) is name
+        is_text = isinstance(name, str) and name != "" and well_formed(name) == name
         is_absent = name is None and kind != "cancel"
         if not (is_absent or is_text or TYPES["integer"][0](name)):
             text = "must be a non-empty string of valid Unicode or an integer"
@@ -4215,8 +4186,7 @@ class PluginLoop:
     def _accept(self, turn: Queued) -> None:
         """Start a turn or let it wait.  Raises ProviderError if neither is possible.
 
-        If it may run, no other turn that may run waits: a turn that ends is followed by
-        one that waits.
+        If it may run, none of those that wait may: a turn that ends starts the next.
         """
         _, name, has_id, _ = turn
         waiting = sum(map(len, self._queues.values()))
@@ -4239,12 +4209,10 @@ class PluginLoop:
 
     def _next_turn(self) -> Queued | None:
         """Take the turn that came first of those that wait and may run now."""
-        queues = [
-            q for has_id, q in self._queues.items() if q and self._may_run(has_id)
-        ]
-        if not queues:
+        ready = [q for has_id, q in self._queues.items() if q and self._may_run(has_id)]
+        if not ready:
             return None
-        turn = min(next(iter(queue.values())) for queue in queues)  # by number
+        turn = min(next(iter(queue.values())) for queue in ready)  # by number
         _, name, has_id, _ = turn
         del self._queues[has_id][name]
         self._running[has_id] += 1
@@ -4268,13 +4236,13 @@ class PluginLoop:
                     self._has_failed = self._has_failed or kind == ERROR
                     self._put([(data, ended)])
             except Exception as error:
-                failure = internal_error(error)
+                failure = our_error(error)
                 if ended is None:
                     self._end(name, failure)
             with self._state:
                 self._running[has_id] -= 1
                 turn = self._next_turn()
-            self._look()
+            self._wake()
 
     def _cancel(self, name: Any) -> None:
         """End a turn: one that runs through its scope, one that waits at once."""
@@ -4287,7 +4255,7 @@ class PluginLoop:
             scope.cancel()
 
     def _end(self, name: Any, error: ProviderError | None = None) -> None:
-        """Answer a turn that never ran: it was cancelled, or `error` says why."""
+        """Answer a turn that has no last event: cancelled, or failed with `error`."""
         timing = {"first_event_ms": None, "total_ms": 0, "attempts": 0}
         event: JSON = {"id": name, "type": ERROR, "model": None, "usage": None}
         if error is None:
@@ -4403,7 +4371,7 @@ def _set_process() -> None:
 def _obey_sigterm(loop: PluginLoop) -> None:
     """Stop at the first SIGTERM; exit at the second one, or a second later.
 
-    It has a thread, since the main thread may be stuck in a write.
+    It runs in its own thread, since the main thread may be stuck in a write.
     """
     import signal
 
@@ -4427,7 +4395,7 @@ def _watch_host(loop: PluginLoop, wire: int) -> None:
             loop.lose(BrokenPipeError())
 
 
-def _process_limits(overrides: JSON | None) -> JSON:
+def _process_limits(overrides: JSON) -> JSON:
     """The settings of PROCESS_OPTIONS, or their defaults if the file hangs or is wrong:
     each turn reads it again and reports that."""
     scope = Scope()
@@ -4441,7 +4409,7 @@ def _process_limits(overrides: JSON | None) -> JSON:
     return values
 
 
-def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
+def run_plugin(overrides: JSON, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; return the exit code of the process.
 
     `overrides` are settings that win over file and environment.  Another program that
@@ -4457,7 +4425,7 @@ def run_plugin(overrides: JSON | None = None, owns_process: bool = True) -> int:
         wait=lambda seconds: hasattr(select, "poll") and is_ready(0, True, seconds),
         read=lambda: read_fd(0),
         write=lambda data: write_fd(wire, data),
-        run=MiniMaxProvider.from_config(**(overrides or {})).batches,
+        run=MiniMaxProvider.from_config(**overrides).batches,
         limits=_process_limits(overrides),
     )
     try:
@@ -5012,8 +4980,8 @@ def model_named(name: str | None) -> str | None:
     more models than this file does.
     """
     short = {"m3": "MiniMax-M3", "flash": "MiniMax-M3.1-Flash"}
-    if not name or name in short:
-        return short.get(name or "")
+    if not name or name.lower() in short:
+        return short.get((name or "").lower())
     if canonical_model(name) in MODELS or re.match("MiniMax-|.*/", name):
         return name
     longer = [id for id in MODELS if fold(name) in fold(id)]
@@ -5102,7 +5070,8 @@ def prompts(first: Any) -> Iterator[Any]:
         elif re.match(r"/\w+(\s|$)", command):
             word = command.split()[0]
             near = nearest(word, ("/help", "/quit", "/exit")) or "/help"
-            out(f'error: there is no command {word}; did you mean "{near}"?\n', 2)
+            text = f"there is no command {printable(command, 60)}"
+            out(f'error: {text}; did you mean "{near}"?\n', 2)
         elif text:
             yield text
 
@@ -5329,7 +5298,7 @@ class Checkup:
             self.failed.add(name)
 
     def fail(self, name: str, error: ProviderError) -> None:
-        self.add(PROBLEM, name, error.message, error.to_dict()["hint"])
+        self.add(PROBLEM, name, error.message, error.to_dict()["hint"], code=error.code)
 
     def run(self, is_offline: bool) -> None:
         """Do the checks in order."""
@@ -5469,7 +5438,7 @@ class Checkup:
                 text = f"the quota cannot be read: {error.message}"
                 hint = "Look at the page of your plan on MiniMax's platform."
                 return self.add(WARNING, "plan", text, hint)
-        self.add(OK, "plan", "a plan" if windows else f"spends {self.key_kind.wallet}")
+        self.add(OK, "plan", "found" if windows else f"spends {self.key_kind.wallet}")
         for window in windows:
             status, text = quota_text(window)
             text = f"{window['model']}, {window['window']}: {text}"
@@ -5499,7 +5468,7 @@ class Checkup:
         home = r"(?<!\S)" + re.escape(os.path.expanduser("~/"))  # not inside a path
         texts = (visible(result[name]) for name in ("text", "remedy"))
         text, hint = (re.sub(home, "~/", text) for text in texts)
-        head = f"{result['status']:<9}{result['check']:<14}"
+        head = f"{result['status']:<9}{result['check']:<13} "
         show_row(head, text, result["status"])
         if hint:
             indent = 2 if width() < 60 else len(head)
@@ -5573,7 +5542,8 @@ def program_name() -> str:
     folder, name = os.path.split(path)
     if folder and folder in os.environ.get("PATH", "").split(os.pathsep):
         return name
-    path = path if re.match(r"[\w@%+=:,./~-]+$", path) else f"'{path}'"
+    if not re.match(r"[\w@%+=:,./~-]+$", path):
+        path = "'" + path.replace("'", "'\\''") + "'"
     return f"python3 {path}" if name.endswith(".py") else path
 
 
@@ -5704,10 +5674,11 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
     for word in rest:
         if word.startswith("-") and word != "-":
             name = printable(word.partition("=")[0], 60)
-            parser.error(f"there is no option {name}; --help lists the options")
+            near = nearest(name, parser._option_string_actions, 0.8)
+            more = f'did you mean "{near}"?' if near else "--help lists the options"
+            parser.error(f"there is no option {name}; {more}")
         if command != "say":
-            text = f"{command or 'the plugin'} takes no argument {printable(word, 60)}"
-            parser.error(text)
+            parser.error(f"unexpected argument {printable(word, 60)}")
         options.text.append(word)  # argparse takes TEXT from one place only
     return command, options
 

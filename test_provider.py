@@ -404,16 +404,10 @@ def hold(request: Request) -> None:
 
 def wait(event: threading.Event) -> Step:
     def step(request: Request) -> None:
-        for _ in range(int(DEADLINE / 0.05)):
-            if event.wait(0.05) or request.emulator.stopping.is_set():
-                return
-        raise AssertionError("the test never set its event")
+        stopping = request.emulator.stopping
+        wait_until(lambda: event.wait(0.05) or stopping.is_set())
 
     return step
-
-
-def tell(event: threading.Event) -> Step:
-    return lambda request: event.set()
 
 
 def meet(barrier: threading.Barrier) -> Step:
@@ -3043,11 +3037,9 @@ def tls_emulator(certificate: Path) -> Iterator[Emulator]:
 
 @needs_linux
 @pytest.mark.parametrize("name", ["PATH", *CA_VARIABLES])
-def test_bad_certificate(
-    tls_emulator: Emulator, certificate: Path, name: str, tmp_path: Path
-) -> None:
+def test_bad_certificate(tls_emulator: Emulator, certificate: Path, name: str) -> None:
     """A variable that is set, but empty, does not switch that off."""
-    folder = tmp_path / "captures"
+    folder = certificate.with_name("captures")
     config = {"capture_dir": str(folder)}
     answer = one_turn(tls_emulator.base_url, config, {name: ""})
     check_replay(next(folder.iterdir()), answer.lines)
@@ -3645,7 +3637,6 @@ def hanging(host, *args, **kwargs):
     return real(host, *args, **kwargs)
 socket.getaddrinfo = hanging
 """
-PHASES = ["dns", "tcp", "tls", "proxy", "socks", "import", "upload"]
 CANCEL_PHASES = {
     n: LIMITS[n][0] for n in LIMITS if re.match("silence|dripping head", n)
 }
@@ -3707,7 +3698,7 @@ def stuck_in(phase: str, folder: Path) -> Iterator[tuple[str, Env]]:
 
 
 @needs_linux
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", "dns tcp tls proxy socks import upload".split())
 def test_every_phase_has_its_limit_and_cancel(tmp_path: Path, phase: str) -> None:
     turn = ask("x" * (20000000 if phase == "upload" else 1))
     limit = FIRST if phase == "upload" else "connect_timeout"
@@ -3768,7 +3759,7 @@ def test_stopped_process_reads_what_waits(emulator: Emulator, begun: bool) -> No
     go, sent = threading.Event(), threading.Event()
     head, rest = CHUNKED + chunk(BEGUN), chunk(sse(*TAIL)) + LAST_CHUNK
     steps = [head, wait(go), rest] if begun else [wait(go), head + rest]
-    emulator.queue.append([*steps, tell(sent)])
+    emulator.queue.append([*steps, lambda _: sent.set()])
     with Plugin(emulator.base_url, {FIRST: 0.5, IDLE: 0.5, "max_retries": 0}) as plugin:
         ident = plugin.submit(ask())
         if begun:
@@ -4035,7 +4026,7 @@ def test_forked_child_has_the_settings_and_nothing_else(
 def test_child_forked_inside_a_turn_leaves_it_whole(emulator: Emulator) -> None:
     go = threading.Event()
     emulator.routes["held"] = respond(BEGUN, wait(go), sse(*TAIL))
-    emulator.routes["go"] = [tell(go), *respond(OK)]
+    emulator.routes["go"] = [lambda _: go.set(), *respond(OK)]
     done = launch(emulator.base_url, program=as_library(FORKING_INSIDE))
     assert done.stdout.split() == [b"end_turn", b"None"], done.stderr.decode()
 
@@ -4456,7 +4447,7 @@ def test_sigterm_of_a_full_pipe_is_exit_0(emulator: Emulator) -> None:
 @pytest.mark.parametrize("limit", ["idle_timeout", "turn_timeout"])
 def test_unread_time_counts_for_the_turn_alone(emulator: Emulator, limit: str) -> None:
     sent = threading.Event()
-    emulator.queue.append([*MUCH, tell(sent)])
+    emulator.queue.append([*MUCH, lambda _: sent.set()])
     with Plugin(emulator.base_url, {limit: 0.5, **ONCE}, reading=False) as plugin:
         ident = plugin.submit(ask())
         assert sent.wait(DEADLINE)
@@ -4914,7 +4905,6 @@ def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -
     assert set(modes.values()) == {0o644}
     allowed = installer.root / "plexum.json"
     assert '"allow": [\n      "plexum-minimax-provider"\n' in allowed.read_text()
-
     installer.write_plugin(STUB.replace("VERSION", "1.0"))
     options = "--upgrade --offline --no-demo --api-key-stdin"
     output = installer.run(options, stdin=f"\ufeff{KEY}\r\n")
@@ -4923,7 +4913,6 @@ def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -
     assert json.loads(installer.config.read_text()) == {"api_key": KEY, "region": "cn"}
     assert installer.version() == "stub 1.0\n"
     assert "'/\n" not in (installer.target / LAUNCHER).read_text()  # no path to it
-
     installer.run("--uninstall")
     assert installer.names() == {"config.json"} and not installer.link.is_symlink()
     assert '"allow": []\n' in allowed.read_text()
@@ -5462,8 +5451,6 @@ PAID: Env = {"MINIMAX_API_KEY": "sk-api-" + "w" * 30}
 RESET = refuse(429, api_error("limit, resets at 2040-05-15T15:00:00Z (2056)"))
 NO_MODEL = refuse(400, api_error("invalid params, unknown model 'x' (2013)"))
 ODD_ID = refuse(400, {**api_error("no\x1b[2J"), "request_id": "\x1b]52;c;eA\x07"})
-NO_COOKIE = refuse(200, base_resp(1004, "no cookie"))
-SILENT = whole(a_block(0, "Hm.", kind="thinking"))
 BROKEN_IN = whole([opened(0), text(0, "o"), delta(0, "odd"), text(0, "k"), closed(0)])
 FULL_LENGTH = whole(a_block(0, "ok"), reason="max_tokens")
 STORY = "Once upon a time\n"
@@ -5480,7 +5467,7 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say x", {}, respond(CALLED), 0, "Let me see.\n",
      'tool call: get_weather {"city":"Lisbon"}'),
     ("say x", {}, respond(FULL_LENGTH), 0, "ok\n", "raise --max-tokens"),
-    ("say x", {}, respond(SILENT), 0, "", "warning: "),
+    ("say x", {}, respond(whole(HM)), 0, "", "warning: "),
     ("say x", {}, respond(BROKEN_IN), 0, "ok\n", "warning: "),
     ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", RETIRED),
     ("say --temperature 5 x", {}, None, 2, "", "--temperature must be from 0 to 2|usage"),
@@ -5513,7 +5500,7 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say x", {}, NO_MODEL, 1, "", f"error: model_unavailable: |{M31}|models --live"),
     ("say x", {}, ODD_ID, 1, "", "error: rejected: HTTP 400: no [2J"),
     ("say x", {}, CUT, 1, STORY, "error: stream_cut: |check"),
-    ("quota", {}, NO_COOKIE, 1, "", "error: auth:|check"),
+    ("quota", {}, refuse(200, base_resp(1004, "no cookie")), 1, "", "error: auth:|check"),
     ("quota", PAID, None, 0, None, "no plan quota; your pay-as-you-go key"),
     ("quota", NOBODY, None, 1, "", "network|Check DNS|find out more: "),
     ("models --live", {}, refuse(302, "", "Location: http://127.0.0.1:9/x"), 1, "",
@@ -6398,7 +6385,6 @@ def test_replay_needs_no_image_or_region(emulator: Emulator, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("size", [1, 8, 100])
 def test_key_in_pieces_is_masked(emulator: Emulator, tmp_path: Path, size: int) -> None:
-    """Whether network reads, or deltas, cut it."""
     leaked = words("\x80").replace(b"\\u0080", KEY.encode())
     reads = [leaked[at : at + size] for at in range(0, len(leaked), size)]
     deltas = [KEY[at : at + size] for at in range(0, len(KEY), size)]

@@ -1746,7 +1746,6 @@ ODD_TOOLS: list[Any] = [{**WHOLE_F, **PARAMETERS}, {**F, "input_schema": "x"}]
 ODD_TOOLS += [5, {"description": "d"}, {**F, "name": 5}, {**F, "name": None}]
 ODD_TOOLS += [{"name": "f", "parameters": {"type": "array"}}]
 ODD_TOOLS.append({**FUNCTIONS[1], "function": PARAMETERS})
-AN_IMAGE = {"type": "image", "url": "a"}
 EMPTY_SECOND = ["U a | A", "U a | A blank", "U a | U blank | S blank", "U a | A | S"]
 EMPTY_THIRD = ["U a | S be | U blank", "U a | A b | U blank", "U a | U b | U"]
 ODD_CONTENTS: list[Any] = [5, " ", None, {}, []]
@@ -1766,7 +1765,7 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("messages[0].content[0]", [[said([{"type": "image"}], "system"), *USER]]),
     ("messages[1].content[0]", ([*USER, odd] for odd in ODD_CALLS)),
     ("max_tokens", (-1, "10", 1.5, True)),
-    *[("model", [5]), ("system", (5, {})), ("system[0]", [["x"], [AN_IMAGE]])],
+    *[("model", [5]), ("system", (5, {})), ("system[0]", [["x"], [NAMED["image0"]]])],
     *[("tools", ({}, "f")), ("tools[0]", ([odd] for odd in ODD_TOOLS))],
     ("tools[1]", ([F, F], [F, {"function": {"name": "f"}}])),
     *[("tool_choice", ("perhaps", 5, KEY)), ("effort", ("ultra", 5, KEY))],
@@ -1884,7 +1883,6 @@ IMAGE_CASES: list[tuple[Obj, Obj]] = [
     ({"source": source("image/webp")}, source()),
     ({"source": {"type": "url", "url": DATA_URI}}, source()),
 ]
-SOURCES: list[Obj] = [{"source": source()}, {"data": PNG64}]
 BAD_DATA: list[Obj] = [
     {"data_base64": "", "media_type": "image/png"},
     *[{"data_base64": ODD64}, {"data_base64": PNG64[:32] + "A" * (14 << 20)}],
@@ -1892,7 +1890,7 @@ BAD_DATA: list[Obj] = [
     *[{"url": "data:image/png,%89PNG"}, {"url": "data:image/png;base64,???"}],
     {"source": source(data="no base64!")},
     *[{"url": "a", "model": model} for model in ("MiniMax-M2.1", "x/MiniMax-M2.9")],
-    *({**fields, "model": "MiniMax-M2"} for fields in SOURCES),
+    *({"model": "MiniMax-M2", **f} for f in ({"source": source()}, {"data": PNG64})),
 ]
 
 
@@ -1931,7 +1929,6 @@ def placeholder(bench: Bench, model: str = "MiniMax-M3", **fields: Any) -> list[
 
 
 def test_image_that_cannot_be_sent_becomes_a_placeholder(bench: Bench) -> None:
-    """Since its data are none, or the model takes text only."""
     for fields in BAD_DATA:
         placeholder(bench, **fields)
 

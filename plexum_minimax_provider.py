@@ -2143,11 +2143,15 @@ def our_error(error: Exception) -> ProviderError:
     """`error` if it is ours already; any other is a bug, and logged."""
     if isinstance(error, ProviderError):
         return error
-    import traceback
+    try:
+        log(repr(error))
+        import traceback
 
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    for line in "".join(lines).splitlines():
-        log(line)
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        for line in "".join(lines).splitlines():
+            log(line)
+    except Exception:  # no memory or descriptor is left, but a turn needs its end
+        pass
     return ProviderError("internal", type(error).__name__)
 
 
@@ -4029,8 +4033,9 @@ class PluginLoop:
         """Refuse further turns, and cancel all others."""
         self._is_stopped = True
         with self._state:
-            for name in list(self._scopes):
-                self._cancel(name)
+            names = list(self._scopes)
+        for name in names:  # without the lock, which each turn needs to report its end
+            self._cancel(name)
         self._wake()
 
     def lose(self, error: OSError) -> None:
@@ -4085,7 +4090,7 @@ class PluginLoop:
         return b"" if self.lost else self._read()
 
     def _split(self) -> Iterator[bytes | None]:
-        """The lines of the input; None for one that is too long.
+        """The lines of the input; None for one that is too long for us or for memory.
 
         The pieces of a line are joined once, when it ends: the work is linear.
         """
@@ -4098,7 +4103,11 @@ class PluginLoop:
             for piece in ended:
                 size += len(piece)
                 pieces.append(piece)
-                yield b"".join(pieces) if size <= limit else None
+                try:
+                    line = b"".join(pieces) if size <= limit else None
+                except MemoryError:
+                    line = None
+                yield line
                 pieces, size = [], 0
             if not data:
                 return
@@ -4128,8 +4137,8 @@ class PluginLoop:
     def _parse(self, line: bytes | None) -> JSON:
         """The object in `line`.  Raises ProviderError with what is wrong with it."""
         if line is None:
-            text = f"the line has over {self._limits['max_line_bytes']} bytes"
-            raise ProviderError("line_too_long", text)
+            text = f"the line has over {self._limits['max_line_bytes']} bytes, or more "
+            raise ProviderError("line_too_long", text + "than memory holds")
         try:
             message = load_json(line.decode("utf-8").lstrip("\ufeff"))
         except ValueError as error:
@@ -4363,7 +4372,7 @@ def _set_process() -> None:
         sys.set_int_max_str_digits(4300)  # whatever the environment says
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an ignored one might never arrive
-    if hasattr(signal, "pthread_sigmask"):
+    if hasattr(signal, "pthread_sigmask") and hasattr(signal, "sigwait"):
         signals = [signal.SIGTERM, signal.SIGALRM]  # for sigwait() alone
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # also in later threads
 
@@ -4376,10 +4385,12 @@ def _obey_sigterm(loop: PluginLoop) -> None:
     import signal
 
     if hasattr(signal, "sigwait"):  # nothing sends it on Windows
-        signal.sigwait([signal.SIGTERM])
+        signals = [signal.SIGTERM, signal.SIGALRM]  # a host may have set an alarm
+        signal.sigwait(signals)
         signal.alarm(1)  # time for the turns to report their end
+        sys.setswitchinterval(0.05)  # of a thousand, each would interrupt all others
         loop.stop()
-        signal.sigwait([signal.SIGTERM, signal.SIGALRM])
+        signal.sigwait(signals)
         os._exit(EXIT_OK)
 
 
@@ -4390,9 +4401,11 @@ def _watch_host(loop: PluginLoop, wire: int) -> None:
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(wire, 0)
-        [(_, event)] = poll.poll()
-        if not event & select.POLLNVAL:  # a device, which macOS cannot poll
-            loop.lose(BrokenPipeError())
+        events: list[tuple[int, int]] = []
+        while not (events or loop.lost):  # until another program has its stdout back
+            events = poll.poll(500)
+        if any(not event & select.POLLNVAL for _, event in events):
+            loop.lose(BrokenPipeError())  # POLLNVAL: macOS cannot poll a device
 
 
 def _process_limits(overrides: JSON) -> JSON:
@@ -4413,10 +4426,12 @@ def run_plugin(overrides: JSON, owns_process: bool = True) -> int:
     """Serve the host on stdin and stdout; return the exit code of the process.
 
     `overrides` are settings that win over file and environment.  Another program that
-    runs this keeps its signals, and gets its stdout back.
+    runs this keeps its signals, and gets its stdout back.  Raises OSError if stdout was
+    closed.
     """
     import select
 
+    open_descriptors()  # another program may have closed some
     wire = os.dup(1)  # for protocol lines only; other output goes to stderr
     os.dup2(2, 1)
     if owns_process:

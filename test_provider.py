@@ -1222,6 +1222,18 @@ def test_lines_queues_and_comparisons_are_linear_work() -> None:
         check_linear(job)
 
 
+def test_turns_can_report_while_stop_cancels_others(monkeypatch: Patch) -> None:
+    loop, locked = a_loop(bytes, lambda *_: []), []
+    loop._on_line(1, b'{"id":1,"messages":[]}')
+
+    def cancel(scope: Any) -> None:
+        locked.append(loop._state._is_owned())  # by this thread
+
+    monkeypatch.setattr(provider.Scope, "cancel", cancel)
+    loop.stop()
+    assert locked == [False]
+
+
 # What `plugin.run_plugin` costs, in lines and calls of all threads, on stderr.
 COUNTED = """
 import http.cookiejar, itertools, os, requests, threading
@@ -4282,6 +4294,18 @@ sys.stderr.write(" ".join([*(set(sys.modules) - loaded), "code:%d" % code]))
     assert "code:0" in loaded and set(heavy.split()).isdisjoint(loaded), loaded
 
 
+def test_a_call_by_another_program_leaves_no_thread() -> None:
+    """One that watches stdout would keep it open when the program closes it."""
+    source = """
+import threading
+plugin.main([])
+for thread in set(threading.enumerate()) - {threading.main_thread()}:
+    thread.join()
+"""
+    done = launch(program=as_library(source), stdin=b'{"type":"ping"}\n')
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> None:
     """They land on stderr, and the process goes on."""
     env = planted(tmp_path, sitecustomize=BROKEN_ONCE)
@@ -4295,6 +4319,21 @@ def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> 
     assert b"planted" in plugin.errors
     check_grammar(bytes(plugin.output))
     check_secret(bytes(plugin.output), plugin.errors)
+
+
+@pytest.mark.parametrize("closed", [0, 2])
+def test_call_by_a_program_that_closed_it(emulator: Emulator, closed: int) -> None:
+    """The wire does not get its number, and with it what is read or logged there."""
+    program = as_library(f"import os; os.close({closed}); plugin.main([])")
+    url = emulator.base_url
+    code, lines, _ = run(A_LINE, url, config={"apikey": 1}, program=program)
+    assert code == 0 and bool(lines) == bool(closed)
+
+
+def test_internal_error_without_a_traceback(monkeypatch: Patch, capfd: Any) -> None:
+    monkeypatch.setitem(sys.modules, "traceback", None)  # no descriptor to import it
+    assert provider.our_error(ValueError("planted")).code == "internal"
+    assert "ValueError('planted')" in capfd.readouterr().err
 
 
 LIMITED = "umask 077; ulimit -f 0; ulimit -n 32; ulimit -c 0; ulimit -l 0;"
@@ -4410,11 +4449,12 @@ def test_sigint_is_ignored_and_sigterm_reports_turns(emulator: Emulator) -> None
 
 
 def test_sigterm_when_idle_and_twice(emulator: Emulator) -> None:
-    for words in ((), ("x", "x" * 50000)):  # what came before it is answered
+    ends = {signal.SIGTERM: ((), ("x", "x" * 50000)), signal.SIGALRM: ((), ("x",))}
+    for number, words in [(n, words) for n, rows in ends.items() for words in rows]:
         with Plugin(emulator.base_url) as plugin:
             plugin.ping()
             turns = [plugin.submit(ask(text)) for text in words]
-            plugin.process.send_signal(signal.SIGTERM)
+            plugin.process.send_signal(number)  # what came before it is answered
             assert plugin.wait_exit() == 0
         assert all(plugin.answer(ident) for ident in turns)
     emulator.answer = lambda request: [hold]

@@ -8,8 +8,7 @@ through ``check_grammar``, which knows the wire contract and nothing else.
 To test a vendored copy, edit the one import below.  Run with ``pytest``.
 """
 
-# ruff: noqa: B023, PIE800, PLW1510, PYI034, RUF007, SIM905, UP006
-# ruff: noqa: UP007, UP035
+# ruff: noqa: B023, PIE800, PLW1510, RUF007, SIM905, UP006, UP007, UP035
 # The tests run on Python 3.8, too, and their tables are spread from shorter ones.
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import copy
+import fcntl
 import functools
 import gc
 import gzip
@@ -27,6 +27,7 @@ import json
 import multiprocessing
 import os
 import platform
+import pty
 import random
 import re
 import select
@@ -40,14 +41,18 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
+import tracemalloc
 import types
 import urllib.parse
 import zipfile
 from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Sequence, Union
+from typing import ContextManager as Managed
+from xml.etree import ElementTree
 
 import pytest
 import requests
@@ -71,23 +76,15 @@ KEY = "sk-cp-Zq8Rw3Lk7Vt1Xb5Nc9Md2Ps6Hf4Jg0Ty"
 
 Obj = Dict[str, Any]
 Env = Dict[str, Union[str, None]]
-
-PROPERTY = settings(
-    deadline=None,
-    derandomize=True,
-    database=None,
-    max_examples=60,
-    suppress_health_check=list(HealthCheck),
-)
+PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=60)
+PROPERTY = settings(PROPERTY, suppress_health_check=list(HealthCheck))
 
 HAS_PROC, IS_LINUX = os.path.isdir("/proc/self/fd"), sys.platform.startswith("linux")
 needs_proc = pytest.mark.skipif(not HAS_PROC, reason="needs Linux's /proc")
 needs_linux = pytest.mark.skipif(not IS_LINUX, reason="relies on Linux's TCP or pipes")
 
 
-# =====================================================================
-# Harness: the grammar of the output
-# =====================================================================
+# ===== Harness: the grammar of the output =============================================
 
 _NEVER = """invalid_json invalid_request line_too_long duplicate_id config auth
     permission insufficient_balance quota_exhausted not_found model_unavailable
@@ -341,9 +338,7 @@ def check_secret(*texts: bytes) -> None:
             assert secret[start : start + 8] not in text
 
 
-# =====================================================================
-# Harness: the upstream
-# =====================================================================
+# ===== Harness: the upstream ==========================================================
 
 
 class Done(Exception):
@@ -383,8 +378,7 @@ class Request:
         self.sock.sendall(data)
 
 
-Exchange = Request  # what a step gets
-Step = Union[bytes, Callable[[Request], None]]
+Step = Union[bytes, Callable[[Request], object]]
 Script = Sequence[Step]
 
 
@@ -410,23 +404,14 @@ def hold(request: Request) -> None:
 
 def wait(event: threading.Event) -> Step:
     def step(request: Request) -> None:
-        for _ in range(int(DEADLINE / 0.05)):
-            if event.wait(0.05) or request.emulator.stopping.is_set():
-                return
-        raise AssertionError("the test never set its event")
+        stopping = request.emulator.stopping
+        wait_until(lambda: event.wait(0.05) or stopping.is_set())
 
     return step
-
-
-def tell(event: threading.Event) -> Step:
-    return lambda request: event.set()
 
 
 def meet(barrier: threading.Barrier) -> Step:
-    def step(request: Request) -> None:
-        barrier.wait(DEADLINE)
-
-    return step
+    return lambda request: barrier.wait(DEADLINE)
 
 
 def drip(data: bytes, gap: float = 0.02) -> Step:
@@ -440,7 +425,7 @@ def drip(data: bytes, gap: float = 0.02) -> Step:
     return step
 
 
-class Emulator:
+class Emulator(Managed["Emulator"]):
     """A loopback HTTP server that does what its scripts say, byte by byte.
 
     A request is answered by the script in `routes` named like its last message,
@@ -495,9 +480,6 @@ class Emulator:
         for thread in self._threads:
             thread.join(DEADLINE)
             assert not thread.is_alive(), "an emulator thread hangs"
-
-    def __enter__(self) -> Emulator:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -569,8 +551,6 @@ class Emulator:
 
 
 # --- what an upstream says ------------------------------------------------
-
-
 def frame(payload: object, name: str | None = None) -> bytes:
     """One server-sent event; a dict goes under the name of its type."""
     text = payload if isinstance(payload, str) else json.dumps(payload)
@@ -654,19 +634,15 @@ def new_kind(**fields: Any) -> Obj:
 A_TEXT = block_text("Hello")
 
 
-def a_block(
-    index: int, *deltas: str, kind: str = "text", sign: str = "", **fields: Any
-) -> list[Obj]:
-    """The events of a whole block, its deltas of its kind."""
+def a_block(index: int, *deltas: str, kind: str = "text", **fields: Any) -> list[Obj]:
+    """The events of a whole block, its deltas of its kind, with its `sign` if given."""
     make = {"thinking": thinking, "tool_use": partial_json}.get(kind, text)
     middle = [make(index, piece) for piece in deltas]
-    middle += [signature(index, sign)] if sign else []
+    middle += [signature(index, fields.pop("sign"))] if "sign" in fields else []
     return [opened(index, kind, **fields), *middle, closed(index)]
 
 
-def whole(
-    *events: Obj | bytes | list[Obj], reason: str | None = "end_turn", **fields: Any
-) -> bytes:
+def whole(*events: Any, reason: str | None = "end_turn", **fields: Any) -> bytes:
     """A stream that is complete around `events`, blocks of them as lists."""
     flat: list[Obj | bytes] = []
     for event in events:
@@ -750,7 +726,6 @@ def cut(data: bytes, how: str, seed: int = 0) -> list[bytes]:
     return [data[a:b] for a, b in zip(edges, edges[1:])]
 
 
-CUTS = ("whole", "bytes", "random")
 ALL_CUTS = [("whole", 0), ("bytes", 0), *(("random", seed) for seed in range(5))]
 
 
@@ -780,9 +755,7 @@ _BLOCKS += [a_call(2, {"amount": 1000, "to": "東京"}), a_call(3, {"pattern": "
 RICH = Rich(_RICH + utf8_frame(STOP), _BLOCKS, len(_RICH.rstrip()))
 
 
-# =====================================================================
-# Harness: the process
-# =====================================================================
+# ===== Harness: the process ===========================================================
 
 
 def write_config(path: Path, config: Obj | str) -> None:
@@ -849,22 +822,17 @@ class Answer:
             assert re.search(phrase, told, re.IGNORECASE), (phrase, told)
 
 
-class Plugin:
+class Plugin(Managed["Plugin"]):
     """The real process, its three pipes, and every line it has written."""
 
     def __init__(
-        self,
-        base_url: str | None = None,
-        config: Obj | str | None = None,
-        env: Env | None = None,
-        cwd: str | None = None,
-        reading: bool = True,
-        check_key: bool = True,
-        program: Sequence[str] = (SOURCE,),
+        self, url: str | None = None, config: Any = None, env: Any = None, **how: Any
     ) -> None:
+        """How: `cwd`, `program`, not `reading` at first, whether to `check_key`."""
         self.home = tempfile.TemporaryDirectory()
         self.config_path = Path(self.home.name) / "config.json"
-        self.check_key = check_key
+        self.check_key, reading = how.pop("check_key", True), how.pop("reading", True)
+        command = [sys.executable, *how.pop("program", [SOURCE])]
         self.output = bytearray()
         self.errors = b""
         self.lines: list[Obj] = []
@@ -872,9 +840,9 @@ class Plugin:
         self._changed = threading.Condition()
         self._names = itertools.count(1)
         options: Any = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
-        options.update(bufsize=0, cwd=cwd or self.home.name)
-        options["env"] = environment(self.home.name, base_url, config, env)
-        self.process: Any = subprocess.Popen([sys.executable, *program], **options)
+        options.update({"bufsize": 0, "cwd": self.home.name, **how})
+        options["env"] = environment(self.home.name, url, config, env)
+        self.process: Any = subprocess.Popen(command, **options)
         assert self.process.stdin and self.process.stdout
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         os.set_blocking(self.stdin.fileno(), False)
@@ -1000,9 +968,6 @@ class Plugin:
                 pipe.close()
         self.home.cleanup()
 
-    def __enter__(self) -> Plugin:
-        return self
-
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self.process.poll() is None:
             self.close()
@@ -1010,34 +975,23 @@ class Plugin:
             self._release()
 
 
-def launch(
-    *argv: str,
-    stdin: bytes = b"",
-    shell: str | None = None,
-    cwd: str | None = None,
-    program: Sequence[str] = (SOURCE,),
-    **session: Any,
-) -> subprocess.CompletedProcess[bytes]:
+def launch(*argv: str, stdin: bytes = b"", shell: Any = None, **session: Any) -> Any:
     """Run the program to its end; `shell` is a command for sh, its "$@" the program."""
-    command = [sys.executable, *program, *argv]
+    command = [sys.executable, *session.pop("program", [SOURCE]), *argv]
     if shell is not None:
         command = ["sh", "-c", shell, "sh", *command]
     with tempfile.TemporaryDirectory() as home:
         options: Any = {"input": stdin, "capture_output": True, "timeout": DEADLINE}
-        options.update(cwd=cwd or home, env=environment(home, **session))
-        done = subprocess.run(command, **options)
+        options["cwd"] = session.pop("cwd", home)
+        done = subprocess.run(command, env=environment(home, **session), **options)
     check_secret(done.stdout, done.stderr)
     return done
 
 
-def run(
-    stdin: bytes, base_url: str | None = None, config: Any = None, **options: Any
-) -> tuple[int, list[Obj], bytes]:
-    """One whole session, with `argv` if that is given: exit code, lines, stderr."""
-    argv = options.pop("argv", ())
-    done = launch(*argv, stdin=stdin, base_url=base_url, config=config, **options)
-    lines = check_grammar(done.stdout) if not argv else []
-    return done.returncode, lines, done.stderr
+def run(stdin: bytes, base_url: str | None = None, *argv: str, **options: Any) -> Any:
+    """One whole session: exit code, lines, stderr."""
+    done = launch(*argv, stdin=stdin, base_url=base_url, **options)
+    return done.returncode, check_grammar(done.stdout), done.stderr
 
 
 class Bench(NamedTuple):
@@ -1103,9 +1057,7 @@ def emulator() -> Iterator[Emulator]:
         yield made
 
 
-# =====================================================================
-# The checker itself: a grammar that accepts everything would prove nothing
-# =====================================================================
+# ===== The checker itself: a grammar that accepts everything would prove nothing ======
 
 
 def lines_of(*events: Obj) -> bytes:
@@ -1189,9 +1141,7 @@ def test_grammar_takes_what_is_right_and_nothing_else() -> None:
             pytest.fail(f"{name} is taken")
 
 
-# =====================================================================
-# Work, counted instead of timed
-# =====================================================================
+# ===== Work, counted instead of timed =================================================
 
 
 def executed_lines(job: Callable[[], object]) -> int:
@@ -1228,8 +1178,7 @@ def check_linear(job: Callable[[int], object], size: int = 400) -> None:
     costs = []
     for n in (size, 4 * size):
         Compared.times = 0
-        lines = executed_lines(lambda n=n: job(n))  # type: ignore[misc]
-        costs.append(lines + Compared.times)
+        costs.append(executed_lines(functools.partial(job, n)) + Compared.times)
     assert costs[1] < 6 * costs[0], costs
 
 
@@ -1322,9 +1271,7 @@ def test_work_for_a_delta_is_the_same_in_a_longer_turn(emulator: Emulator) -> No
         assert 0 < costs[2] - costs[1] < 1.05 * 2 * (costs[1] - costs[0]), costs
 
 
-# =====================================================================
-# Tables
-# =====================================================================
+# ===== Tables =========================================================================
 
 
 def manifest() -> Obj:
@@ -1402,13 +1349,6 @@ def test_load_json_takes_what_every_python_can_write() -> None:
         check_linear(lambda n: provider.load_json(f"[{f'{nest},' * n}0]"))
 
 
-def test_request_that_contains_itself_is_refused() -> None:
-    endless = ask()
-    endless["extra_body"] = endless
-    with pytest.raises(provider.ProviderError, match="nested too deep"):
-        provider.build_request(endless)
-
-
 def test_unknown_text_becomes_one_printable_line() -> None:
     for text, expected in TEXTS.items():
         assert provider.printable(text) == expected
@@ -1449,9 +1389,7 @@ def test_work_of_masking_is_that_of_the_text_whatever_the_keys() -> None:
     check_linear(lambda n: few.text(KEY * n))
 
 
-# =====================================================================
-# Server-sent events
-# =====================================================================
+# ===== Server-sent events =============================================================
 
 NO_ENDS = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
 # Data is written as it comes; another event name stands before it, in brackets; text
@@ -1519,14 +1457,6 @@ def test_sse_decoder_gives(name: str) -> None:
         assert decode(cut(data, *how)) == expected, how
 
 
-@pytest.mark.parametrize("how", ALL_CUTS)
-def test_bare_json_on_one_line_needs_no_blank_line(how: tuple[Any, ...]) -> None:
-    """A server may leave the connection open after an error."""
-    decoder, data = provider.SSEDecoder(), b'data: a\n\n{"error": {"n": 1}}\n'
-    events = [event for piece in cut(data, *how) for event in decoder.feed(piece)]
-    assert [event.data for event in events] == ["a", '{"error": {"n": 1}}']
-
-
 @settings(PROPERTY, max_examples=200)
 @given(parts=st.lists(st.sampled_from(BITS), max_size=30), seed=st.integers(0, 9))
 def test_sse_events_do_not_depend_on_the_cuts(parts: list[bytes], seed: int) -> None:
@@ -1559,9 +1489,7 @@ def test_event_over_the_limit_is_refused(fine: list[bytes], more: bytes) -> None
             decoder.feed(b"\n\n")
 
 
-# =====================================================================
-# The request
-# =====================================================================
+# ===== The request ====================================================================
 
 
 def as_blocks(content: Any) -> list[Obj]:
@@ -1616,10 +1544,7 @@ def both(words: str) -> list[Obj]:
 
 
 USER = [{"role": "user", "content": "hi"}]
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
-    "awAAAABJRU5ErkJggg=="
-)
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(20)
 PNG64 = base64.b64encode(PNG).decode()
 IMAGES = {
     "image/png": PNG,
@@ -1693,7 +1618,7 @@ FIELD_CASES: list[tuple[Obj, Any, str]] = [
     ({"stream": False}, {"stream": True}, ""),
     ({"top_k": 5}, ..., "ignored_field"),
     ({"stop_sequences": ["a"]}, ..., "ignored_field"),
-    ({"base_url": "http://x", "api_key": "no"}, {}, "unknown_field"),
+    ({"base_url": "http://x", "api_key": KEY, KEY: 1}, {}, "unknown_field"),
     ({"model": M31_ID, "max_tokens": 999999}, M31_SENT, "max_tokens_lowered"),
     ({"extra_body": {"max_tokens": 3}, "max_tokens": 9}, {"max_tokens": 3}, ""),
     ({"extra_body": {"new": {"Deep": [1, 1.0]}}}, {"new": {"Deep": [1, 1.0]}}, ""),
@@ -1729,9 +1654,10 @@ def test_names_of_a_line_are_known_in_any_spelling(bench: Bench) -> None:
     message = {"Role": "user", "CONTENT": "hi"}
     bench.plugin.send({"Type": "turn", "ID": "spelt", "MESSAGES": [message]})
     assert bench.plugin.answer("spelt").text == "ok"
-    answer = bench.plugin.turn(ask("hi", max_tokens=5, MaxTokens=6))
-    assert answer.code == "invalid_request"
-    answer.says("max_tokens")
+    for twice in ({"max_tokens": 5, "MaxTokens": 6}, {**ask(), "Messages": []}):
+        answer = bench.plugin.turn({**ask(), **twice})  # the line itself is good
+        assert answer.code == "invalid_request"
+        answer.says(next(iter(twice)))
 
 
 # --- tools, in the spellings of three APIs
@@ -1796,6 +1722,7 @@ for _tools, _choice, _sent, _count in CHOICES:
 @pytest.mark.parametrize("fields, sent, codes", FIELD_CASES)
 def test_field_goes_upstream(bench: Bench, fields: Obj, sent: Any, codes: str) -> None:
     body, answer = bench.upstream(ask("hi", **fields))
+    check_secret(dump(answer.lines).encode())
     sent = {"messages": USER, **(fields if sent is ... else sent)}
     assert set(body) == {"model", "max_tokens", "stream", *sent}
     assert all(same(body[field], value) for field, value in sent.items()), body
@@ -1831,8 +1758,6 @@ ODD_TOOLS: list[Any] = [{**WHOLE_F, **PARAMETERS}, {**F, "input_schema": "x"}]
 ODD_TOOLS += [5, {"description": "d"}, {**F, "name": 5}, {**F, "name": None}]
 ODD_TOOLS += [{"name": "f", "parameters": {"type": "array"}}]
 ODD_TOOLS.append({**FUNCTIONS[1], "function": PARAMETERS})
-AN_IMAGE = {"type": "image", "url": "a"}
-EMPTY_FIRST = ["A", "A blank"]
 EMPTY_SECOND = ["U a | A", "U a | A blank", "U a | U blank | S blank", "U a | A | S"]
 EMPTY_THIRD = ["U a | S be | U blank", "U a | A b | U blank", "U a | U b | U"]
 ODD_CONTENTS: list[Any] = [5, " ", None, {}, []]
@@ -1844,7 +1769,7 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("messages[0].role", ([{**USER[0], **other}] for other in OTHER_ROLES)),
     ("messages[0].content", [[said(odd)] for odd in ODD_CONTENTS]),
     ("messages[0].content", ([{"role": role}] for role in ("user", "assistant"))),
-    ("messages[0].content", map(history, EMPTY_FIRST)),
+    ("messages[0].content", map(history, ["A", "A blank"])),
     ("messages[1].content", ([*USER, odd] for odd in ODD_SECOND)),
     ("messages[1].content", map(history, EMPTY_SECOND)),
     ("messages[2].content", map(history, EMPTY_THIRD)),
@@ -1852,10 +1777,10 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("messages[0].content[0]", [[said([{"type": "image"}], "system"), *USER]]),
     ("messages[1].content[0]", ([*USER, odd] for odd in ODD_CALLS)),
     ("max_tokens", (-1, "10", 1.5, True)),
-    *[("model", [5]), ("system", (5, {})), ("system[0]", [["x"], [AN_IMAGE]])],
+    *[("model", [5]), ("system", (5, {})), ("system[0]", [["x"], [NAMED["image0"]]])],
     *[("tools", ({}, "f")), ("tools[0]", ([odd] for odd in ODD_TOOLS))],
     ("tools[1]", ([F, F], [F, {"function": {"name": "f"}}])),
-    *[("tool_choice", ("perhaps", 5)), ("effort", ("ultra", 5))],
+    *[("tool_choice", ("perhaps", 5, KEY)), ("effort", ("ultra", 5, KEY))],
     ("thinking", (5, "on", [1], {"type": "perhaps"})),
     *[("extra_body", [5]), ("extra_body.messages", [{"messages": USER}])],
     ("extra_body.stream", [{"stream": False}]),
@@ -1887,6 +1812,7 @@ def test_thinking_and_effort_are_those_of_the_family(bench: Bench, family: str) 
 def test_wrong_field_is_named_by_its_path(bench: Bench, path: str, value: Any) -> None:
     field = re.findall(r"\w+", path)[0]
     answer = bench.plugin.turn({"type": "turn", **ask(tools=[F]), field: value})
+    check_secret(dump(answer.lines).encode())
     assert answer.code == "invalid_request"
     # The path is the first word; its last fields may be left out of the table.
     last = r"(?:\.(?:type|text|url|name|input|input_schema|tool_use_id))*"
@@ -1895,8 +1821,6 @@ def test_wrong_field_is_named_by_its_path(bench: Bench, path: str, value: Any) -
 
 
 # --- what may be sent: runs of a role, as upstream reads them
-
-
 def is_blank(block: Obj) -> bool:
     return block["type"] == "text" and not str(block["text"]).strip()
 
@@ -1935,8 +1859,6 @@ def check_sendable(messages: list[Obj]) -> None:
 
 
 # --- images
-
-
 def image_turn(block: Obj, model: str = "MiniMax-M3") -> Obj:
     messages = [user(block_text("look"), block), assistant(call("c"))]
     return {"model": model, "messages": [*messages, user(result("c", [block]))]}
@@ -1973,7 +1895,6 @@ IMAGE_CASES: list[tuple[Obj, Obj]] = [
     ({"source": source("image/webp")}, source()),
     ({"source": {"type": "url", "url": DATA_URI}}, source()),
 ]
-SOURCES: list[Obj] = [{"source": source()}, {"data": PNG64}]
 BAD_DATA: list[Obj] = [
     {"data_base64": "", "media_type": "image/png"},
     *[{"data_base64": ODD64}, {"data_base64": PNG64[:32] + "A" * (14 << 20)}],
@@ -1981,7 +1902,7 @@ BAD_DATA: list[Obj] = [
     *[{"url": "data:image/png,%89PNG"}, {"url": "data:image/png;base64,???"}],
     {"source": source(data="no base64!")},
     *[{"url": "a", "model": model} for model in ("MiniMax-M2.1", "x/MiniMax-M2.9")],
-    *({**fields, "model": "MiniMax-M2"} for fields in SOURCES),
+    *({"model": "MiniMax-M2", **f} for f in ({"source": source()}, {"data": PNG64})),
 ]
 
 
@@ -2010,8 +1931,7 @@ def test_image_at_a_path_is_sent(bench: Bench, kind: str, tmp_path: Path) -> Non
 
 def placeholder(bench: Bench, model: str = "MiniMax-M3", **fields: Any) -> list[str]:
     """The text that stands for an image, and that of the warning."""
-    turn = image_turn({"type": "image", **fields}, model)
-    body, answer = bench.upstream(turn)
+    body, answer = bench.upstream(image_turn({"type": "image", **fields}, model))
     first, second = body["messages"][0], body["messages"][2]["content"][0]
     assert [first["content"][1]] == second["content"]
     [text] = second["content"]
@@ -2021,7 +1941,6 @@ def placeholder(bench: Bench, model: str = "MiniMax-M3", **fields: Any) -> list[
 
 
 def test_image_that_cannot_be_sent_becomes_a_placeholder(bench: Bench) -> None:
-    """Since its data are none, or the model takes text only."""
     for fields in BAD_DATA:
         placeholder(bench, **fields)
 
@@ -2227,21 +2146,11 @@ def test_history_of_many_calls_is_paired_in_linear_work() -> None:
         check_linear(functools.partial(pair, same_id, late))
 
 
-# =====================================================================
-# Events
-# =====================================================================
-
-
-def a_frame(**fields: Any) -> bytes:
-    return frame(json.dumps({"message": "a (2064)", **fields}), "error")
+# ===== Events =========================================================================
 
 
 def tool_stream(*fragments: str, reason: str = "tool_use") -> bytes:
     return whole(a_block(0, *fragments, kind="tool_use"), reason=reason)
-
-
-def a_text(*deltas: str) -> bytes:
-    return whole(a_block(0, *deltas))
 
 
 def stream(line: str) -> bytes:
@@ -2315,7 +2224,6 @@ new stop reason: 0:text 0+Hello 0. =paused ! -> +Hello =paused
 start, ping, stop: ping ! -> !empty_response
 empty stop reason, nothing: = ! -> !empty_response
 signature in deltas: 0:thinking 0~H 0#ab 0#cd 0#ef 0. 1:text 1+a 1. ; -> ~H#abcdef +a
-signature missing: 0:thinking 0~H 0. 1:text 1+a 1. ; -> ~H +a
 mixed: 0:text 1:tool_use 0+a '1={"a"' 0+b 1=:1} 1. 0. =tool_use ! -> +ab '1={"a":1}'
 falling indexes: 5:text 5+Hello 5. 2:text 2+! 2. ; -> +Hello +!
 index used again: 0:text 0+Hello 0. 0:text 0+! 0. ; -> +Hello +!
@@ -2330,14 +2238,11 @@ thinking before its block: 0~H 0#s 0. 1+Hello 1. ; -> ~H#s +Hello
 text in thinking: 0:thinking 0~hm '0+Answer 42' 0. ; -> ~hm '+Answer 42'
 text in a call: 0:tool_use '0={"a":' 0+T 0=1} 0. =tool_use ! -> '0={"a":1}' +T
 thinking in a text: 0:text 0+a 0~hm 0+b 0. ; -> +ab ~hm
-thinking in a call: 0:tool_use 0~hm 0={} 0. =tool_use ! -> 0={} ~hm
 by turns: 0:thinking 0~a 0+b 0~c 0+d 0#s 0. ; -> ~ac#s +bd
 one stop ends both: 0:thinking 0~a 0+b 0. =end_turn -> ~a +b
 input in a text: 0:text 0+a 0={} 0. ; -> +a
 input in a text, for a call: 0:text 0+a 0={} 0. =tool_use ! -> !protocol +a
 after the end: 0:text 0+Hello 0. 0+more 0. ; -> +Hello +more
-after the end, thinking: 0:text 0+a 0. 0~hm 0. ; -> +a ~hm
-after the end, unclosed: 0:text 0+a 0. 0+b ; -> +a +b
 after the stop reason: 0:text 0+a 0. =end_turn 0+b 0. ! -> +a +b
 after the stop reason, cut: 0:text 0+a 0. =end_turn 0+b -> +a +b
 after message_stop: 0:text 0+a 0. ; 0+b 0. -> +a
@@ -2356,8 +2261,6 @@ a call, end_turn: 0:tool_use 0. ; -> 0={} =end_turn
 thinking alone: 0:thinking 0~a 0. ; -> ~a ?no_text
 thinking, blank text: 0:thinking 0~a 0. 1:text '1+\t' 1. ; -> ~a '+\t' ?no_text
 thinking to the limit: 0:thinking 0~a 0. =max_tokens ! -> ~a =max_tokens ?all_tokens
-thinking to the limit, blank: 0:thinking 0~a 0. 1:text 1. =max_tokens !
-    -> ~a + =max_tokens ?all_tokens
 a broken call alone: 0:tool_use 0={ 0. ; -> ?no_text
 thinking, a broken call: 0:thinking 0~a 0. 1:tool_use 1={ =max_tokens ! -> ~a =max_tokens
     ?no_text
@@ -2476,13 +2379,14 @@ HTML = "<html><head><title>%s</title></head><body>nginx</body></html>"
 LOAD = api_error("The server cluster is currently under high load (2064)")
 LOAD_JSON = json.dumps(LOAD)
 BEGUN = sse(started(), opened(0), text(0, "Hello"))
+ODD_TYPES = "", ', "type": "overloaded"', ', "type": ["x"]'
 MIDSTREAM: dict[str, list[bytes]] = {
     "overloaded": [
         *[frame(LOAD), frame(LOAD_JSON)],
         *(raw + LOAD_JSON.encode() for raw in (b"", b" ", b'{"a":"b\n', b"{}\n")),
         json.dumps(LOAD, indent=1).encode() + b"\n",
         frame({"type": "overloaded_error", "message": "a"}),
-        *[a_frame(type="overloaded"), a_frame(type=["x"]), a_frame()],
+        *(frame(f'{{"message": "a (2064)"{more}}}', "error") for more in ODD_TYPES),
     ],
     "quota_exhausted": [frame(api_error("limit (2056)"))],
     "context_too_long": [frame(api_error("prompt is too long"))],
@@ -2542,14 +2446,10 @@ WHOLE: list[tuple[Obj, str]] = [
     ({"content": [a_call(0, {}), {"type": "tool_use", "input": 5}]}, "protocol"),
 ]
 WAITING = {
-    "0:text 0+a[e~[": ["a"],
-    "0:text 0+a[ 0+b": ["a", "[b"],
-    "0:text 0+a\ud83d": ["a"],
-    "0:text 0+a~": ["a~"],
-    "0:thinking 0~a[e~[": ["a[e~["],
-    "0:text 1:text 0+a[e~[": ["a[e~["],
-    "0:text 0+a[e 1:text": ["a", "[e"],
-    "0:new_kind 0+a[e~[": ["a[e~["],
+    **{"0:text 0+a[e~[": ["a"], "0:text 0+a[ 0+b": ["a", "[b"]},
+    **{"0:text 0+a\ud83d": ["a"], "0:text 0+a~": ["a~"]},
+    **{"0:thinking 0~a[e~[": ["a[e~["], "0:text 1:text 0+a[e~[": ["a[e~["]},
+    **{"0:text 0+a[e 1:text": ["a", "[e"], "0:new_kind 0+a[e~[": ["a[e~["]},
 }
 BAD_INPUTS = [
     *['{"amount": 100', '{"a": "b', '{"a": tru', '{"a": 1,', '{"a": 1.}', '{"a": 01}'],
@@ -2561,7 +2461,7 @@ BAD_INPUTS = [
 ]
 
 
-@pytest.mark.parametrize("how", CUTS)
+@pytest.mark.parametrize("how", ["whole", "bytes", "random"])
 @pytest.mark.parametrize("name", EVENT_CASES)
 def test_stream_becomes_events(bench: Bench, name: str, how: str) -> None:
     data, expected = EVENT_CASES[name]
@@ -2604,14 +2504,17 @@ def test_upstream_pings_are_heartbeats_but_not_each(bench: Bench) -> None:
 
 
 def test_usage_is_the_last_value_of_each_field(bench: Bench) -> None:
-    for first, last, stop, usage in USAGES:
-        ends = [stopping(usage=last), {**STOP, "usage": stop}]
-        for other in (PING, {"type": "new_event"}):  # whichever event carries it
-            middle = [*a_block(0, "Hello"), {**other, "usage": first}]
-            for begin in ([started(usage=first)], [started(usage=None), *middle]):
-                answer = bench.stream(sse(*begin, *a_block(1, "Hello"), *ends))
-                sent = answer.end["usage"] or {}
-                assert {k: v for k, v in sent.items() if v is not None} == usage, answer
+    others = PING, {"type": "new_event"}  # whichever event carries it, and wherever
+    for (first, last, stop, usage), other in itertools.product(USAGES, others):
+        late, change = {"usage": stop}, {"stop_reason": "end_turn", "usage": last}
+        beside = [stopping(usage=last), {**STOP, **late}]
+        inside = [stopping(usage=None, delta=change), {**STOP, "message": late}]
+        middle = [*a_block(0, "Hello"), {**other, "usage": first}]
+        starts = [[started(usage=first)], [started(usage=None), *middle]]
+        for begin, ends in itertools.product(starts, (beside, inside)):
+            answer = bench.stream(sse(*begin, *a_block(1, "Hello"), *ends))
+            sent = answer.end["usage"] or {}
+            assert {k: v for k, v in sent.items() if v is not None} == usage, answer
 
 
 def test_whole_message_is_read_like_a_stream(bench: Bench) -> None:
@@ -2648,7 +2551,6 @@ def test_many_open_blocks_are_linear_work() -> None:
 
 @pytest.mark.parametrize("raw", BAD_INPUTS, ids=lambda raw: raw[:20])
 def test_bad_tool_input_is_no_call(bench: Bench, raw: str) -> None:
-    """A protocol error if the stop reason is that of a call."""
     answer = bench.stream(tool_stream(raw[: len(raw) // 2], raw[len(raw) // 2 :]))
     assert answer.code == "protocol" and answer.end["partial"] is None
     [end] = answer.of("block_end")
@@ -2759,9 +2661,7 @@ def test_message_sent_back_is_the_same(bench: Bench, blocks: Any, seed: int) -> 
     assert back.warnings == []
 
 
-# =====================================================================
-# Settings
-# =====================================================================
+# ===== Settings =======================================================================
 
 Patch = pytest.MonkeyPatch
 OTHER_KEY = "sk-api-" + "w" * 24
@@ -2811,6 +2711,15 @@ MISPLACED_KEYS += [{"idle_timeout": [KEY]}, {"base_url": f"https://127.0.0.1:{KE
 REGION_HOSTS = {"global": "api.minimax.io", "cn": "api.minimaxi.com"}
 URL_VARIABLES = ["MINIMAX_BASE_URL", "HTTPS_PROXY"]
 CA_VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
+# A stderr that nobody reads: the lines of the log fill it.
+FULL = """
+import fcntl, os
+_, full = os.%s()
+if not os.isatty(full):
+    fcntl.fcntl(full, 1031, 4096)  # F_SETPIPE_SZ
+os.dup2(full, 2)
+raise SystemExit(plugin.run_plugin({}))
+"""
 
 
 def planted(folder: Path, **modules: str) -> Env:
@@ -2894,8 +2803,7 @@ def test_file_is_read_again_by_each_turn(bench: Bench) -> None:
         body, _ = bench.upstream(ask())
         assert (body["model"], body["max_tokens"]) == (model["model"], 99)
         assert body["output_config"] == {"effort": "low"}
-        sent = bench.emulator.requests[-1].header("authorization")
-        assert sent == ["Bearer " + key]
+        assert bench.emulator.requests[-1].header("authorization") == ["Bearer " + key]
 
 
 def test_base_url_is_taken_in_common_forms(bench: Bench) -> None:
@@ -2935,17 +2843,6 @@ def test_unknown_setting_is_named_on_stderr_and_ignored(emulator: Emulator) -> N
         assert plugin.turn(ask()).text == "ok"
     for word in ("conect_timeout", "connect_timeout", "apikey", "api_key"):
         assert re.search(rb"\b%s\b" % word.encode(), plugin.errors), word
-
-
-# A stderr that nobody reads: the lines of the log fill it.
-FULL = """
-import fcntl, os
-_, full = os.%s()
-if not os.isatty(full):
-    fcntl.fcntl(full, 1031, 4096)  # F_SETPIPE_SZ
-os.dup2(full, 2)
-raise SystemExit(plugin.run_plugin({}))
-"""
 
 
 @needs_linux
@@ -3006,9 +2903,7 @@ def test_plain_loopback_and_no_proxy_go_through_none(emulator: Emulator) -> None
         assert answer.code == "network" and proxy.connections == 0
 
 
-# =====================================================================
-# HTTP
-# =====================================================================
+# ===== HTTP ===========================================================================
 
 ONCE: Obj = {"max_retries": 0}
 CHUNKED = response_head(200, "Transfer-Encoding: chunked")
@@ -3024,17 +2919,14 @@ def test_request_line_and_headers(bench: Bench) -> None:
     bench.upstream(ask("hi"))
     request = bench.emulator.requests[0]
     assert (request.method, request.target) == ("POST", "/anthropic/v1/messages")
-    fields = {
-        "authorization": ["Bearer " + KEY],
-        "x-api-key": [],
-        "cookie": [],
-        "accept-encoding": ["identity"],
-        "anthropic-version": ["2023-06-01"],
-        "host": [f"127.0.0.1:{bench.emulator.port}"],
-        "content-type": ["application/json"],
-        "content-length": [str(len(request.body))],
-    }
-    assert {name: request.header(name) for name in fields} == fields
+    fields = {"authorization": "Bearer " + KEY, "accept-encoding": "identity"}
+    fields.update(
+        {"content-type": "application/json", "anthropic-version": "2023-06-01"}
+    )
+    fields["host"] = f"127.0.0.1:{bench.emulator.port}"
+    fields["content-length"] = str(len(request.body))
+    assert [name for name in fields if request.header(name) != [fields[name]]] == []
+    assert request.header("x-api-key") + request.header("cookie") == []
 
 
 @pytest.mark.parametrize("framing", ("chunked", "length", "close"))
@@ -3154,11 +3046,9 @@ def tls_emulator(certificate: Path) -> Iterator[Emulator]:
 
 @needs_linux
 @pytest.mark.parametrize("name", ["PATH", *CA_VARIABLES])
-def test_bad_certificate(
-    tls_emulator: Emulator, certificate: Path, name: str, tmp_path: Path
-) -> None:
+def test_bad_certificate(tls_emulator: Emulator, certificate: Path, name: str) -> None:
     """A variable that is set, but empty, does not switch that off."""
-    folder = tmp_path / "captures"
+    folder = certificate.with_name("captures")
     config = {"capture_dir": str(folder)}
     answer = one_turn(tls_emulator.base_url, config, {name: ""})
     check_replay(next(folder.iterdir()), answer.lines)
@@ -3187,9 +3077,7 @@ def test_named_certificates_are_used(tls_emulator: Emulator, certificate: Path) 
 def test_bytes_after_a_body_answer_nothing(
     emulator: Emulator, tls_emulator: Emulator, certificate: Path, framing: str
 ) -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-    extra = [head + b"Content-Length: %d\r\n\r\n" % len(body) + body
-             for body in (OK, words("extra"))]  # fmt: skip
+    extra = [at_once(respond(body, framing="length")) for body in (OK, words("extra"))]
     first = extra[0] if framing == "length" else at_once(respond(OK))
     env: Env = {"SSL_CERT_FILE": str(certificate)}
     for server in (emulator, tls_emulator):
@@ -3202,26 +3090,25 @@ def test_bytes_after_a_body_answer_nothing(
         assert len(server.requests) == 5
 
 
+def relay(client: socket.socket, upstream: Emulator, size: int = 65536) -> None:
+    """Carry bytes both ways, those for the client in pieces of this size."""
+    with socket.create_connection(("127.0.0.1", upstream.port)) as server:
+        pair, data = [client, server], b"."
+        while data:
+            for ready in select.select(pair, [], [])[0]:
+                data = ready.recv(size if ready is server else 65536)
+                pair[1 - pair.index(ready)].sendall(data)
+                upstream.stopping.wait(0.002)
+    raise Done
+
+
 def test_tls_record_in_pieces_is_read(
     tls_emulator: Emulator, certificate: Path, monkeypatch: Patch
 ) -> None:
     """Waits end in the middle of a record, and the next ones go on there."""
-
-    def pump(source: socket.socket, target: socket.socket, size: int) -> None:
-        for data in iter(lambda: source.recv(size), b""):
-            target.sendall(data)
-            tls_emulator.stopping.wait(0.002)
-
-    def relay(sock: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", tls_emulator.port)) as server:
-            threading.Thread(target=pump, args=(sock, server, 65536)).start()
-            pump(server, sock, 20)
-            sock.shutdown(socket.SHUT_RDWR)
-        raise Done
-
     monkeypatch.setattr(provider, "_TICK", 0.0005)
     monkeypatch.setenv(CA_VARIABLES[0], str(certificate))
-    with Emulator(greeting=relay) as slow:
+    with Emulator(greeting=lambda sock: relay(sock, tls_emulator, 20)) as slow:
         slow.base_url = slow.base_url.replace("http:", "https:")
         tls_emulator.queue.append([*respond(RICH.data), close])
         with python_client(slow) as client:
@@ -3260,9 +3147,7 @@ def test_socks_proxy_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
         wait_until(lambda: resources(plugin)[0] <= files + 2)
 
 
-def test_early_refusal_is_heard(tls_emulator: Emulator, certificate: Path) -> None:
-    """It comes while the body is sent, over TLS and in the clear."""
-
+def test_refusal_in_mid_upload(tls_emulator: Emulator, certificate: Path) -> None:
     def greet(sock: socket.socket) -> None:
         """Read the head alone, refuse, and close."""
         with tls.wrap_socket(sock, server_side=True) if tls else sock as conn:
@@ -3282,10 +3167,6 @@ def test_early_refusal_is_heard(tls_emulator: Emulator, certificate: Path) -> No
 
 
 # --- errors ------------------------------------------------------------------
-def broken(*pieces: Step) -> Script:
-    return [CHUNKED, *pieces, close]
-
-
 LENGTH, ENDED = "Content-Length: ", "stream_cut|protocol"
 IN_BR = ("Content-Encoding: br", LENGTH + "9")
 HOST = r"127\.0\.0\.1"
@@ -3382,7 +3263,9 @@ for _line in MESSAGES.strip().split("\n"):
     _found = re.search(r"\((\d{4})\)$", _message)
     _given = int(_found[1]) if _found else None
     ERROR_CASES.append((int(_word), api_error(_message), _code, _given))
+LOAD_LINE = cut(LOAD_JSON.encode() + b"\n", "bytes")
 BROKEN_HTTP: dict[str, tuple[Script, str]] = {
+    "an error, then silence": (unfinished(BEGUN, *LOAD_LINE, hold), "overloaded"),
     "not HTTP": ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", close], "protocol"),
     "head cut": ([b"HTTP/1.1 200 OK\r\nTy", close], "(protocol|network|stream_cut) "),
     "bad status": ([b"HTTP/1.1 abc OK\r\n\r\n", close], "protocol"),
@@ -3392,9 +3275,9 @@ BROKEN_HTTP: dict[str, tuple[Script, str]] = {
     "unknown encoding": ([response_head(200, *IN_BR), bytes(9)], r"protocol.*\bbr\b"),
     "in an error": ([response_head(500, *IN_BR), bytes(9)], r"upstream.*\bbr\b"),
     "endless size": ([CHUNKED, drip(b"0" * 9999, 0.0)], "protocol"),
-    "negative size": (broken(chunk(BEGUN), b"-5\r\nabcde\r\n"), "protocol"),
-    "huge chunk": (broken(b"7fffffffffffffff\r\n", BEGUN), f"({ENDED}) "),
-    "chunk cut": (broken(b"fff\r\n" + BEGUN), "stream_cut"),
+    "negative size": ([CHUNKED, chunk(BEGUN), b"-5\r\nabcde\r\n", close], "protocol"),
+    "huge chunk": ([CHUNKED, b"7fffffffffffffff\r\n", BEGUN, close], f"({ENDED}) "),
+    "chunk cut": ([CHUNKED, b"fff\r\n" + BEGUN, close], "stream_cut"),
     "length cut": ([response_head(200, LENGTH + "5000"), BEGUN, close], "stream_cut"),
     "huge": ([response_head(200, LENGTH + "9" * 18), BEGUN, close], f"({ENDED}) "),
     "reset inside text": (unfinished(BEGUN, reset), "(stream_cut|network) "),
@@ -3475,8 +3358,6 @@ def test_broken_http_ends_the_turn_alone(bench: Bench, name: str) -> None:
 
 
 # --- connections ---------------------------------------------------------------
-
-
 # How a server loses it, how much later it may be, and the error.
 LOST: list[tuple[Script, float, str]] = [
     *[([close], 1e9, ""), ([reset], 1e9, "")],
@@ -3642,8 +3523,7 @@ def test_classes_of_others_serve_turns(emulator: Emulator, monkeypatch: Patch) -
             if event["type"] == "thinking_delta":
                 heard.set()
         assert same(event["message"]["content"], RICH.content)
-        last = list(client.turn(ask()))[-1]
-        assert last["error"]["code"] == "timeout"
+        assert list(client.turn(ask()))[-1]["error"]["code"] == "timeout"
     monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", double_send)
     with python_client(emulator) as client:
         assert same(client.complete(ask())["message"]["content"], RICH.content)
@@ -3659,9 +3539,7 @@ def test_deltas_of_one_read_leave_as_one_line_for_each_text(bench: Bench) -> Non
     assert [b["text"] for b in answer.content] == ["abc\U0001f600", "xyz"]
 
 
-# =====================================================================
-# A turn: retries, deadlines, cancelling
-# =====================================================================
+# ===== A turn: retries, deadlines, cancelling =========================================
 
 
 def a_date(seconds: int, form: str = "%a, %d %b %Y %H:%M:%S GMT") -> str:
@@ -3783,14 +3661,9 @@ LIMITS: dict[str, tuple[Script, str]] = {
 LIMIT_CONFIG: Obj = {**ONCE, FIRST: 1.5, IDLE: 1.5, WHOLE_TURN: 3}
 SLOW_ERROR = [response_head(500, "Transfer-Encoding: chunked"), DRIPPING]
 # Bytes that come faster than they can be read; each is no event.
-FLOODS = {
-    "pings": sse(PING) * 3000,
-    "comments": b": x\n" * 15000,
-    "blank lines": b"\n" * 60000,
-    "empty data": b"data:\n\n" * 8000,
-    "spaces": b" " * 60000,
-    "byte order marks": b"\xef\xbb\xbf" * 20000,
-}
+FLOODS = {"pings": sse(PING) * 3000, "comments": b": x\n" * 15000}
+FLOODS.update({"blank lines": b"\n" * 60000, "empty data": b"data:\n\n" * 8000})
+FLOODS.update({"spaces": b" " * 60000, "byte order marks": b"\xef\xbb\xbf" * 20000})
 NO_ANSWER = "import threading\nthreading.Event().wait()"
 NO_NAMES = """
 import socket, threading
@@ -3801,12 +3674,10 @@ def hanging(host, *args, **kwargs):
     return real(host, *args, **kwargs)
 socket.getaddrinfo = hanging
 """
-PHASES = ["dns", "tcp", "tls", "proxy", "socks", "import", "upload"]
 CANCEL_PHASES = {
-    **{name: LIMITS[name][0] for name in LIMITS if name.startswith("silence")},
-    "inside headers": LIMITS["dripping head"][0],
-    "inside an error body": SLOW_ERROR,
+    n: LIMITS[n][0] for n in LIMITS if re.match("silence|dripping head", n)
 }
+CANCEL_PHASES["inside an error body"] = SLOW_ERROR
 del CANCEL_PHASES["silence after text"]
 
 
@@ -3864,7 +3735,7 @@ def stuck_in(phase: str, folder: Path) -> Iterator[tuple[str, Env]]:
 
 
 @needs_linux
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", "dns tcp tls proxy socks import upload".split())
 def test_every_phase_has_its_limit_and_cancel(tmp_path: Path, phase: str) -> None:
     turn = ask("x" * (20000000 if phase == "upload" else 1))
     limit = FIRST if phase == "upload" else "connect_timeout"
@@ -3925,9 +3796,8 @@ def test_stopped_process_reads_what_waits(emulator: Emulator, begun: bool) -> No
     go, sent = threading.Event(), threading.Event()
     head, rest = CHUNKED + chunk(BEGUN), chunk(sse(*TAIL)) + LAST_CHUNK
     steps = [head, wait(go), rest] if begun else [wait(go), head + rest]
-    emulator.queue.append([*steps, tell(sent)])
-    limits = {FIRST: 0.5, IDLE: 0.5, "max_retries": 0}
-    with Plugin(emulator.base_url, limits) as plugin:
+    emulator.queue.append([*steps, lambda _: sent.set()])
+    with Plugin(emulator.base_url, {FIRST: 0.5, IDLE: 0.5, "max_retries": 0}) as plugin:
         ident = plugin.submit(ask())
         if begun:
             plugin.wait_line("text_delta", ident)
@@ -3953,9 +3823,7 @@ def test_process_that_is_stopped_often_obeys_its_limits(monkeypatch: Patch) -> N
     assert 2 < now < 4
 
 
-# =====================================================================
-# Used from Python
-# =====================================================================
+# ===== Used from Python ===============================================================
 
 
 def python_client(emulator: Emulator, **options: Any) -> Any:
@@ -4011,16 +3879,6 @@ def test_python_turn_does_not_change_its_input(emulator: Emulator) -> None:
         assert client.complete(turn)["type"] == "turn_end" and same(turn, before)
 
 
-def test_usage_counts_wherever_it_stands() -> None:
-    translator = provider.EventTranslator()
-    change = {"stop_reason": "end_turn", "usage": {"output_tokens": 7}}
-    last = {"type": "message", "usage": {"input_tokens": 3}}
-    for payload in (started(), {**stopping(), "usage": None, "delta": change},
-                    {**STOP, "message": last}):  # fmt: skip
-        assert isinstance(list(translator.translate(payload)), list)
-    assert translator.usage == {"input_tokens": 3, "output_tokens": 7}
-
-
 def test_python_cancel_and_a_bad_one(emulator: Emulator) -> None:
     emulator.answer = lambda request: unfinished(BEGUN, hold)
     cancel = threading.Event()
@@ -4045,9 +3903,8 @@ def test_python_cancel_and_a_bad_one(emulator: Emulator) -> None:
     assert event["message"]["content"] == [A_TEXT]
 
 
-def test_python_client_reads_no_environment_unless_from_config(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_from_config(emulator: Emulator, monkeypatch: Patch, tmp_path: Path) -> None:
+    """It alone reads the environment."""
     monkeypatch.setenv("MINIMAX_API_KEY", OTHER_KEY)
     monkeypatch.setenv("MINIMAX_BASE_URL", "http://127.0.0.1:9")
     with python_client(emulator) as client:
@@ -4078,8 +3935,10 @@ def test_python_options_that_are_wrong_say_what_they_must_be() -> None:
 
 
 def test_python_value_that_is_no_json_is_an_invalid_request(emulator: Emulator) -> None:
+    endless = ask()
+    endless["extra_body"] = endless
     with python_client(emulator) as client:
-        for value in ({1, 2}, object(), float("nan"), b"x"):
+        for value in ({1, 2}, object(), float("nan"), b"x", endless):
             for turn in (ask("hi", metadata={"x": value}), value):
                 [error] = client.turn(turn)
                 assert error["error"]["code"] == "invalid_request"
@@ -4098,64 +3957,20 @@ def test_callers_own_error_is_no_cause_of_the_turns(emulator: Emulator) -> None:
 
 
 # --- programs: import, fork, main ------------------------------------------------
-
-
-def test_main_ends_no_program() -> None:
-    source = """
-for argv in ([], ["--version"], ["--wrong"], ["nonsense"]):
-    print("returned", plugin.main(argv), flush=True)
-"""
-    done = launch(program=as_library(source))
-    codes = re.findall(rb"returned (\d+)", done.stdout)
-    assert codes == [b"0", b"0", b"2", b"2"], done.stderr.decode()
-
-
-HALF_IMPORTED = """
-import sys
-class Finder:
-    def find_spec(self, name, *rest):
-        if name == sys.argv[2]:
-            sys.meta_path.remove(self)
-            raise {error}
-sys.meta_path.insert(0, Finder())
-with plugin.MiniMaxProvider(api_key="k" * 20, base_url=sys.argv[1]) as client:
-    for _ in range(2):
-        last = list(client.turn({turn}))[-1]
-        print(*last.get("error", {{"code": "ok"}}).values())
-"""
-
-
-@pytest.mark.parametrize("module, error", [
-    ("requests.adapters", "OSError(24, 'Too many files')"),
-    ("urllib3.util.ssl_", "OSError(24, 'Too many files')"),
-    ("ssl", "MemoryError"), ("requests", "SystemExit(3)"),
-    ("requests", "AttributeError('old')"),
-])  # fmt: skip
-def test_half_import_is_retried(emulator: Emulator, module: str, error: str) -> None:
-    source = HALF_IMPORTED.format(error=error, turn=ask())
-    done = launch(emulator.base_url, module, program=as_library(source))
-    config, ok = done.stdout.decode().splitlines()
-    assert ok == "ok" and re.match("config .*requests.*python", config), done
-
-
 FORKING = """
 import multiprocessing, os, threading
 url, when = sys.argv[1:]
 options = dict(api_key="k" * 20, base_url=url, max_retries=0)
 client = plugin.MiniMaxProvider(idle_timeout=2, **options)
-
 def request(words):
     return {"messages": [{"role": "user", "content": words}]}
-
 def answers(words):
     assert "".join(client.text(request(words))) == words
-
 def cancelled(cancel, begun):
     for event in client.turn(request("dripping"), cancel):
         begun.set()
     assert event["stop_reason"] == "cancelled", event
     print("cancelled", flush=True)
-
 def child(number):
     answers("child %d" % number)
     if when == "during":
@@ -4163,7 +3978,6 @@ def child(number):
     cancel = threading.Event()
     cancelled(cancel, cancel)
     answers("child %d" % number)
-
 answers("parent")
 events = threading.Event(), threading.Event()
 thread = threading.Thread(target=cancelled, args=events)
@@ -4182,6 +3996,59 @@ answers("parent")
 print("done", flush=True)
 os._exit(0)
 """
+# The child ends the turn that its parent is in the middle of.
+FORKING_INSIDE = """
+import os
+def ask(text):
+    return {"messages": [{"role": "user", "content": text}]}
+with plugin.MiniMaxProvider(api_key="abcdefgh", base_url=sys.argv[1]) as client:
+    turn = client.turn(ask("held"))
+    for event in turn:
+        if event["type"] == "text_delta":
+            child = os.fork()
+            if child == 0:
+                turn.close()
+                os._exit(0)
+            os.waitpid(child, 0)
+            client.complete(ask("go"))
+    print(event.get("stop_reason"), event.get("error"))
+"""
+HALF_IMPORTED = """
+import sys
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == sys.argv[2]:
+            sys.meta_path.remove(self)
+            raise {error}
+sys.meta_path.insert(0, Finder())
+with plugin.MiniMaxProvider(api_key="k" * 20, base_url=sys.argv[1]) as client:
+    for _ in range(2):
+        last = list(client.turn({turn}))[-1]
+        print(*last.get("error", {{"code": "ok"}}).values())
+"""
+
+
+def test_main_ends_no_program() -> None:
+    source = """
+for argv in ([], ["--version"], ["--wrong"], ["nonsense"]):
+    print("returned", plugin.main(argv), flush=True)
+"""
+    done = launch(program=as_library(source))
+    codes = re.findall(rb"returned (\d+)", done.stdout)
+    assert codes == [b"0", b"0", b"2", b"2"], done.stderr.decode()
+
+
+@pytest.mark.parametrize("module, error", [
+    ("requests.adapters", "OSError(24, 'Too many files')"),
+    ("urllib3.util.ssl_", "OSError(24, 'Too many files')"),
+    ("ssl", "MemoryError"), ("requests", "SystemExit(3)"),
+    ("requests", "AttributeError('old')"),
+])  # fmt: skip
+def test_half_import_is_retried(emulator: Emulator, module: str, error: str) -> None:
+    source = HALF_IMPORTED.format(error=error, turn=ask())
+    done = launch(emulator.base_url, module, program=as_library(source))
+    config, ok = done.stdout.decode().splitlines()
+    assert ok == "ok" and re.match("config .*requests.*python", config), done
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -4210,37 +4077,16 @@ def test_forked_child_has_the_settings_and_nothing_else(
     assert len({*firsts, server.requests[0].connection}) == 3
 
 
-# The child ends the turn that its parent is in the middle of.
-FORKING_INSIDE = """
-import os
-def ask(text):
-    return {"messages": [{"role": "user", "content": text}]}
-with plugin.MiniMaxProvider(api_key="abcdefgh", base_url=sys.argv[1]) as client:
-    turn = client.turn(ask("held"))
-    for event in turn:
-        if event["type"] == "text_delta":
-            child = os.fork()
-            if child == 0:
-                turn.close()
-                os._exit(0)
-            os.waitpid(child, 0)
-            client.complete(ask("go"))
-    print(event.get("stop_reason"), event.get("error"))
-"""
-
-
 @needs_linux
 def test_child_forked_inside_a_turn_leaves_it_whole(emulator: Emulator) -> None:
     go = threading.Event()
     emulator.routes["held"] = respond(BEGUN, wait(go), sse(*TAIL))
-    emulator.routes["go"] = [tell(go), *respond(OK)]
+    emulator.routes["go"] = [lambda _: go.set(), *respond(OK)]
     done = launch(emulator.base_url, program=as_library(FORKING_INSIDE))
     assert done.stdout.split() == [b"end_turn", b"None"], done.stderr.decode()
 
 
-# =====================================================================
-# The plugin loop
-# =====================================================================
+# ===== The plugin loop ================================================================
 
 
 def test_one_line_without_id_is_a_complete_session(emulator: Emulator) -> None:
@@ -4283,8 +4129,7 @@ def test_turns_without_id_run_in_order(emulator: Emulator) -> None:
         for name in ("turn-4", "turn-2"):
             plugin.cancel(name)
             check_cancelled(plugin.answer(name))
-    sent = [request.text for request in emulator.requests]
-    assert sent[:3] == ["held", "one", "two"]
+    assert [request.text for request in emulator.requests][:3] == ["held", "one", "two"]
 
 
 def test_id_is_refused_while_in_flight_and_free_afterwards(bench: Bench) -> None:
@@ -4303,9 +4148,7 @@ def test_id_is_refused_while_in_flight_and_free_afterwards(bench: Bench) -> None
     assert len(bench.emulator.requests) == 2
 
 
-def test_queue_is_served_in_order_to_its_end_and_busy_if_full(
-    emulator: Emulator,
-) -> None:
+def test_queue_is_served_to_its_end_and_busy_if_full(emulator: Emulator) -> None:
     config = {"max_concurrent_turns": 1, "max_queued_turns": 3}
     go = threading.Event()
     emulator.answer = lambda request: respond(wait(go), words(request.text))
@@ -4364,8 +4207,7 @@ def test_turns_without_a_thread_are_busy(emulator: Emulator, tmp_path: Path) -> 
     flag = tmp_path / "flag"
     env = planted(tmp_path, sitecustomize=NO_THREADS.format(flag=str(flag)))
     emulator.routes.update(held=[hold])
-    config = {**ONCE, "max_concurrent_turns": 1}
-    with Plugin(emulator.base_url, config, env) as plugin:
+    with Plugin(emulator.base_url, {**ONCE, "max_concurrent_turns": 1}, env) as plugin:
         plugin.send(ask("held", id="a"))
         emulator.wait_request()
         plugin.send(*[ask(id=name) for name in "bc"], ask())
@@ -4435,17 +4277,12 @@ def test_bad_line_is_one_error_line_and_nothing_else(bench: Bench, number: int) 
     assert bench.emulator.requests == []
 
 
-def test_line_errors_say_which_line_and_which_id(bench: Bench) -> None:
-    stdin = b'\n{"type":"ping"}\r\noops\n{"type":"dance","id":"x"}\n'
-    code, lines, _ = run(stdin)
+def test_line_errors_say_which_line_and_which_id() -> None:
+    code, lines, _ = run(b'\n{"type":"ping"}\r\noops\n{"type":"dance","id":"x"}\n')
     assert code == 0
     assert [line["type"] for line in lines] == ["pong", "error", "error"]
     assert [line["line"] for line in lines[1:]] == [3, 4]
     assert lines[2]["ref_id"] == "x" and "ref_id" not in lines[1]
-    bench.plugin.send({"id": "two", "messages": USER, "Messages": []})
-    answer = bench.plugin.answer("two")  # a field is wrong, the line is not
-    assert answer.code == "invalid_request"
-    answer.says("messages")
 
 
 def test_line_ends_and_single_bytes(bench: Bench) -> None:
@@ -4473,12 +4310,12 @@ def test_line_too_long_is_skipped_though_another_setting_is_wrong() -> None:
         assert len(plugin.loose()) == 3
 
 
-# =====================================================================
-# Process rules
-# =====================================================================
+# ===== Process rules ==================================================================
 
 A_LINE = dump(ask()).encode()
 SESSIONS = {A_LINE: 1, A_LINE + b"\n\n": 1, b"oops\n": 1, b'{"type":"ping"}': 0}
+# More than a pipe holds, and less than the buffers of a socket.
+MUCH = respond(whole(a_block(0, *["x" * 10000] * 50)))
 SESSIONS.update({A_LINE + b'\n{"type":"ping"}\n': 0, dump(ask(id="a")).encode(): 0})
 
 
@@ -4515,19 +4352,6 @@ for thread in set(threading.enumerate()) - {threading.main_thread()}:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-BROKEN_ONCE = """
-import os, socket, subprocess
-real = socket.getaddrinfo
-def broken(*args, **kwargs):
-    socket.getaddrinfo = real
-    print("stray print", flush=True)
-    os.write(1, b"stray write\\n")
-    subprocess.call(["sh", "-c", "echo stray child"])
-    raise ZeroDivisionError("planted")
-socket.getaddrinfo = broken
-"""
-
-
 def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> None:
     """They land on stderr, and the process goes on."""
     env = planted(tmp_path, sitecustomize=BROKEN_ONCE)
@@ -4544,12 +4368,11 @@ def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("closed", [0, 2])
-def test_a_call_by_a_program_that_closed_stdin_or_stderr(
-    emulator: Emulator, closed: int
-) -> None:
+def test_call_by_a_program_that_closed_it(emulator: Emulator, closed: int) -> None:
     """The wire does not get its number, and with it what is read or logged there."""
     program = as_library(f"import os; os.close({closed}); plugin.main([])")
-    code, lines, _ = run(A_LINE, emulator.base_url, {"apikey": 1}, program=program)
+    url = emulator.base_url
+    code, lines, _ = run(A_LINE, url, config={"apikey": 1}, program=program)
     assert code == 0 and bool(lines) == bool(closed)
 
 
@@ -4575,6 +4398,17 @@ SURROUNDINGS: dict[str, tuple[Env, str | None]] = {
     "no stderr": ({}, 'exec "$@" 2>&-'),
     "no directory": ({}, 'mkdir d && cd d && rmdir "$PWD" && exec "$@"'),
 }  # fmt: skip
+BROKEN_ONCE = """
+import os, socket, subprocess
+real = socket.getaddrinfo
+def broken(*args, **kwargs):
+    socket.getaddrinfo = real
+    print("stray print", flush=True)
+    os.write(1, b"stray write\\n")
+    subprocess.call(["sh", "-c", "echo stray child"])
+    raise ZeroDivisionError("planted")
+socket.getaddrinfo = broken
+"""
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
@@ -4636,9 +4470,7 @@ def test_closed_pipe_is_exit_0(emulator: Emulator, writing: bool) -> None:
         assert request.gone.wait(DEADLINE)
 
 
-def test_sigint_is_ignored_and_sigterm_cancels_and_reports_every_turn(
-    emulator: Emulator,
-) -> None:
+def test_sigint_is_ignored_and_sigterm_reports_turns(emulator: Emulator) -> None:
     emulator.routes.update(text=unfinished(BEGUN, hold), silent=[hold])
     with Plugin(emulator.base_url, {"max_concurrent_turns": 2}) as plugin:
         streaming = plugin.submit(ask("text"))
@@ -4680,10 +4512,6 @@ def test_sigterm_when_idle_and_twice(emulator: Emulator) -> None:
         plugin.process.wait(DEADLINE)
 
 
-# More than a pipe holds, and less than the buffers of a socket.
-MUCH = respond(a_text(*["x" * 10000] * 50))
-
-
 def test_sigterm_of_a_full_pipe_is_exit_0(emulator: Emulator) -> None:
     sent = threading.Semaphore(0)
     emulator.answer = lambda request: [*MUCH, lambda exchange: sent.release()]
@@ -4702,7 +4530,7 @@ def test_sigterm_of_a_full_pipe_is_exit_0(emulator: Emulator) -> None:
 @pytest.mark.parametrize("limit", ["idle_timeout", "turn_timeout"])
 def test_unread_time_counts_for_the_turn_alone(emulator: Emulator, limit: str) -> None:
     sent = threading.Event()
-    emulator.queue.append([*MUCH, tell(sent)])
+    emulator.queue.append([*MUCH, lambda _: sent.set()])
     with Plugin(emulator.base_url, {limit: 0.5, **ONCE}, reading=False) as plugin:
         ident = plugin.submit(ask())
         assert sent.wait(DEADLINE)
@@ -4727,9 +4555,7 @@ def test_pipes_that_do_not_block_change_nothing(emulator: Emulator) -> None:
     assert sizes == [500000] * 3 and code == 0
 
 
-# =====================================================================
-# Faults: cuts, volume, secrets, load
-# =====================================================================
+# ===== Faults: cuts, volume, secrets, load ============================================
 
 
 def check_cut(answer: Answer, place: int, mode: str) -> None:
@@ -4775,24 +4601,21 @@ def test_cut_stream_is_never_whole(emulator: Emulator, mode: str) -> None:
 
 
 # --- volume ---------------------------------------------------------------------
-
-
-def proc_status(plugin: Plugin, name: str) -> int:
-    status = Path(f"/proc/{plugin.process.pid}/status").read_text()
-    found = re.search(name + r":\s+(\d+)", status)
-    assert found
-    return int(found.group(1))
+def proc_status(process: Any, name: str) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split(name + ":")[1].split()[0])
 
 
 def peak_memory(plugin: Plugin) -> int:
     """The most memory the process ever had, in bytes."""
-    return proc_status(plugin, "VmHWM") * 1024
+    return proc_status(plugin.process, "VmHWM") * 1024
 
 
 def resources(plugin: Plugin) -> tuple[int, int, int]:
     """Descriptors, threads and resident bytes of the process."""
     files = len(os.listdir(f"/proc/{plugin.process.pid}/fd"))
-    return files, proc_status(plugin, "Threads"), proc_status(plugin, "VmRSS") * 1024
+    threads, kilobytes = (proc_status(plugin.process, n) for n in ("Threads", "VmRSS"))
+    return files, threads, kilobytes * 1024
 
 
 def wait_until(test: Callable[[], bool]) -> None:
@@ -4805,7 +4628,6 @@ def wait_until(test: Callable[[], bool]) -> None:
 
 MEGABYTE = 1024 * 1024
 ENOUGH_MEMORY = 320 * MEGABYTE
-
 HTML_HEAD = ("Content-Type: text/html", "Transfer-Encoding: chunked")
 PAGES = drip(chunk(b"<p>" * 300000), 0)
 BOMB = gzip.compress(b"data: " + bytes(300 * MEGABYTE), 1)
@@ -4833,7 +4655,6 @@ def test_endless_body_is_an_error(emulator: Emulator, name: str) -> None:
 
 
 # --- the key ----------------------------------------------------------------------
-
 ECHOES: dict[str, Callable[[str], Script]] = {
     "error message": lambda key: refuse(401, api_error("invalid api key " + key)),
     "type": lambda key: refuse(400, api_error("no", key)),
@@ -4850,6 +4671,18 @@ ECHOES: dict[str, Callable[[str], Script]] = {
     "bad status line": lambda key: [key.encode() + b"\r\n\r\n", close],
 }
 QUOTES = [KEY, "Bearer " + KEY, KEY[-12:], KEY[12:20], f'"{KEY}" "{KEY}"']
+EVIL = "\x1b[2J\x07\x9b31m\x00\x1b]52;c;aGk=\x07\u202eevil\u2066\u200f" + "x" * 60000
+EVIL_ERROR: Obj = {**api_error(EVIL, EVIL, code=EVIL), "request_id": EVIL}
+EVIL_SCRIPTS: list[Script] = [
+    refuse(500, EVIL_ERROR),
+    refuse(302, EVIL, "Location: /\x1b[2J"),
+    refuse(500, "no", "trace-id: \x1b]52;c;aGk=\x07\x9b" + "y" * 5000),
+    respond(b"data: {oops " + EVIL.encode() + b"\n\n"),
+    respond(sse(started(), EVIL_ERROR)),
+    respond(BEGUN, frame({"type": EVIL}), sse(delta(0, EVIL), *TAIL)),
+    respond(sse(started(EVIL, EVIL), *A_BLOCK, stopping(EVIL), STOP)),
+    [EVIL[:50].encode() + b"\r\n\r\n", close],
+]
 
 
 @pytest.mark.parametrize("name", ECHOES)
@@ -4872,26 +4705,6 @@ def test_key_is_masked_but_for_its_public_prefix() -> None:
         assert redactor.text(f"<{key}>") == f"<{masked}>"
 
 
-def test_key_in_request_fields_is_not_quoted_back(bench: Bench) -> None:
-    for fields in ({"model": 5, "api_key": KEY}, {KEY: 1}, {"effort": KEY}):
-        answer = bench.ask(ask("hi", tool_choice=KEY, **fields))
-        check_secret(dump(answer.lines).encode())
-
-
-EVIL = "\x1b[2J\x07\x9b31m\x00\x1b]52;c;aGk=\x07\u202eevil\u2066\u200f" + "x" * 60000
-EVIL_ERROR: Obj = {**api_error(EVIL, EVIL, code=EVIL), "request_id": EVIL}
-EVIL_SCRIPTS: list[Script] = [
-    refuse(500, EVIL_ERROR),
-    refuse(302, EVIL, "Location: /\x1b[2J"),
-    refuse(500, "no", "trace-id: \x1b]52;c;aGk=\x07\x9b" + "y" * 5000),
-    respond(b"data: {oops " + EVIL.encode() + b"\n\n"),
-    respond(sse(started(), EVIL_ERROR)),
-    respond(BEGUN, frame({"type": EVIL}), sse(delta(0, EVIL), *TAIL)),
-    respond(sse(started(EVIL, EVIL), *A_BLOCK, stopping(EVIL), STOP)),
-    [EVIL[:50].encode() + b"\r\n\r\n", close],
-]
-
-
 def test_upstream_words_command_no_terminal(emulator: Emulator) -> None:
     """Whatever is not the model's content is printable and short."""
     with Plugin(emulator.base_url, {**ONCE, "log_level": "info"}) as plugin:
@@ -4907,8 +4720,6 @@ def test_upstream_words_command_no_terminal(emulator: Emulator) -> None:
 
 
 # --- load ---------------------------------------------------------------------------
-
-
 SOAK: tuple[Script, ...] = (
     *(respond(RICH.data), respond(OK), refuse(500, api_error("oops (1000)"))),
     *(respond(*cut(RICH.data, "random"), framing="close"), unfinished(close)),
@@ -4993,9 +4804,7 @@ def test_key_file_is_not_quoted(emulator: Emulator, tmp_path: Path, name: str) -
             answer.says(rf"{name} cannot be used: ")
 
 
-# =====================================================================
-# Wherever it is copied
-# =====================================================================
+# ===== Wherever it is copied ==========================================================
 
 
 def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path) -> None:
@@ -5004,7 +4813,7 @@ def test_any_way_to_start_works(emulator: Emulator, tmp_path: Path) -> None:
     os.symlink(SOURCE, link)
     options: Obj = {"base_url": emulator.base_url, "cwd": os.path.dirname(SOURCE)}
     for start in ([copy], [link], ["-m", Path(SOURCE).stem]):
-        code, lines, errors = run(dump(ask()).encode(), program=start, **options)
+        code, lines, errors = run(A_LINE, program=start, **options)
         assert (code, errors) == (0, b"") and lines[-1]["type"] == "turn_end", start
     done = person("quota", program=[copy], env=NOBODY)
     assert shlex.split(done.err.rpartition("more: ")[2]) == [copy, "check"]
@@ -5020,8 +4829,6 @@ def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
 
 
 # --- proxies
-
-
 def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) -> None:
     heads: list[bytes] = []
 
@@ -5031,13 +4838,7 @@ def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) ->
             head += client.recv(1)
         heads.append(head)
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        with socket.create_connection(("127.0.0.1", tls_emulator.port)) as server:
-            pair, data = [client, server], b"."
-            while data:
-                for ready in select.select(pair, [], [])[0]:
-                    data = ready.recv(65536)
-                    pair[1 - pair.index(ready)].sendall(data)
-        raise Done
+        relay(client, tls_emulator)
 
     with Emulator(greeting=tunnel) as proxy:
         env: Env = {"HTTPS_PROXY": f"http://user:pass%20word@127.0.0.1:{proxy.port}"}
@@ -5103,6 +4904,17 @@ def main():
 if __name__ == "__main__":
     main()
 """
+HAS_PIP = any(map(importlib.util.find_spec, ("pip", "ensurepip")))
+NO_PIP = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
+FULL_DISK = "case $* in *' download '*) echo 'No space left on device'; exit 1 ;; esac"
+NO_INDEX = FULL_DISK.replace("No space left on device", "connection broken by an oak")
+OLD_VERSION = "import sys; sys.version_info = (%s); exec(sys.argv.pop(1))"
+STOPPER = """#!/bin/sh
+read -r n <"$STEPS"
+echo $((n + 1)) >"$STEPS"
+[ "$n" -ne "$STOP_AT" ] || kill -KILL 0
+exec '{}' "$@"
+"""
 
 
 def bare_python(folder: Path, sh: str = "", line: str = "", name: str = "py") -> str:
@@ -5116,19 +4928,11 @@ def bare_python(folder: Path, sh: str = "", line: str = "", name: str = "py") ->
     subprocess.run(making, check=True)
     script, real = str(place / name), str(place / "bin" / "python")
     [site] = place.glob("lib/python*/site-packages")
-    (site / "start_up.pth").write_text(
-        f"import sys; sys.executable = {script!r}; {line}\n"
-    )
+    start_up = f"import sys; sys.executable = {script!r}; {line}\n"
+    (site / "start_up.pth").write_text(start_up)
     Path(script).write_text(f'#!/bin/sh\nreal={real}\n{sh}\nexec $real "$@"\n')
     os.chmod(script, 0o755)
     return script
-
-
-HAS_PIP = any(map(importlib.util.find_spec, ("pip", "ensurepip")))
-NO_PIP = "for word; do case $word in -mpip | */pip) exit 1 ;; esac; done"
-FULL_DISK = "case $* in *' download '*) echo 'No space left on device'; exit 1 ;; esac"
-NO_INDEX = FULL_DISK.replace("No space left on device", "connection broken by an oak")
-OLD_VERSION = "import sys; sys.version_info = (%s); exec(sys.argv.pop(1))"
 
 
 class Installer:
@@ -5154,9 +4958,7 @@ class Installer:
         path = self.checkout / "plexum_minimax_provider.py"
         path.write_text(source, encoding="utf-8")
 
-    def run(
-        self, options: str, code: int | None = 0, stdin: str = "", **env: str
-    ) -> str:
+    def run(self, options: str, code: Any = 0, stdin: str = "", **env: str) -> str:
         """Returns what it printed on both streams; without a `code`, any will do."""
         script = str(self.checkout / "install.sh")
         command = [*self.shell.split(), script, *shlex.split(options)]
@@ -5206,7 +5008,6 @@ def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -
     assert set(modes.values()) == {0o644}
     allowed = installer.root / "plexum.json"
     assert '"allow": [\n      "plexum-minimax-provider"\n' in allowed.read_text()
-
     installer.write_plugin(STUB.replace("VERSION", "1.0"))
     options = "--upgrade --offline --no-demo --api-key-stdin"
     output = installer.run(options, stdin=f"\ufeff{KEY}\r\n")
@@ -5215,7 +5016,6 @@ def test_install_to_uninstall_in_every_shell(installer: Installer, shell: str) -
     assert json.loads(installer.config.read_text()) == {"api_key": KEY, "region": "cn"}
     assert installer.version() == "stub 1.0\n"
     assert "'/\n" not in (installer.target / LAUNCHER).read_text()  # no path to it
-
     installer.run("--uninstall")
     assert installer.names() == {"config.json"} and not installer.link.is_symlink()
     assert '"allow": []\n' in allowed.read_text()
@@ -5235,16 +5035,14 @@ def make_wheel(folder: Path) -> str:
 def test_pip_obeys_no_setting_that_leads_elsewhere(installer: Installer) -> None:
     HAS_PIP or pytest.skip("there is no pip")
     wheels, bad = make_wheel(installer.folder / "wheels"), str(installer.folder / "bad")
-    config_file = installer.folder / "pip.conf"
+    config = installer.folder / "pip.conf"
     paths, switches = "prefix root target", "user require-virtualenv dry-run"
     rows = [f"{n} = {bad}" for n in paths.split()] + [f"find-links = {wheels}"]
     rows += [f"{n} = true" for n in switches.split()]
-    config_file.write_text("\n".join(["[global]", *rows]))
+    config.write_text("\n".join(["[global]", *rows]))
     env: Any = {f"PIP_{n}": bad for n in ("PREFIX", "ROOT", "TARGET", "CONSTRAINT")}
     env.update({f"PIP_{n}": "1" for n in ("DRY_RUN", "USER", "REQUIRE_VIRTUALENV")})
-    env.update(
-        PIP_NO_BINARY=":all:", PIP_NO_INDEX="1", PIP_CONFIG_FILE=str(config_file)
-    )
+    env.update(PIP_NO_BINARY=":all:", PIP_NO_INDEX="1", PIP_CONFIG_FILE=str(config))
     installer.run("", **env, PYTHON=bare_python(installer.folder))
     assert installer.names() == INSTALLED | {"lib"} and not os.path.exists(bad)
     assert list(installer.home.rglob("site-packages")) == []
@@ -5351,14 +5149,6 @@ def test_failed_download_is_one_sentence_and_a_log(installer: Installer) -> None
     assert not installer.root.exists()
 
 
-STOPPER = """#!/bin/sh
-read -r n <"$STEPS"
-echo $((n + 1)) >"$STEPS"
-[ "$n" -ne "$STOP_AT" ] || kill -KILL 0
-exec '{}' "$@"
-"""
-
-
 @needs_linux
 def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> None:
     """It and all that it has started are killed, at each of its commands in turn."""
@@ -5388,8 +5178,6 @@ def test_interrupted_upgrade_leaves_a_plugin_that_runs(installer: Installer) -> 
 
 def at_terminal(installer: Installer, options: str, *keys: str, code: int = 0) -> str:
     """What it prints at a terminal, where each prompt gets the next key."""
-    import termios
-
     script = f"cd {shlex.quote(str(installer.checkout))} && exec ./install.sh {options}"
     env: Env = {**NO_VARIABLES, "PLEXUM_MINIMAX_CONFIG": None, **installer.env}
     with AtTerminal("-c", script, program=["/bin/sh"], env=env) as terminal:
@@ -5412,8 +5200,7 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
         source = Path(SOURCE).read_text(encoding="utf-8")
         for base, server in zip(provider.REGIONS.values(), (first, second)):
             for form in (str, provider.host_of):
-                new = f'"{form(server.base_url)}"'
-                source = source.replace(f'"{form(base)}"', new)
+                source = source.replace(f'"{form(base)}"', f'"{form(server.base_url)}"')
         installer.write_plugin(source)
         installer.env["PYTHON"] = sys.executable
         installer.env["PATH"] = f"{installer.link.parent}:{os.environ['PATH']}"
@@ -5452,27 +5239,23 @@ def test_at_a_terminal_it_ends_in_a_working_chat(installer: Installer) -> None:
 HOST_PROGRAM = """
 import io, logging, os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
-
 seen = []
 sys.stdout = own_stdout = io.StringIO()
 logging.basicConfig(stream=io.StringIO(), level=logging.CRITICAL)
 for number in (15, 2, 1):
     signal.signal(number, lambda *_: seen.append("signal"))
 threading.excepthook = seen.append
-
 def world():
     handlers = [signal.getsignal(s) for s in (15, 2, 1)], signal.set_wakeup_fd(-1)
     limits = os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval()
     paths = list(sys.path), dict(os.environ), sys.stdout is own_stdout
     return handlers, limits, paths, logging.root.handlers[:], logging.root.level
-
 before, threads, modules = world(), threading.active_count(), set(sys.modules)
 from app.vendor import another, minimax
 assert world() == before and threading.active_count() == threads
 new = {name.split(".")[0] for name in set(sys.modules) - modules}
 heavy = {"requests", "urllib3", "argparse", "typing", "dataclasses", "socket", "ssl"}
 assert not new & heavy - set(modules), new
-
 def work(module, number):
     words = "%s %d" % (module.__name__, number)
     turn = {"id": number, "messages": [{"role": "user", "content": words}]}
@@ -5485,7 +5268,6 @@ def work(module, number):
             client.complete({"messages": 5})
         except (another.ProviderError, minimax.ProviderError) as error:
             return type(error) is module.ProviderError
-
 with ThreadPoolExecutor(16) as pool:
     results = list(pool.map(work, [another, minimax] * 8, range(16)))
 while threading.active_count() > threads:
@@ -5493,6 +5275,12 @@ while threading.active_count() > threads:
 assert world() == before and not seen and own_stdout.getvalue() == "", (world(), before)
 assert results == [True] * 16, results
 sys.__stdout__.write("nothing has changed\\n")
+"""
+# What the system may lack: some of it is missing on Windows, which is not tested.
+LESS = """
+import os, select, sys
+del select.poll, os.set_blocking, os.O_NONBLOCK, os.O_NOCTTY
+sys.modules["fcntl"] = sys.modules["termios"] = sys.modules["pwd"] = None
 """
 
 
@@ -5508,14 +5296,6 @@ def test_two_vendored_copies_change_nothing(emulator: Emulator, tmp_path: Path) 
     assert done.stdout == b"nothing has changed\n"
     sent = {request.header("authorization")[0] for request in emulator.requests}
     assert sent == {"Bearer sk-max-00000000", "Bearer sk-her-00000000"}
-
-
-# What the system may lack: some of it is missing on Windows, which is not tested.
-LESS = """
-import os, select, sys
-del select.poll, os.set_blocking, os.O_NONBLOCK, os.O_NOCTTY
-sys.modules["fcntl"] = sys.modules["termios"] = sys.modules["pwd"] = None
-"""
 
 
 def test_system_that_has_less_serves_turns(emulator: Emulator, tmp_path: Path) -> None:
@@ -5535,16 +5315,13 @@ def test_system_that_has_less_serves_turns(emulator: Emulator, tmp_path: Path) -
     plugin.check()
 
 
-# =====================================================================
-# The schema: what goes in and comes out is as it says
-# =====================================================================
+# ===== The schema: what goes in and comes out is as it says ===========================
 
 
 def is_valid(line: object, name: str) -> bool:
     """Whether a line is as the schema of that name says."""
     jsonschema = pytest.importorskip("jsonschema")
-    root = provider.schema()
-    one = {"$ref": f"#/$defs/{name}", "$defs": root["$defs"]}
+    one = {"$ref": f"#/$defs/{name}", "$defs": provider.schema()["$defs"]}
     return bool(jsonschema.Draft202012Validator(one).is_valid(line))
 
 
@@ -5564,7 +5341,6 @@ def test_schema_refuses_the_lines_that_are_refused(bench: Bench) -> None:
 
 
 def test_lines_of_the_tables_are_as_the_schema_says(bench: Bench) -> None:
-    """What is taken fits it, and what is sent."""
     jsonschema = pytest.importorskip("jsonschema")
     both = jsonschema.Draft202012Validator(provider.schema())
     turns = [ask("hi", **case[0]) for case in FIELD_CASES]
@@ -5615,9 +5391,7 @@ def test_schema_names_every_code_and_field() -> None:
         assert set(row["properties"]) == fields, kind
 
 
-# =====================================================================
-# Commands, as a person runs them
-# =====================================================================
+# ===== Commands, as a person runs them ================================================
 
 NO_KEY: Env = {"MINIMAX_API_KEY": None}
 WRONG_KEY = refuse(401, api_error("login fail: Please carry the API secret key"))
@@ -5721,23 +5495,15 @@ def site(emulator: Emulator) -> Emulator:
 
 
 # --- say: what is sent, and what is printed
-ALOUD = whole(
-    a_block(0, "Hm.\nWell.", kind="thinking", sign="5e"),
-    a_block(1, "It is ", "21 C.\x1b[2J\n", "**Fine**."),
-)
-CALLED = whole(
-    a_block(0, "Let me see."),
-    a_block(1, '{"city": "Lis', 'bon"}', kind="tool_use", name="get_weather"),
-    reason="tool_use",
-)
+HM = a_block(0, "Hm.\nWell.", kind="thinking", sign="5e")
+ALOUD = whole(HM, a_block(1, "It is ", "21 C.\x1b[2J\n", "**Fine**."))
+A_CALL = a_block(1, '{"city": "Lis', 'bon"}', kind="tool_use", name="get_weather")
+CALLED = whole(a_block(0, "Let me see."), A_CALL, reason="tool_use")
 HUGE = OK.replace(b'11, "output_tokens": 7', b'null, "output_tokens": 1' + b"0" * 400)
-
 M3, M31 = "MiniMax-M3", "MiniMax-M3.1-Flash"
 PICTURE_URL = "https://a.example/b.png"
-IN_WORDS = {"type": "base64", "media_type": "image/png"}
-IN_WORDS["data"] = base64.b64encode(PNG).decode()
 PICTURES = [{"type": "image", "source": {"type": "url", "url": PICTURE_URL}}]
-PICTURES.append({"type": "image", "source": IN_WORDS})
+PICTURES.append({"type": "image", "source": source()})
 # arguments, stdin; the text of the last message, or fields of the body
 SENT: list[tuple[str, str, Obj | str]] = [
     ("hello there", "", "hello there"),
@@ -5776,8 +5542,7 @@ def test_say_sends(site: Emulator, tmp_path: Path, number: int) -> None:
     if isinstance(sent, str):
         assert site.requests[-1].text == sent
     else:
-        body = site.requests[-1].json
-        assert {key: body.get(key) for key in sent} == sent
+        assert {key: site.requests[-1].json.get(key) for key in sent} == sent
 
 
 ONE_ROW = "No API key. Set MINIMAX_API_KEY, or run ./install.sh --api-key-stdin."
@@ -5789,8 +5554,6 @@ PAID: Env = {"MINIMAX_API_KEY": "sk-api-" + "w" * 30}
 RESET = refuse(429, api_error("limit, resets at 2040-05-15T15:00:00Z (2056)"))
 NO_MODEL = refuse(400, api_error("invalid params, unknown model 'x' (2013)"))
 ODD_ID = refuse(400, {**api_error("no\x1b[2J"), "request_id": "\x1b]52;c;eA\x07"})
-NO_COOKIE = refuse(200, base_resp(1004, "no cookie"))
-SILENT = whole(a_block(0, "Hm.", kind="thinking"))
 BROKEN_IN = whole([opened(0), text(0, "o"), delta(0, "odd"), text(0, "k"), closed(0)])
 FULL_LENGTH = whole(a_block(0, "ok"), reason="max_tokens")
 STORY = "Once upon a time\n"
@@ -5807,7 +5570,7 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("say x", {}, respond(CALLED), 0, "Let me see.\n",
      'tool call: get_weather {"city":"Lisbon"}'),
     ("say x", {}, respond(FULL_LENGTH), 0, "ok\n", "raise --max-tokens"),
-    ("say x", {}, respond(SILENT), 0, "", "warning: "),
+    ("say x", {}, respond(whole(HM)), 0, "", "warning: "),
     ("say x", {}, respond(BROKEN_IN), 0, "ok\n", "warning: "),
     ("say -m MiniMax-M2.7 x", {}, respond(OK), 0, "ok\n", RETIRED),
     ("say --temperature 5 x", {}, None, 2, "", "--temperature must be from 0 to 2|usage"),
@@ -5834,21 +5597,21 @@ PRINTED: list[tuple[str, Env, Script | None, int, str | None, str]] = [
     ("check all", {}, None, 2, "", "error: unexpected argument all| check [--offline]"),
     ("demo --json", {}, None, 2, "", "no option --json; --help lists|usage: "),
     ("--capture d say x", {}, None, 2, "", "command comes first|COMMAND [options]"),
-    ("--json check", {}, None, 2, "", "the command comes first|COMMAND [options]"),
     ("say x", {}, refuse(402, base_resp(1008, "no balance")), 1, "",
      "error: insufficient_balance: |top it up|pay-as-you-go key|check"),
     ("say x", {}, RESET, 1, "", "error: quota_exhausted: |wait for|2040-05-15| quota"),
     ("say x", {}, NO_MODEL, 1, "", f"error: model_unavailable: |{M31}|models --live"),
     ("say x", {}, ODD_ID, 1, "", "error: rejected: HTTP 400: no [2J"),
     ("say x", {}, CUT, 1, STORY, "error: stream_cut: |check"),
-    ("quota", {}, NO_COOKIE, 1, "", "error: auth:|check"),
+    ("quota", {}, refuse(200, base_resp(1004, "no cookie")), 1, "", "error: auth:|check"),
     ("quota", PAID, None, 0, None, "no plan quota; your pay-as-you-go key"),
     ("quota", NOBODY, None, 1, "", "network|Check DNS|find out more: "),
-    ("quota", {}, RESET, 1, "", "error: quota_exhausted: |wait for"),
     ("models --live", {}, refuse(302, "", "Location: http://127.0.0.1:9/x"), 1, "",
      "error: rejected: "),
     ("models --live", {}, unfinished(b'{"data": [', close), 1, "", "error: protocol: "),
     ("--log-level loud", {}, None, 2, "", "usage: |--log-level"),
+    *((key, {}, None, 2, "", "usage: ") for key in (KEY, f"say --api-key={KEY}")),
+    (f"--log-level {KEY}", {}, None, 2, "", "usage: "),
 ]  # fmt: skip
 
 
@@ -5887,12 +5650,6 @@ def test_events_as_json_are_those_of_the_wire(site: Emulator) -> None:
     assert done.json["error"]["code"] == "auth" and (done.code, done.err) == (1, "")
 
 
-def test_key_in_an_argument_is_not_printed(site: Emulator) -> None:
-    for argv in (["say", f"--api-key={KEY}"], [KEY], ["--log-level", KEY]):
-        done = person(*argv, base_url=site.base_url)
-        assert done.code == 2 and KEY[-8:] not in done.out + done.err
-
-
 def test_conversation_goes_on_from_its_file(site: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "talk.json"
     site.answer = None
@@ -5927,8 +5684,6 @@ def test_conversation_outlives_a_full_disk(site: Emulator, tmp_path: Path) -> No
 
 
 # --- standard streams that are odd, Ctrl-C
-
-
 @contextlib.contextmanager
 def running(*argv: str, base_url: str | None = None, **pipes: Any) -> Iterator[Any]:
     """A command that runs, and what waits for its exit code and stderr."""
@@ -6028,16 +5783,12 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-class AtTerminal:
+class AtTerminal(Managed["AtTerminal"]):
     """A command at a pseudo-terminal, and a person who types."""
 
     def __init__(
         self, *argv: str, piped: bool = False, columns: int = 80, **session: Any
     ) -> None:
-        import fcntl
-        import pty
-        import termios
-
         self.home = tempfile.TemporaryDirectory()
         self.output = b""
         self._seen = 0  # where to look for what is expected next
@@ -6046,14 +5797,11 @@ class AtTerminal:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
         session["env"] = {"TERM": "xterm", **session.get("env", {})}
         program = session.pop("program", (sys.executable, SOURCE))
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", AT_TERMINAL, *program, *argv],
-            stdin=terminal,
-            stdout=subprocess.PIPE if piped else terminal,
-            stderr=terminal,
-            start_new_session=True,
-            env=environment(self.home.name, **session),
-        )
+        command = [sys.executable, "-c", AT_TERMINAL, *program, *argv]
+        how: Obj = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+        how["stdout"] = subprocess.PIPE if piped else terminal
+        how["env"] = environment(self.home.name, **session)
+        self.process: Any = subprocess.Popen(command, start_new_session=True, **how)
         os.close(terminal)
 
     def type(self, keys: str, *phrases: str) -> None:
@@ -6092,9 +5840,6 @@ class AtTerminal:
         rows = [row.rsplit("\r", 1)[-1] for row in shown.split("\r\n")]
         return self.process.wait(DEADLINE), [row.rstrip() for row in rows]
 
-    def __enter__(self) -> AtTerminal:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         with self.process:
@@ -6108,7 +5853,6 @@ MARKDOWN = (
     "```py\nx = **y**  # no `mark`\n- z\n```\nafter 2 ** 3, a * b - c\n"
 )
 UNSEEN = "a\u200b\u200e\u202eb\U000e0041\x9b\ufeff"
-
 LIST = ["Title", "", "Some bold *text* and co**de.", "", "\u2022 one", "  \u2022 two", "",
         "```py", "x = **y**  # no `mark`", "- z", "```", "after 2 ** 3, a * b - c"]  # fmt: skip
 SPOKEN = ["| Hm.", "| Well.", "", "It is 21 C.\\x1b[2J", "Fine.", "MiniMax-M3: 11 in"]
@@ -6164,8 +5908,7 @@ def test_thinking_has_a_bar_per_row(site: Emulator, columns: int, cuts: int) -> 
     for row in rows:
         assert 2 + len(row) + len(re.findall("[世界]", row)) <= columns, row
         assert set(re.sub("[世界]", "", row).split()) <= set(LONG_THOUGHT.split()), row
-    flat = "".join("".join(rows).split())
-    assert flat == "".join(LONG_THOUGHT.split())
+    assert "".join("".join(rows).split()) == "".join(LONG_THOUGHT.split())
 
 
 def test_pipe_gets_the_text_and_the_terminal_the_rest(site: Emulator) -> None:
@@ -6178,7 +5921,6 @@ def test_pipe_gets_the_text_and_the_terminal_the_rest(site: Emulator) -> None:
         chat.expect("MiniMax-M3: ")
         chat.expect("> ")
         chat.type("/quit\n")
-        assert chat.process.stdout
         assert chat.process.stdout.read() == b"It is 21 C.\x1b[2J\n**Fine**.\n"
         assert chat.end()[0] == 0
 
@@ -6234,75 +5976,58 @@ def test_ctrl_c_in_a_conversation_ends_the_answer_only(site: Emulator) -> None:
     assert contents == ["tell me", [block_text("Once upon")], "there?"]
 
 
-def test_without_a_command_at_a_terminal_it_explains_itself() -> None:
-    with AtTerminal() as terminal:
-        code, screen = terminal.end()
-    assert code == 0 and screen[0].startswith("usage: " + Path(SOURCE).name)
-
-
 # --- check
 LATE = 4070908800000  # 2099-01-01T00:00:00Z
-BAD_WEEK = {WEEK: "0", "weekly_end_time": LATE}
+BAD_WEEK = refuse(200, remains({WEEK: "0", "weekly_end_time": LATE}))
+BAD_PROXY: Env = {**PLATFORM, "HTTPS_PROXY": "http://proxy:port"}
 MODEL_USED = "model used"
 # What is skipped after a problem.
-SKIPPED = {
-    "api_key": ["key", "plan"],
-    "config": ["settings", "network", "key", "plan", MODEL_USED],
-    "region": ["network", "key", "plan"],
-    "network": ["key", "plan"],
-    "key": ["plan"],
-}
+SKIPPED = {"api_key": ["key", "plan"], "network": ["key", "plan"], "key": ["plan"]}
+SKIPPED["region"] = ["network", "key", "plan"]
+SKIPPED["config"] = ["settings", "network", "key", "plan", MODEL_USED]
+
+
+def on(**scripts: Script) -> Obj:
+    return {"answer": minimax(**scripts)}
 
 
 def uses(model: str, *listed: str) -> Obj:
-    models = listing(*listed or (M31, M3))
-    return {"config": {"model": model}, "answer": minimax(models=models)}
+    return {"config": {"model": model}, **on(models=listing(*listed or (M31, M3)))}
 
 
-# What `check` finds, its worst status, what it says of it; the setup: config, env, the
-# path of the base URL, answer.
-FINDINGS: list[tuple[str, str, str, Obj]] = [
-    ("api_key", "problem", ONE_ROW.partition(". ")[2], {"env": NO_KEY}),
-    ("api_key", "problem", "MINIMAX_API_KEY|white space",
-     {"env": {"MINIMAX_API_KEY": "sk-cp- " + "w" * 40}}),
-    ("config", "problem", "config.json|character 2|JSON object", {"config": "{oops"}),
-    ("config", "warning", "apikey (did you mean api_key?)", {"config": {"apikey": 1}}),
-    ("max_retries", "problem", "0 to 100", {"config": {"max_retries": 101}}),
-    ("max_tokens_default", "problem", "integer", {"config": {"max_tokens_default": "1"}}),
-    ("region", "problem", "MINIMAX_REGION|global, cn|restart",
-     {"env": {"MINIMAX_REGION": "europe"}}),
-    ("network", "problem", "nowhere.invalid|DNS", {"env": NO_SUCH_HOST}),
-    ("network", "problem", f"{NO_PORT}|refused|firewall", {"env": NOBODY}),
-    ("network", "problem", "proxy|HTTPS_PROXY", {"env": NO_PROXY_THERE}),
-    ("network", "problem", "not valid|HTTPS_PROXY|restart", {"env": {**PLATFORM,
-     "HTTPS_PROXY": "http://proxy:port"}}),
-    ("network", "problem", "longer than 0.2 s",
-     {"config": {"first_event_timeout": 0.2}, "answer": lambda request: [hold]}),
-    ("key", "problem", "127.0.0.1|login fail|check key and base_url",
-     {"answer": minimax(models=WRONG_KEY)}),
-    ("key", "warning", "404|Try say|correct base_url", {"path": "/nowhere"}),
-    ("key", "problem", "text/html|Sign in|base_url",
-     {"answer": lambda request: refuse(200, HTML % "Sign in")}),
-    ("key", "problem", "529|in a minute",
-     {"answer": minimax(models=refuse(529, api_error("high load (2064)")))}),
-    ("quota", "problem", "week: 0 % left|2099-01-01|pay-as-you-go",
-     {"answer": minimax(quota=refuse(200, remains(BAD_WEEK)))}),
-    ("quota", "warning", "5 hours: 3 % left",
-     {"answer": minimax(quota=refuse(200, remains({PERCENT: 3.0})))}),
-    ("plan", "warning", "cannot be read|no page",
-     {"answer": minimax(quota=refuse(500, api_error("no page")))}),
-    (MODEL_USED, "problem", f'was retired on 2026-11-18|"model" to "{M31}"',
-     uses("minimax-m2.7")),
-    (MODEL_USED, "warning", "was retired", uses("MiniMax-M2.7", "MiniMax-M2.7")),
-    (MODEL_USED, "problem", f"does not list MiniMax-M31-flash|{M31}",
-     uses("MiniMax-M31-flash")),
-    (MODEL_USED, "warning", "does not list MiniMax-M2 ", uses("MiniMax-M2")),
+# What `check` finds, a problem (!) or a warning (?); what it says of it; the setup:
+# config, env, the path of the base URL, answer.
+FINDINGS: list[tuple[str, str, Obj]] = [
+    ("api_key!", ONE_ROW.partition(". ")[2], {"env": NO_KEY}),
+    ("api_key!", "MINIMAX_API_KEY|white space", {"env": {"MINIMAX_API_KEY": "a b" * 9}}),
+    ("config!", "config.json|character 2|JSON object", {"config": "{oops"}),
+    ("config?", "apikey (did you mean api_key?)", {"config": {"apikey": 1}}),
+    ("max_tokens_default!", "integer", {"config": {"max_tokens_default": "1"}}),
+    ("max_retries!", "0 to 100", {"config": {"max_retries": 101}}),
+    ("region!", "MINIMAX_REGION|global, cn|restart", {"env": {"MINIMAX_REGION": "eu"}}),
+    ("network!", "nowhere.invalid|DNS", {"env": NO_SUCH_HOST}),
+    ("network!", f"{NO_PORT}|refused|firewall", {"env": NOBODY}),
+    ("network!", "proxy|HTTPS_PROXY", {"env": NO_PROXY_THERE}),
+    ("network!", "not valid|HTTPS_PROXY|restart", {"env": BAD_PROXY}),
+    ("network!", "longer than 0.2 s", {"config": {FIRST: 0.2}, "answer": lambda _: [hold]}),
+    ("key!", "127.0.0.1|login fail|check key and base_url", on(models=WRONG_KEY)),
+    ("key?", "404|Try say|correct base_url", {"path": "/nowhere"}),
+    ("key!", "text/html|Sign in|base_url", on(models=refuse(200, HTML % "Sign in"))),
+    ("key!", "529|in a minute", on(models=BUSY)),
+    ("quota!", "week: 0 % left|2099-01-01|pay-as-you-go", on(quota=BAD_WEEK)),
+    ("quota?", "5 hours: 3 % left", on(quota=refuse(200, remains({PERCENT: 3.0})))),
+    ("plan?", "cannot be read|no page", on(quota=refuse(500, api_error("no page")))),
+    ("model used!", f'was retired on 2026-11-18|"model" to "{M31}"', uses("minimax-m2.7")),
+    ("model used?", "was retired", uses("MiniMax-M2.7", "MiniMax-M2.7")),
+    ("model used!", f"does not list MiniMax-M31-flash|{M31}", uses("MiniMax-M31-flash")),
+    ("model used?", "does not list MiniMax-M2 ", uses("MiniMax-M2")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", range(len(FINDINGS)))
 def test_check_finds_one_thing_and_says_what_to_do(site: Emulator, number: int) -> None:
-    check, status, phrases, setup = FINDINGS[number]
+    check, phrases, setup = FINDINGS[number]
+    check, status = check[:-1], {"!": "problem", "?": "warning"}[check[-1]]
     site.answer = setup.get("answer", site.answer)
     path = setup.get("path", "/anthropic")
     options: Obj = {"base_url": f"http://127.0.0.1:{site.port}{path}"}
@@ -6322,11 +6047,9 @@ def test_check_finds_one_thing_and_says_what_to_do(site: Emulator, number: int) 
 def test_check_of_a_good_setup(site: Emulator) -> None:
     done = person("check", "--json", base_url=site.base_url)
     assert done.code == 0 and done.json["ok"] is True and done.bad() == {}
-    names = (
-        "versions config api_key region base_url model defaults network proxy key plan"
-    )
+    names = "versions config api_key region base_url model defaults network proxy key"
     rows = {row["check"] for row in done.json["checks"]}
-    assert rows == {*names.split(), "quota", MODEL_USED}
+    assert rows == {*names.split(), "plan", "quota", MODEL_USED}
     assert {request.method for request in site.requests} == {"GET"}
     asked = [bool(request.header("authorization")) for request in site.requests]
     assert asked[0] is False and all(asked[1:])
@@ -6385,14 +6108,21 @@ def test_without_requests_all_else_is_checked(site: Emulator, tmp_path: Path) ->
     assert done.code == 1 and "requests" in done.err and "requests" not in done.out
 
 
-def test_exception_in_check_is_one_problem(site: Emulator, monkeypatch: Patch) -> None:
+def test_system_that_fails_is_one_problem(site: Emulator, monkeypatch: Patch) -> None:
+    error: Exception = AttributeError("odd\x1blibrary")
+
     def fail(*_: object) -> None:
-        raise AttributeError("odd\x1blibrary")
+        raise error
 
     monkeypatch.setattr(provider, "library_versions", fail)
     done = here("check", base_url=site.base_url)
     assert (done.code, done.err) == (1, "")
     assert done.out.startswith("problem  requests      AttributeError: odd library\n")
+    error = OSError(99, "no such address")
+    monkeypatch.setattr(socket, "create_server", fail)
+    done = here("demo")
+    done.says("error: The demo cannot listen on 127.0.0.1: no such address. The other")
+    assert done.code == 1
 
 
 @pytest.fixture
@@ -6466,19 +6196,7 @@ def test_offline_asks_nobody(site: Emulator) -> None:
     assert done.code == 0 and done.out.endswith(last), done.out
 
 
-def test_demo_that_cannot_listen_says_so(monkeypatch: Patch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(99, "no such address")
-
-    monkeypatch.setattr(socket, "create_server", fail)
-    done = here("demo")
-    done.says("error: The demo cannot listen on 127.0.0.1: no such address. The other")
-    assert done.code == 1
-
-
 # --- models and quota
-
-
 def test_models_live_marks_what_the_endpoint_lists(site: Emulator) -> None:
     site.answer = minimax(models=listing(M3, "MiniMax-M4\x1b[2J", "MiniMax-M2"))
     done = person("models", "--live", base_url=site.base_url)
@@ -6500,7 +6218,6 @@ OUTSIDE: Obj = {PERCENT: 100, "current_interval_total_count": 0}
 OUTSIDE.update({WEEK: "100", "current_weekly_total_count": 0})
 OUTSIDE.update(current_interval_status=3, current_weekly_status=3)
 NONSENSE: list[Any] = [5, None, {"model_name": [1]}, {"end_time": {}}]
-
 QUOTAS: list[tuple[Obj, str]] = [
     (remains({}), "5 hours 63 % left|week 20 % left"),
     ({"data": remains({PERCENT: "63.5", WEEK: "20"})}, "63.5 % left|20 % left"),
@@ -6544,8 +6261,6 @@ def test_quota_is_asked_below_the_host_with_the_key(site: Emulator) -> None:
 
 
 # --- help
-
-
 @pytest.mark.parametrize("name", ["", *provider.COMMANDS])
 def test_help_fits_a_terminal(name: str) -> None:
     done = person(*f"{name} --help".split())
@@ -6554,15 +6269,15 @@ def test_help_fits_a_terminal(name: str) -> None:
     assert rows[0].startswith(f"usage: {Path(SOURCE).name} {name}".strip())
     assert person(*f"help {name}".split()) == done
     if not name:
+        with AtTerminal() as terminal:  # without a command, it explains itself
+            assert terminal.end() == (0, [*rows, ""])
         assert all(f"\n  {command} " in done.out for command in provider.COMMANDS)
         examples = done.out.partition("examples:\n")[2].splitlines()
         assert len(examples) == 3
         assert all("python3 " + Path(SOURCE).name + " say " in row for row in examples)
 
 
-# =====================================================================
-# Records: cost, log, capture, replay
-# =====================================================================
+# ===== Records: cost, log, capture, replay ============================================
 
 
 def used(fresh: Any, output: Any, read: Any = None, written: Any = None) -> Obj:
@@ -6666,14 +6381,12 @@ def test_log_level_decides_what_is_logged(emulator: Emulator) -> None:
         ({"surprise": 1}, "--log-level error", 0),
     ]
     for config, option, count in cases:
-        options: Obj = {"config": config, "argv": option.split()}
-        code, _, errors = run(dump(ask(id=1)).encode(), emulator.base_url, **options)
+        stdin, argv = dump(ask(id=1)).encode(), option.split()
+        code, _, errors = run(stdin, emulator.base_url, *argv, config=config)
         assert code == 0 and len(errors.splitlines()) == count, errors
 
 
 # --- captures, and their replay
-
-
 def fields_of(path: Path) -> Obj:
     """What a capture holds: one line of JSON, for the owner only, without key."""
     data = path.read_bytes()
@@ -6775,7 +6488,6 @@ def test_replay_needs_no_image_or_region(emulator: Emulator, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("size", [1, 8, 100])
 def test_key_in_pieces_is_masked(emulator: Emulator, tmp_path: Path, size: int) -> None:
-    """Whether network reads, or deltas, cut it."""
     leaked = words("\x80").replace(b"\\u0080", KEY.encode())
     reads = [leaked[at : at + size] for at in range(0, len(leaked), size)]
     deltas = [KEY[at : at + size] for at in range(0, len(KEY), size)]
@@ -6784,14 +6496,11 @@ def test_key_in_pieces_is_masked(emulator: Emulator, tmp_path: Path, size: int) 
     with Plugin(emulator.base_url, config, check_key=False) as plugin:
         assert plugin.turn(ask()).text == plugin.turn(ask()).text == KEY
     for path in tmp_path.iterdir():
-        end = fields_of(path)["event"]
-        assert "*" * 30 in end["message"]["content"][0]["text"]
+        assert "*" * 30 in fields_of(path)["event"]["message"]["content"][0]["text"]
         assert provider.main(["replay", str(path)]) == 0
 
 
 # --- captures: trouble, limits, company
-
-
 @needs_linux
 def test_unwritable_capture_is_one_log_line(emulator: Emulator, tmp_path: Path) -> None:
     """A limit of file size is as good as a full disk: the write is short."""
@@ -6803,23 +6512,23 @@ def test_unwritable_capture_is_one_log_line(emulator: Emulator, tmp_path: Path) 
         logged_lines = plugin.errors.decode().splitlines()
         assert [str(folder) in line for line in logged_lines] == [True, True]
     emulator.queue.append(respond(words("lorem ipsum " * 2000)))
-    config = {"capture_dir": str(tmp_path / "new")}
-    stdin, shell = dump(ask()).encode(), 'ulimit -f 16 && exec "$@"'
-    code, lines, errors = run(stdin, emulator.base_url, config, shell=shell)
+    how: Obj = {"config": {"capture_dir": str(tmp_path / "new")}}
+    how["shell"] = 'ulimit -f 16 && exec "$@"'
+    code, lines, errors = run(A_LINE, emulator.base_url, **how)
     assert code == 0 and lines[-1]["type"] == "turn_end"
     [line] = errors.decode().splitlines()
     assert "File too large" in line
     assert not list((tmp_path / "new").iterdir())  # and no half of a file
 
 
-def test_huge_turn_is_not_captured(
-    emulator: Emulator, tmp_path: Path, monkeypatch: Patch, capfd: Any
-) -> None:
-    monkeypatch.setattr(provider.Capture, "MAX_FILE", MEGABYTE)
+def test_huge_turn_is_not_captured(emulator: Emulator, tmp_path: Path) -> None:
     emulator.queue.append(respond(words("x" * MEGABYTE)))
-    with python_client(emulator, capture_dir=str(tmp_path)) as client:
-        assert len("".join(client.text(ask()))) == MEGABYTE
-    assert "not captured: it is larger than 1 MiB" in capfd.readouterr().err
+    config = {"capture_dir": str(tmp_path)}
+    source = "plugin.Capture.MAX_FILE = 1 << 20; plugin.main([])"
+    options: Obj = {"config": config, "program": as_library(source)}
+    _, lines, errors = run(A_LINE, emulator.base_url, **options)
+    assert len(lines[-1]["message"]["content"][0]["text"]) == MEGABYTE
+    assert b"not captured: it is larger than 1 MiB" in errors
     assert list(tmp_path.iterdir()) == []
 
 
@@ -6859,8 +6568,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("capture")
     with Emulator() as emulator:
         emulator.queue.extend([BUSY, respond(words("good"))])
-        config = {**QUICK, "capture_dir": str(folder)}
-        with Plugin(emulator.base_url, config) as plugin:
+        with Plugin(emulator.base_url, {**QUICK, "capture_dir": str(folder)}) as plugin:
             assert plugin.turn(ask("Hello?")).text == "good"
     return next(folder.iterdir())
 
@@ -6930,20 +6638,14 @@ def test_left_turn_drops_its_connection(emulator: Emulator, tmp_path: Path) -> N
 
 
 # --- what failed leaves nothing behind
-FAILURES: dict[str, Script] = {
-    "refused": refuse(429, api_error("slow down")),
-    "cut": unfinished(BEGUN, close),
-    "reset": [reset],
-    "cancelled": unfinished(BEGUN, hold),
-    "lost": [],  # by a kept connection, and sent again
-}
+FAILURES: dict[str, Script] = {"refused": refuse(429, api_error("slow down"))}
+FAILURES.update(cut=unfinished(BEGUN, close), reset=[reset], cancelled=HELD)
+FAILURES["lost"] = []  # by a kept connection, and sent again
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_failed_turn_leaves_no_request_behind(emulator: Emulator, name: str) -> None:
     """Not even to the garbage collector, which the plugin seldom calls."""
-    import tracemalloc
-
     if name != "lost":
         emulator.answer = lambda request: FAILURES[name]
     emulator.queue.append(kept(OK))
@@ -6982,16 +6684,15 @@ for name in "open stat lstat listdir scandir mkdir makedirs access".split():
     setattr(os, name, stuck(getattr(os, name)))
 builtins.open = io.open = stuck(io.open)
 """
-
-
 HUNG = "/stuck-disk/file"
 # What is there: settings and variables.
 HUNG_FILES: dict[str, tuple[Obj, Env]] = {
-    "image": ({}, {}),
-    "config": ({}, {"PLEXUM_MINIMAX_CONFIG": HUNG}),
+    **{"image": ({}, {}), "config": ({}, {"PLEXUM_MINIMAX_CONFIG": HUNG})},
     "key file": ({"api_key_file": HUNG}, NO_KEY),
     "capture": ({"capture_dir": HUNG}, {}),
 }
+# What stands in place of any value of a capture, one at a time.
+HOSTILE: list[Any] = [10**400, -1, 1e306, [], {}, "", None, "{host:>1572864000}"]
 
 
 @pytest.mark.parametrize("what", HUNG_FILES)
@@ -7016,10 +6717,6 @@ def test_hung_disk_stops_nothing(emulator: Emulator, tmp_path: Path, what: str) 
         assert plugin.close() == 0
 
 
-# What stands in place of any value of a capture, one at a time.
-HOSTILE: list[Any] = [10**400, -1, 1e306, [], {}, "", None, "{host:>1572864000}"]
-
-
 def test_hostile_capture_is_safe(capture: Path, tmp_path: Path) -> None:
     path = tmp_path / "a\x1b[2J\nb.jsonl"
     fields = json.loads(capture.read_text(encoding="utf-8"))
@@ -7037,12 +6734,10 @@ def test_hostile_capture_is_safe(capture: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-# =====================================================================
-# The README: what it shows is what happens
-# =====================================================================
-
+# ===== The README: what it shows is what happens ======================================
 
 README = Path(__file__).resolve().with_name("README.md")
+DRAWING = README.parent / ".github" / "terminal.svg"
 
 
 def readme() -> str:
@@ -7074,10 +6769,9 @@ def stage(tmp_path: Path) -> Obj:
 
 
 # What the examples in sh print, in their order.
-SHELL_OUTPUTS = """It works||ok|1 passed|allowed    in|plexum agent-add --model|systemctl
-    |plexum say --agent-id my-agent --session-id plexum new-session|ok|same""".split(
-    "|"
-)
+_OUTPUTS = """It works||ok|1 passed|allowed    in|plexum agent-add --model|systemctl
+    |plexum say --agent-id my-agent --session-id plexum new-session|ok|same"""
+SHELL_OUTPUTS = _OUTPUTS.split("|")
 
 
 def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path) -> None:
@@ -7102,7 +6796,6 @@ def test_readme_in_sh(site: Emulator, stage: Obj, tmp_path: Path) -> None:
 
 
 def test_readme_in_python(site: Emulator, stage: Obj) -> None:
-    """With the settings that it shows."""
     config = json.loads(readme_blocks("json")[0])
     stage["env"].update(NO_KEY)
     outputs = []
@@ -7162,10 +6855,6 @@ def test_readme_is_short_and_names_every_setting_code_event_and_model() -> None:
 
 
 # --- the picture, which .ci/picture makes
-
-DRAWING = README.parent / ".github" / "terminal.svg"
-
-
 def picture(pause: float = 0.0) -> tuple[str, list[str], bytes]:
     """A command, and what it shows at a terminal: rows, and as it came."""
     usage = {"input_tokens": 17, "output_tokens": 31}
@@ -7186,8 +6875,6 @@ def picture(pause: float = 0.0) -> tuple[str, list[str], bytes]:
 
 
 def test_picture_in_the_readme_shows_what_the_command_prints() -> None:
-    from xml.etree import ElementTree
-
     if not DRAWING.is_file():
         pytest.skip("a vendored copy has no picture")
     assert "](.github/terminal.svg)" in readme()
@@ -7200,9 +6887,7 @@ def test_picture_in_the_readme_shows_what_the_command_prints() -> None:
     assert figures.sub("", "\n".join(shown)) == figures.sub("", "\n".join(fresh))
 
 
-# =====================================================================
-# The benchmark: python3 test_provider.py bench
-# =====================================================================
+# ===== The benchmark: python3 test_provider.py bench ==================================
 
 
 # A contender is a process used like the plugin: turns come on stdin, and each delta
@@ -7210,9 +6895,8 @@ def test_picture_in_the_readme_shows_what_the_command_prints() -> None:
 # server's monotonic clock as it left; the same clock says here when its line was read.
 
 STAMP = re.compile(rb"@(\d{10}\.\d{6})")
-# Part: how many deltas, how many a second, in how many turns; how often.
-FEEDS = {"throughput": ("20000 0 1", 7), "latency": ("150 100 1", 3)}
-FEEDS["turns"] = ("60 20 200", 3)
+# How many deltas, how many a second, in how many turns.
+FEEDS = {"throughput": "20000 0 1", "latency": "150 100 1", "turns": "60 20 200"}
 barriers: dict[str, threading.Barrier] = {}
 
 
@@ -7225,7 +6909,7 @@ def feed(request: Request) -> Script:
     before, after = chunk(sse(text(0, f"@{0:017} lorem"))).split(b"0" * 17)
     rest = b"" if rate else chunk(sse(text(0, " lorem"))) * (count - 1)
 
-    def deltas(exchange: Exchange) -> None:
+    def deltas(exchange: Request) -> None:
         # By then the opening is out of the way; no two turns beat time together.
         begin = time.monotonic() + (0.3 + random.random() / rate if rate else 0.03)
         for number in range(count if rate else 1):
@@ -7248,33 +6932,29 @@ def serve_feeds(pipe: Any) -> None:
 FLOOR = r"""
 import json, os, socket, sys, threading
 HOST, PORT = os.environ["MINIMAX_BASE_URL"].split("/")[2].split(":")
-HEAD = b"POST /anthropic/v1/messages HTTP/1.1\r\nHost: a\r\n"
-def say(event):
-    os.write(1, json.dumps(event).encode() + b"\n")
-def payloads(turn):
-    sock, rest = socket.create_connection((HOST, PORT)), b""
-    body = {"model": "MiniMax-M3", "max_tokens": 9, "messages": turn["messages"]}
-    body = json.dumps(body).encode()
-    sock.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+HEAD = b"POST /anthropic/v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+def serve(turn):
+    def say(kind, **fields):
+        line = {"type": kind, "id": turn["id"], **fields}
+        os.write(1, json.dumps(line).encode() + b"\n")
+    body = json.dumps({"model": "MiniMax-M3", "max_tokens": 9, **turn}).encode()
+    sock, texts, rest = socket.create_connection((HOST, PORT)), [], b""
+    sock.sendall(HEAD % len(body) + body)
     reader = sock.makefile("rb")
     while reader.readline() != b"\r\n":
         pass
-    while True:
+    while rest is not None:
         data = reader.read(int(reader.readline(), 16) + 2)
         *events, rest = (rest + data[:-2]).split(b"\n\n")
         for event in events:
-            yield json.loads(event.partition(b"data: ")[2].decode())
-def serve(turn):
-    texts, line = [], {"id": turn["id"], "index": 0}
-    for payload in payloads(turn):
-        if payload["type"] == "content_block_delta":
-            texts.append(payload["delta"]["text"])
-            say({"type": "text_delta", **line, "text": texts[-1]})
-        elif payload["type"] == "message_stop":
-            block = {"type": "text", "text": "".join(texts)}
-            say({"type": "block_end", **line, "block": block})
-            say({"type": "turn_end", "id": turn["id"], "message": {"content": [block]}})
-            return
+            payload = json.loads(event.partition(b"data: ")[2].decode())
+            if payload["type"] == "content_block_delta":
+                texts.append(payload["delta"]["text"])
+                say("text_delta", index=0, text=texts[-1])
+            elif payload["type"] == "message_stop":
+                rest, block = None, {"type": "text", "text": "".join(texts)}
+                say("block_end", index=0, block=block)
+                say("turn_end", message={"content": [block]})
 for line in sys.stdin:
     threading.Thread(target=serve, args=(json.loads(line),)).start()
 """
@@ -7300,7 +6980,7 @@ class Race:
         if INSTALLER.is_file():
             env = dict(self.env, PLEXUM_PROFILE_ROOT=home, PYTHON=sys.executable)
             command = ["sh", str(INSTALLER), "--offline", "--no-demo", "--no-link"]
-            subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+            subprocess.check_output(command, env=env)
             folder = f"{home}/plugins/plexum-minimax-provider"
             self.commands["ours"] = [f"{folder}/{LAUNCHER}"]
 
@@ -7333,9 +7013,9 @@ class Race:
 
     def stream(self, part: str) -> None:
         """From a delta's leaving to the reading of its line, or of all of them."""
-        words, rounds = FEEDS[part]
+        words = FEEDS[part]
         turns = [ask(words, id=n) for n in range(int(words.split()[2]))]
-        for name in ("ours", "floor") * rounds:
+        for name in ("ours", "floor") * 5:
             with self.racer(name) as racer:
                 self.play(racer, ask("10 0 1", id="a"), end=b'turn_end"')
                 reads = self.play(racer, *turns, end=b'turn_end"')
@@ -7351,9 +7031,7 @@ class Race:
             with self.racer(name) as racer:
                 self.play(racer, {"type": "describe"})
                 time.sleep(0.2)  # for what it does in the background
-                status = Path(f"/proc/{racer.pid}/status").read_text()
-            kilobytes = int(status.split("VmRSS:")[1].split()[0])
-            self.samples["memory", name].append(kilobytes / 1024)
+                self.samples["memory", name].append(proc_status(racer, "VmRSS") / 1024)
 
 
 # Figure, whose, against what; the limit, so many times that and so much more; quantile.

@@ -1225,10 +1225,7 @@ def test_lines_queues_and_comparisons_are_linear_work() -> None:
 def test_turns_can_report_while_stop_cancels_others(monkeypatch: Patch) -> None:
     loop, locked = a_loop(bytes, lambda *_: []), []
     loop._on_line(1, b'{"id":1,"messages":[]}')
-
-    def cancel(scope: Any) -> None:
-        locked.append(loop._state._is_owned())  # by this thread
-
+    cancel: Any = lambda _: locked.append(loop._state._is_owned())  # by this thread
     monkeypatch.setattr(provider.Scope, "cancel", cancel)
     loop.stop()
     assert locked == [False]
@@ -2920,9 +2917,8 @@ def test_request_line_and_headers(bench: Bench) -> None:
     request = bench.emulator.requests[0]
     assert (request.method, request.target) == ("POST", "/anthropic/v1/messages")
     fields = {"authorization": "Bearer " + KEY, "accept-encoding": "identity"}
-    fields.update(
-        {"content-type": "application/json", "anthropic-version": "2023-06-01"}
-    )
+    fields["content-type"] = "application/json"
+    fields["anthropic-version"] = "2023-06-01"
     fields["host"] = f"127.0.0.1:{bench.emulator.port}"
     fields["content-length"] = str(len(request.body))
     assert [name for name in fields if request.header(name) != [fields[name]]] == []
@@ -3413,17 +3409,6 @@ def test_request_lost_is_sent_again(emulator: Emulator, monkeypatch: Patch) -> N
         assert used == ([1, 1] if code else [1, 1, 2])
 
 
-def test_cancel_after_the_end_ends_nothing_again(emulator: Emulator) -> None:
-    emulator.queue.append(unfinished(OK, hold))
-    cancel, kinds = threading.Event(), []
-    with python_client(emulator) as client:
-        for event in client.turn(ask(), cancel):
-            kinds.append(event["type"])
-            if kinds[-1] == "turn_end":
-                cancel.set()
-    assert kinds.count("turn_end") == 1 and kinds[-1] == "turn_end"
-
-
 @needs_linux
 def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
     monkeypatch.setattr(provider.Client, "MAX_IDLE_SECONDS", 0.0)
@@ -3441,9 +3426,7 @@ def test_idle_connections_close(emulator: Emulator, monkeypatch: Patch) -> None:
     assert [request.connection for request in emulator.requests] == [1, 2, 3]
 
 
-def test_turn_that_begins_finds_no_closed_connection(
-    emulator: Emulator, tmp_path: Path, monkeypatch: Patch
-) -> None:
+def test_turn_gets_no_closed_connection(bench: Bench, monkeypatch: Patch) -> None:
     """urllib3 would open it again, but in 2.x without the proxy's tunnel."""
     pools: Any = urllib3.connectionpool
     is_dropped, found = pools.is_connection_dropped, [False]
@@ -3454,17 +3437,16 @@ def test_turn_that_begins_finds_no_closed_connection(
         found.append(connection.sock is not None)
         return dropped
 
-    emulator.queue.extend([kept(OK)] * 3)
-    values = {"api_key": KEY, "base_url": emulator.base_url, "max_concurrent_turns": 99}
-    path = tmp_path / "c.json"
-    path.write_text(json.dumps(values))
-    with provider.MiniMaxProvider.from_config(str(path)) as client:
+    emulator, path = bench.emulator, str(bench.plugin.config_path)
+    emulator.queue.extend([kept(OK)] * 2)
+    bench.configure({"max_concurrent_turns": 99})
+    with provider.MiniMaxProvider.from_config(path) as client:
         client.complete(ask())
         adapter = client._client()._session.get_adapter(emulator.base_url)
         assert adapter._pool_maxsize == 99  # so that each turn finds one again
         monkeypatch.setattr(pools, "is_connection_dropped", close_late)
-        assert [event["type"] for event in client.turn(ask())].count("retry") == 0
-    assert found[1] and emulator.connections == 2
+        assert "retry" not in [event["type"] for event in client.turn(ask())]
+    assert found[1] and len({r.connection for r in emulator.requests}) == 2
 
 
 def dechunked(pieces: Iterable[bytes]) -> list[bytes]:
@@ -3674,11 +3656,9 @@ def hanging(host, *args, **kwargs):
     return real(host, *args, **kwargs)
 socket.getaddrinfo = hanging
 """
-CANCEL_PHASES = {
-    n: LIMITS[n][0] for n in LIMITS if re.match("silence|dripping head", n)
-}
+_SILENT = [n for n in LIMITS if re.match("silence(?! after text)|dripping head", n)]
+CANCEL_PHASES = {name: LIMITS[name][0] for name in _SILENT}
 CANCEL_PHASES["inside an error body"] = SLOW_ERROR
-del CANCEL_PHASES["silence after text"]
 
 
 def test_limit_is_named(emulator: Emulator) -> None:
@@ -3881,7 +3861,6 @@ def test_python_turn_does_not_change_its_input(emulator: Emulator) -> None:
 
 def test_python_cancel_and_a_bad_one(emulator: Emulator) -> None:
     emulator.answer = lambda request: unfinished(BEGUN, hold)
-    cancel = threading.Event()
 
     def fail() -> None:  # where the answer is read, it could pass for the network's
         if threading.current_thread() is not threading.main_thread():
@@ -3895,12 +3874,18 @@ def test_python_cancel_and_a_bad_one(emulator: Emulator) -> None:
                 end = list(client.turn(ask(), odd))[-1]
                 assert end["error"]["code"] == "internal"
         assert list(client.turn(ask()))[-1]["error"]["code"] == "timeout"
-    with python_client(emulator) as client:
-        for event in client.turn(ask(), cancel=cancel):
-            if event["type"] == "text_delta":
-                cancel.set()
-    assert event["stop_reason"] == "cancelled"
-    assert event["message"]["content"] == [A_TEXT]
+    rows = (BEGUN, "text_delta", "cancelled"), (HELLO, "turn_end", "end_turn")
+    for data, moment, reason in rows:
+        emulator.answer = lambda request: unfinished(data, hold)
+        cancel, events = threading.Event(), []
+        with python_client(emulator) as client:
+            for event in client.turn(ask(), cancel=cancel):
+                events.append(event)
+                if event["type"] == moment:
+                    cancel.set()
+        [end] = [event for event in events if event["type"] == "turn_end"]
+        assert end is event and end["stop_reason"] == reason
+        assert end["message"]["content"] == [A_TEXT]
 
 
 def test_from_config(emulator: Emulator, monkeypatch: Patch, tmp_path: Path) -> None:
@@ -4325,31 +4310,23 @@ def test_exit_code_is_1_only_for_a_failed_line_alone(emulator: Emulator) -> None
         assert run(stdin, emulator.base_url)[0] == code, stdin
 
 
-def test_describe_needs_nothing_heavy() -> None:
+def test_describe_needs_nothing_heavy_and_leaves_no_thread() -> None:
+    """One that watches stdout would keep it open when the calling program closes it."""
     source = """
+import threading
 loaded = set(sys.modules)  # by start-up files
 code = plugin.main([])
+for thread in set(threading.enumerate()) - {threading.main_thread()}:
+    thread.join()
 sys.stderr.write(" ".join([*(set(sys.modules) - loaded), "code:%d" % code]))
 """
     stdin = b'{"type":"describe"}\n{"type":"ping"}\n'
     done = launch(program=as_library(source), stdin=stdin)
     lines = [json.loads(line)["type"] for line in done.stdout.splitlines()]
-    assert lines == ["manifest", "pong"]
+    assert lines == ["manifest", "pong"] and done.returncode == 0
     loaded = done.stderr.decode().split()
     heavy = "argparse asyncio dataclasses http logging requests socket ssl urllib"
     assert "code:0" in loaded and set(heavy.split()).isdisjoint(loaded), loaded
-
-
-def test_a_call_by_another_program_leaves_no_thread() -> None:
-    """One that watches stdout would keep it open when the program closes it."""
-    source = """
-import threading
-plugin.main([])
-for thread in set(threading.enumerate()) - {threading.main_thread()}:
-    thread.join()
-"""
-    done = launch(program=as_library(source), stdin=b'{"type":"ping"}\n')
-    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_internal_error_and_stray_output(emulator: Emulator, tmp_path: Path) -> None:
@@ -4856,23 +4833,12 @@ def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) ->
 
 
 def test_proxy_that_never_ends_its_answer_is_left() -> None:
-    gone = threading.Event()
-
-    def drip_head(sock: socket.socket) -> None:
-        sock.sendall(b"HTTP/1.1 200 Connection established\r\n")
-        try:
-            while not proxy.stopping.wait(0.01):
-                sock.sendall(b"x")
-        except OSError:
-            gone.set()
-        raise Done
-
-    with Emulator(greeting=drip_head) as proxy:
-        env: Env = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}"}
-        config = {**ONCE, "connect_timeout": 0.2}
+    with Emulator() as proxy:
+        proxy.queue.append([b"HTTP/1.1 200 Connection established\r\n", drip(b"x")])
+        config, env = {**ONCE, "connect_timeout": 0.2}, {"HTTPS_PROXY": proxy.base_url}
         with Plugin("https://nowhere.invalid", config, env) as plugin:
             plugin.turn(ask()).says("connect_timeout")
-            assert gone.wait(DEADLINE)
+            assert proxy.wait_request().gone.wait(DEADLINE)
 
 
 def test_proxy_that_cannot_be_used_is_named_without_its_password() -> None:
@@ -5709,9 +5675,8 @@ def test_command_whose_reader_has_gone_ends_quietly(argv: list[str]) -> None:
 
 
 @pytest.mark.parametrize("history", [[], ["--history", "talk.json"]])
-def test_say_whose_reader_goes_away_drops_the_turn_or_keeps_it_in_the_file(
-    site: Emulator, tmp_path: Path, history: list[str]
-) -> None:
+def test_say_to_nobody(site: Emulator, tmp_path: Path, history: list[str]) -> None:
+    """A reader that goes away drops the turn, unless a file is to get it."""
     left = threading.Event()
     begun = sse(started(), opened(0), text(0, "a\n"))
     rest = chunk(sse(text(0, "b\n")))
@@ -6532,10 +6497,9 @@ def test_huge_turn_is_not_captured(emulator: Emulator, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("count, size, kept", [(503, 1, 499), (20, 32 << 20, 15)])
-def test_oldest_captures_make_room_for_new_ones(
-    emulator: Emulator, tmp_path: Path, count: int, size: int, kept: int
-) -> None:
+@pytest.mark.parametrize("case", [(503, 1, 499), (20, 32 << 20, 15)])
+def test_oldest_captures_go(emulator: Emulator, tmp_path: Path, case: Any) -> None:
+    count, size, kept = case
     names = [f"20260101T000000.{n:06}Z-1-1" for n in range(count)]
     old = [tmp_path / (name + ".jsonl") for name in names]
     foreign, folder = tmp_path / "notes.jsonl", tmp_path / (names[0] + "0.jsonl")
@@ -6606,20 +6570,6 @@ def test_replay_of_an_altered_capture_says_where(capture: Path, tmp_path: Path) 
         assert code or re.search(" retry .* block_start .* turn_end ", verdict), verdict
         assert ("different" in verdict) is (code == 1), (before, verdict)
         assert (str(path) in verdict) is (code == 2), (before, verdict)
-
-
-def test_replay_does_not_retry_what_was_final(
-    tls_emulator: Emulator, tmp_path: Path, monkeypatch: Patch
-) -> None:
-    for name in CA_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "captures"
-    options = {"capture_dir": str(folder), "max_retries": 3}
-    with python_client(tls_emulator, **options) as client:
-        events = list(client.turn({"id": "t1", **ask()}))
-    assert events[-1]["error"]["retryable"] is False
-    [path] = folder.iterdir()
-    check_replay(path, events)
 
 
 def test_left_turn_drops_its_connection(emulator: Emulator, tmp_path: Path) -> None:

@@ -734,14 +734,6 @@ def utf8_frame(payload: Obj) -> bytes:
     return frame(text, payload["type"])
 
 
-class Rich(NamedTuple):
-    """Thinking with signature, text, two tool calls and multi-byte text."""
-
-    data: bytes  # the stream
-    content: list[Obj]  # the message it makes
-    decided: int  # the stop reason's event is complete, if the stream ends here
-
-
 _EVENTS = [
     *[started(), PING, *a_block(0, "Où? ", kind="thinking", sign="5e" * 4)],
     *a_block(1, "Grüße, 世界 ", "😀!"),
@@ -751,7 +743,10 @@ _EVENTS = [
 _RICH = b"".join(map(utf8_frame, _EVENTS))
 _BLOCKS: list[Obj] = [a_thought("Où? ", "5e" * 4), block_text("Grüße, 世界 😀!")]
 _BLOCKS += [a_call(2, {"amount": 1000, "to": "東京"}), a_call(3, {"pattern": "*"})]
-RICH = Rich(_RICH + utf8_frame(STOP), _BLOCKS, len(_RICH.rstrip()))
+# Thinking with signature, text, two tool calls and multi-byte text: the stream, the
+# message it makes, and where it is decided: there the stop reason's event is complete.
+RICH: Any = types.SimpleNamespace(data=_RICH + utf8_frame(STOP), content=_BLOCKS)
+RICH.decided = len(_RICH.rstrip())
 
 
 # ===== Harness: the process ===========================================================
@@ -4785,26 +4780,18 @@ def test_python_3_7_ends_with_one_sentence_that_it_is_too_old() -> None:
 
 # --- proxies
 def test_proxy_gets_its_login_only(tls_emulator: Emulator, certificate: Path) -> None:
-    heads: list[bytes] = []
-
-    def tunnel(client: socket.socket) -> None:
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1)
-        heads.append(head)
-        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        relay(client, tls_emulator)
-
-    with Emulator(greeting=tunnel) as proxy:
+    begin = b"HTTP/1.1 200 Connection established\r\n\r\n"
+    with Emulator() as proxy:
+        proxy.answer = lambda _: [begin, lambda asked: relay(asked.sock, tls_emulator)]
         env: Env = {"HTTPS_PROXY": f"http://user:pass%20word@127.0.0.1:{proxy.port}"}
         env["SSL_CERT_FILE"] = str(certificate)
         with Plugin(tls_emulator.base_url, env=env) as plugin:
             assert plugin.turn(ask()).text == plugin.turn(ask()).text == "ok"
-    [head] = heads  # the second turn shares the tunnel
-    assert head.startswith(b"CONNECT 127.0.0.1:%d HTTP/1." % tls_emulator.port)
-    word = base64.b64encode(b"user:pass word")
-    assert b"\r\nProxy-Authorization: Basic " + word + b"\r\n" in head
-    check_secret(head)
+    [asked] = proxy.requests  # the second turn shares the tunnel
+    assert asked.head.startswith(b"CONNECT 127.0.0.1:%d HTTP/1." % tls_emulator.port)
+    word = base64.b64encode(b"user:pass word").decode()
+    assert asked.header("proxy-authorization") == ["Basic " + word]
+    check_secret(asked.head)
     for request in tls_emulator.requests:
         assert request.header("authorization") == ["Bearer " + KEY]
         assert request.header("proxy-authorization") == []
@@ -6007,11 +5994,9 @@ def test_check_shows_everything_when_asked(site: Emulator, columns: str) -> None
     env["MINIMAX_REGION"] = "global"
     done = person("check", "-v", base_url=site.base_url, env=env, config=config)
     done.says("plan key (sk-cp-), 38 characters (MINIMAX_API_KEY)", "5 (config file)")
-    done.says(
-        '"global" (MINIMAX_REGION, which wins over the config file)', "\\x1b[31mX"
-    )
+    done.says('"global" (MINIMAX_REGION, which wins over the config file)')
     done.says("MiniMax-M*, 5 hours: 63 % left, resets 2099-01-01")
-    done.says("~/" + os.path.basename(SOURCE))
+    done.says("~/" + os.path.basename(SOURCE), "\\x1b[31mX")
     rows = [row for row in done.out.splitlines() if "/" not in row]
     assert max(map(len, rows)) <= int(columns)
     assert done.out.startswith("problem  model used" + "\n  " * (columns == "50"))
@@ -6453,9 +6438,8 @@ def test_unwritable_capture_is_one_log_line(emulator: Emulator, tmp_path: Path) 
         logged_lines = plugin.errors.decode().splitlines()
         assert [str(folder) in line for line in logged_lines] == [True, True]
     emulator.queue.append(respond(words("lorem ipsum " * 2000)))
-    how: Obj = {"config": {"capture_dir": str(tmp_path / "new")}}
-    how["shell"] = 'ulimit -f 16 && exec "$@"'
-    code, lines, errors = run(A_LINE, emulator.base_url, **how)
+    config, shell = {"capture_dir": str(tmp_path / "new")}, 'ulimit -f 16 && exec "$@"'
+    code, lines, errors = run(A_LINE, emulator.base_url, config=config, shell=shell)
     assert code == 0 and lines[-1]["type"] == "turn_end"
     [line] = errors.decode().splitlines()
     assert "File too large" in line
@@ -6464,10 +6448,9 @@ def test_unwritable_capture_is_one_log_line(emulator: Emulator, tmp_path: Path) 
 
 def test_huge_turn_is_not_captured(emulator: Emulator, tmp_path: Path) -> None:
     emulator.queue.append(respond(words("x" * MEGABYTE)))
-    config = {"capture_dir": str(tmp_path)}
     source = "plugin.Capture.MAX_FILE = 1 << 20; plugin.main([])"
-    options: Obj = {"config": config, "program": as_library(source)}
-    _, lines, errors = run(A_LINE, emulator.base_url, **options)
+    config, program = {"capture_dir": str(tmp_path)}, as_library(source)
+    _, lines, errors = run(A_LINE, emulator.base_url, config=config, program=program)
     assert len(lines[-1]["message"]["content"][0]["text"]) == MEGABYTE
     assert b"not captured: it is larger than 1 MiB" in errors
     assert list(tmp_path.iterdir()) == []
@@ -6812,7 +6795,6 @@ def test_picture_in_the_readme_shows_what_the_command_prints() -> None:
 
 
 # ===== The benchmark: python3 test_provider.py bench ==================================
-
 
 # A contender is a process used like the plugin: turns come on stdin, and each delta
 # leaves as a JSON line.  The server is another process.  A delta may carry a stamp, the

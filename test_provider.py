@@ -150,8 +150,7 @@ def parse_line(raw: bytes) -> Obj:
 
 def well_formed(value: Any) -> Any:
     """`value` with U+FFFD for each half of a surrogate pair that stands alone."""
-    text = json.dumps(value, ensure_ascii=False)
-    data = text.encode("utf-16-le", "surrogatepass")
+    data = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
     return json.loads(data.decode("utf-16-le", "replace"))
 
 
@@ -403,8 +402,7 @@ def hold(request: Request) -> None:
 
 def wait(event: threading.Event) -> Step:
     def step(request: Request) -> None:
-        stopping = request.emulator.stopping
-        wait_until(lambda: event.wait(0.05) or stopping.is_set())
+        wait_until(lambda: event.wait(0.05) or request.emulator.stopping.is_set())
 
     return step
 
@@ -2727,9 +2725,10 @@ def planted(folder: Path, **modules: str) -> Env:
 
 
 def as_library(source: str) -> Sequence[str]:
-    """What a Python runs that has imported the file as `plugin`."""
+    """What a Python runs that has imported the file as `plugin`, and has `ask`."""
     folder, name = os.path.split(SOURCE)
     start = f"import sys; sys.path.append({folder!r}); import {name[:-3]} as plugin\n"
+    start += "ask = lambda words: dict(messages=[dict(role='user', content=words)])\n"
     return "-W", "ignore", "-c", start + source
 
 
@@ -2845,8 +2844,7 @@ def test_full_stderr_stops_no_turn(emulator: Emulator, make: str) -> None:
 
 def test_config_of_a_profile(emulator: Emulator, tmp_path: Path) -> None:
     for root in (None, tmp_path / "a profile"):
-        base = root or tmp_path / ".plexum"
-        folder = base / "plugins" / "plexum-minimax-provider"
+        folder = (root or tmp_path / ".plexum") / "plugins/plexum-minimax-provider"
         folder.mkdir(parents=True)
         write_config(folder / "config.json", {"max_tokens_default": 77})
         env: Env = {"HOME": str(tmp_path), "PLEXUM_MINIMAX_CONFIG": None}
@@ -3037,8 +3035,7 @@ def tls_emulator(certificate: Path) -> Iterator[Emulator]:
 def test_bad_certificate(tls_emulator: Emulator, certificate: Path, name: str) -> None:
     """A variable that is set, but empty, does not switch that off."""
     folder = certificate.with_name("captures")
-    config = {"capture_dir": str(folder)}
-    answer = one_turn(tls_emulator.base_url, config, {name: ""})
+    answer = one_turn(tls_emulator.base_url, {"capture_dir": str(folder)}, {name: ""})
     check_replay(next(folder.iterdir()), answer.lines)
     assert answer.of("retry") == [] and tls_emulator.requests == []
     answer.says("certificate", "REQUESTS_CA_BUNDLE|SSL_CERT_FILE")
@@ -3097,9 +3094,8 @@ def test_tls_record_in_pieces_is_read(
     monkeypatch.setattr(provider, "_TICK", 0.0005)
     monkeypatch.setenv(CA_VARIABLES[0], str(certificate))
     with Emulator(greeting=lambda sock: relay(sock, tls_emulator, 20)) as slow:
-        slow.base_url = slow.base_url.replace("http:", "https:")
         tls_emulator.queue.append([*respond(RICH.data), close])
-        with python_client(slow) as client:
+        with python_client(slow, base_url=f"https://127.0.0.1:{slow.port}") as client:
             assert same(client.complete(ask())["message"]["content"], RICH.content)
 
 
@@ -3459,8 +3455,7 @@ def test_chunks_are_linear_work_and_one_read_is_one_piece() -> None:
     check_linear(lambda n: dechunked([chunk(b"x") * n + LAST_CHUNK]))
     check_linear(lambda n: dechunked([b"%x\r\n" % n, *[b"y"] * n, b"\r\n0\r\n\r\n"]))
     check_linear(lambda n: dechunked([b"1;", *[b"x"] * n, b"\r\nz\r\n0\r\n\r\n"]))
-    pieces = [chunk(b"ab") * 3, chunk(b"c") + LAST_CHUNK]
-    assert dechunked(pieces) == [b"ababab", b"c"]
+    assert dechunked([chunk(b"ab") * 3, chunk(b"c") + LAST_CHUNK]) == [b"ababab", b"c"]
 
 
 class Recorded:
@@ -3849,8 +3844,7 @@ def test_python_cancel_and_a_bad_one(emulator: Emulator) -> None:
     with python_client(emulator, idle_timeout=0.3) as client:
         for is_set in bad:
             with contextlib.suppress(ZeroDivisionError, SystemExit):
-                odd = types.SimpleNamespace(is_set=is_set)
-                end = list(client.turn(ask(), odd))[-1]
+                end = list(client.turn(ask(), types.SimpleNamespace(is_set=is_set)))[-1]
                 assert end["error"]["code"] == "internal"
         assert list(client.turn(ask()))[-1]["error"]["code"] == "timeout"
     rows = (BEGUN, "text_delta", "cancelled"), (HELLO, "turn_end", "end_turn")
@@ -3926,19 +3920,17 @@ import multiprocessing, os, threading
 url, when = sys.argv[1:]
 options = dict(api_key="k" * 20, base_url=url, max_retries=0)
 client = plugin.MiniMaxProvider(idle_timeout=2, **options)
-def request(words):
-    return {"messages": [{"role": "user", "content": words}]}
 def answers(words):
-    assert "".join(client.text(request(words))) == words
+    assert "".join(client.text(ask(words))) == words
 def cancelled(cancel, begun):
-    for event in client.turn(request("dripping"), cancel):
+    for event in client.turn(ask("dripping"), cancel):
         begun.set()
     assert event["stop_reason"] == "cancelled", event
     print("cancelled", flush=True)
 def child(number):
     answers("child %d" % number)
     if when == "during":
-        assert list(client.turn(request("held")))[-1]["error"]["code"] == "timeout"
+        assert list(client.turn(ask("held")))[-1]["error"]["code"] == "timeout"
     cancel = threading.Event()
     cancelled(cancel, cancel)
     answers("child %d" % number)
@@ -3963,8 +3955,6 @@ os._exit(0)
 # The child ends the turn that its parent is in the middle of.
 FORKING_INSIDE = """
 import os
-def ask(text):
-    return {"messages": [{"role": "user", "content": text}]}
 with plugin.MiniMaxProvider(api_key="abcdefgh", base_url=sys.argv[1]) as client:
     turn = client.turn(ask("held"))
     for event in turn:
@@ -3987,7 +3977,7 @@ class Finder:
 sys.meta_path.insert(0, Finder())
 with plugin.MiniMaxProvider(api_key="k" * 20, base_url=sys.argv[1]) as client:
     for _ in range(2):
-        last = list(client.turn({turn}))[-1]
+        last = list(client.turn(ask("hi")))[-1]
         print(*last.get("error", {{"code": "ok"}}).values())
 """
 
@@ -4009,7 +3999,7 @@ for argv in ([], ["--version"], ["--wrong"], ["nonsense"]):
     ("requests", "AttributeError('old')"),
 ])  # fmt: skip
 def test_half_import_is_retried(emulator: Emulator, module: str, error: str) -> None:
-    source = HALF_IMPORTED.format(error=error, turn=ask())
+    source = HALF_IMPORTED.format(error=error)
     done = launch(emulator.base_url, module, program=as_library(source))
     config, ok = done.stdout.decode().splitlines()
     assert ok == "ok" and re.match("config .*requests.*python", config), done
@@ -4509,46 +4499,41 @@ def test_pipes_that_do_not_block_change_nothing(emulator: Emulator) -> None:
 # ===== Faults: cuts, volume, secrets, load ============================================
 
 
-def check_cut(answer: Answer, place: int, mode: str) -> None:
-    """What a stream cut at `place` may become."""
-    decided = place >= RICH.decided
-    if answer.end["type"] == "turn_end":
-        assert decided, (place, mode, answer)
-        assert answer.end["stop_reason"] == "tool_use", (place, mode, answer)
-        assert same(answer.content, RICH.content), (place, mode, answer)
-        return
-    codes = {"stream_cut"} if mode == "end" else {"stream_cut", "network"}
-    if not answer.of("block_start"):
-        codes |= {"empty_response", "protocol"}
-    assert answer.code in codes, (place, mode, answer)
-    assert mode == "reset" or not decided, (place, mode, answer)
-    partial = (answer.end["partial"] or {"content": []})["content"]
-    for got, whole in zip(partial, RICH.content):
-        is_begun = got["type"] == "text" and whole["text"].startswith(got["text"])
-        assert is_begun or same(got, whole), (place, mode, answer)
-
-
 @pytest.mark.parametrize("mode", ["end", "reset", "length", "close"])
 def test_cut_stream_is_never_whole(emulator: Emulator, mode: str) -> None:
     # Steps that have no factor in common, so that the modes share few places.
     step = {"end": 3, "reset": 7, "length": 8, "close": 11}[mode]
     places = [*range(0, len(RICH.data), step), len(RICH.data)]
-    whole = response_head(200, f"Content-Length: {len(RICH.data) + 1}")
+    head = response_head(200, f"Content-Length: {len(RICH.data) + 1}")
 
     def script(request: Request) -> Script:
         data = RICH.data[: int(request.text)]
         if mode == "reset":
             return unfinished(data, reset)
         if mode == "length":
-            return [whole, data, close]
+            return [head, data, close]
         return respond(data, framing="close" if mode == "close" else "chunked")
 
     emulator.answer = script
     with Plugin(emulator.base_url, {**ONCE, "max_queued_turns": 20000}) as plugin:
         plugin.send(*[ask(str(place), id=place) for place in places])
-        for place in places:
-            how = "end" if mode in ("end", "close") else "reset"
-            check_cut(plugin.answer(place), place, how)
+        answers = [(place, plugin.answer(place)) for place in places]
+    is_clean = mode in ("end", "close")
+    for place, answer in answers:
+        decided = place >= RICH.decided
+        if answer.end["type"] == "turn_end":
+            assert decided and answer.end["stop_reason"] == "tool_use", (place, answer)
+            assert same(answer.content, RICH.content), (place, answer)
+            continue
+        codes = {"stream_cut"} if is_clean else {"stream_cut", "network"}
+        if not answer.of("block_start"):
+            codes |= {"empty_response", "protocol"}
+        assert answer.code in codes, (place, answer)
+        assert not (is_clean and decided), (place, answer)
+        partial = (answer.end["partial"] or {"content": []})["content"]
+        for got, whole in zip(partial, RICH.content):
+            is_begun = got["type"] == "text" and whole["text"].startswith(got["text"])
+            assert is_begun or same(got, whole), (place, answer)
 
 
 # --- volume ---------------------------------------------------------------------
@@ -6734,8 +6719,7 @@ def test_readme_shows_a_session_as_it_is(site: Emulator, stage: Obj) -> None:
     command, _, shown = block.partition("\n")
     begin = started(ident="5d3c1b0e9f8a4c6d8e7f6a5b4c3d2e1f")
     end = stopping(usage={"input_tokens": 12, "output_tokens": 7})
-    script = respond(sse(begin, *a_block(0, "Hello."), end, STOP))
-    site.answer = minimax(turn=script)
+    site.answer = minimax(turn=respond(sse(begin, *a_block(0, "Hello."), end, STOP)))
     done = launch(shell=command[2:], base_url=site.base_url, **stage)
     assert done.returncode == 0, done
     check_grammar(done.stdout)

@@ -3320,11 +3320,13 @@ def test_request_id_is_the_bodys_or_the_first_headers(bench: Bench) -> None:
 
 
 def test_unreachable_host_is_a_network_error(bench: Bench) -> None:
-    for host in (NO_PORT, "nowhere.invalid"):
-        bench.configure({"base_url": "https://" + host})
-        answer = bench.plugin.turn(ask())
-        assert answer.code == "network" and answer.error["retryable"] is True
-        answer.says(re.escape(host))
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # and nobody listens
+        for host in (f"127.0.0.1:{sock.getsockname()[1]}", "nowhere.invalid"):
+            bench.configure({"base_url": "https://" + host})
+            answer = bench.plugin.turn(ask())
+            assert answer.code == "network" and answer.error["retryable"] is True
+            answer.says(re.escape(host))
 
 
 @pytest.mark.parametrize("name", BROKEN_HTTP)

@@ -4390,8 +4390,9 @@ def _set_process() -> None:
     import signal
 
     # Next to nothing here is cyclic garbage, but by default collections interrupt the
-    # import of requests and the first stream: a tenth of the time to a first event.
-    gc.set_threshold(20000, 20, 20)
+    # import of requests, which makes 24,000 objects, and the first stream: a tenth of
+    # the time to a first event.
+    gc.set_threshold(50000, 20, 20)
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(4300)  # whatever the environment says
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -501,17 +501,23 @@ class ProviderError(Exception):
 
     `code` is one of ERRORS; `message` says what happened, `hint` what to do.
     `details` may hold retry_after (seconds), reset_at (ISO 8601), http_status,
-    provider_code and request_id; `retryable` if it is not the code's; and `cause`.
+    provider_code and request_id.
     """
 
     def __init__(
-        self, code: str, message: str, hint: str = "", advice: str = "", **details: Any
+        self,
+        code: str,
+        message: str,
+        hint: str = "",
+        advice: str = "",
+        retryable: bool | None = None,
+        cause: str = "",
+        **details: Any,
     ) -> None:
         super().__init__(f"{message}\n{hint}" if hint else message)  # for tracebacks
         self.code, self.message, self.hint = code, message, hint
         self.advice = advice  # selects a hint of ADVICE instead of the code's own
-        self.cause = details.pop("cause", "")  # the exception underneath, for the log
-        retryable = details.pop("retryable", None)
+        self.cause = cause  # the exception underneath, for the log
         self.retryable = code in RETRYABLE if retryable is None else retryable
         self.details = {k: v for k, v in details.items() if v is not None}
 
@@ -1295,10 +1301,13 @@ def _base64_source(text: str, label: str | None) -> JSON:
 
 def image_type(head: bytes) -> str:
     """Return the media type of an image that begins with `head`, "" if unknown."""
-    forms = rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8)"
-    forms += rb"|(?P<webp>RIFF....WEBP)"  # with a size in between
-    found = re.match(forms, head, re.DOTALL)
-    return f"image/{found.lastgroup}" if found else ""
+    rows = (
+        (rb"\x89PNG\r\n\x1a\n", "image/png"),
+        (rb"\xff\xd8\xff", "image/jpeg"),
+        (rb"GIF8", "image/gif"),
+        (rb"RIFF....WEBP", "image/webp"),  # with a size in between
+    )
+    return next((kind for form, kind in rows if re.match(form, head, re.DOTALL)), "")
 
 
 # The known kinds of block: the fields that must be strings, the function that makes a
@@ -2144,7 +2153,7 @@ def our_error(error: Exception) -> ProviderError:
     if isinstance(error, ProviderError):
         return error
     try:
-        log(repr(error))
+        log(repr(error))  # at least this, if there is no room for what follows
         import traceback
 
         lines = traceback.format_exception(type(error), error, error.__traceback__)
@@ -2435,6 +2444,7 @@ class Client:
                 requests = import_requests()
                 from http.cookiejar import DefaultCookiePolicy
 
+                # Connections to 4 hosts, since check also asks the other region.
                 adapter = requests.adapters.HTTPAdapter(4, size)
                 cert_verify = adapter.cert_verify
 
@@ -4668,8 +4678,8 @@ def _demo(options: Any, _: MiniMaxProvider) -> int:
     provider = MiniMaxProvider(api_key="sk-api-demo", base_url=url, max_retries=0)
     lines: Any = Queue()
     answers: Any = Queue()
-    wire = (bool, lines.get, answers.put, provider.batches, default_values())
-    spawn(PluginLoop(*wire).serve)
+    wire = (lines.get, answers.put, provider.batches, default_values())
+    spawn(PluginLoop(lambda seconds: False, *wire).serve)
     out("No key and no network: a server on loopback speaks MiniMax's stream.\n\n")
     asked: Any = {
         "user": {"type": "text", "text": "What is the weather in Lisbon?"},
@@ -5588,7 +5598,7 @@ def program_name() -> str:
 
 
 def make_parser(command: str) -> Any:
-    """The parser of a command, or with "" that of the program."""
+    """Make the parser for `command`; "" stands for the program as a whole."""
     import argparse
 
     start = MiniMaxProvider.command
@@ -5625,7 +5635,7 @@ examples:
 
 
 def add_options(command: str, parser: Any) -> None:
-    """Add the options of a command, or with "" those of the program."""
+    """Add the options of `command`; "" stands for the program as a whole."""
     from argparse import SUPPRESS
 
     add, on = parser.add_argument, {"action": "store_true"}
